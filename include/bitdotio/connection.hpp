@@ -1,0 +1,98 @@
+// One connection to PostgreSQL.
+#pragma once
+
+#include <bitdotio/options.hpp>
+#include <bitdotio/params.hpp>
+#include <bitdotio/result.hpp>
+#include <bitdotio/statement.hpp>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+
+#include <memory>
+#include <vector>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+class postgres_session;
+class transaction;
+
+/// A session with PostgreSQL: one statement at a time, results in memory.
+///
+/// Statements use the extended protocol with parameters and results in binary.
+///
+/// All operations: a deadline or a cancellation stops the statement on the server and keeps the
+/// connection usable; only if the server does not acknowledge within
+/// connect_options::cancel_timeout is the connection cut. The error's `outcome()` says what is
+/// known of the statement: not_executed if the server said that it stopped it, unknown if not.
+///
+/// Thread safety: its functions may be called from any thread, one operation at a time; a second
+///     one while the first is under way fails with errc::protocol_violated and disturbs nothing.
+/// Lifetime: an operation under way outlives the handle. Destroying the handle closes the
+///     connection in the background once nothing is under way.
+/// See: PostgreSQL manual, chapter 34 "libpq", chapter 55 "Frontend/Backend Protocol".
+class connection {
+public:
+    /// A closed one.
+    connection() noexcept = default;
+    explicit connection(std::shared_ptr<postgres_session> session) noexcept;
+    connection(connection&&) noexcept = default;
+    connection& operator=(connection&& other) noexcept;
+    ~connection();
+
+    /// Opens a connection; if the database is asleep, waits for it to wake.
+    ///
+    /// Names are resolved without blocking. Hosts and their addresses are tried in order. A
+    /// refusal, a hang-up or "starting up" counts as asleep and is tried again with growing
+    /// pauses until connect_options::wake_timeout.
+    ///
+    /// Errors: errc::bad_input, authentication_failed, not_found, tls_failed, connect_failed at
+    ///     once; errc::database_asleep or server_busy when the time is up. With SQLSTATE where
+    ///     the server gave one.
+    /// Cancellation: terminal, partial, total; nothing is left behind.
+    static asio::awaitable<connection> open(connect_options options);
+
+    /// Runs one statement with `values` bound to $1, $2, …
+    ///
+    /// Errors: errc::query_failed and transaction_conflict with the server's fields, the
+    ///     connection stays well; errc::connection_lost, timeout, cancelled with the outcome;
+    ///     errc::bad_input for values that cannot be bound.
+    /// Cancellation: terminal, partial, total, see above.
+    template <class... Values>
+    asio::awaitable<result> query(statement sql, const Values&... values) {
+        return run(std::move(sql), params(values...));
+    }
+
+    /// The same with parameters bound beforehand.
+    asio::awaitable<result> run(statement sql, params values);
+
+    /// Runs several statements separated by semicolons, in one implicit transaction unless they
+    /// say otherwise; results come in text, one for each statement.
+    ///
+    /// Errors and cancellation: as for `query`; no result is returned if one statement fails.
+    /// See: PostgreSQL manual, 55.2.2.1 "Multiple Statements in a Simple Query".
+    asio::awaitable<std::vector<result>> script(statement sql);
+
+    /// Begins a transaction; the returned object refers to this connection's session.
+    asio::awaitable<bitdotio::transaction> begin();
+
+    /// Whether it is open as far as this side knows.
+    bool is_open() const noexcept;
+    /// The process number of the server's backend, 0 if closed. Behind a gateway it is the
+    /// gateway's number for this connection.
+    int backend_pid() const noexcept;
+
+    /// Says goodbye and closes. A closed connection stays closed; doing it again does nothing.
+    ///
+    /// Cancellation: none, it does not wait for the network.
+    asio::awaitable<void> close();
+
+private:
+    friend class pooled_connection;
+
+    std::shared_ptr<postgres_session> session_;
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,102 @@
+// The service on this machine: what `bit serve` runs, in your process, for your tests.
+#pragma once
+
+#include <bitdotio/api_key.hpp>
+#include <bitdotio/database_name.hpp>
+#include <bitdotio/options.hpp>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+/// Where the server lives and when its databases sleep.
+struct local_server_options {
+    local_server_options() = default;
+
+    /// Holds databases, keys and certificates between runs; empty for a temporary one that is
+    /// removed on stop.
+    std::filesystem::path data_directory;
+    /// The address to listen on.
+    std::string listen = "127.0.0.1";
+    /// 0 takes a free port.
+    std::uint16_t api_port = 0;
+    std::uint16_t postgres_port = 0;
+    /// A database without connections is put to sleep after this time.
+    std::chrono::milliseconds sleep_after{60'000};
+    /// A session without a statement ends with SQLSTATE 57P05 after this time, one that leaves a
+    /// transaction open with 25P03.
+    std::chrono::milliseconds idle_session_timeout{300'000};
+    /// The owner of the first key: the user part of database names.
+    std::string user = "local";
+    /// The profile to write for clients (mode 0600), removed on stop; empty for none.
+    std::filesystem::path profile_file;
+    /// The directory of initdb and postgres; empty for the newest one installed.
+    std::filesystem::path postgres_programs;
+    /// The unprivileged user PostgreSQL runs as when this process is root; empty for "postgres",
+    /// else "nobody".
+    std::string run_as;
+};
+
+/// A running server: the HTTPS API and the Postgres endpoint over a private real PostgreSQL.
+///
+/// Thread safety: its functions may be called from any thread.
+/// Lifetime: call `stop()` and await it. The destructor of a running one kills its processes and
+/// removes its temporary files without waiting for them to say goodbye.
+class local_server {
+public:
+    /// Starts it and returns once both endpoints answer.
+    ///
+    /// Errors: errc::bad_input for options that cannot be; errc::system_failed naming the cause:
+    ///     PostgreSQL not installed, a port in use, a directory that cannot be written.
+    /// Cancellation: terminal, partial; what was started is stopped.
+    static asio::awaitable<local_server> start(local_server_options options);
+
+    local_server(local_server&&) noexcept;
+    local_server& operator=(local_server&&) noexcept;
+    ~local_server();
+
+    const std::string& api_url() const noexcept;
+    const std::string& postgres_host() const noexcept;
+    std::uint16_t postgres_port() const noexcept;
+    /// PEM file of the authority both endpoints' certificates are signed by.
+    const std::string& ca_file() const noexcept;
+    /// The first key, whose user is local_server_options::user.
+    const api_key& key() const noexcept;
+    /// The options a client needs to use this server: addresses, CA file, key.
+    client_options client() const;
+
+    /// Puts a database to sleep now, ending its connections.
+    asio::awaitable<void> sleep(database_name name);
+    /// Returns when the database is asleep, at once if it is already.
+    asio::awaitable<void> wait_until_asleep(database_name name);
+    /// Whether no PostgreSQL runs for the database at this moment.
+    asio::awaitable<bool> is_asleep(database_name name);
+    /// Hangs up on the next `count` connections to the Postgres endpoint right after accepting.
+    asio::awaitable<void> refuse_next(int count);
+    /// Cuts all client connections of the database (TCP reset), its PostgreSQL left running.
+    asio::awaitable<void> hang_up(database_name name);
+    /// How many connections the Postgres endpoint has accepted since the start, refused ones
+    /// included.
+    asio::awaitable<std::uint64_t> accepted_connections();
+
+    /// Stops everything and removes what is temporary. Calling it again does nothing.
+    ///
+    /// Cancellation: none; it ends within some seconds, by force if it must.
+    asio::awaitable<void> stop();
+
+private:
+    class impl;
+    explicit local_server(std::shared_ptr<impl> impl);
+    std::shared_ptr<impl> impl_;
+};
+
+}  // namespace bitdotio

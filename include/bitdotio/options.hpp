@@ -1,0 +1,138 @@
+// Every knob, its default, and the reason for the default.
+#pragma once
+
+#include <bitdotio/api_key.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bitdotio {
+
+// None of these is an aggregate, on purpose: g++ 12 destroys aggregate temporaries twice inside a
+// co_await expression. Make one, set its members, pass it.
+
+/// How the road to PostgreSQL is secured.
+enum class tls_mode {
+    verify_full,  ///< TLS, the certificate signed by a trusted CA and naming the host. The default.
+    disable,      ///< No TLS. A Unix socket never has it, whatever is set.
+};
+
+/// One address of a PostgreSQL server: a host name, an IP address, or the directory of a Unix
+/// socket if it begins with "/".
+struct host_port {
+    host_port() = default;
+    host_port(std::string host_, std::uint16_t port_) : host(std::move(host_)), port(port_) {}
+
+    std::string host;
+    std::uint16_t port = 5432;
+
+    friend bool operator==(const host_port&, const host_port&) = default;
+};
+
+/// How a connection is opened, and how long its operations may take.
+struct connect_options {
+    connect_options() = default;
+
+    /// Tried in this order, each with all addresses its name resolves to.
+    std::vector<host_port> hosts;
+    std::string user = "api_user";
+    /// Never shown; an API key for the Postgres endpoint of the service.
+    std::string password;
+    std::string database;
+
+    tls_mode tls = tls_mode::verify_full;
+    /// PEM file of the authorities to trust; empty for those of the system.
+    std::string ca_file;
+
+    /// Shown by the server in pg_stat_activity.
+    std::string application_name = "bitdotio";
+
+    /// For one try at one address, TLS and authentication included. Long enough for a provider
+    /// that holds the connection while it wakes the database.
+    std::chrono::milliseconds connect_timeout{10'000};
+    /// How long a sleeping database may take to wake before opening fails with
+    /// errc::database_asleep. 0 means: try once.
+    std::chrono::milliseconds wake_timeout{60'000};
+    /// For each statement that sets none itself; 0 means no limit, as in PostgreSQL.
+    std::chrono::milliseconds statement_timeout{0};
+    /// How long the server may take to acknowledge the cancellation of a statement, after which
+    /// the connection is cut.
+    std::chrono::milliseconds cancel_timeout{2'000};
+};
+
+/// How a pool grows, shrinks and waits.
+struct pool_options {
+    pool_options() = default;
+
+    /// Connections kept open. 0, because an open connection keeps a database awake.
+    std::size_t min_size = 0;
+    /// Connections at most. Must be greater than `min_size`.
+    std::size_t max_size = 100;
+    /// How long `acquire` may wait, 30 s if not set. While the database is waking the wait goes on
+    /// until `connect_options::wake_timeout`, but only if this is not set.
+    std::optional<std::chrono::milliseconds> acquire_timeout;
+    /// An idle connection is closed after this time, so that the database may sleep. A little
+    /// below the five minutes after which the service closes it; `serverless()` sets less.
+    std::chrono::milliseconds idle_timeout{290'000};
+    /// Callers that may wait at once; further ones fail with errc::queue_full. 0 means no limit.
+    std::size_t max_waiters = 0;
+    /// Dials at once while all is well. More would make a thundering herd of a cold start.
+    std::size_t max_dials = 4;
+    /// How long cleaning up a returned connection may take before it is cut.
+    std::chrono::milliseconds return_timeout{2'000};
+
+    /// A preset for databases that sleep: idle connections close after 120 s.
+    static pool_options serverless();
+
+    /// Errors: errc::bad_input naming the option and its range.
+    void check() const;
+};
+
+/// How failed calls of the HTTP API are retried.
+struct retry_options {
+    retry_options() = default;
+
+    /// Tries at most, the first included. Only calls that cannot have had an effect are repeated.
+    int max_attempts = 4;
+    std::chrono::milliseconds first_delay{100};
+    std::chrono::milliseconds max_delay{2'000};
+};
+
+/// Where the service is and who asks. What is left empty is looked up by `resolved()`.
+struct client_options {
+    client_options() = default;
+
+    std::optional<api_key> key;
+    /// "https://host:port"
+    std::string api_url;
+    std::string postgres_host;
+    std::uint16_t postgres_port = 0;
+    /// PEM file of the authorities to trust, on both roads; empty for those of the system.
+    std::string ca_file;
+    /// The profile to read; empty for BITIO_PROFILE, else the one `bit serve` writes by default.
+    std::string profile_file;
+    /// Sent as User-Agent; empty for "cpp-bitdotio/<version>".
+    std::string user_agent;
+
+    /// For one API call, its retries included.
+    std::chrono::milliseconds request_timeout{30'000};
+    retry_options retry;
+    pool_options pool;
+    /// Timeouts, application name and TLS mode of connections; hosts, user, password, database and
+    /// CA file in it are filled in by the client.
+    connect_options connect;
+
+    /// These options with what is empty filled in: from the environment (BITIO_KEY, BITIO_API_URL,
+    /// BITIO_PG_HOST, BITIO_PG_PORT, BITIO_CA_FILE), then from the profile.
+    ///
+    /// Reads a file: call it before the executor runs.
+    ///
+    /// Errors: errc::bad_input if the key or an address is nowhere to be found, or malformed.
+    client_options resolved() const;
+};
+
+}  // namespace bitdotio

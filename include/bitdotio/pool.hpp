@@ -1,0 +1,159 @@
+// Connections of one database, shared: lent, returned, replaced, and let go so it may sleep.
+#pragma once
+
+#include <bitdotio/connection.hpp>
+#include <bitdotio/options.hpp>
+#include <bitdotio/transaction.hpp>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+class pool_core;
+
+/// A connection on loan from a pool; its end of life gives it back.
+///
+/// What comes back in a transaction is rolled back, what comes back broken is replaced, all off
+/// the caller's path.
+///
+/// Thread safety: as connection. Lifetime: may outlive the `pool` handle it came from.
+class pooled_connection {
+public:
+    /// None.
+    pooled_connection() noexcept = default;
+    pooled_connection(pooled_connection&&) noexcept = default;
+    pooled_connection& operator=(pooled_connection&& other) noexcept;
+    ~pooled_connection();
+
+    connection& operator*() noexcept { return connection_; }
+    connection* operator->() noexcept { return &connection_; }
+
+    /// Gives it back before the end of life.
+    void release() noexcept;
+
+private:
+    friend class pool;
+    friend class pool_core;
+    pooled_connection(std::shared_ptr<pool_core> pool, std::shared_ptr<postgres_session> session);
+
+    const std::shared_ptr<postgres_session>& session() const noexcept {
+        return connection_.session_;
+    }
+
+    std::shared_ptr<pool_core> pool_;
+    connection connection_;
+};
+
+/// Counts of a pool at one moment, and since its beginning.
+struct pool_statistics {
+    std::size_t idle = 0;
+    std::size_t used = 0;
+    std::size_t dialling = 0;
+    std::size_t waiting = 0;
+    bool waking = false;  ///< The database does not answer yet and is being probed.
+
+    std::uint64_t acquired = 0;       ///< connections lent
+    std::uint64_t dials = 0;          ///< tries to connect, failed ones included
+    std::uint64_t opened = 0;         ///< connections opened
+    std::uint64_t replaced = 0;       ///< found dead while idle or at the look before lending
+    std::uint64_t closed_idle = 0;    ///< closed by the idle timeout
+    std::uint64_t retried = 0;        ///< statements sent again, provably not executed before
+    std::uint64_t rolled_back = 0;    ///< returned in a transaction
+    std::uint64_t wakes = 0;          ///< times the database was found asleep and woke
+};
+
+/// A pool of connections to one database. A handle: copies share the pool.
+///
+/// It starts empty, dials when someone waits, keeps what comes back for the next (the most
+/// recently used first, so that the others age), and closes what idles too long. A sleeping
+/// database is a normal state: one connection attempt at a time probes it, callers wait in the
+/// order they came.
+///
+/// Thread safety: its functions may be called from any thread.
+/// Lifetime: connections on loan keep the pool alive. Await `close()` before the executor ends.
+class pool {
+public:
+    /// Errors: errc::bad_input for options that cannot be.
+    pool(asio::any_io_executor executor, connect_options connect,
+         pool_options options = pool_options());
+
+    /// Lends a connection: an idle one, else a new one, else the next to come back.
+    ///
+    /// Callers that must wait are served in the order they came. If the database is asleep, the
+    /// first caller's connection wakes it and the others wait. Whether an idle connection still
+    /// lives is seen without a round trip; a dead one is replaced silently.
+    ///
+    /// Errors: errc::pool_closed; errc::queue_full; errc::acquire_timeout, database_asleep or
+    ///     server_busy after pool_options::acquire_timeout, saying why; any fatal error of
+    ///     opening, to all waiters at once.
+    /// Cancellation: terminal, partial, total. A cancelled wait leaves the pool as it was.
+    asio::awaitable<pooled_connection> acquire();
+
+    /// Runs one statement on a connection of the pool, in a transaction of its own.
+    ///
+    /// If the connection turns out to be dead and the statement provably was not executed, it runs
+    /// once more on a fresh one; the caller sees a slower statement.
+    ///
+    /// Errors and cancellation: those of `acquire` and connection::query.
+    template <class... Values>
+    asio::awaitable<result> query(statement sql, const Values&... values) {
+        return run(std::move(sql), params(values...));
+    }
+    asio::awaitable<result> run(statement sql, params values);
+
+    /// Begins a transaction on a connection of the pool, which comes back when it ends.
+    ///
+    /// Errors and cancellation: those of `acquire` and connection::query.
+    asio::awaitable<bitdotio::transaction> begin();
+
+    /// Runs `work(transaction&)`, an awaitable, in a transaction: commits when it ends well, rolls
+    /// back when it throws, and passes on what it returns or throws.
+    ///
+    /// Parameters: a named callable; a temporary would be destroyed while it runs.
+    /// Cancellation: terminal, partial, total; the transaction is rolled back.
+    template <class Work>
+    auto transaction(Work& work) -> std::invoke_result_t<Work&, bitdotio::transaction&>;
+    template <class Work>
+    void transaction(Work&& work)
+        requires(!std::is_lvalue_reference_v<Work>)
+    = delete;  // name the callable on the line before, then pass it
+
+    /// What it is doing, and has done.
+    asio::awaitable<pool_statistics> statistics();
+
+    /// Refuses new callers and closes what is idle; returns when all that is lent has come back
+    /// and is closed. Doing it again does the same.
+    ///
+    /// Cancellation: terminal, partial, total: stops waiting; the pool stays closed.
+    asio::awaitable<void> close();
+
+private:
+    std::shared_ptr<pool_core> core_;
+};
+
+template <class Work>
+auto pool::transaction(Work& work) -> std::invoke_result_t<Work&, bitdotio::transaction&> {
+    using value = typename std::invoke_result_t<Work&, bitdotio::transaction&>::value_type;
+    bitdotio::transaction open = co_await begin();
+    if constexpr (std::is_void_v<value>) {
+        // If it throws, `open` is abandoned: the pool rolls it back off this path.
+        co_await work(open);
+        co_await open.commit();
+    } else {
+        value answer = co_await work(open);
+        co_await open.commit();
+        co_return answer;
+    }
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,56 @@
+// A statement: its SQL and what the caller allows about it.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace bitdotio {
+
+/// The text of a statement with the marks that say how it may be run.
+///
+/// A string converts to it, so most callers never name this type:
+/// `co_await c.query("SELECT 1")`, or `co_await c.query(statement("SELECT 1").timeout(2s))`.
+///
+/// Thread safety: a value.
+class statement {
+public:
+    statement(std::string sql) : sql_(std::move(sql)) {}
+    statement(std::string_view sql) : sql_(sql) {}
+    statement(const char* sql) : sql_(sql) {}
+
+    const std::string& sql() const noexcept { return sql_; }
+
+    /// Fails with errc::timeout after this time, from now of running it; overrides
+    /// connect_options::statement_timeout. Zero means no limit.
+    statement&& timeout(std::chrono::milliseconds value) && {
+        timeout_ = value;
+        return std::move(*this);
+    }
+    statement& timeout(std::chrono::milliseconds value) & {
+        timeout_ = value;
+        return *this;
+    }
+    std::optional<std::chrono::milliseconds> timeout() const noexcept { return timeout_; }
+
+    /// Asks for text instead of binary results: for types this library cannot read in binary,
+    /// which then read as strings.
+    statement&& text_results() && {
+        text_results_ = true;
+        return std::move(*this);
+    }
+    statement& text_results() & {
+        text_results_ = true;
+        return *this;
+    }
+    bool wants_text_results() const noexcept { return text_results_; }
+
+private:
+    std::string sql_;
+    std::optional<std::chrono::milliseconds> timeout_;
+    bool text_results_ = false;
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,60 @@
+// The next delay, or enough: how retries and the probes of a waking database are paced.
+#pragma once
+
+#include <bitdotio/options.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+
+namespace bitdotio {
+
+/// How long to wait before probing a sleeping database again.
+///
+/// Quick at first, because most wake within a quarter of a second; then about every half second,
+/// rarer after 10 s and after a minute, because whatever is wrong will take longer.
+///
+/// Parameters: `failed` is how many probes have failed, at least 1; `waited` the time since the
+///     first; `jitter`, in [0, 1), spreads the delay from half to one and a half.
+inline std::chrono::milliseconds wake_delay(std::size_t failed, std::chrono::milliseconds waited,
+                                            double jitter) {
+    using namespace std::chrono_literals;
+    constexpr std::chrono::milliseconds first[] = {50ms, 100ms, 200ms, 400ms};
+    if (failed <= std::size(first)) {
+        return first[failed - 1];
+    }
+    const auto middle = waited >= 60s ? 5'000ms : waited >= 10s ? 2'000ms : 500ms;
+    return std::chrono::milliseconds(
+        static_cast<std::int64_t>(static_cast<double>(middle.count()) * (0.5 + jitter)));
+}
+
+/// The same for a server that is up and has no connection left: from 200 ms, doubling to 2 s.
+inline std::chrono::milliseconds busy_delay(std::size_t failed, double jitter) {
+    const auto middle = std::min<std::int64_t>(2'000, std::int64_t{200}
+                                                          << std::min<std::size_t>(failed - 1, 8));
+    return std::chrono::milliseconds(
+        static_cast<std::int64_t>(static_cast<double>(middle) * (0.5 + jitter)));
+}
+
+/// How long to wait before a call of the HTTP API is tried again; nothing if it was the last.
+///
+/// Parameters: `failed` is how many tries have failed, at least 1; `retry_after` what the server
+///     asked for, which is obeyed even beyond max_delay; `jitter`, in [0, 1), shortens the delay
+///     to between nothing and all of it, so that many clients spread out.
+inline std::optional<std::chrono::milliseconds> retry_delay(
+    const retry_options& options, int failed, std::optional<std::chrono::seconds> retry_after,
+    double jitter) {
+    if (failed >= options.max_attempts) {
+        return std::nullopt;
+    }
+    if (retry_after) {
+        return *retry_after;
+    }
+    const auto doubled = options.first_delay * (std::int64_t{1} << std::min(failed - 1, 20));
+    const auto most = std::min<std::chrono::milliseconds>(doubled, options.max_delay);
+    return std::chrono::milliseconds(
+        static_cast<std::int64_t>(static_cast<double>(most.count()) * (1 - jitter)));
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,72 @@
+// The handle of a session.
+#include <bitdotio/connection.hpp>
+#include <bitdotio/transaction.hpp>
+
+#include "postgres_session.hpp"
+
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+const std::shared_ptr<postgres_session>& open_session(
+    const std::shared_ptr<postgres_session>& session) {
+    if (!session) {
+        throw error(errc::protocol_violated, "the connection was never opened, or moved from")
+            .with(outcome::not_sent);
+    }
+    return session;
+}
+
+}  // namespace
+
+connection::connection(std::shared_ptr<postgres_session> session) noexcept
+    : session_(std::move(session)) {}
+
+connection& connection::operator=(connection&& other) noexcept {
+    if (this != &other) {
+        if (session_) {
+            session_->close();
+        }
+        session_ = std::move(other.session_);
+    }
+    return *this;
+}
+
+connection::~connection() {
+    if (session_) {
+        session_->close();
+    }
+}
+
+asio::awaitable<result> connection::run(statement sql, params values) {
+    return open_session(session_)->run(std::move(sql), std::move(values));
+}
+
+asio::awaitable<std::vector<result>> connection::script(statement sql) {
+    return open_session(session_)->script(std::move(sql));
+}
+
+asio::awaitable<transaction> connection::begin() {
+    const auto session = open_session(session_);
+    co_await session->script("BEGIN");
+    co_return transaction(session, nullptr);
+}
+
+bool connection::is_open() const noexcept {
+    return session_ && session_->status() != session_status::closed;
+}
+
+int connection::backend_pid() const noexcept {
+    return session_ ? session_->backend_pid() : 0;
+}
+
+asio::awaitable<void> connection::close() {
+    if (session_) {
+        session_->close();
+    }
+    co_return;
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,52 @@
+// Opens connections to one target: resolves without blocking, walks hosts, waits out its sleep.
+#pragma once
+
+#include <bitdotio/options.hpp>
+
+#include "deadline.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+
+#include <memory>
+#include <vector>
+
+namespace bitdotio {
+
+class postgres_session;
+
+/// Thread safety: a value over shared, unchanging options; `dial` and `open` may run at once.
+/// Cancellation: terminal, partial, total; nothing is left behind.
+class connector {
+public:
+    /// Errors: errc::bad_input for options that cannot be.
+    connector(asio::any_io_executor executor, connect_options options);
+
+    /// Tries every address of every host once, in order, until one answers.
+    ///
+    /// Errors: the last one's, or the first that is fatal; see judge_dial for what to do.
+    asio::awaitable<std::shared_ptr<postgres_session>> dial() const;
+
+    /// Dials until the database is awake, at most connect_options::wake_timeout long.
+    asio::awaitable<std::shared_ptr<postgres_session>> open() const;
+
+    const connect_options& options() const { return *options_; }
+
+private:
+    struct address {
+        std::string host;       // as named, for TLS to verify
+        std::string numeric;    // empty for a Unix socket
+        std::uint16_t port;
+    };
+
+    asio::awaitable<std::vector<address>> resolve(host_port host) const;
+    asio::awaitable<std::shared_ptr<postgres_session>> dial_address(address target) const;
+
+    asio::any_io_executor executor_;
+    std::shared_ptr<const connect_options> options_;
+};
+
+/// A random number in [0, 1), for jitter.
+double random_fraction();
+
+}  // namespace bitdotio

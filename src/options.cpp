@@ -1,0 +1,28 @@
+// Presets and checks of options.
+#include <bitdotio/error.hpp>
+#include <bitdotio/options.hpp>
+
+namespace bitdotio {
+
+pool_options pool_options::serverless() {
+    pool_options options;
+    options.idle_timeout = std::chrono::milliseconds(120'000);
+    return options;
+}
+
+void pool_options::check() const {
+    const auto require = [](bool holds, const std::string& text) {
+        if (!holds) {
+            throw error(errc::bad_input, "pool_options: " + text);
+        }
+    };
+    require(min_size < max_size, "min_size (" + std::to_string(min_size) +
+                                     ") must be less than max_size (" + std::to_string(max_size) +
+                                     ")");
+    require(!acquire_timeout || acquire_timeout->count() > 0, "acquire_timeout must be above 0 ms");
+    require(idle_timeout.count() > 0, "idle_timeout must be above 0 ms");
+    require(return_timeout.count() > 0, "return_timeout must be above 0 ms");
+    require(max_dials > 0, "max_dials must be at least 1");
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,2 @@
+// (claimed, being written: see the next minutes)
+#pragma once

@@ -1,0 +1,83 @@
+// Names of types, and the text of UUIDs.
+#include <bitdotio/error.hpp>
+#include <bitdotio/types.hpp>
+
+#include <ostream>
+
+namespace bitdotio {
+
+std::string type_name(oid type) {
+    switch (type) {
+        case oids::boolean: return "boolean";
+        case oids::bytea: return "bytea";
+        case oids::char_: return "\"char\"";
+        case oids::name: return "name";
+        case oids::int8: return "bigint";
+        case oids::int2: return "smallint";
+        case oids::int4: return "integer";
+        case oids::text: return "text";
+        case oids::oid_: return "oid";
+        case oids::json: return "json";
+        case oids::xml: return "xml";
+        case oids::float4: return "real";
+        case oids::float8: return "double precision";
+        case oids::unknown: return "unknown";
+        case oids::bpchar: return "character";
+        case oids::varchar: return "character varying";
+        case oids::timestamp: return "timestamp without time zone";
+        case oids::timestamptz: return "timestamp with time zone";
+        case oids::numeric: return "numeric";
+        case oids::uuid: return "uuid";
+        case oids::jsonb: return "jsonb";
+        default: return "type " + std::to_string(type);
+    }
+}
+
+uuid uuid::parse(std::string_view text) {
+    const auto malformed = [&] {
+        return error(errc::bad_input, "\"" + std::string(text) +
+                                          "\" is not a UUID, which has 32 hexadecimal digits as "
+                                          "in 123e4567-e89b-12d3-a456-426614174000");
+    };
+    const auto digit = [&](char c) -> std::uint8_t {
+        if (c >= '0' && c <= '9') return static_cast<std::uint8_t>(c - '0');
+        if (c >= 'a' && c <= 'f') return static_cast<std::uint8_t>(c - 'a' + 10);
+        if (c >= 'A' && c <= 'F') return static_cast<std::uint8_t>(c - 'A' + 10);
+        throw malformed();
+    };
+    const bool hyphens = text.size() == 36;
+    if (!hyphens && text.size() != 32) {
+        throw malformed();
+    }
+    uuid value;
+    std::size_t at = 0;
+    for (std::size_t i = 0; i < value.octets.size(); ++i) {
+        if (hyphens && (i == 4 || i == 6 || i == 8 || i == 10) && text[at++] != '-') {
+            throw malformed();
+        }
+        const auto high = digit(text[at++]);
+        const auto low = digit(text[at++]);
+        value.octets[i] = static_cast<std::uint8_t>(high << 4 | low);
+    }
+    return value;
+}
+
+std::string to_string(const uuid& value) {
+    constexpr char digits[] = "0123456789abcdef";
+    std::string text;
+    text.reserve(36);
+    for (std::size_t i = 0; i < value.octets.size(); ++i) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            text.push_back('-');
+        }
+        text.push_back(digits[value.octets[i] >> 4]);
+        text.push_back(digits[value.octets[i] & 0xf]);
+    }
+    return text;
+}
+
+std::ostream& operator<<(std::ostream& out, const uuid& value) {
+    return out << to_string(value);
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,52 @@
+// Runs a coroutine to its end from a plain test, with a deadline.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include <chrono>
+#include <exception>
+#include <optional>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+namespace test {
+
+template <class T>
+boost::asio::awaitable<void> store(boost::asio::awaitable<T> work, std::optional<T>& value) {
+    value.emplace(co_await std::move(work));
+}
+
+/// Runs `work` on an io_context of its own and returns its value, or throws what it throws.
+///
+/// Errors: std::runtime_error if it has not ended by `limit`: a test never hangs.
+template <class T>
+T run(boost::asio::awaitable<T> work, std::chrono::milliseconds limit = std::chrono::seconds(60)) {
+    namespace asio = boost::asio;
+    if constexpr (std::is_void_v<T>) {
+        asio::io_context io(1);
+        const auto guard = asio::make_work_guard(io);
+        const auto deadline = std::chrono::steady_clock::now() + limit;
+        bool ended = false;
+        std::exception_ptr failure;
+        asio::co_spawn(io, std::move(work), [&](std::exception_ptr thrown) {
+            failure = thrown;
+            ended = true;
+        });
+        while (!ended && std::chrono::steady_clock::now() < deadline) {
+            io.run_one_until(deadline);
+        }
+        io.poll();  // what sessions that ended have left to do at once: their goodbyes
+        if (!ended) throw std::runtime_error("the coroutine did not end by its deadline");
+        if (failure) std::rethrow_exception(failure);
+    } else {
+        std::optional<T> value;
+        run(store(std::move(work), value), limit);
+        return std::move(*value);
+    }
+}
+
+}  // namespace test
