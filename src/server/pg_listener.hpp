@@ -1,2 +1,39 @@
-// (claimed, being written: see the next minutes)
+// The Postgres endpoint: a door whose guests are joined to PostgreSQL.
 #pragma once
+
+#include "server/catalog.hpp"
+#include "server/cluster.hpp"
+#include "server/door.hpp"
+#include "server/pg_registry.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ssl/context.hpp>
+
+#include <memory>
+#include <string>
+
+namespace bitdotio {
+
+/// The gateway between clients of the service and the databases' PostgreSQL instances.
+///
+/// Thread safety: every function may be called from any thread.
+/// Lifetime: `tls` must outlive the door; await `entrance()->close()` after cluster::close, which
+///     ends the sessions in PostgreSQL's own words.
+class pg_listener {
+public:
+    /// Prepares `tls` for the protocol: ALPN "postgresql", no session tickets.
+    pg_listener(asio::any_io_executor executor, asio::ssl::context& tls,
+                std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances);
+
+    const std::shared_ptr<door>& entrance() const noexcept { return door_; }
+
+    /// Cuts all sessions of the database with this id (TCP reset).
+    asio::awaitable<void> hang_up(std::string id);
+
+private:
+    std::shared_ptr<pg_registry> registry_;
+    std::shared_ptr<door> door_;
+};
+
+}  // namespace bitdotio

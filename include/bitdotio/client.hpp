@@ -1,0 +1,94 @@
+// The one door: the API's calls, a pool for each database, connections of one's own.
+#pragma once
+
+#include <bitdotio/api_key.hpp>
+#include <bitdotio/database_name.hpp>
+#include <bitdotio/models.hpp>
+#include <bitdotio/options.hpp>
+#ifndef BITDOTIO_WITHOUT_POSTGRES
+#include <bitdotio/pool.hpp>
+#endif
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+/// The service, as one key sees it. A handle: copies share sessions and pools.
+///
+/// All calls of the HTTP API have these in common:
+///
+/// Errors: errc::authentication_failed, permission_denied, not_found, conflict, rate_limited,
+///     api_failed with HTTP status and the server's words; errc::tls_failed, connect_failed,
+///     connection_lost, and timeout after client_options::request_timeout. Tries that provably had
+///     no effect are repeated as client_options::retry says; a call that may have had one is not.
+/// Cancellation: terminal, partial, total. A call that was sent may still have its effect.
+///
+/// Thread safety: its functions may be called from any thread.
+/// Lifetime: await `close()` before the executor ends. Do not use it in a child process after
+///     fork(): make one there.
+class client {
+public:
+    /// Parameters: what `options` leave empty comes from the environment and the profile, see
+    ///     client_options::resolved. Reads files: make it before the executor runs.
+    ///
+    /// Errors: errc::bad_input for options that are missing or cannot be.
+    explicit client(asio::any_io_executor executor, client_options options = client_options());
+    client(asio::any_io_executor executor, api_key key);
+
+    /// The databases the key's owner owns or collaborates on.
+    asio::awaitable<std::vector<database>> list_databases();
+
+    /// Makes a database.
+    ///
+    /// Parameters: `name` without the user; `storage_limit_bytes` at most this many bytes of
+    ///     storage, the service's default if not set.
+    asio::awaitable<database> create_database(
+        std::string name, visibility visible = visibility::private_,
+        std::optional<std::int64_t> storage_limit_bytes = std::nullopt);
+
+    asio::awaitable<database> get_database(database_name name);
+
+    /// Changes what `changes` sets, and returns the database as it then is.
+    asio::awaitable<database> update_database(database_name name, database_changes changes);
+
+    /// Deletes a database and its data, for good. Its name may stay blocked for a while.
+    asio::awaitable<void> delete_database(database_name name);
+
+    /// Runs one query over the HTTP API, in a transaction of its own. Slower than a pool, and
+    /// without parameters: for scripts, and where there is no way to port 5432.
+    asio::awaitable<query_result> query(database_name name, std::string sql,
+                                        data_format format = data_format::rows);
+
+#ifndef BITDOTIO_WITHOUT_POSTGRES
+    /// The pool of a database, made on first use with client_options::pool and shared by all.
+    ///
+    /// Errors: errc::bad_input if the Postgres endpoint is unknown, or for pool options that
+    ///     cannot be.
+    bitdotio::pool pool(const database_name& name);
+
+    /// A connection of one's own, for what changes a session: SET, LISTEN, temporary tables.
+    ///
+    /// Errors and cancellation: those of connection::open.
+    asio::awaitable<connection> connect(database_name name);
+#endif
+
+    /// Closes all pools and sessions; waits for lent connections to come back.
+    ///
+    /// Cancellation: as pool::close.
+    asio::awaitable<void> close();
+
+private:
+    class impl;
+    std::shared_ptr<impl> impl_;
+};
+
+}  // namespace bitdotio

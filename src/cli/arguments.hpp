@@ -1,0 +1,2 @@
+#pragma once
+// Claimed; being written right now by the client and command-line agent.

@@ -1,0 +1,284 @@
+// The client: calls of the API, and the pools it keeps.
+#include <bitdotio/client.hpp>
+
+#include "api_codec.hpp"
+#include "backoff.hpp"
+#include "https_pool.hpp"
+
+#include <map>
+#include <mutex>
+#include <random>
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+double random_jitter() {
+    thread_local std::minstd_rand engine{std::random_device{}()};
+    return std::uniform_real_distribution<double>(0, 1)(engine);
+}
+
+client_options with_key(api_key key) {
+    client_options options;
+    options.key.emplace(std::move(key));
+    return options;
+}
+
+errc code_of(int status) {
+    switch (status) {
+        case 401: return errc::authentication_failed;
+        case 403: return errc::permission_denied;
+        case 404: return errc::not_found;
+        case 409: return errc::conflict;
+        case 429: return errc::rate_limited;
+        default: return errc::api_failed;
+    }
+}
+
+bool is_sqlstate(const std::string& text) {
+    return text.size() == 5 && text.find_first_not_of("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") ==
+                                   std::string::npos;
+}
+
+error refused(const char* what, const https_response& response) {
+    const api::error_answer answer = api::decode_error(response.body);
+    std::string text = std::string("cannot ") + what + ": ";
+    text += answer.message.empty() ? "the service gave no reason" : answer.message;
+    text += " (HTTP " + std::to_string(response.status) + ")";
+    errc code = code_of(response.status);
+    server_message message;
+    if (is_sqlstate(answer.type)) {
+        code = errc::query_failed;
+        message.sqlstate = answer.type;
+        message.message = answer.message;
+    }
+    // What was refused for the caller's fault was not carried out; what failed may have been.
+    return error(code, std::move(text))
+        .with(std::move(message))
+        .with_http(response.status, response.body)
+        .with(phase::replied)
+        .with(response.status < 500 ? outcome::not_executed : outcome::unknown);
+}
+
+// What the service sent must be readable; if not, the fault is on that side.
+template <class Decode>
+auto decoded(const std::string& body, Decode decode) {
+    try {
+        return decode(body);
+    } catch (const api::malformed_body& failure) {
+        throw error(errc::protocol_violated,
+                    std::string("the service's answer is malformed: ") + failure.what())
+            .with(phase::replied)
+            .with(outcome::executed);
+    }
+}
+
+database one_database(const std::string& body) {
+    return decoded(body, [](const std::string& text) { return api::decode_database(text); });
+}
+
+}  // namespace
+
+class client::impl {
+public:
+    impl(asio::any_io_executor executor, client_options options)
+        : executor_(std::move(executor)),
+          options_(options.resolved()),
+          https_(std::make_shared<https_pool>(executor_, https_address::parse(options_.api_url),
+                                              make_client_tls(options_.ca_file))) {
+        if (options_.user_agent.empty()) {
+            options_.user_agent = "cpp-bitdotio/" BITDOTIO_VERSION;
+        }
+        options_.pool.check();
+    }
+
+    // Whether doing it twice is the same as doing it once.
+    enum class repeatable { no, yes };
+
+    // The one place where a call is tried again.
+    asio::awaitable<std::string> call(const char* what, std::string method, std::string target,
+                                      std::string body, repeatable repeat) {
+        const time_point deadline = deadline_after(options_.request_timeout);
+        asio::steady_timer pause(co_await asio::this_coro::executor);
+        for (int failed = 1;; ++failed) {
+            std::optional<error> failure;
+            std::optional<std::chrono::seconds> retry_after;
+            try {
+                https_request request;
+                request.method = method;
+                request.target = "/v2beta" + target;
+                request.authorization = "Bearer " + options_.key->reveal();
+                request.user_agent = options_.user_agent;
+                request.body = body;
+                https_response response = co_await https_->request(std::move(request), deadline);
+                if (response.status < 400) {
+                    co_return std::move(response.body);
+                }
+                retry_after = response.retry_after;
+                failure = refused(what, response);
+            } catch (const error& thrown) {
+                failure = thrown.with_message(std::string("cannot ") + what + ": " +
+                                              thrown.what());
+            }
+            const auto delay =
+                may_retry(*failure, repeat)
+                    ? retry_delay(options_.retry, failed, retry_after, random_jitter())
+                    : std::nullopt;
+            if (!delay || std::chrono::steady_clock::now() + *delay >= deadline) {
+                throw failure->with_attempts(failed);
+            }
+            pause.expires_after(*delay);
+            boost::system::error_code aborted;
+            co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, aborted));
+            if (aborted) {
+                throw error(errc::cancelled, std::string("cannot ") + what + ": cancelled")
+                    .with(outcome::not_sent);
+            }
+        }
+    }
+
+    static bool may_retry(const error& failure, repeatable repeat) {
+        switch (failure.code()) {
+            case errc::connect_failed: return true;
+            case errc::rate_limited: return true;  // refused unseen
+            case errc::connection_lost: return repeat == repeatable::yes;
+            case errc::api_failed:
+                return repeat == repeatable::yes &&
+                       (failure.http_status() == 502 || failure.http_status() == 503 ||
+                        failure.http_status() == 504);
+            default: return false;
+        }
+    }
+
+    const client_options& options() const { return options_; }
+    const std::shared_ptr<https_pool>& https() const { return https_; }
+
+#ifndef BITDOTIO_WITHOUT_POSTGRES
+    connect_options connect_to(const database_name& name) const {
+        if (options_.postgres_host.empty() || options_.postgres_port == 0) {
+            throw error(errc::bad_input,
+                        "the Postgres endpoint is unknown: set client_options::postgres_host and "
+                        "postgres_port, or BITIO_PG_HOST and BITIO_PG_PORT");
+        }
+        connect_options connect = options_.connect;
+        connect.hosts = {{options_.postgres_host, options_.postgres_port}};
+        connect.password = options_.key->reveal();
+        connect.database = name.full();
+        connect.ca_file = options_.ca_file;
+        return connect;
+    }
+
+    bitdotio::pool pool(const database_name& name) {
+        const std::scoped_lock lock(pools_mutex_);
+        const auto found = pools_.find(name);
+        if (found != pools_.end()) {
+            return found->second;
+        }
+        return pools_
+            .emplace(name, bitdotio::pool(executor_, connect_to(name), options_.pool))
+            .first->second;
+    }
+
+    std::vector<bitdotio::pool> pools() {
+        const std::scoped_lock lock(pools_mutex_);
+        std::vector<bitdotio::pool> all;
+        for (const auto& [name, one] : pools_) {
+            all.push_back(one);
+        }
+        return all;
+    }
+#endif
+
+private:
+    asio::any_io_executor executor_;
+    client_options options_;
+    std::shared_ptr<https_pool> https_;
+#ifndef BITDOTIO_WITHOUT_POSTGRES
+    // The one lock of the library, never held over a suspension: `pool` is no awaitable.
+    std::mutex pools_mutex_;
+    std::map<database_name, bitdotio::pool> pools_;
+#endif
+};
+
+client::client(asio::any_io_executor executor, client_options options)
+    : impl_(std::make_shared<impl>(std::move(executor), std::move(options))) {}
+
+client::client(asio::any_io_executor executor, api_key key)
+    : client(std::move(executor), with_key(std::move(key))) {}
+
+asio::awaitable<std::vector<database>> client::list_databases() {
+    const auto self = impl_;
+    const std::string body =
+        co_await self->call("list databases", "GET", "/db/", "", impl::repeatable::yes);
+    co_return decoded(body, api::decode_databases);
+}
+
+asio::awaitable<database> client::create_database(std::string name, visibility visible,
+                                                  std::optional<std::int64_t> storage_limit_bytes) {
+    const auto self = impl_;
+    // Checked here as the service checks it, with any user before it.
+    const database_name checked("user/" + name);
+    api::create_request request;
+    request.name = std::string(checked.database());
+    request.visible = visible;
+    request.storage_limit_bytes = storage_limit_bytes;
+    const std::string body = co_await self->call("create the database", "POST", "/db/",
+                                                 api::encode(request), impl::repeatable::no);
+    co_return one_database(body);
+}
+
+asio::awaitable<database> client::get_database(database_name name) {
+    const auto self = impl_;
+    const std::string body = co_await self->call(
+        "get the database", "GET", "/db/" + name.url_path(), "", impl::repeatable::yes);
+    co_return one_database(body);
+}
+
+asio::awaitable<database> client::update_database(database_name name, database_changes changes) {
+    const auto self = impl_;
+    const std::string body =
+        co_await self->call("update the database", "PATCH", "/db/" + name.url_path(),
+                            api::encode(changes), impl::repeatable::no);
+    co_return one_database(body);
+}
+
+asio::awaitable<void> client::delete_database(database_name name) {
+    const auto self = impl_;
+    co_await self->call("delete the database", "DELETE", "/db/" + name.url_path(), "",
+                        impl::repeatable::no);
+}
+
+asio::awaitable<query_result> client::query(database_name name, std::string sql,
+                                            data_format format) {
+    const auto self = impl_;
+    api::query_request request;
+    request.database_name = name.full();
+    request.query_string = std::move(sql);
+    const char* target = format == data_format::objects ? "/query?data_format=objects" : "/query";
+    const std::string body = co_await self->call("run the query", "POST", target,
+                                                 api::encode(request), impl::repeatable::no);
+    co_return decoded(body, api::decode_query_answer);
+}
+
+#ifndef BITDOTIO_WITHOUT_POSTGRES
+bitdotio::pool client::pool(const database_name& name) {
+    return impl_->pool(name);
+}
+
+asio::awaitable<connection> client::connect(database_name name) {
+    return connection::open(impl_->connect_to(name));
+}
+#endif
+
+asio::awaitable<void> client::close() {
+    const auto self = impl_;
+#ifndef BITDOTIO_WITHOUT_POSTGRES
+    for (bitdotio::pool& pool : self->pools()) {
+        co_await pool.close();
+    }
+#endif
+    co_await self->https()->close();
+}
+
+}  // namespace bitdotio

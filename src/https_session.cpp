@@ -1,0 +1,274 @@
+// HTTPS through Beast; the client side's one unit that includes it.
+#include "https_session.hpp"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/error.hpp>
+#include <boost/asio/ssl/host_name_verification.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+
+#include <atomic>
+#include <charconv>
+#include <poll.h>
+#include <utility>
+
+namespace bitdotio {
+
+namespace http = boost::beast::http;
+namespace ssl = asio::ssl;
+using tcp = asio::ip::tcp;
+
+namespace {
+
+constexpr std::uint64_t largest_body = 64u << 20;
+
+std::string place(const https_address& address) {
+    return address.host + ":" + std::to_string(address.port);
+}
+
+error cannot_connect(const https_address& address, const boost::system::error_code& failure) {
+    const bool tls = failure.category() == asio::error::get_ssl_category();
+    return error(tls ? errc::tls_failed : errc::connect_failed,
+                 "cannot connect to " + place(address) + ": " + failure.message() +
+                     (tls ? "; check the host name and the CA file" : ""))
+        .with(phase::connecting)
+        .with(outcome::not_sent);
+}
+
+}  // namespace
+
+https_address https_address::parse(const std::string& url) {
+    const auto malformed = [&](const char* why) {
+        return error(errc::bad_input, "the API address \"" + url + "\" is malformed: " + why +
+                                          "; it must look like https://host:port");
+    };
+    constexpr std::string_view scheme = "https://";
+    if (!url.starts_with(scheme)) {
+        throw malformed("it does not begin with https://");
+    }
+    https_address address;
+    std::string rest = url.substr(scheme.size());
+    if (const std::size_t slash = rest.find('/'); slash != std::string::npos) {
+        address.path = rest.substr(slash);
+        rest.resize(slash);
+        while (address.path.ends_with('/')) {
+            address.path.pop_back();
+        }
+    }
+    const std::size_t bracket = rest.find(']');
+    const std::size_t colon = rest.find(':', bracket == std::string::npos ? 0 : bracket);
+    address.host = rest.substr(0, colon);
+    if (address.host.starts_with('[') && address.host.ends_with(']')) {
+        address.host = address.host.substr(1, address.host.size() - 2);
+    }
+    if (address.host.empty() || address.host.find_first_of("@?# ") != std::string::npos) {
+        throw malformed("its host is missing or malformed");
+    }
+    if (colon != std::string::npos) {
+        const char* begin = rest.data() + colon + 1;
+        const char* end = rest.data() + rest.size();
+        const auto parsed = std::from_chars(begin, end, address.port);
+        if (parsed.ec != std::errc() || parsed.ptr != end || address.port == 0) {
+            throw malformed("its port is not a number from 1 to 65535");
+        }
+    }
+    return address;
+}
+
+std::shared_ptr<ssl::context> make_client_tls(const std::string& ca_file) {
+    auto tls = std::make_shared<ssl::context>(ssl::context::tls_client);
+    tls->set_options(ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1);
+    tls->set_verify_mode(ssl::verify_peer);
+    boost::system::error_code failure;
+    if (ca_file.empty()) {
+        tls->set_default_verify_paths(failure);
+    } else {
+        tls->load_verify_file(ca_file, failure);
+    }
+    if (failure) {
+        throw error(errc::bad_input, "cannot read authorities from the CA file \"" + ca_file +
+                                         "\": " + failure.message());
+    }
+    return tls;
+}
+
+class https_session::stream : public std::enable_shared_from_this<https_session::stream> {
+public:
+    stream(asio::any_io_executor executor, https_address address,
+           std::shared_ptr<ssl::context> tls)
+        : strand_(asio::make_strand(executor)),
+          address_(std::move(address)),
+          tls_(std::move(tls)),
+          socket_(strand_, *tls_) {}
+
+    asio::awaitable<https_response> request(https_request request, time_point deadline) {
+        return on_strand(strand_, shared_from_this(), do_request(std::move(request), deadline));
+    }
+
+    // Bytes nobody asked for are a goodbye.
+    bool reusable() const noexcept {
+        pollfd look{descriptor_, POLLIN | POLLRDHUP, 0};
+        return reusable_ && ::poll(&look, 1, 0) == 0;
+    }
+
+private:
+    asio::awaitable<https_response> do_request(https_request request, time_point deadline) {
+        co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+        co_await asio::this_coro::throw_if_cancelled(false);
+        reusable_ = false;
+        sent_ = false;
+        try {
+            co_return co_await with_deadline(exchange(std::move(request)), deadline);
+        } catch (const error& failure) {
+            boost::system::error_code ignored;
+            socket_.next_layer().close(ignored);
+            if (failure.code() == errc::timeout) {
+                throw error(errc::timeout, place(address_) + " did not answer in time")
+                    .with(sent_ ? phase::awaiting_reply : phase::connecting)
+                    .with(sent_ ? outcome::unknown : outcome::not_sent);
+            }
+            throw;
+        }
+    }
+
+    asio::awaitable<https_response> exchange(https_request request) {
+        co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+        co_await asio::this_coro::throw_if_cancelled(false);
+        if (!connected_) {
+            co_await connect();
+        }
+        http::request<http::string_body> message;
+        message.version(11);
+        message.method_string(request.method);
+        message.target(address_.path + request.target);
+        message.set(http::field::host, place(address_));
+        message.set(http::field::accept, "application/json");
+        message.set(http::field::authorization, request.authorization);
+        message.set(http::field::user_agent, request.user_agent);
+        if (!request.body.empty()) {
+            message.set(http::field::content_type, "application/json");
+            message.body() = std::move(request.body);
+        }
+        if (!message.body().empty() || request.method == "POST" || request.method == "PATCH") {
+            message.prepare_payload();
+        }
+        boost::system::error_code failure;
+        sent_ = true;
+        co_await http::async_write(socket_, message,
+                                   asio::redirect_error(asio::use_awaitable, failure));
+        if (failure) {
+            throw lost(failure);
+        }
+        http::response_parser<http::string_body> parser;
+        parser.body_limit(largest_body);
+        co_await http::async_read(socket_, buffer_, parser,
+                                  asio::redirect_error(asio::use_awaitable, failure));
+        if (failure) {
+            throw lost(failure);
+        }
+        https_response response;
+        response.status = static_cast<int>(parser.get().result_int());
+        const std::string_view after = parser.get()[http::field::retry_after];
+        std::int64_t seconds = 0;
+        if (std::from_chars(after.data(), after.data() + after.size(), seconds).ec ==
+                std::errc() &&
+            seconds >= 0) {
+            response.retry_after = std::chrono::seconds(seconds);
+        }
+        reusable_ = parser.get().keep_alive();
+        response.body = std::move(parser.get().body());
+        co_return response;
+    }
+
+    asio::awaitable<void> connect() {
+        boost::system::error_code failure;
+        auto token = asio::redirect_error(asio::use_awaitable, failure);
+        const std::string service = std::to_string(address_.port);
+        tcp::resolver resolver(strand_);
+        const auto endpoints = co_await resolver.async_resolve(address_.host, service, token);
+        check(failure);
+        for (const auto& endpoint : endpoints) {
+            boost::system::error_code ignored;
+            socket_.next_layer().close(ignored);
+            co_await socket_.next_layer().async_connect(endpoint.endpoint(), token);
+            if (!failure || failure == asio::error::operation_aborted) {
+                break;
+            }
+        }
+        check(failure);
+        socket_.next_layer().set_option(tcp::no_delay(true));
+        descriptor_ = socket_.next_layer().native_handle();
+
+        boost::system::error_code literal;
+        asio::ip::make_address(address_.host, literal);
+        if (literal) {  // RFC 6066: no addresses in the server name indication
+            SSL_set_tlsext_host_name(socket_.native_handle(), address_.host.c_str());
+        }
+        socket_.set_verify_callback(ssl::host_name_verification(address_.host));
+        co_await socket_.async_handshake(ssl::stream_base::client, token);
+        check(failure);
+        connected_ = true;
+    }
+
+    void check(const boost::system::error_code& failure) const {
+        if (failure == asio::error::operation_aborted) {
+            throw error(errc::cancelled, "connecting was cancelled")
+                .with(phase::connecting)
+                .with(outcome::not_sent);
+        }
+        if (failure) {
+            throw cannot_connect(address_, failure);
+        }
+    }
+
+    error lost(const boost::system::error_code& failure) const {
+        const bool cancelled = failure == asio::error::operation_aborted;
+        const bool malformed = failure.category() == http::make_error_code(http::error::bad_version)
+                                                         .category() &&
+                               failure != http::error::end_of_stream &&
+                               failure != http::error::partial_message;
+        const errc code = cancelled   ? errc::cancelled
+                          : malformed ? errc::protocol_violated
+                                      : errc::connection_lost;
+        return error(code, cancelled ? "the request was cancelled; whether it had an effect is "
+                                       "unknown"
+                                     : "the connection to " + place(address_) +
+                                           " failed before the whole answer had come: " +
+                                           failure.message())
+            .with(phase::awaiting_reply)
+            .with(outcome::unknown);
+    }
+
+    asio::strand<asio::any_io_executor> strand_;
+    const https_address address_;
+    const std::shared_ptr<ssl::context> tls_;
+    ssl::stream<tcp::socket> socket_;
+    boost::beast::flat_buffer buffer_;
+    bool connected_ = false;
+    bool sent_ = false;
+    std::atomic<bool> reusable_{false};
+    std::atomic<int> descriptor_{-1};
+};
+
+https_session::https_session(asio::any_io_executor executor, https_address address,
+                             std::shared_ptr<ssl::context> tls)
+    : stream_(std::make_shared<stream>(std::move(executor), std::move(address), std::move(tls))) {}
+
+https_session::~https_session() = default;
+
+asio::awaitable<https_response> https_session::request(https_request request,
+                                                       time_point deadline) {
+    return stream_->request(std::move(request), deadline);
+}
+
+bool https_session::reusable() const noexcept {
+    return stream_->reusable();
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,48 @@
+// The three shapes, as JSON.
+#include "server/api_error.hpp"
+#include "server/records.hpp"
+
+#include <boost/json.hpp>
+
+namespace bitdotio {
+
+namespace {
+
+namespace json = boost::json;
+
+json::string text(std::string_view value) {
+    return json::string(value.data(), value.size());
+}
+
+}  // namespace
+
+http_response api_error(int status, std::string_view message, std::string_view type) {
+    json::object body;
+    body["status_code"] = status;
+    body["error_id"] = records::new_id();
+    body["message"] = text(message);
+    if (!type.empty()) body["error"] = json::object{{"type", text(type)}};
+    return http_response(status, json::serialize(body));
+}
+
+http_response unauthorized(std::string_view detail) {
+    json::object body;
+    body["detail"] = text(detail);
+    body["uuid"] = records::new_id();
+    return http_response(401, json::serialize(body));
+}
+
+http_response unprocessable(std::string_view field, std::string_view message,
+                            std::string_view type) {
+    json::array place{"body"};
+    if (!field.empty()) place.emplace_back(text(field));
+    json::object entry;
+    entry["loc"] = std::move(place);
+    entry["msg"] = text(message);
+    entry["type"] = text(type);
+    json::object body;
+    body["detail"] = json::array{std::move(entry)};
+    return http_response(422, json::serialize(body));
+}
+
+}  // namespace bitdotio

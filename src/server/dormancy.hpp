@@ -1,0 +1,177 @@
+// When an instance starts and stops: a rule over events and time, without I/O.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+namespace bitdotio {
+
+/// The life of one database's instance: asleep, waking, awake, falling asleep.
+///
+/// Events are told as they happen; then `decide` says what to do now and when to ask again. It is
+/// asked after every event. Someone first waits, then is connected to the life that admitted
+/// him; what a connection says about an earlier life counts for nothing.
+///
+/// Thread safety: a value.
+class dormancy {
+public:
+    using time_point = std::chrono::steady_clock::time_point;
+    using duration = std::chrono::steady_clock::duration;
+
+    struct settings {
+        /// Stopped when nobody has been connected for this long.
+        duration sleep_after = std::chrono::seconds(60);
+        /// An exit nobody asked for is a quick one before it accepts connections, whenever that
+        /// is, and this soon after.
+        duration quick = std::chrono::seconds(5);
+        /// After so many quick exits on end it counts as broken: those who wait are refused…
+        int quick_exits = 3;
+        /// …and so is everyone who comes within this time; then it is tried once more.
+        duration broken_for = std::chrono::seconds(10);
+        /// How long a stop may take before it is asked for harder, each time.
+        duration patience = std::chrono::seconds(10);
+    };
+
+    enum class state { asleep, waking, awake, falling_asleep };
+
+    /// How hard to ask the instance to stop.
+    enum class stop { no, fast, immediate, kill };
+
+    struct orders {
+        bool start = false;
+        dormancy::stop stop = dormancy::stop::no;
+        bool admit = false;   ///< all who wait are now connected
+        bool refuse = false;  ///< all who wait are turned away
+        std::optional<time_point> next;
+    };
+
+    explicit dormancy(const settings& options) : options_(options) {}
+
+    /// Someone wants it awake: `decide` admits or refuses all who wait together.
+    void wait() { ++waiting_; }
+    /// Someone who waited no longer does, without having been admitted or refused.
+    void forget() { --waiting_; }
+    /// A connection of the given life has ended.
+    void connection_closed(std::uint64_t life, time_point now) {
+        if (life == life_ && connected_ > 0 && --connected_ == 0) {
+            empty_since_ = now;
+        }
+    }
+
+    /// It accepts connections.
+    void started(time_point now) {
+        state_ = state::awake;
+        started_at_ = now;
+        empty_since_ = now;
+    }
+    /// Its process is gone, or did not come into being, asked for or not.
+    void stopped(time_point now) {
+        const bool asked = state_ == state::falling_asleep;
+        if (asked || (state_ == state::awake && now - started_at_ >= options_.quick)) {
+            quick_exits_ = 0;
+        }
+        if (!asked) {
+            ++quick_exits_;
+            if (quick_exits_ >= options_.quick_exits) {
+                broken_until_ = now + options_.broken_for;
+            }
+        }
+        state_ = state::asleep;
+        stop_asked_ = stop::no;
+        connected_ = 0;
+        must_sleep_ = false;
+    }
+    /// It shall stop although someone is connected; who waits is served by the next life.
+    void sleep_now() { must_sleep_ = state_ != state::asleep; }
+    /// It shall stop and never start again; who waits is refused.
+    void close() {
+        closed_ = true;
+        sleep_now();
+    }
+
+    orders decide(time_point now);
+
+    state current() const { return state_; }
+    /// Counts starts; what an admitted one belongs to.
+    std::uint64_t life() const { return life_; }
+    std::size_t waiting() const { return waiting_; }
+    std::size_t connected() const { return connected_; }
+    /// Whether it exited too often and is not tried at this time.
+    bool is_broken(time_point now) const { return broken_until_ && now < *broken_until_; }
+
+private:
+    void ask_to_stop(orders& result, time_point now);
+
+    settings options_;
+    state state_ = state::asleep;
+    stop stop_asked_ = stop::no;
+    std::uint64_t life_ = 0;
+    std::size_t waiting_ = 0;
+    std::size_t connected_ = 0;
+    int quick_exits_ = 0;
+    bool must_sleep_ = false;
+    bool closed_ = false;
+    time_point started_at_{};
+    time_point empty_since_{};
+    time_point stop_asked_at_{};
+    std::optional<time_point> broken_until_;
+};
+
+inline dormancy::orders dormancy::decide(time_point now) {
+    orders result;
+    if (waiting_ > 0 && (closed_ || (state_ == state::asleep && is_broken(now)))) {
+        result.refuse = true;
+        waiting_ = 0;
+    }
+    switch (state_) {
+        case state::asleep:
+            if (waiting_ > 0) {
+                state_ = state::waking;
+                ++life_;
+                result.start = true;
+            }
+            break;
+        case state::waking:
+            // A stop is asked for once it has started, unless nobody will ever need it.
+            if (closed_) {
+                ask_to_stop(result, now);
+            }
+            break;
+        case state::awake:
+            if (must_sleep_) {
+                ask_to_stop(result, now);
+            } else if (waiting_ > 0) {
+                result.admit = true;
+                connected_ += waiting_;
+                waiting_ = 0;
+            } else if (connected_ == 0) {
+                if (now >= empty_since_ + options_.sleep_after) {
+                    ask_to_stop(result, now);
+                } else {
+                    result.next = empty_since_ + options_.sleep_after;
+                }
+            }
+            break;
+        case state::falling_asleep: ask_to_stop(result, now); break;
+    }
+    return result;
+}
+
+inline void dormancy::ask_to_stop(orders& result, time_point now) {
+    if (stop_asked_ == stop::no || now >= stop_asked_at_ + options_.patience) {
+        switch (stop_asked_) {
+            case stop::no: stop_asked_ = stop::fast; break;
+            case stop::fast: stop_asked_ = stop::immediate; break;
+            case stop::immediate:
+            case stop::kill: stop_asked_ = stop::kill; break;
+        }
+        result.stop = stop_asked_;
+        stop_asked_at_ = now;
+    }
+    state_ = state::falling_asleep;
+    result.next = stop_asked_at_ + options_.patience;
+}
+
+}  // namespace bitdotio

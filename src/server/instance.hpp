@@ -1,0 +1,127 @@
+// One database's PostgreSQL: obeys the dormancy rule with a real process.
+#pragma once
+
+#include "server/dormancy.hpp"
+#include "server/process.hpp"
+#include "server/programs.hpp"
+#include "server/turnstile.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+/// What all instances of a cluster have in common.
+struct instance_settings {
+    instance_settings() = default;
+
+    postgres_programs programs;
+    system_user run_as;
+    std::chrono::milliseconds sleep_after{};
+    std::chrono::milliseconds idle_session_timeout{};
+    std::chrono::milliseconds idle_in_transaction_timeout{};
+    std::chrono::milliseconds start_timeout{};
+};
+
+class instance;
+
+/// Keeps an instance awake as long as it lives; its end counts one connection less.
+///
+/// Thread safety: one thread at a time. Lifetime: the executor must outlive it.
+class lease {
+public:
+    /// None.
+    lease() noexcept = default;
+    lease(std::shared_ptr<instance> owner, std::uint64_t life) noexcept;
+    lease(lease&& other) noexcept;
+    lease& operator=(lease&& other) noexcept;
+    ~lease();
+
+    /// Where the socket ".s.PGSQL.5432" is: what libpq takes as `host`.
+    const std::string& socket_directory() const noexcept;
+
+    /// Gives it back before the end of life.
+    void release() noexcept;
+
+private:
+    std::shared_ptr<instance> owner_;
+    std::uint64_t life_ = 0;
+};
+
+/// The instance of one database and its life.
+///
+/// Thread safety: on its strand only, except `release` and `socket_directory`.
+class instance : public std::enable_shared_from_this<instance> {
+public:
+    /// The one role its socket lets in, and the one database.
+    static constexpr const char* role = "owner";
+    static constexpr const char* database = "main";
+
+    instance(asio::strand<asio::any_io_executor> strand,
+             std::shared_ptr<const instance_settings> settings, std::shared_ptr<turnstile> wakes,
+             std::filesystem::path data_directory, std::filesystem::path socket_directory,
+             std::string mark);
+    ~instance();
+
+    const std::filesystem::path& data_directory() const noexcept { return data_directory_; }
+    const std::string& socket_directory() const noexcept { return socket_directory_; }
+
+    /// See cluster for these.
+    asio::awaitable<lease> hold();
+    asio::awaitable<void> sleep_now();
+    asio::awaitable<void> wait_until_asleep();
+    bool is_asleep() const noexcept { return !living_; }
+
+    /// Refuses those who wait and all who come, stops, and returns when it has stopped.
+    asio::awaitable<void> close();
+
+    void release(std::uint64_t life) noexcept;
+
+private:
+    struct waiter {
+        explicit waiter(const asio::any_io_executor& executor);
+        asio::steady_timer called;
+        std::optional<std::uint64_t> life;
+        std::optional<error> refused;
+    };
+
+    asio::awaitable<void> live();
+    asio::awaitable<void> start();
+    asio::awaitable<void> clear_after_crash();
+    asio::awaitable<std::string> last_words();
+    void obey();
+    void set_timer(std::optional<time_point> next);
+    bool is_ready() const;
+    command start_command() const;
+
+    asio::strand<asio::any_io_executor> strand_;
+    const std::shared_ptr<const instance_settings> settings_;
+    const std::shared_ptr<turnstile> wakes_;
+    const std::filesystem::path data_directory_;
+    const std::string socket_directory_;
+    const std::string mark_;  ///< the cluster_name: tells its processes from all others
+    dormancy rule_;
+    std::optional<child> process_;
+    bool living_ = false;        ///< `live` is running
+    bool crashed_ = true;        ///< nobody saw the last life end well
+    std::string failure_;        ///< why the last start failed
+    std::list<std::shared_ptr<waiter>> waiters_;
+    asio::steady_timer timer_;
+    std::optional<time_point> timer_at_;
+    asio::steady_timer asleep_;  ///< cancelled to tell that it is asleep
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,328 @@
+// From the first byte to the splice, and the goodbye.
+#include <bitdotio/error.hpp>
+
+#include "server/farewell.hpp"
+#include "server/pg_session.hpp"
+#include "server/splice.hpp"
+
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+
+#include <chrono>
+#include <exception>
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+namespace {
+
+using asio::use_awaitable;
+using asio::ip::tcp;
+
+// A client that has not told its wish and its key by then is cut, and so is a PostgreSQL that
+// does not answer one.
+constexpr std::chrono::seconds startup_patience{30};
+constexpr std::chrono::seconds wake_patience{60};
+constexpr std::size_t max_password_size = 4096;
+// What PostgreSQL may say before a session begins: settings and notices.
+constexpr std::size_t max_greeting_size = 1024 * 1024;
+
+time_point after(std::chrono::seconds patience) {
+    return std::chrono::steady_clock::now() + patience;
+}
+
+// Takes the session out of the registry, however it ends.
+class registration {
+public:
+    registration(std::shared_ptr<pg_registry> registry, cancel_key key)
+        : registry_(std::move(registry)), key_(key) {}
+    ~registration() { registry_->leave(key_); }
+    registration(const registration&) = delete;
+    registration& operator=(const registration&) = delete;
+
+private:
+    const std::shared_ptr<pg_registry> registry_;
+    const cancel_key key_;
+};
+
+bool wants_replication(const startup_message& wish) {
+    const auto value = wish.find("replication");
+    return value && *value != "false" && *value != "off" && *value != "no" && *value != "0";
+}
+
+}  // namespace
+
+pg_session::pg_session(tcp::socket socket, std::shared_ptr<const pg_surroundings> around)
+    : around_(std::move(around)),
+      client_(std::move(socket), *around_->tls),
+      backend_(client_.get_executor()) {}
+
+void pg_session::leave() {
+    // Joined sessions end with PostgreSQL's own words when it is stopped.
+    if (!joined_) cut();
+}
+
+void pg_session::cut() noexcept {
+    boost::system::error_code ignored;
+    client_.next_layer().set_option(asio::socket_base::linger(true, 0), ignored);
+    client_.next_layer().close(ignored);
+    backend_.close(ignored);
+}
+
+asio::awaitable<void> pg_session::serve() {
+    const auto self = shared_from_this();
+    if (co_await with_deadline(admit(), after(startup_patience))) {
+        co_await converse();
+    }
+    co_await say_farewell(client_, client_.next_layer(), secured_);
+}
+
+asio::awaitable<bool> pg_session::admit() {
+    opening first;
+    std::string malformed;
+    try {
+        first = co_await receive_opening();
+    } catch (const error& failure) {
+        if (failure.code() != errc::protocol_violated) throw;
+        malformed = failure.what();
+    }
+    if (!malformed.empty()) {
+        co_await refuse("08P01", malformed, "");
+        co_return false;
+    }
+    if (const auto* key = std::get_if<cancel_key>(&first)) {
+        co_await pass_on_cancel(*key);
+        co_return false;
+    }
+    wish_ = std::get<startup_message>(std::move(first));
+    if (wish_.major != 3) {
+        co_await refuse("0A000",
+                        "unsupported frontend protocol " + std::to_string(wish_.major) + "." +
+                            std::to_string(wish_.minor) + ": server supports 3.0 to 3.0",
+                        "");
+        co_return false;
+    }
+    if (!secured_) {
+        co_await refuse("28000", "this server takes connections over TLS only",
+                        "Connect with sslmode=require, or better sslmode=verify-full.");
+        co_return false;
+    }
+    if (wants_replication(wish_)) {
+        co_await refuse("0A000", "replication connections are not supported", "");
+        co_return false;
+    }
+    if (wish_.minor > 0 || !wish_.protocol_options().empty()) {
+        co_await send(wire_message::negotiate_protocol_version(wish_.protocol_options()));
+    }
+    co_return co_await admit_with_password();
+}
+
+asio::awaitable<opening> pg_session::receive_opening() {
+    // A request each for GSSAPI and TLS may come before the message itself.
+    for (int turn = 0; turn < 3; ++turn) {
+        if (!secured_) {
+            char first = 0;
+            const auto room = asio::buffer(&first, 1);
+            co_await client_.next_layer().async_receive(room, tcp::socket::message_peek,
+                                                        use_awaitable);
+            if (first == 0x16) {  // a TLS handshake record, and no length a packet can have
+                co_await secure(true);
+            }
+        }
+        std::string packet = co_await receive(4);
+        const auto size = opening_size(packet);
+        if (!size) throw error(errc::protocol_violated, "invalid length of startup packet");
+        packet += co_await receive(*size - 4);
+        opening parsed = parse_opening(packet);
+        if (std::holds_alternative<gss_request>(parsed) && !secured_) {
+            co_await send("N");
+        } else if (std::holds_alternative<ssl_request>(parsed) && !secured_) {
+            // What was sent along in the clear could be a stranger's: CVE-2021-23222.
+            if (client_.next_layer().available() > 0) {
+                throw error(errc::protocol_violated,
+                            "received unencrypted data after SSL request");
+            }
+            co_await send("S");
+            co_await secure(false);
+        } else if (parsed.index() >= 2) {
+            co_return parsed;
+        } else {
+            break;
+        }
+    }
+    throw error(errc::protocol_violated, "expected a startup message");
+}
+
+asio::awaitable<void> pg_session::secure(bool direct) {
+    co_await client_.async_handshake(asio::ssl::stream_base::server, use_awaitable);
+    secured_ = true;
+    if (direct) {
+        const unsigned char* chosen = nullptr;
+        unsigned size = 0;
+        SSL_get0_alpn_selected(client_.native_handle(), &chosen, &size);
+        if (size == 0) {
+            throw error(errc::protocol_violated,
+                        "received direct SSL connection request without ALPN protocol "
+                        "negotiation extension");
+        }
+    }
+}
+
+asio::awaitable<bool> pg_session::admit_with_password() {
+    const std::string user(wish_.find("user").value_or(""));
+    const std::string wanted(wish_.find("database").value_or(user));
+    co_await send(wire_message::cleartext_password_request());
+    std::string password = co_await receive_password();
+
+    bool known = false;
+    std::string failure;
+    try {
+        const api_key key(password);
+        explicit_bzero(password.data(), password.size());
+        const std::string owner = co_await around_->catalog->user_of(key);
+        known = true;
+        const database_name name(wanted);
+        database_id_ = (co_await around_->catalog->find(owner, name)).id;
+        co_return true;
+    } catch (const error& thrown) {
+        if (thrown.code() != errc::bad_input && thrown.code() != errc::not_found &&
+            thrown.code() != errc::authentication_failed) {
+            failure = thrown.what();
+        }
+    }
+    if (!failure.empty()) {
+        co_await refuse("XX000", failure, "");
+    } else if (!known) {
+        co_await refuse("28P01", "password authentication failed for user \"" + user + "\"",
+                        "The password is an API key, beginning with v2_.");
+    } else {
+        co_await refuse("3D000", "database \"" + wanted + "\" does not exist",
+                        "Give the full name, user/db, of one of this key's databases.");
+    }
+    co_return false;
+}
+
+asio::awaitable<std::string> pg_session::receive_password() {
+    const std::string head = co_await receive(5);
+    const std::size_t size = *message_size(head);
+    if (head[0] != 'p' || size > max_password_size) {
+        co_await refuse("08P01", "expected password response", "");
+        throw error(errc::protocol_violated, "the client sent no password");
+    }
+    const std::string body = co_await receive(size - head.size());
+    co_return parse_password(body).value_or("");
+}
+
+asio::awaitable<void> pg_session::pass_on_cancel(cancel_key key) {
+    // No answer is ever given: the client waits for the end of the connection, so that ends
+    // only when PostgreSQL has taken the request.
+    const auto where = co_await around_->registry->find(key);
+    if (!where) co_return;
+    const asio::local::stream_protocol::endpoint endpoint(where->socket_path);
+    const std::string request = wire_message::cancel_request(where->key);
+    co_await backend_.async_connect(endpoint, use_awaitable);
+    co_await asio::async_write(backend_, asio::buffer(request), use_awaitable);
+    char nothing = 0;
+    const auto room = asio::buffer(&nothing, 1);
+    boost::system::error_code ended;
+    co_await backend_.async_read_some(room, asio::redirect_error(use_awaitable, ended));
+}
+
+asio::awaitable<void> pg_session::converse() {
+    const std::weak_ptr<guest> self = weak_from_this();
+    const cancel_key key = co_await around_->registry->enter(self, database_id_);
+    const registration entry(around_->registry, key);
+    std::string failure;
+    bool gone = false;
+    try {
+        lease awake =
+            co_await with_deadline(around_->cluster->hold(database_id_), after(wake_patience));
+        co_await converse_with(std::move(awake), key);
+    } catch (const error& thrown) {
+        gone = thrown.code() == errc::not_found;
+        failure = thrown.code() == errc::timeout ? "it did not wake in time" : thrown.what();
+    }
+    if (gone) {
+        co_await refuse("3D000", "the database was deleted", "");
+    } else if (!failure.empty() && !joined_) {
+        co_await refuse("57P03", "the database is not available: " + failure, "Try again.");
+    }
+}
+
+asio::awaitable<void> pg_session::converse_with(lease awake, cancel_key key) {
+    const std::string path = awake.socket_directory() + "/.s.PGSQL.5432";
+    boost::system::error_code ignored;
+    std::string failure;
+    try {
+        joined_ = co_await with_deadline(connect_backend(path, key), after(startup_patience));
+    } catch (const boost::system::system_error& thrown) {
+        failure = thrown.code().message();
+    }
+    if (!failure.empty()) throw error(errc::connection_lost, failure);
+    if (joined_) co_await splice(client_, backend_);
+    // Ended before the lease is, so that nobody puts PostgreSQL to sleep under a session.
+    backend_.close(ignored);
+}
+
+asio::awaitable<bool> pg_session::connect_backend(std::string path, cancel_key key) {
+    const asio::local::stream_protocol::endpoint endpoint(path);
+    const std::string wish = wire_message::startup(wish_, instance::role, instance::database);
+    co_await backend_.async_connect(endpoint, use_awaitable);
+    co_await asio::async_write(backend_, asio::buffer(wish), use_awaitable);
+
+    // What it says until it has named the session, or refused it, is collected.
+    std::string greeting;
+    std::vector<char> bytes(16 * 1024);
+    std::size_t read_up_to = 0;
+    bool decided = false;
+    while (!decided && greeting.size() < max_greeting_size) {
+        const std::size_t size =
+            co_await backend_.async_read_some(asio::buffer(bytes), use_awaitable);
+        greeting.append(bytes.data(), size);
+        while (!decided) {
+            const auto message = std::string_view(greeting).substr(read_up_to);
+            const auto length = message_size(message);
+            if (!length || message.size() < *length) break;
+            if (const auto theirs = parse_backend_key_data(message.substr(0, *length))) {
+                pg_registry::backend where;
+                where.socket_path = path;
+                where.key = *theirs;
+                around_->registry->connected(key, where);
+                greeting.replace(read_up_to, *length, wire_message::backend_key_data(key));
+                decided = true;
+            }
+            decided = decided || greeting[read_up_to] == 'E' || greeting[read_up_to] == 'Z';
+            read_up_to += *length;
+        }
+    }
+    co_await asio::async_write(client_, asio::buffer(greeting), use_awaitable);
+    co_return true;
+}
+
+asio::awaitable<std::string> pg_session::receive(std::size_t size) {
+    std::string bytes(size, '\0');
+    const auto room = asio::buffer(bytes);
+    if (secured_) {
+        co_await asio::async_read(client_, room, use_awaitable);
+    } else {
+        co_await asio::async_read(client_.next_layer(), room, use_awaitable);
+    }
+    co_return bytes;
+}
+
+asio::awaitable<void> pg_session::send(std::string bytes) {
+    const auto data = asio::buffer(std::as_const(bytes));
+    if (secured_) {
+        co_await asio::async_write(client_, data, use_awaitable);
+    } else {
+        co_await asio::async_write(client_.next_layer(), data, use_awaitable);
+    }
+}
+
+asio::awaitable<void> pg_session::refuse(std::string_view sqlstate, std::string message,
+                                         std::string_view hint) {
+    co_await send(wire_message::fatal(sqlstate, message, hint));
+}
+
+}  // namespace bitdotio

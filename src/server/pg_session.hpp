@@ -1,0 +1,72 @@
+// One client of the Postgres endpoint: let in by its key, joined to its database's PostgreSQL.
+#pragma once
+
+#include "server/catalog.hpp"
+#include "server/cluster.hpp"
+#include "server/door.hpp"
+#include "server/pg_registry.hpp"
+#include "server/startup_packet.hpp"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/ssl/stream.hpp>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace bitdotio {
+
+/// What all sessions of a gateway work with.
+struct pg_surroundings {
+    pg_surroundings() = default;
+
+    asio::ssl::context* tls = nullptr;
+    std::shared_ptr<bitdotio::catalog> catalog;
+    std::shared_ptr<bitdotio::cluster> cluster;
+    std::shared_ptr<pg_registry> registry;
+};
+
+/// A session, from its first byte to its last.
+///
+/// See: PostgreSQL manual, 55.2.1 "Start-up", 55.2.8 "Canceling Requests in Progress".
+class pg_session final : public guest, public std::enable_shared_from_this<pg_session> {
+public:
+    pg_session(asio::ip::tcp::socket socket, std::shared_ptr<const pg_surroundings> around);
+
+    asio::any_io_executor executor() override { return client_.get_executor(); }
+    asio::awaitable<void> serve() override;
+    void leave() override;
+    void cut() noexcept override;
+
+private:
+    using backend_socket = asio::local::stream_protocol::socket;
+
+    // Until the key and the database are known; false if the client was sent away.
+    asio::awaitable<bool> admit();
+    asio::awaitable<opening> receive_opening();
+    asio::awaitable<void> secure(bool direct);
+    asio::awaitable<bool> admit_with_password();
+    asio::awaitable<std::string> receive_password();
+    asio::awaitable<void> pass_on_cancel(cancel_key key);
+
+    // With the database awake.
+    asio::awaitable<void> converse();
+    asio::awaitable<void> converse_with(lease awake, cancel_key key);
+    asio::awaitable<bool> connect_backend(std::string path, cancel_key key);
+
+    asio::awaitable<std::string> receive(std::size_t size);
+    asio::awaitable<void> send(std::string bytes);
+    asio::awaitable<void> refuse(std::string_view sqlstate, std::string message,
+                                 std::string_view hint);
+
+    const std::shared_ptr<const pg_surroundings> around_;
+    asio::ssl::stream<asio::ip::tcp::socket> client_;
+    backend_socket backend_;
+    startup_message wish_;
+    std::string database_id_;
+    bool secured_ = false;  // TLS is established
+    bool joined_ = false;   // client and PostgreSQL speak with each other
+};
+
+}  // namespace bitdotio

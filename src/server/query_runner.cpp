@@ -1,0 +1,78 @@
+// PostgreSQL's text to what JSON has, by the columns' types.
+#include <bitdotio/connection.hpp>
+
+#include "server/instance.hpp"
+#include "server/query_runner.hpp"
+
+#include <boost/asio/use_awaitable.hpp>
+
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+namespace {
+
+// Longer than people wait for an answer, shorter than proxies do.
+constexpr std::chrono::seconds query_timeout{300};
+
+query_value to_value(const field_view& field) {
+    if (field.is_null()) return std::monostate();
+    switch (field.type()) {
+        case oids::boolean: return field.data() == "t";
+        case oids::int2:
+        case oids::int4:
+        case oids::int8:
+        case oids::oid_: return field.as<std::int64_t>();
+        case oids::float4:
+        case oids::float8: return field.as<double>();
+        default: return std::string(field.data());  // numeric too: a JSON number would round it
+    }
+}
+
+asio::awaitable<std::string> sql_name(connection& session, oid type) {
+    const std::string known = type_name(type);
+    if (known != "type " + std::to_string(type)) co_return known;
+    const std::int64_t number = type;
+    const result answer = co_await session.query(
+        "SELECT coalesce(pg_catalog.format_type($1::bigint::oid, NULL), 'text')", number);
+    co_return answer.one<std::string>();
+}
+
+}  // namespace
+
+asio::awaitable<query_result> run_query(std::string socket_directory, std::string sql) {
+    connect_options options;
+    options.hosts.emplace_back(std::move(socket_directory), std::uint16_t{5432});
+    options.user = instance::role;
+    options.database = instance::database;
+    options.tls = tls_mode::disable;
+    options.application_name = "bitdotio query";
+    connection session = co_await connection::open(options);
+
+    query_result answer;
+    answer.query_string = sql;
+    statement script(std::move(sql));
+    script.timeout(query_timeout);
+    const std::vector<result> results = co_await session.script(script);
+    if (!results.empty()) {
+        const result& last = results.back();
+        for (std::size_t i = 0; i < last.column_count(); ++i) {
+            query_result::column column;
+            column.name = last.column_name(i);
+            column.type = co_await sql_name(session, last.column_type(i));
+            answer.columns.push_back(std::move(column));
+        }
+        for (const row_view row : last) {
+            std::vector<query_value> values;
+            for (std::size_t i = 0; i < row.size(); ++i) {
+                values.push_back(to_value(row[i]));
+            }
+            answer.rows.push_back(std::move(values));
+        }
+    }
+    co_await session.close();
+    co_return answer;
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,37 @@
+// Which call of the API a method and a target mean: a pure rule.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace bitdotio {
+
+/// The calls there are, and the two ways in which a request is none.
+enum class api_call {
+    unknown_path,
+    wrong_method,  ///< route::allow says which would be right
+    health,
+    list_databases,
+    create_database,
+    get_database,
+    update_database,
+    delete_database,
+    query,
+};
+
+/// A call with what its target says.
+struct route {
+    api_call call = api_call::unknown_path;
+    std::string allow;     ///< methods of this path, for the header Allow
+    std::string database;  ///< "user/db", decoded, not yet checked
+    bool objects = false;  ///< the target asks for data_format=objects
+};
+
+/// Reads a request's first line. A trailing slash makes no difference; "user/db" may come as two
+/// segments or as one with "%2F".
+route find_route(std::string_view method, std::string_view target);
+
+/// Percent-decoding; what is no valid escape stays as it is.
+std::string percent_decoded(std::string_view text);
+
+}  // namespace bitdotio

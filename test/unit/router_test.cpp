@@ -1,0 +1,66 @@
+// Requests find their calls, whatever way a client writes the path.
+#include "server/router.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace bitdotio;
+
+TEST_CASE("every call is found by method and path, with and without a trailing slash") {
+    struct {
+        const char* method;
+        const char* path;
+        api_call call;
+    } const calls[] = {
+        {"GET", "/v2beta/db", api_call::list_databases},
+        {"POST", "/v2beta/db", api_call::create_database},
+        {"GET", "/v2beta/db/adam/my-db", api_call::get_database},
+        {"PATCH", "/v2beta/db/adam/my-db", api_call::update_database},
+        {"DELETE", "/v2beta/db/adam/my-db", api_call::delete_database},
+        {"POST", "/v2beta/query", api_call::query},
+        {"GET", "/healthz", api_call::health},
+    };
+    for (const auto& [method, path, call] : calls) {
+        CAPTURE(path);
+        CHECK(find_route(method, path).call == call);
+        CHECK(find_route(method, std::string(path) + "/").call == call);
+        CHECK(find_route(method, std::string(path) + "/?x=y").call == call);
+        CHECK(find_route("BREW", path).call == api_call::wrong_method);
+    }
+}
+
+TEST_CASE("a wrong method is told the right ones") {
+    CHECK(find_route("PUT", "/v2beta/db/").allow == "GET, POST");
+    CHECK(find_route("POST", "/v2beta/db/a/b").allow == "GET, PATCH, DELETE");
+    CHECK(find_route("GET", "/v2beta/query").allow == "POST");
+}
+
+TEST_CASE("a database's name comes as two segments or as one with an escaped slash") {
+    CHECK(find_route("GET", "/v2beta/db/adam/my-db").database == "adam/my-db");
+    CHECK(find_route("GET", "/v2beta/db/adam%2Fmy-db/").database == "adam/my-db");
+    CHECK(find_route("GET", "/v2beta/db/adam%2fmy-db").database == "adam/my-db");
+    CHECK(find_route("GET", "/v2beta/db/adam/my%2Fdb").database == "adam/my/db");
+    CHECK(find_route("GET", "/v2beta/db/adam/my%20db%C3%A9").database == "adam/my db\xC3\xA9");
+}
+
+TEST_CASE("what is no path of the API is unknown") {
+    for (const char* path : {"", "/", "/v2beta", "/v2beta/", "/v3/db", "/v2beta/db/a/b/c",
+                             "/v2beta/query/x", "/v2beta/dbs", "/v2beta/healthz", "*"}) {
+        CAPTURE(path);
+        CHECK(find_route("GET", path).call == api_call::unknown_path);
+    }
+}
+
+TEST_CASE("objects are given only where they are asked for") {
+    CHECK(find_route("POST", "/v2beta/query?data_format=objects").objects);
+    CHECK(find_route("POST", "/v2beta/query/?a=b&data_format=objects&c").objects);
+    CHECK_FALSE(find_route("POST", "/v2beta/query?data_format=rows").objects);
+    CHECK_FALSE(find_route("POST", "/v2beta/query?xdata_format=objects").objects);
+    CHECK_FALSE(find_route("POST", "/v2beta/query").objects);
+}
+
+TEST_CASE("what is no valid escape stays as it is") {
+    CHECK(percent_decoded("%41%zz%4") == "A%zz%4");
+    CHECK(percent_decoded("100%") == "100%");
+    CHECK(percent_decoded("%2525") == "%25");
+    CHECK(percent_decoded("a%41") == "aA");
+}

@@ -1,0 +1,128 @@
+// What clients open with is read strictly, what we answer is what libpq expects.
+#include <bitdotio/error.hpp>
+
+#include "server/startup_packet.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+using namespace bitdotio;
+using namespace std::string_literals;
+
+namespace {
+
+std::string packet(const std::string& body) {
+    const std::size_t size = body.size() + 4;
+    return std::string{static_cast<char>(size >> 24), static_cast<char>(size >> 16 & 0xff),
+                       static_cast<char>(size >> 8 & 0xff), static_cast<char>(size & 0xff)} +
+           body;
+}
+
+const std::string version_3_0 = "\0\3\0\0"s;
+const std::string ssl_code = "\x04\xd2\x16\x2f"s;
+const std::string gss_code = "\x04\xd2\x16\x30"s;
+const std::string cancel_code = "\x04\xd2\x16\x2e"s;
+
+std::string why_malformed(const std::string& bytes) {
+    try {
+        parse_opening(bytes);
+    } catch (const error& failure) {
+        CHECK(failure.code() == errc::protocol_violated);
+        return failure.what();
+    }
+    return "well formed";
+}
+
+}  // namespace
+
+TEST_CASE("the requests for TLS and GSSAPI are told apart") {
+    CHECK(std::holds_alternative<ssl_request>(parse_opening(packet(ssl_code))));
+    CHECK(std::holds_alternative<gss_request>(parse_opening(packet(gss_code))));
+    CHECK(why_malformed(packet(ssl_code + "x")) == "invalid length of startup packet");
+}
+
+TEST_CASE("a cancel request carries process number and secret") {
+    const auto key = std::get<cancel_key>(
+        parse_opening(packet(cancel_code + "\0\0\1\2"s + "\xff\xfe\xfd\xfc"s)));
+    CHECK(key.pid == 0x102);
+    CHECK(key.secret == 0xfffefdfc);
+    CHECK(parse_opening(wire_message::cancel_request(key)).index() == 2);
+    CHECK(why_malformed(packet(cancel_code + "\0\0\1"s)) == "invalid length of startup packet");
+}
+
+TEST_CASE("a startup message gives its parameters in order, the last of a name counting") {
+    const auto message = std::get<startup_message>(parse_opening(
+        packet(version_3_0 + "user\0eve\0database\0adam/my-db\0user\0bob\0\0"s)));
+    CHECK(message.major == 3);
+    CHECK(message.minor == 0);
+    CHECK(message.parameters.size() == 3);
+    CHECK(message.find("user") == "bob");
+    CHECK(message.find("database") == "adam/my-db");
+    CHECK_FALSE(message.find("replication"));
+}
+
+TEST_CASE("a startup message cut short or grown long is refused") {
+    CHECK(why_malformed(packet(version_3_0 + "user\0eve"s)) !=
+          why_malformed(packet(version_3_0 + "user\0eve\0\0"s)));
+    CHECK(why_malformed(packet(version_3_0 + "user\0eve\0\0"s)) == "well formed");
+    CHECK(why_malformed(packet(version_3_0 + "user\0eve\0"s)) != "well formed");
+    CHECK(why_malformed(packet(version_3_0 + "user\0"s)) != "well formed");
+    CHECK(why_malformed(packet(version_3_0)) != "well formed");
+    CHECK(why_malformed(packet(version_3_0 + "user\0eve\0\0more"s)) != "well formed");
+    CHECK(why_malformed(packet(version_3_0 + "\0"s) + "x") == "invalid length of startup packet");
+}
+
+TEST_CASE("a length that no first packet has is refused before it is read") {
+    CHECK(opening_size("\0\0\0\x08"s) == 8);
+    CHECK(opening_size("\0\0\x27\x10"s) == 10'000);
+    CHECK_FALSE(opening_size("\0\0\x27\x11"s));
+    CHECK_FALSE(opening_size("\0\0\0\7"s));
+    CHECK_FALSE(opening_size("GET "s));
+    CHECK_FALSE(opening_size("\xff\xff\xff\xff"s));
+}
+
+TEST_CASE("another major version is recognised without reading its parameters") {
+    const auto message = std::get<startup_message>(parse_opening(packet("\0\2\0\0 junk"s)));
+    CHECK(message.major == 2);
+    CHECK(message.parameters.empty());
+}
+
+TEST_CASE("a newer minor version and unknown protocol options are negotiated down") {
+    const auto message = std::get<startup_message>(
+        parse_opening(packet("\0\3\0\2user\0eve\0_pq_.future\0on\0\0"s)));
+    CHECK(message.minor == 2);
+    CHECK(message.protocol_options() == std::vector<std::string>{"_pq_.future"});
+    CHECK(wire_message::negotiate_protocol_version(message.protocol_options()) ==
+          "v\0\0\0\x18\0\3\0\0\0\0\0\1_pq_.future\0"s);
+}
+
+TEST_CASE("the instance is asked for its own user and database, all other settings kept") {
+    const auto original = std::get<startup_message>(parse_opening(
+        packet("\0\3\0\2user\0eve\0_pq_.x\0on\0database\0adam/my-db\0options\0-c a=b\0\0"s)));
+    CHECK(wire_message::startup(original, "owner", "main") ==
+          packet(version_3_0 + "user\0owner\0database\0main\0options\0-c a=b\0\0"s));
+}
+
+TEST_CASE("a fatal error carries severity, SQLSTATE, message and hint") {
+    CHECK(wire_message::fatal("28000", "no", "yes") ==
+          "E\0\0\0\x23SFATAL\0VFATAL\0C28000\0Mno\0Hyes\0\0"s);
+    CHECK(wire_message::cleartext_password_request() == "R\0\0\0\x08\0\0\0\3"s);
+}
+
+TEST_CASE("BackendKeyData is read back as it was written, and nothing else is taken for it") {
+    const cancel_key key{77, 0xdeadbeef};
+    const std::string message = wire_message::backend_key_data(key);
+    CHECK(message_size(message) == message.size());
+    CHECK(parse_backend_key_data(message) == key);
+    CHECK_FALSE(parse_backend_key_data("Z\0\0\0\5I"s));
+    CHECK_FALSE(message_size("K\0\0\0"s));
+}
+
+TEST_CASE("a password is what stands before its one terminator") {
+    CHECK(parse_password("v2_x\0"s) == "v2_x");
+    CHECK(parse_password("\0"s) == "");
+    CHECK_FALSE(parse_password("v2_x"));
+    CHECK_FALSE(parse_password("v2\0x\0"s));
+    CHECK_FALSE(parse_password(""));
+}
