@@ -110,6 +110,7 @@ void pool_core::obey() {
     for (const resource& session : orders.close) {
         session->close();
     }
+    counted_.closed_idle += orders.aged;
     for (std::size_t i = 0; i < orders.dials; ++i) {
         const auto signal = dials_.emplace(dials_.end());
         ++counted_.dials;

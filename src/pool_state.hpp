@@ -46,6 +46,7 @@ public:
         std::vector<std::pair<ticket, Resource>> lend;
         std::vector<std::pair<ticket, refusal>> refuse;
         std::vector<Resource> close;
+        std::size_t aged = 0;  ///< how many of those to close were idle for too long
         std::size_t dials = 0;
         std::optional<time_point> next;  ///< when to decide again if nothing happens
     };
@@ -232,6 +233,7 @@ private:
         while (!idle_.empty() && size() > settings_.min_size &&
                idle_.front().since + settings_.idle_timeout <= now) {
             close_idle(now_do, 1);
+            ++now_do.aged;
         }
     }
 

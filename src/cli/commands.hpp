@@ -1,2 +1,20 @@
+// The commands that call the API: each asks, and prints the answer.
 #pragma once
-// Claimed; being written right now by the client and command-line agent.
+
+#include "cli/arguments.hpp"
+
+namespace bitdotio::cli {
+
+/// The options every command of the API has read from the program's.
+inline constexpr const char* key_option = "--key";
+
+/// The commands "query" and "db …".
+std::vector<command> api_commands();
+
+/// Runs the one of them that `words` name and prints its answer: JSON on one line, or indented if
+/// standard output is a terminal.
+///
+/// Errors: errc::bad_input for values that cannot be, before anything is sent; those of client.
+void run_api_command(const arguments& words);
+
+}  // namespace bitdotio::cli

@@ -1,2 +1,17 @@
+// The command "serve": the service on this machine, until someone stops it.
 #pragma once
-// Claimed; being written right now by the client and command-line agent.
+
+#include "cli/arguments.hpp"
+
+namespace bitdotio::cli {
+
+/// The command and its options.
+command serve_command();
+
+/// Runs the server in the foreground until SIGINT, SIGTERM or SIGHUP. Once it can be used, it
+/// prints where it is and how to use it, and then a line that begins with "ready".
+///
+/// Errors: errc::bad_input for options that cannot be; errc::system_failed if it cannot start.
+void run_serve(const arguments& words);
+
+}  // namespace bitdotio::cli

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -49,8 +50,9 @@ struct cluster_options {
 /// "<lease::socket_directory()>/.s.PGSQL.5432" in a directory of mode 0700.
 ///
 /// Thread safety: its functions may be called from any thread.
-/// Lifetime: await `close()`. If it goes without, the instances are told to stop and a temporary
-///     data directory is removed, without waiting; instances also stop when this process dies.
+/// Lifetime: await `close()`. If it goes without, the instances of a temporary data directory are
+///     killed and it is removed, and others are asked to stop; all of them also stop when this
+///     process dies.
 class cluster : public std::enable_shared_from_this<cluster> {
 public:
     /// Locks the data directory, makes the template where there is none (about a second), and
@@ -59,8 +61,11 @@ public:
     /// Errors: errc::bad_input for options that cannot be; errc::conflict if another server has the
     ///     data directory; errc::system_failed naming the cause: PostgreSQL not installed (and the
     ///     package to install), a directory that cannot be written or whose path is too long.
+    /// Cancellation: none.
     static asio::awaitable<std::shared_ptr<cluster>> open(asio::any_io_executor executor,
                                                           cluster_options options);
+    cluster(const cluster&) = delete;
+    cluster& operator=(const cluster&) = delete;
     ~cluster();
 
     /// The data directory, in which the catalog and the TLS identity may live too.
@@ -120,10 +125,12 @@ public:
     asio::awaitable<void> close();
 
     /// Use `open`.
-    cluster(asio::any_io_executor executor, cluster_options options, data_directory directory,
+    cluster(asio::strand<asio::any_io_executor> strand, data_directory directory,
             std::shared_ptr<const instance_settings> settings);
 
 private:
+    static asio::awaitable<std::shared_ptr<cluster>> do_open(
+        asio::strand<asio::any_io_executor> strand, cluster_options options);
     asio::awaitable<void> do_create(std::string id);
     asio::awaitable<void> do_remove(std::string id);
     asio::awaitable<std::vector<std::string>> do_ids();
@@ -135,13 +142,18 @@ private:
     asio::awaitable<void> do_close();
 
     std::shared_ptr<instance> find(const std::string& id) const;
-    void add(const std::string& id);
+    asio::awaitable<void> add(std::string id);
+    void check_open() const;
+    std::filesystem::path directory_of(const std::string& id) const;
 
     asio::strand<asio::any_io_executor> strand_;
     data_directory directory_;
     std::shared_ptr<const instance_settings> settings_;
+    const std::string mark_;
     std::shared_ptr<turnstile> wakes_;
+    turnstile file_work_;
     std::map<std::string, std::shared_ptr<instance>> instances_;
+    std::set<std::string> being_made_;
     unsigned next_socket_ = 0;
     bool closed_ = false;
 };

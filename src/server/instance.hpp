@@ -74,7 +74,6 @@ public:
              std::shared_ptr<const instance_settings> settings, std::shared_ptr<turnstile> wakes,
              std::filesystem::path data_directory, std::filesystem::path socket_directory,
              std::string mark);
-    ~instance();
 
     const std::filesystem::path& data_directory() const noexcept { return data_directory_; }
     const std::string& socket_directory() const noexcept { return socket_directory_; }
@@ -85,8 +84,8 @@ public:
     asio::awaitable<void> wait_until_asleep();
     bool is_asleep() const noexcept { return !living_; }
 
-    /// Refuses those who wait and all who come, stops, and returns when it has stopped.
-    asio::awaitable<void> close();
+    /// Refuses those who wait and all who come, and begins to stop: await `wait_until_asleep`.
+    void close();
 
     void release(std::uint64_t life) noexcept;
 

@@ -63,16 +63,23 @@ std::vector<int> postgres_processes(const std::string& mark) {
     return found;
 }
 
+void ask_postgres_to_stop(const std::string& mark) noexcept {
+    try {
+        for (const int pid : postgres_processes(mark)) {
+            if (is_postmaster(command_line(pid))) {
+                ::kill(pid, SIGINT);
+            }
+        }
+    } catch (const std::exception&) {
+        // No memory for the list: they still stop when our process ends.
+    }
+}
+
 void end_postgres_processes(const std::string& mark, std::chrono::milliseconds gently) {
     const auto now = std::chrono::steady_clock::now();
     if (gently.count() > 0) {
-        const std::vector<int> all = postgres_processes(mark);
-        for (const int pid : all) {
-            if (is_postmaster(command_line(pid))) {
-                ::kill(pid, SIGINT);  // fast: sessions end, a checkpoint is written
-            }
-        }
-        wait_for_end(all, now + gently);
+        ask_postgres_to_stop(mark);
+        wait_for_end(postgres_processes(mark), now + gently);
     }
     const auto deadline = now + gently + std::chrono::seconds(10);
     for (;;) {

@@ -14,10 +14,12 @@ namespace bitdotio {
 /// where working directories and environments cannot, such as in a container.
 std::vector<int> postgres_processes(const std::string& mark);
 
+/// Asks the instances to end their sessions, write a checkpoint and stop. It blocks for a moment.
+void ask_postgres_to_stop(const std::string& mark) noexcept;
+
 /// Ends them all and waits until they are gone. It blocks.
 ///
-/// Parameters: `gently` asks first and gives them that long, which lets PostgreSQL write a
-///     checkpoint; what is left then is killed.
+/// Parameters: `gently` asks first and gives them that long; what is left then is killed.
 /// Errors: errc::system_failed if one does not die.
 void end_postgres_processes(const std::string& mark, std::chrono::milliseconds gently);
 

@@ -132,15 +132,24 @@ asio::awaitable<std::string> routes::authorize(const std::string& header) const 
     co_return co_await catalog_->user_of(*key);
 }
 
+asio::awaitable<std::int64_t> routes::storage_of(std::string id) const {
+    try {
+        co_return co_await cluster_->storage_bytes(std::move(id));
+    } catch (const error& failure) {
+        if (failure.code() != errc::not_found) throw;  // deleted between two steps of a call
+    }
+    co_return 0;
+}
+
 asio::awaitable<std::string> routes::described(database known) const {
-    known.storage_usage_bytes = co_await cluster_->storage_bytes(known.id);
+    known.storage_usage_bytes = co_await storage_of(known.id);
     co_return api::encode(known);
 }
 
 asio::awaitable<http_response> routes::list_databases(std::string user) const {
     std::vector<database> known = co_await catalog_->list(std::move(user));
     for (database& one : known) {
-        one.storage_usage_bytes = co_await cluster_->storage_bytes(one.id);
+        one.storage_usage_bytes = co_await storage_of(one.id);
     }
     co_return http_response(200, api::encode(known));
 }
@@ -159,12 +168,11 @@ asio::awaitable<http_response> routes::create_database(std::string user,
     const std::string id = records::new_id();
     co_await cluster_->create(id);
     std::exception_ptr failure;
-    std::string created;
+    database known;
     try {
         const bool is_private = wish.visible == visibility::private_;
-        const database known =
+        known =
             co_await catalog_->create(id, user, wish.name, is_private, wish.storage_limit_bytes);
-        created = co_await described(known);
     } catch (...) {
         failure = std::current_exception();
     }
@@ -172,7 +180,7 @@ asio::awaitable<http_response> routes::create_database(std::string user,
         co_await cluster_->remove(id);
         std::rethrow_exception(failure);
     }
-    co_return http_response(201, std::move(created));
+    co_return http_response(201, co_await described(known));
 }
 
 asio::awaitable<http_response> routes::get_database(std::string user, database_name name) const {
@@ -191,7 +199,7 @@ asio::awaitable<http_response> routes::update_database(std::string user, databas
 asio::awaitable<http_response> routes::delete_database(std::string user,
                                                        database_name name) const {
     database known = co_await catalog_->find(user, name);
-    known.storage_usage_bytes = co_await cluster_->storage_bytes(known.id);
+    known.storage_usage_bytes = co_await storage_of(known.id);
     // Out of the catalog first: a crash in between leaves files that the next start removes.
     co_await catalog_->remove(std::move(user), std::move(name));
     co_await cluster_->remove(known.id);

@@ -8,6 +8,7 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -35,6 +36,7 @@ private:
     asio::awaitable<http_response> delete_database(std::string user, database_name name) const;
     asio::awaitable<http_response> query(std::string user, const std::string& body,
                                          bool objects) const;
+    asio::awaitable<std::int64_t> storage_of(std::string id) const;
     asio::awaitable<std::string> described(database known) const;
 
     std::shared_ptr<catalog> catalog_;

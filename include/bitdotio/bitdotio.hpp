@@ -1,0 +1,18 @@
+// Everything a user of the service includes; the local server stands apart.
+#pragma once
+
+#include <bitdotio/api_key.hpp>
+#include <bitdotio/client.hpp>
+#include <bitdotio/database_name.hpp>
+#include <bitdotio/error.hpp>
+#include <bitdotio/models.hpp>
+#include <bitdotio/options.hpp>
+#ifndef BITDOTIO_WITHOUT_POSTGRES
+#include <bitdotio/connection.hpp>
+#include <bitdotio/params.hpp>
+#include <bitdotio/pool.hpp>
+#include <bitdotio/result.hpp>
+#include <bitdotio/statement.hpp>
+#include <bitdotio/transaction.hpp>
+#include <bitdotio/types.hpp>
+#endif

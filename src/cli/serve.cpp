@@ -1,0 +1,171 @@
+// A local_server between two signals.
+#include "cli/serve.hpp"
+
+#include <bitdotio/error.hpp>
+#include <bitdotio/local_server.hpp>
+
+#include "profile.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <unistd.h>
+#include <csignal>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+namespace bitdotio::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path default_data_directory() {
+    if (::geteuid() == 0) {
+        // PostgreSQL runs as another user then, who cannot get below /root.
+        return "/var/lib/bitdotio";
+    }
+    if (const char* data = std::getenv("XDG_DATA_HOME"); data && *data) {
+        return fs::path(data) / "bitdotio";
+    }
+    if (const char* home = std::getenv("HOME"); home && *home) {
+        return fs::path(home) / ".local" / "share" / "bitdotio";
+    }
+    throw error(errc::bad_input, "no place for the databases: give --data-dir DIR or --temporary");
+}
+
+local_server_options server_options(const arguments& words) {
+    local_server_options options;
+    if (words.has("--temporary")) {
+        if (words.has("--data-dir")) {
+            throw error(errc::bad_input, "give either --data-dir or --temporary, not both");
+        }
+    } else {
+        const auto named = words.get("--data-dir");
+        if (named && named->empty()) {
+            throw error(errc::bad_input, "--data-dir is empty; it must be a directory");
+        }
+        options.data_directory = named ? fs::absolute(*named) : default_data_directory();
+    }
+    const auto file = words.get("--profile");
+    options.profile_file = file ? fs::path(*file) : default_profile_file();
+    if (options.profile_file.empty()) {
+        throw error(errc::bad_input, "no place for the profile: give --profile FILE");
+    }
+    options.profile_file = fs::absolute(options.profile_file);
+    options.listen = words.get("--listen").value_or(options.listen);
+    options.api_port = words.get_port("--api-port").value_or(options.api_port);
+    options.postgres_port = words.get_port("--postgres-port").value_or(options.postgres_port);
+    options.sleep_after = words.get_duration("--sleep-after").value_or(options.sleep_after);
+    options.idle_session_timeout =
+        words.get_duration("--idle-timeout").value_or(options.idle_session_timeout);
+    options.user = words.get("--user").value_or(options.user);
+    options.run_as = words.get("--run-as").value_or(options.run_as);
+    return options;
+}
+
+// Nothing here shows the key: what is printed ends up in logs and in the history of shells.
+void print_welcome(const local_server& server, const local_server_options& options) {
+    const std::string profile = options.profile_file.string();
+    const std::string name = options.user + "/my-db";
+    std::cout << "API       " << server.api_url() << "\n"
+              << "Postgres  " << server.postgres_host() << ":" << server.postgres_port() << "\n"
+              << "Data      "
+              << (options.data_directory.empty() ? "temporary, removed on stop"
+                                                 : options.data_directory.string())
+              << "\n"
+              << "Key       in the profile " << profile << ", which bit and the SDK read\n"
+              << "\n";
+    if (options.profile_file != fs::absolute(default_profile_file())) {
+        std::cout << "export BITIO_PROFILE='" << profile << "'\n";
+    }
+    std::cout << "bit db create -n my-db\n"
+              << "bit query -d " << name << " -q 'SELECT 1'\n"
+              << "PGPASSWORD=$(sed -E 's/.*\"key\": *\"([^\"]*)\".*/\\1/' '" << profile
+              << "') psql \"host=" << server.postgres_host() << " port=" << server.postgres_port()
+              << " dbname=" << name << " user=api_user sslmode=verify-full sslrootcert='"
+              << server.ca_file() << "'\"\n"
+              << "C++: bitdotio::client client(executor);\n"
+              << "\n"
+              << "ready; stop with Ctrl-C" << std::endl;
+}
+
+asio::awaitable<void> start(local_server_options options, std::optional<local_server>& server) {
+    server.emplace(co_await local_server::start(std::move(options)));
+}
+
+asio::awaitable<void> serve(local_server_options options) {
+    const auto executor = co_await asio::this_coro::executor;
+    asio::signal_set signals(executor, SIGINT, SIGTERM, SIGHUP);
+    std::optional<local_server> server;
+
+    // A signal during the start cancels it, and what was started is stopped.
+    auto starting = asio::experimental::make_parallel_group(
+        asio::co_spawn(executor, start(options, server), asio::deferred),
+        signals.async_wait(asio::deferred));
+    const auto ended =
+        co_await starting.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+    const bool interrupted = std::get<0>(ended)[0] == 1;
+    if (std::get<1>(ended) && !interrupted) {
+        std::rethrow_exception(std::get<1>(ended));
+    }
+    if (server && !interrupted) {
+        print_welcome(*server, options);
+        boost::system::error_code ignored;
+        co_await signals.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    }
+    if (server) {
+        co_await server->stop();
+    }
+}
+
+}  // namespace
+
+command serve_command() {
+    return {"serve",
+            "",
+            "Run the service on this machine until interrupted.",
+            {{"", "--data-dir", "DIR",
+              "Where databases and keys live between runs; by default "
+              "/var/lib/bitdotio for root, else ~/.local/share/bitdotio."},
+             {"", "--temporary", "", "Keep nothing: remove all data on stop."},
+             {"", "--listen", "ADDRESS", "The address to listen on (127.0.0.1)."},
+             {"", "--api-port", "PORT", "Port of the HTTPS API (0: a free one)."},
+             {"", "--postgres-port", "PORT", "Port of the Postgres endpoint (0: a free one)."},
+             {"", "--sleep-after", "DURATION",
+              "When a database without connections falls asleep: 500ms, 1s, 2m (60s)."},
+             {"", "--idle-timeout", "DURATION", "When an idle session is ended (5m)."},
+             {"", "--profile", "FILE",
+              "Where clients find address and key; by default BITIO_PROFILE, else "
+              "~/.config/bitdotio/profile.json."},
+             {"", "--user", "NAME", "The owner of the databases (local)."},
+             {"", "--run-as", "USER",
+              "Who PostgreSQL runs as if this is root (postgres, else nobody)."}}};
+}
+
+void run_serve(const arguments& words) {
+    local_server_options options = server_options(words);
+    // A reader of the output that goes away must not kill the server before it has cleaned up.
+    std::signal(SIGPIPE, SIG_IGN);
+    asio::io_context io(1);
+    std::exception_ptr failure;
+    asio::co_spawn(io, serve(std::move(options)),
+                   [&](std::exception_ptr thrown) { failure = thrown; });
+    io.run();
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+}
+
+}  // namespace bitdotio::cli

@@ -1,0 +1,313 @@
+// The parts of the service put together, and taken apart in the order that hurts nobody.
+#include <bitdotio/error.hpp>
+#include <bitdotio/local_server.hpp>
+
+#include "blocking.hpp"
+#include "deadline.hpp"
+#include "profile.hpp"
+#include "server/catalog.hpp"
+#include "server/cluster.hpp"
+#include "server/http_listener.hpp"
+#include "server/pg_listener.hpp"
+#include "server/routes.hpp"
+#include "server/tls_identity.hpp"
+
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/strand.hpp>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+constexpr std::chrono::milliseconds request_grace{2'000};
+// PostgreSQL has said goodbye to them before; what is left is for clients to read it.
+constexpr std::chrono::milliseconds session_grace{500};
+
+// Where clients on this machine reach what listens on `address`.
+std::string reachable(const std::string& address) {
+    if (address == "0.0.0.0" || address == "localhost") return "127.0.0.1";
+    if (address == "::") return "::1";
+    return address;
+}
+
+void load(asio::ssl::context& context, const tls_identity& identity) {
+    SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_2_VERSION);
+    context.use_certificate_chain_file(identity.certificate_file.string());
+    context.use_private_key_file(identity.key_file.string(), asio::ssl::context::pem);
+}
+
+// Unless another server has put its own there meanwhile.
+void remove_profile(const std::filesystem::path& file, const std::string& api_url) noexcept {
+    try {
+        const auto there = read_profile(file);
+        if (there && there->api_url == api_url) std::filesystem::remove(file);
+    } catch (const std::exception&) {  // somebody else's: it stays
+    }
+}
+
+}  // namespace
+
+class local_server::impl : public std::enable_shared_from_this<impl> {
+public:
+    impl(asio::any_io_executor executor, local_server_options wanted)
+        : options(std::move(wanted)),
+          strand(asio::make_strand(executor)),
+          stopped(strand, never),
+          http_tls(asio::ssl::context::tls_server),
+          pg_tls(asio::ssl::context::tls_server) {}
+
+    ~impl() {
+        if (state_ != state::stopped && profile_written) {
+            remove_profile(options.profile_file, api_url);
+        }
+    }
+
+    asio::awaitable<void> start();
+    asio::awaitable<void> stop();
+    asio::awaitable<std::string> id_of(database_name name) const;
+
+    const local_server_options options;
+    asio::strand<asio::any_io_executor> strand;
+    asio::steady_timer stopped;  // cancelled when it has
+    asio::ssl::context http_tls;
+    asio::ssl::context pg_tls;
+    std::shared_ptr<bitdotio::catalog> catalog;
+    std::shared_ptr<bitdotio::cluster> cluster;
+    std::shared_ptr<door> http;
+    std::optional<pg_listener> postgres;
+    bool profile_written = false;
+
+    std::string api_url;
+    std::string host;
+    std::string ca_file;
+
+private:
+    enum class state { running, stopping, stopped };
+
+    asio::awaitable<void> open_parts();
+    asio::awaitable<void> remove_leftovers();
+    asio::awaitable<void> write_profile();
+    asio::awaitable<void> close_parts();
+
+    state state_ = state::running;
+};
+
+asio::awaitable<void> local_server::impl::start() {
+    std::exception_ptr failure;
+    try {
+        co_await open_parts();
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure) {
+        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+        co_await stop();
+        std::rethrow_exception(failure);
+    }
+}
+
+asio::awaitable<void> local_server::impl::open_parts() {
+    const asio::any_io_executor executor = strand.get_inner_executor();
+    cluster_options wanted;
+    wanted.data_directory = options.data_directory;
+    wanted.postgres_programs = options.postgres_programs;
+    wanted.run_as = options.run_as;
+    wanted.sleep_after = options.sleep_after;
+    wanted.idle_session_timeout = options.idle_session_timeout;
+    wanted.idle_in_transaction_timeout = options.idle_session_timeout;
+    cluster = co_await bitdotio::cluster::open(executor, wanted);
+    catalog = co_await bitdotio::catalog::open(executor, cluster->directory(), options.user);
+    co_await remove_leftovers();
+
+    const auto identity = std::make_shared<tls_identity>();
+    std::function<void()> work = [identity, self = shared_from_this()] {
+        *identity =
+            open_tls_identity(self->cluster->directory() / "tls", self->options.listen);
+        load(self->http_tls, *identity);
+        load(self->pg_tls, *identity);
+    };
+    co_await run_blocking(work);
+    ca_file = identity->ca_file.string();
+
+    const auto answers = std::make_shared<routes>(catalog, cluster);
+    http = make_http_door(executor, http_tls, [answers](http_request request) {
+        return answers->answer(std::move(request));
+    });
+    postgres.emplace(executor, pg_tls, catalog, cluster);
+    http->listen(options.listen, options.api_port);
+    postgres->entrance()->listen(options.listen, options.postgres_port);
+    host = reachable(options.listen);
+    const bool is_v6 = host.find(':') != std::string::npos;
+    api_url = "https://" + (is_v6 ? "[" + host + "]" : host) + ":" + std::to_string(http->port());
+    http->open();
+    postgres->entrance()->open();
+    co_await write_profile();
+}
+
+// Files of databases whose creation or removal a crash has cut short.
+asio::awaitable<void> local_server::impl::remove_leftovers() {
+    const std::vector<std::string> known = co_await catalog->ids();
+    const std::vector<std::string> there = co_await cluster->ids();
+    for (const std::string& id : there) {
+        if (!std::binary_search(known.begin(), known.end(), id)) co_await cluster->remove(id);
+    }
+}
+
+asio::awaitable<void> local_server::impl::write_profile() {
+    if (options.profile_file.empty()) co_return;
+    std::function<void()> work = [self = shared_from_this()] {
+        profile shown;
+        shown.api_url = self->api_url;
+        shown.postgres_host = self->host;
+        shown.postgres_port = self->postgres->entrance()->port();
+        shown.ca_file = self->ca_file;
+        shown.key = self->catalog->first_key().reveal();
+        bitdotio::write_profile(self->options.profile_file, shown);
+    };
+    profile_written = true;
+    co_await run_blocking(work);
+}
+
+asio::awaitable<void> local_server::impl::stop() {
+    if (state_ == state::running) {
+        state_ = state::stopping;
+        std::exception_ptr failure;
+        try {
+            co_await close_parts();
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        state_ = state::stopped;
+        stopped.cancel();
+        if (failure) std::rethrow_exception(failure);
+    }
+    while (state_ != state::stopped) {
+        boost::system::error_code ended;
+        co_await stopped.async_wait(asio::redirect_error(asio::use_awaitable, ended));
+    }
+}
+
+asio::awaitable<void> local_server::impl::close_parts() {
+    if (profile_written) {
+        std::function<void()> work = [self = shared_from_this()] {
+            remove_profile(self->options.profile_file, self->api_url);
+        };
+        co_await run_blocking(work);
+    }
+    if (http) co_await http->close(request_grace);
+    // Ends the sessions with PostgreSQL's own words, which the gateway still passes on.
+    if (cluster) co_await cluster->close();
+    if (postgres) co_await postgres->entrance()->close(session_grace);
+}
+
+asio::awaitable<std::string> local_server::impl::id_of(database_name name) const {
+    std::string user(name.user());
+    const database found = co_await catalog->find(std::move(user), std::move(name));
+    co_return found.id;
+}
+
+asio::awaitable<local_server> local_server::start(local_server_options options) {
+    const auto shared =
+        std::make_shared<impl>(co_await asio::this_coro::executor, std::move(options));
+    co_await on_strand(shared->strand, shared, shared->start());
+    co_return local_server(shared);
+}
+
+local_server::local_server(std::shared_ptr<impl> shared) : impl_(std::move(shared)) {}
+
+local_server::local_server(local_server&&) noexcept = default;
+
+local_server& local_server::operator=(local_server&& other) noexcept {
+    std::swap(impl_, other.impl_);
+    return *this;
+}
+
+namespace {
+
+template <class Impl>
+asio::awaitable<void> stop_shared(std::shared_ptr<Impl> shared) {
+    co_await shared->stop();
+}
+
+}  // namespace
+
+local_server::~local_server() {
+    if (!impl_) return;
+    try {
+        // In the background; where the executor no longer runs, its end ends the parts.
+        asio::co_spawn(impl_->strand, stop_shared(impl_), asio::detached);
+    } catch (...) {  // out of memory: the parts end with the executor
+    }
+}
+
+const std::string& local_server::api_url() const noexcept {
+    return impl_->api_url;
+}
+
+const std::string& local_server::postgres_host() const noexcept {
+    return impl_->host;
+}
+
+std::uint16_t local_server::postgres_port() const noexcept {
+    return impl_->postgres->entrance()->port();
+}
+
+const std::string& local_server::ca_file() const noexcept {
+    return impl_->ca_file;
+}
+
+const api_key& local_server::key() const noexcept {
+    return impl_->catalog->first_key();
+}
+
+client_options local_server::client() const {
+    client_options options;
+    options.key = key();
+    options.api_url = api_url();
+    options.postgres_host = postgres_host();
+    options.postgres_port = postgres_port();
+    options.ca_file = ca_file();
+    return options;
+}
+
+asio::awaitable<void> local_server::sleep(database_name name) {
+    const auto shared = impl_;
+    co_await shared->cluster->sleep_now(co_await shared->id_of(std::move(name)));
+}
+
+asio::awaitable<void> local_server::wait_until_asleep(database_name name) {
+    const auto shared = impl_;
+    co_await shared->cluster->wait_until_asleep(co_await shared->id_of(std::move(name)));
+}
+
+asio::awaitable<bool> local_server::is_asleep(database_name name) {
+    const auto shared = impl_;
+    co_return co_await shared->cluster->is_asleep(co_await shared->id_of(std::move(name)));
+}
+
+asio::awaitable<void> local_server::refuse_next(int count) {
+    impl_->postgres->entrance()->refuse_next(count);
+    co_return;
+}
+
+asio::awaitable<void> local_server::hang_up(database_name name) {
+    const auto shared = impl_;
+    co_await shared->postgres->hang_up(co_await shared->id_of(std::move(name)));
+}
+
+asio::awaitable<std::uint64_t> local_server::accepted_connections() {
+    co_return impl_->postgres->entrance()->accepted();
+}
+
+asio::awaitable<void> local_server::stop() {
+    const auto shared = impl_;
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await on_strand(shared->strand, shared, shared->stop());
+}
+
+}  // namespace bitdotio

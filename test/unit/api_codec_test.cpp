@@ -1,0 +1,1 @@
+// Claimed; being written right now by the client and command-line agent.
