@@ -57,7 +57,9 @@ std::string sqlstate_in(std::string_view text) {
             continue;
         }
         const std::string_view code = text.substr(begin, 5);
-        if (std::all_of(code.begin(), code.end(), is_code)) {
+        // FATAL and PANIC have five capitals too, but every code has a digit.
+        if (std::all_of(code.begin(), code.end(), is_code) &&
+            code.find_first_of("0123456789") != std::string_view::npos) {
             return std::string(code);
         }
     }

@@ -15,8 +15,9 @@ error wrong(const std::string& text) {
     return error(errc::bad_input, text);
 }
 
+// What is said back to the user; a key in the wrong place is still a key.
 std::string quoted(std::string_view text) {
-    return "\"" + std::string(text) + "\"";
+    return "\"" + (text.starts_with("v2_") ? "v2_…" : std::string(text)) + "\"";
 }
 
 bool is_option(const std::string& word) {

@@ -14,7 +14,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,6 +41,7 @@ public:
     ///
     /// Errors: errc::bad_input if `user` cannot begin a database name; errc::system_failed for a
     ///     file that cannot be read, written or understood.
+    /// Cancellation: none. The same is true of every change: once begun it is carried out.
     static asio::awaitable<std::shared_ptr<catalog>> open(asio::any_io_executor executor,
                                                           std::filesystem::path directory,
                                                           std::string user);
@@ -93,11 +93,22 @@ public:
             api_key first_key);
 
 private:
+    static asio::awaitable<std::shared_ptr<catalog>> do_open(asio::any_io_executor executor,
+                                                             std::filesystem::path directory,
+                                                             std::string user);
     asio::awaitable<std::string> do_user_of(api_key key);
     asio::awaitable<std::vector<database>> do_list(std::string user);
     asio::awaitable<database> do_find(std::string user, database_name name);
     asio::awaitable<std::vector<std::string>> do_ids();
-    asio::awaitable<void> change(std::function<void(records&)> edit);
+    asio::awaitable<database> do_create(std::string id, std::string user, std::string name,
+                                        bool is_private, std::optional<std::int64_t> limit);
+    asio::awaitable<database> do_update(std::string user, database_name name,
+                                        database_changes changes);
+    asio::awaitable<database> do_remove(std::string user, database_name name);
+    asio::awaitable<std::optional<api_key>> do_add_key(std::string user);
+    asio::awaitable<void> do_revoke_keys(std::string user, std::optional<api_key> key);
+    template <class Edit>
+    asio::awaitable<void> change(Edit& edit);
 
     asio::strand<asio::any_io_executor> strand_;
     const std::filesystem::path file_;

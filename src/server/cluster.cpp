@@ -241,11 +241,12 @@ asio::awaitable<void> cluster::remove(std::string id) {
 
 asio::awaitable<void> cluster::do_remove(std::string id) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    const auto removed = find(id);
-    instances_.erase(id);
+    find(id);
     co_await file_work_.enter();
     std::exception_ptr failure;
     try {
+        const auto removed = find(id);  // it may have gone in the meantime
+        instances_.erase(id);
         removed->close();
         co_await removed->wait_until_asleep();
         std::function<void()> erase = [from = removed->data_directory(),
@@ -358,6 +359,9 @@ asio::awaitable<void> cluster::do_close() {
     }
     std::function<void()> end = [this] { directory_.close(); };
     co_await run_blocking(std::move(end));
+    for (std::size_t i = 0; i < file_workers; ++i) {
+        file_work_.leave();  // whoever still waits is told that all is over
+    }
 }
 
 }  // namespace bitdotio

@@ -1,1 +1,382 @@
-// Claimed; being written right now by the client and command-line agent.
+// The bit command, run as people run it: a process with words, input, output and a status.
+#include "support/child.hpp"
+#include "support/test_server.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/json.hpp>
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+namespace json = boost::json;
+
+bool mentions(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+std::string contents(const fs::path& file) {
+    std::ifstream in(file);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// A server with its profile, and bit pointed at it.
+struct service {
+    service() : server(options(directory.path() / "profile.json")) {}
+
+    static bitdotio::local_server_options options(const fs::path& profile) {
+        bitdotio::local_server_options made;
+        made.profile_file = profile;
+        return made;
+    }
+
+    test::ending bit(std::vector<std::string> words, const std::string& input = "") const {
+        words.insert(words.begin(), BIT_PROGRAM);
+        return test::run_program(std::move(words), environment(), input);
+    }
+
+    std::map<std::string, std::string> environment() const {
+        return {{"BITIO_PROFILE", (directory.path() / "profile.json").string()}};
+    }
+
+    test::temporary_directory directory;
+    test::test_server server;
+};
+
+// bit where there is neither key nor server.
+test::ending lonely_bit(std::vector<std::string> words) {
+    const test::temporary_directory nowhere;
+    words.insert(words.begin(), BIT_PROGRAM);
+    return test::run_program(std::move(words),
+                             {{"BITIO_PROFILE", (nowhere.path() / "none.json").string()}});
+}
+
+test::child serve(std::vector<std::string> words, const fs::path& directory) {
+    std::vector<std::string> all = {BIT_PROGRAM, "serve"};
+    all.insert(all.end(), words.begin(), words.end());
+    return test::child(all, {{"TMPDIR", directory.string()},
+                             {"BITIO_PROFILE", (directory / "profile.json").string()}});
+}
+
+}  // namespace
+
+TEST_CASE("help and version need neither key nor server") {
+    for (const std::vector<std::string>& words :
+         std::vector<std::vector<std::string>>{{"--help"},
+                                               {"query", "--help"},
+                                               {"db", "-h"},
+                                               {"db", "create", "--help"},
+                                               {"serve", "--help"}}) {
+        const auto ended = lonely_bit(words);
+        CAPTURE(words[0]);
+        CHECK(ended.status == 0);
+        CHECK(ended.out.starts_with("Usage: bit"));
+        CHECK(ended.err.empty());
+    }
+    for (const char* word : {"-v", "--version"}) {
+        const auto ended = lonely_bit({word});
+        CHECK(ended.status == 0);
+        CHECK(ended.out.starts_with("bit "));
+    }
+}
+
+TEST_CASE("wrong usage ends with 2, says why on standard error, and prints no answer") {
+    struct wrong_usage {
+        std::vector<std::string> words;
+        std::string reason;
+    };
+    const std::vector<wrong_usage> table = {
+        {{}, "Usage: bit"},
+        {{"querry"}, "no command \"querry\""},
+        {{"db"}, "needs a command"},
+        {{"query", "-q", "SELECT 1"}, "-d/--database"},
+        {{"query", "-d", "a/b"}, "-q/--query"},
+        {{"query", "-d", "a/b", "-q", "SELECT 1", "-qf", "-"}, "not both"},
+        {{"query", "-d", "a/b", "-qf", "/nowhere/x.sql"}, "No such file"},
+        {{"query", "-d", "a/b", "-qf", "/"}, "cannot read the statement"},
+        {{"query", "-d", "nodatabase", "-q", "SELECT 1"}, "user/db"},
+        {{"-k", "wrong", "db", "list"}, "v2_"},
+        {{"db", "list"}, "BITIO_KEY"},
+        {{"db", "create"}, "-n/--name"},
+        {{"db", "create", "-n", "x", "-p", "perhaps"}, "true or false"},
+        {{"db", "create", "-n", "x", "-s", "-1"}, "0 or more"},
+        {{"db", "update", "-d", "a/b"}, "nothing to change"},
+        {{"serve", "--sleep-after", "soon"}, "500ms"},
+        {{"serve", "--api-port", "70000"}, "65535"},
+        {{"serve", "--temporary", "--data-dir", "/tmp/x"}, "not both"},
+    };
+    for (const wrong_usage& one : table) {
+        const auto ended = lonely_bit(one.words);
+        CAPTURE(one.reason);
+        CHECK(ended.status == 2);
+        CHECK(ended.out.empty());
+        CHECK_MESSAGE(mentions(ended.err, one.reason), ended.err);
+    }
+}
+
+TEST_CASE("a key that is malformed or in the wrong place is not repeated") {
+    for (const std::vector<std::string>& words :
+         std::vector<std::vector<std::string>>{{"-k", "v3_secret", "db", "list"},
+                                               {"-kv3_secret", "db", "list"},
+                                               {"--kye=v2_secret", "db", "list"},
+                                               {"v2_secret"}}) {
+        const auto ended = lonely_bit(words);
+        CHECK(ended.status == 2);
+        CHECK_MESSAGE(!mentions(ended.err, "secret"), ended.err);
+    }
+}
+
+TEST_CASE("every command prints the API's answer as one line of JSON") {
+    const service running;
+
+    const auto created = running.bit({"db", "create", "-n", "my-db", "-p", "false"});
+    CAPTURE(created.err);
+    REQUIRE(created.status == 0);
+    CHECK(created.out.find('\n') == created.out.size() - 1);
+    const json::value database = json::parse(created.out);
+    const std::string name = json::value_to<std::string>(database.at("name"));
+    CHECK(name == "local/my-db");
+    CHECK(database.at("is_private") == false);
+
+    const auto listed = running.bit({"db", "list"});
+    CHECK(listed.status == 0);
+    CHECK(json::parse(listed.out).at("databases").as_array().size() == 1);
+
+    for (const char* word : {"info", "get"}) {
+        const auto told = running.bit({"db", word, "-d", name});
+        CHECK(told.status == 0);
+        CHECK(json::parse(told.out).at("id") == database.at("id"));
+    }
+
+    const auto updated =
+        running.bit({"db", "update", "-d", name, "-n", "new", "-p", "true", "-s", "5000000"});
+    CAPTURE(updated.err);
+    CHECK(updated.status == 0);
+    const json::value changed = json::parse(updated.out);
+    CHECK(changed.at("name") == "local/new");
+    CHECK(changed.at("is_private") == true);
+    CHECK(changed.at("storage_limit_bytes") == 5'000'000);
+
+    const auto rows =
+        running.bit({"query", "-d", "local/new", "-q", "SELECT 1 AS one, 'x' AS two, NULL AS no"});
+    CAPTURE(rows.err);
+    CHECK(rows.status == 0);
+    const json::value answer = json::parse(rows.out);
+    CHECK(json::serialize(answer.at("data")) == R"([[1,"x",null]])");
+    CHECK(answer.at("metadata").at("one") == "integer");
+
+    const auto objects =
+        running.bit({"query", "-d", "local/new", "-q", "SELECT 1 AS one, 'x' AS two", "-o"});
+    CHECK(objects.status == 0);
+    CHECK(json::serialize(json::parse(objects.out).at("data")) == R"([{"one":1,"two":"x"}])");
+
+    const auto deleted = running.bit({"db", "delete", "-d", "local/new"});
+    CHECK(deleted.status == 0);
+    CHECK(deleted.out == "deleted local/new\n");
+    CHECK(json::parse(running.bit({"db", "list"}).out).at("databases").as_array().empty());
+}
+
+TEST_CASE("a statement is read from a file or from standard input") {
+    service running;
+    const std::string name = running.server.create_database("files").full();
+    const fs::path file = running.directory.path() / "statement.sql";
+    std::ofstream(file) << "SELECT 'from a file' AS text\n";
+
+    const auto read = running.bit({"query", "-d", name, "-qf", file.string()});
+    CAPTURE(read.err);
+    CHECK(read.status == 0);
+    CHECK(mentions(read.out, "[[\"from a file\"]]"));
+
+    const auto piped =
+        running.bit({"query", "-d", name, "--query_file", "-"}, "SELECT 'from a pipe' AS text");
+    CHECK(piped.status == 0);
+    CHECK(mentions(piped.out, "[[\"from a pipe\"]]"));
+}
+
+TEST_CASE("a failed call ends with 3 and says why on standard error") {
+    service running;
+    const std::string name = running.server.create_database("failing").full();
+
+    const auto missing = running.bit({"query", "-d", "local/none", "-q", "SELECT 1"});
+    CHECK(missing.status == 3);
+    CHECK(missing.out.empty());
+    CHECK_MESSAGE(mentions(missing.err, "404"), missing.err);
+
+    const auto wrong = running.bit({"query", "-d", name, "-q", "SELEKT 1"});
+    CHECK(wrong.status == 3);
+    CHECK(wrong.out.empty());
+    CHECK_MESSAGE(mentions(wrong.err, "syntax error"), wrong.err);
+
+    const auto stranger = running.bit({"-k", "v2_stranger", "db", "list"});
+    CHECK(stranger.status == 3);
+    CHECK_MESSAGE(mentions(stranger.err, "401"), stranger.err);
+    CHECK(!mentions(stranger.err, "stranger"));
+
+    const auto taken = running.bit({"db", "create", "-n", "failing"});
+    CHECK(taken.status == 3);
+    CHECK_MESSAGE(mentions(taken.err, "409"), taken.err);
+
+    running.server.stop();
+    const auto gone =
+        test::run_program({BIT_PROGRAM, "db", "list"},
+                          {{"BITIO_KEY", "v2_any"}, {"BITIO_API_URL", running.server.api_url()}});
+    CHECK(gone.status == 3);
+    CHECK_MESSAGE(mentions(gone.err, "cannot connect"), gone.err);
+}
+
+TEST_CASE("a key given as a word is soon gone from the list of processes") {
+    service running;
+    const std::string name = running.server.create_database("hidden").full();
+    const std::string key = running.server.key().reveal();
+    for (const std::vector<std::string>& spelling : std::vector<std::vector<std::string>>{
+             {"-k", key}, {"-k" + key}, {"--key", key}, {"--key=" + key}}) {
+        std::vector<std::string> words = {BIT_PROGRAM};
+        words.insert(words.end(), spelling.begin(), spelling.end());
+        words.insert(words.end(), {"query", "-d", name, "-qf", "-"});
+        test::child bit(words, running.environment());
+
+        // It waits for its input now, so it can be looked at.
+        const fs::path list = "/proc/" + std::to_string(bit.id()) + "/cmdline";
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+        while (mentions(contents(list), key) && std::chrono::steady_clock::now() < deadline) {
+            std::this_thread::yield();
+        }
+        CHECK(!mentions(contents(list), key));
+        CHECK(mentions(contents(list), name));
+
+        bit.give("SELECT 1");
+        const auto ended = bit.wait();
+        CAPTURE(ended.err);
+        CHECK(ended.status == 0);
+    }
+}
+
+TEST_CASE("serve says how to use it, its profile leads bit there, and a signal ends it cleanly") {
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+        CAPTURE(signal);
+        const test::temporary_directory directory;
+        const fs::path profile = directory.path() / "profile.json";
+        const std::map<std::string, std::string> environment = {
+            {"BITIO_PROFILE", profile.string()}};
+        test::child server = serve({"--temporary"}, directory.path());
+        const std::string said = server.read_until("ready");
+
+        REQUIRE(fs::exists(profile));
+        CHECK((fs::status(profile).permissions() & fs::perms::all) ==
+              (fs::perms::owner_read | fs::perms::owner_write));
+        const std::string key =
+            json::value_to<std::string>(json::parse(contents(profile)).at("key"));
+        CHECK(!mentions(said, key));
+        CHECK(mentions(said, "https://127.0.0.1:"));
+        CHECK(mentions(said, profile.string()));
+
+        const auto created =
+            test::run_program({BIT_PROGRAM, "db", "create", "-n", "my-db"}, environment);
+        CHECK_MESSAGE(created.status == 0, created.err);
+        // A PostgreSQL is up when the signal comes.
+        const auto asked = test::run_program(
+            {BIT_PROGRAM, "query", "-d", "local/my-db", "-q", "SELECT 1"}, environment);
+        CHECK_MESSAGE(asked.status == 0, asked.err);
+
+        server.send(signal);
+        const auto ended = server.wait();
+        CHECK_MESSAGE(ended.status == 0, ended.err);
+        CHECK_MESSAGE(ended.err.empty(), ended.err);
+        CHECK(fs::is_empty(directory.path()));
+        CHECK(!test::has_processes(directory.path()));
+    }
+}
+
+TEST_CASE("a signal while serve starts ends it cleanly too") {
+    const test::temporary_directory directory;
+    test::child server = serve({"--temporary"}, directory.path());
+    // Its working directory appears while it makes its template, before it is ready.
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (fs::is_empty(directory.path()) && std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::yield();
+    }
+    server.send(SIGTERM);
+    const auto ended = server.wait();
+    CHECK_MESSAGE(ended.status == 0, ended.err);
+    CHECK(!mentions(ended.out, "ready"));
+    CHECK(fs::is_empty(directory.path()));
+    CHECK(!test::has_processes(directory.path()));
+}
+
+TEST_CASE("the psql line that serve prints works as it stands") {
+    const test::temporary_directory directory;
+    test::child server = serve({"--temporary"}, directory.path());
+    const std::string said = server.read_until("ready");
+    const auto created =
+        test::run_program({BIT_PROGRAM, "db", "create", "-n", "my-db"},
+                          {{"BITIO_PROFILE", (directory.path() / "profile.json").string()}});
+    CHECK_MESSAGE(created.status == 0, created.err);
+
+    const std::size_t begin = said.find("PGPASSWORD=");
+    REQUIRE(begin != std::string::npos);
+    const std::string line = said.substr(begin, said.find('\n', begin) - begin);
+    const auto asked = test::run_program({"sh", "-c", line + " -Atc 'SELECT 40 + 2'"}, {});
+    CHECK_MESSAGE(asked.out == "42\n", asked.err);
+    server.send(SIGTERM);
+    CHECK(server.wait().status == 0);
+}
+
+TEST_CASE("what serve keeps in its data directory is there the next time, the key included") {
+    const test::temporary_directory directory;
+    const fs::path profile = directory.path() / "profile.json";
+    const std::map<std::string, std::string> environment = {{"BITIO_PROFILE", profile.string()}};
+    std::string key;
+    for (const bool first : {true, false}) {
+        test::child server =
+            serve({"--data-dir", (directory.path() / "data").string()}, directory.path());
+        server.read_until("ready");
+        const std::string now =
+            json::value_to<std::string>(json::parse(contents(profile)).at("key"));
+        if (first) {
+            key = now;
+            CHECK(test::run_program({BIT_PROGRAM, "db", "create", "-n", "kept"}, environment)
+                      .status == 0);
+            CHECK(test::run_program({BIT_PROGRAM, "query", "-d", "local/kept", "-q",
+                                     "CREATE TABLE t AS SELECT 7 AS x"},
+                                    environment)
+                      .status == 0);
+        } else {
+            CHECK(now == key);
+            const auto asked = test::run_program(
+                {BIT_PROGRAM, "query", "-d", "local/kept", "-q", "SELECT x FROM t"}, environment);
+            CHECK_MESSAGE(mentions(asked.out, "[[7]]"), asked.err);
+        }
+        server.send(SIGTERM);
+        CHECK(server.wait().status == 0);
+        CHECK(!fs::exists(profile));
+    }
+}
+
+TEST_CASE("serve that cannot start ends with 3, names the cause and leaves nothing") {
+    boost::asio::io_context io;
+    const boost::asio::ip::tcp::acceptor holder(io,
+                                                {boost::asio::ip::make_address("127.0.0.1"), 0});
+    const std::string port = std::to_string(holder.local_endpoint().port());
+    for (const char* option : {"--api-port", "--postgres-port"}) {
+        const test::temporary_directory directory;
+        const auto ended = serve({"--temporary", option, port}, directory.path()).wait();
+        CAPTURE(option);
+        CHECK(ended.status == 3);
+        CHECK_MESSAGE(mentions(ended.err, port), ended.err);
+        CHECK(!mentions(ended.out, "ready"));
+        CHECK(fs::is_empty(directory.path()));
+        CHECK(!test::has_processes(directory.path()));
+    }
+}
