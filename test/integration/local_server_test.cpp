@@ -1,0 +1,265 @@
+// The server's own life: what it needs, what it keeps, and that nothing is left behind.
+#include <bitdotio/error.hpp>
+
+#include "profile.hpp"
+#include "support/program.hpp"
+#include "support/run.hpp"
+#include "support/test_server.hpp"
+#include "support/wire_client.hpp"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <set>
+#include <string>
+
+#include <sys/stat.h>
+
+using namespace std::chrono_literals;
+using bitdotio::errc;
+using bitdotio::local_server_options;
+using test::test_server;
+namespace asio = boost::asio;
+namespace fs = std::filesystem;
+
+namespace {
+
+// A directory for one test, which PostgreSQL's unprivileged user may enter.
+class scratch {
+public:
+    scratch() {
+        std::string name = (fs::temp_directory_path() / "bit-test-XXXXXX").string();
+        REQUIRE(::mkdtemp(name.data()) != nullptr);
+        path_ = name;
+        fs::permissions(path_, fs::perms(0755));
+    }
+    ~scratch() { fs::remove_all(path_); }
+    scratch(const scratch&) = delete;
+    scratch& operator=(const scratch&) = delete;
+
+    fs::path operator/(const char* name) const { return path_ / name; }
+
+private:
+    fs::path path_;
+};
+
+std::optional<bitdotio::error> failure_of(local_server_options options) {
+    try {
+        test_server server(std::move(options));
+    } catch (const bitdotio::error& failure) {
+        return failure;
+    }
+    return std::nullopt;
+}
+
+// Processes whose command line mentions `text`.
+int processes_of(const std::string& text) {
+    int count = 0;
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+        std::ifstream file(entry.path() / "cmdline");
+        const std::string line{std::istreambuf_iterator<char>(file), {}};
+        if (line.find(text) != std::string::npos) ++count;
+    }
+    return count;
+}
+
+std::set<std::string> temporary_entries() {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(fs::temp_directory_path())) {
+        names.insert(entry.path().filename().string());
+    }
+    return names;
+}
+
+asio::awaitable<std::string> ask(const test_server& server, std::string name, std::string sql) {
+    test::wire_client client(co_await asio::this_coro::executor);
+    const bool admitted = co_await client.log_in(server.postgres_port(), std::move(name),
+                                                 server.key().reveal());
+    REQUIRE(admitted);
+    co_return co_await client.query(std::move(sql));
+}
+
+}  // namespace
+
+TEST_CASE("a port in use is named, with its address, and nothing is left running") {
+    asio::io_context io;
+    asio::ip::tcp::acceptor taken(io, {asio::ip::make_address("127.0.0.1"), 0});
+    const std::uint16_t port = taken.local_endpoint().port();
+    const scratch place;
+    for (const bool api : {true, false}) {
+        local_server_options options;
+        options.data_directory = place / "data";
+        (api ? options.api_port : options.postgres_port) = port;
+        const auto failure = failure_of(options);
+        REQUIRE(failure);
+        CHECK(failure->code() == errc::system_failed);
+        const std::string said = failure->what();
+        CAPTURE(said);
+        CHECK(said.find("port " + std::to_string(port) + " of 127.0.0.1") != std::string::npos);
+        CHECK(processes_of((place / "data").string()) == 0);
+    }
+}
+
+TEST_CASE("an address that is none of this machine is refused by name") {
+    local_server_options options;
+    options.listen = "nowhere";
+    const auto failure = failure_of(options);
+    REQUIRE(failure);
+    CHECK(failure->code() == errc::bad_input);
+    CHECK(std::string(failure->what()).find("nowhere") != std::string::npos);
+}
+
+TEST_CASE("without PostgreSQL's programs it says what is missing") {
+    const scratch place;
+    local_server_options options;
+    options.postgres_programs = place / "empty";
+    const auto failure = failure_of(options);
+    REQUIRE(failure);
+    CHECK(failure->code() == errc::system_failed);
+    CHECK(std::string(failure->what()).find("PostgreSQL") != std::string::npos);
+}
+
+TEST_CASE("a data directory keeps databases, key and authority between runs") {
+    const scratch place;
+    local_server_options options;
+    options.data_directory = place / "data";
+    std::string key;
+    std::string authority;
+    const auto read = [](const std::string& file) {
+        std::ifstream in(file);
+        return std::string{std::istreambuf_iterator<char>(in), {}};
+    };
+    {
+        test_server server(options);
+        key = server.key().reveal();
+        authority = read(server.ca_file());
+        const auto name = server.create_database("kept");
+        test::run(ask(server, name.full(), "CREATE TABLE t AS SELECT 'still here' AS word"));
+    }
+    CHECK(processes_of((place / "data").string()) == 0);
+    test_server server(options);
+    CHECK(server.key().reveal() == key);
+    CHECK(authority.find("BEGIN CERTIFICATE") != std::string::npos);
+    CHECK(read(server.ca_file()) == authority);
+    CHECK(test::run(ask(server, "local/kept", "SELECT word FROM t")) == "still here");
+}
+
+TEST_CASE("a temporary server leaves no file and no process behind") {
+    const std::set<std::string> before = temporary_entries();
+    std::string postmaster;
+    {
+        test_server server;
+        const auto name = server.create_database("gone");
+        postmaster = test::run(ask(server, name.full(), "SHOW data_directory"));
+        CHECK(fs::exists(postmaster));
+        CHECK(processes_of(postmaster) > 0);
+        server.stop();
+        CHECK_FALSE(fs::exists(postmaster));
+        CHECK(processes_of(postmaster) == 0);
+        CHECK_FALSE(fs::exists(server.ca_file()));
+    }
+    for (const std::string& name : temporary_entries()) {
+        CAPTURE(name);
+        // Other tests run beside this one; what is ours names our data directory.
+        CHECK((before.contains(name) || postmaster.find(name) == std::string::npos));
+    }
+}
+
+TEST_CASE("a server destroyed without stop still ends its processes and removes its files") {
+    std::string postmaster;
+    {
+        asio::io_context io;
+        std::optional<bitdotio::local_server> server;
+        const auto work = [&]() -> asio::awaitable<void> {
+            server.emplace(co_await bitdotio::local_server::start(local_server_options()));
+        };
+        asio::co_spawn(io, work(), [](std::exception_ptr failure) {
+            if (failure) std::rethrow_exception(failure);
+        });
+        while (!server) {
+            io.run_one();
+        }
+        postmaster = fs::path(server->ca_file()).parent_path().parent_path().string();
+        CHECK(fs::exists(postmaster));
+        server.reset();
+    }
+    CHECK_FALSE(fs::exists(postmaster));
+    CHECK(processes_of(postmaster) == 0);
+}
+
+TEST_CASE("the profile is private, tells all a client needs, and goes with the server") {
+    const scratch place;
+    local_server_options options;
+    options.profile_file = place / "deep" / "profile.json";
+    test_server server(options);
+    struct stat what {};
+    REQUIRE(::stat(options.profile_file.c_str(), &what) == 0);
+    CHECK((what.st_mode & 0777) == 0600);
+    const auto profile = bitdotio::read_profile(options.profile_file);
+    REQUIRE(profile);
+    CHECK(profile->api_url == server.api_url());
+    CHECK(profile->postgres_host == server.postgres_host());
+    CHECK(profile->postgres_port == server.postgres_port());
+    CHECK(profile->ca_file == server.ca_file());
+    CHECK(profile->key == server.key().reveal());
+    server.stop();
+    CHECK_FALSE(fs::exists(options.profile_file));
+}
+
+TEST_CASE("stopping leaves another server's profile alone") {
+    const scratch place;
+    local_server_options options;
+    options.profile_file = place / "profile.json";
+    test_server first(options);
+    test_server second(options);
+    first.stop();
+    CHECK(fs::exists(options.profile_file));
+    second.stop();
+    CHECK_FALSE(fs::exists(options.profile_file));
+}
+
+TEST_CASE("stopping ends open sessions with 57P01 and may be done twice") {
+    test_server server;
+    const auto name = server.create_database("busy");
+    const auto work = [&]() -> asio::awaitable<void> {
+        test::wire_client client(co_await asio::this_coro::executor);
+        const bool admitted = co_await client.log_in(server.postgres_port(), name.full(),
+                                                     server.key().reveal());
+        REQUIRE(admitted);
+        const auto begun = std::chrono::steady_clock::now();
+        server.stop();
+        CHECK(std::chrono::steady_clock::now() - begun < 8s);
+        const test::reply goodbye = co_await client.receive_until('E');
+        CHECK(goodbye.field('C') == "57P01");
+    };
+    test::run(work());
+    server.stop();
+    const auto again = [&]() -> asio::awaitable<void> {
+        test::wire_client client(co_await asio::this_coro::executor);
+        co_await client.connect(server.postgres_port());
+    };
+    CHECK_THROWS_AS(test::run(again()), boost::system::system_error);
+}
+
+TEST_CASE("two servers run side by side and know nothing of each other") {
+    test_server one;
+    test_server other;
+    const auto name = one.create_database("mine");
+    CHECK(one.postgres_port() != other.postgres_port());
+    const auto work = [&]() -> asio::awaitable<std::string> {
+        test::wire_client client(co_await asio::this_coro::executor);
+        const bool admitted = co_await client.log_in(other.postgres_port(), name.full(),
+                                                     one.key().reveal());
+        CHECK_FALSE(admitted);
+        co_return client.last.field('C');
+    };
+    // The other server's certificate is not checked here, only its judgement of our key.
+    CHECK(test::run(work()) == "28P01");
+}

@@ -1,0 +1,370 @@
+// When an instance starts and stops: tables of events, and many random lives.
+#include <doctest/doctest.h>
+
+#include "server/dormancy.hpp"
+
+#include <random>
+#include <vector>
+
+namespace {
+
+using bitdotio::dormancy;
+using state = dormancy::state;
+using stop = dormancy::stop;
+using time_point = dormancy::time_point;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+const time_point start{seconds(1'000)};
+
+dormancy::settings options() {
+    dormancy::settings result;
+    result.sleep_after = seconds(60);
+    return result;
+}
+
+// Awake, with so many connected.
+dormancy awake(std::size_t connected, time_point now = start) {
+    dormancy rule(options());
+    for (std::size_t i = 0; i < connected; ++i) {
+        rule.wait();
+    }
+    if (connected == 0) {
+        rule.wait();
+    }
+    rule.decide(now);
+    rule.started(now);
+    rule.decide(now);
+    if (connected == 0) {
+        rule.connection_closed(rule.life(), now);
+        rule.decide(now);
+    }
+    REQUIRE(rule.current() == state::awake);
+    REQUIRE(rule.connected() == connected);
+    return rule;
+}
+
+}  // namespace
+
+TEST_CASE("an instance nobody wants stays asleep") {
+    dormancy rule(options());
+    const auto orders = rule.decide(start);
+    CHECK_FALSE(orders.start);
+    CHECK_FALSE(orders.next);
+    CHECK(rule.current() == state::asleep);
+}
+
+TEST_CASE("the first who waits starts it, the others wait with him") {
+    dormancy rule(options());
+    rule.wait();
+    CHECK(rule.decide(start).start);
+    rule.wait();
+    CHECK_FALSE(rule.decide(start).start);
+    CHECK(rule.current() == state::waking);
+
+    rule.started(start);
+    const auto orders = rule.decide(start);
+    CHECK(orders.admit);
+    CHECK(rule.waiting() == 0);
+    CHECK(rule.connected() == 2);
+}
+
+TEST_CASE("who comes while it is awake is admitted at once") {
+    dormancy rule = awake(1);
+    rule.wait();
+    CHECK(rule.decide(start).admit);
+    CHECK(rule.connected() == 2);
+}
+
+TEST_CASE("it is not stopped while anyone is connected") {
+    dormancy rule = awake(2);
+    rule.connection_closed(rule.life(), start);
+    const auto orders = rule.decide(start + std::chrono::hours(24));
+    CHECK(orders.stop == stop::no);
+    CHECK_FALSE(orders.next);
+}
+
+TEST_CASE("it is stopped when nobody has been connected for the time set, not before") {
+    dormancy rule = awake(1);
+    const time_point left = start + seconds(10);
+    rule.connection_closed(rule.life(), left);
+    auto orders = rule.decide(left);
+    CHECK(orders.stop == stop::no);
+    REQUIRE(orders.next);
+    CHECK(*orders.next == left + seconds(60));
+
+    CHECK(rule.decide(left + seconds(60) - milliseconds(1)).stop == stop::no);
+    CHECK(rule.decide(left + seconds(60)).stop == stop::fast);
+    CHECK(rule.current() == state::falling_asleep);
+}
+
+TEST_CASE("a new connection puts off the sleep by the whole time") {
+    dormancy rule = awake(0);
+    rule.wait();
+    rule.decide(start + seconds(59));
+    rule.connection_closed(rule.life(), start + seconds(59));
+    CHECK(rule.decide(start + seconds(60)).stop == stop::no);
+    CHECK(rule.decide(start + seconds(119)).stop == stop::fast);
+}
+
+TEST_CASE("who comes at the instant of falling asleep waits for the next life") {
+    dormancy rule = awake(0);
+    REQUIRE(rule.decide(start + seconds(60)).stop == stop::fast);
+    const auto life = rule.life();
+    rule.wait();
+    auto orders = rule.decide(start + seconds(60));
+    CHECK_FALSE(orders.start);
+    CHECK_FALSE(orders.admit);
+
+    rule.stopped(start + seconds(61));
+    CHECK(rule.decide(start + seconds(61)).start);
+    CHECK(rule.life() == life + 1);
+}
+
+TEST_CASE("a stop that takes too long is asked for harder each time") {
+    dormancy rule = awake(0);
+    time_point now = start + seconds(60);
+    auto orders = rule.decide(now);
+    CHECK(orders.stop == stop::fast);
+    CHECK(rule.decide(now).stop == stop::no);  // asked once is enough
+    for (const stop next : {stop::immediate, stop::kill, stop::kill}) {
+        REQUIRE(orders.next);
+        now = *orders.next;
+        CHECK(rule.decide(now - milliseconds(1)).stop == stop::no);
+        orders = rule.decide(now);
+        CHECK(orders.stop == next);
+    }
+}
+
+TEST_CASE("told to sleep, it stops although someone is connected, and forgets him") {
+    dormancy rule = awake(1);
+    const auto life = rule.life();
+    rule.sleep_now();
+    CHECK(rule.decide(start).stop == stop::fast);
+    rule.stopped(start);
+    CHECK_FALSE(rule.decide(start).start);
+
+    rule.wait();
+    rule.decide(start);
+    rule.started(start);
+    rule.decide(start);
+    rule.connection_closed(life, start);  // the session of the former life notices late
+    CHECK(rule.connected() == 1);
+    CHECK_FALSE(rule.decide(start).next);
+}
+
+TEST_CASE("told to sleep while waking, it stops once it has started, and serves who waits after") {
+    dormancy rule(options());
+    rule.wait();
+    rule.decide(start);
+    rule.sleep_now();
+    CHECK(rule.decide(start).stop == stop::no);
+    rule.started(start);
+    const auto orders = rule.decide(start);
+    CHECK(orders.stop == stop::fast);
+    CHECK_FALSE(orders.admit);
+    rule.stopped(start);
+    CHECK(rule.decide(start).start);
+}
+
+TEST_CASE("told to sleep while asleep, it still wakes for the next") {
+    dormancy rule(options());
+    rule.sleep_now();
+    rule.wait();
+    CHECK(rule.decide(start).start);
+    rule.started(start);
+    CHECK(rule.decide(start).admit);
+}
+
+TEST_CASE("who gives up while waiting leaves an instance that falls asleep again") {
+    dormancy rule(options());
+    rule.wait();
+    rule.decide(start);
+    rule.forget();
+    rule.decide(start);
+    rule.started(start);
+    const auto orders = rule.decide(start);
+    CHECK_FALSE(orders.admit);
+    REQUIRE(orders.next);
+    CHECK(rule.decide(*orders.next).stop == stop::fast);
+}
+
+TEST_CASE("a crash is a sleep: the next who comes starts it again") {
+    dormancy rule = awake(1);
+    rule.stopped(start + std::chrono::hours(1));
+    CHECK(rule.current() == state::asleep);
+    CHECK_FALSE(rule.decide(start + std::chrono::hours(1)).start);
+    rule.wait();
+    CHECK(rule.decide(start + std::chrono::hours(1)).start);
+}
+
+TEST_CASE("an instance that fails to start is tried three times, then all who wait are refused") {
+    dormancy rule(options());
+    rule.wait();
+    rule.wait();
+    int starts = 0;
+    time_point now = start;
+    dormancy::orders orders = rule.decide(now);
+    while (orders.start && starts < 10) {
+        ++starts;
+        now += std::chrono::hours(1);  // however long it took to fail
+        rule.stopped(now);
+        orders = rule.decide(now);
+    }
+    CHECK(starts == 3);
+    CHECK(orders.refuse);
+    CHECK(rule.waiting() == 0);
+}
+
+TEST_CASE("a broken instance refuses at once, and is tried once more after a while") {
+    dormancy rule(options());
+    rule.wait();
+    for (int i = 0; i < 3; ++i) {
+        REQUIRE(rule.decide(start).start);
+        rule.stopped(start);
+    }
+    CHECK(rule.decide(start).refuse);
+    CHECK(rule.is_broken(start));
+
+    rule.wait();
+    CHECK(rule.decide(start + seconds(9)).refuse);
+
+    rule.wait();
+    CHECK(rule.decide(start + seconds(10)).start);
+    rule.stopped(start + seconds(10));
+    CHECK(rule.decide(start + seconds(10)).refuse);  // one more is enough
+
+    rule.wait();
+    REQUIRE(rule.decide(start + seconds(20)).start);
+    rule.started(start + seconds(20));
+    CHECK(rule.decide(start + seconds(20)).admit);
+}
+
+TEST_CASE("quick exits after a start count as failures, later ones do not") {
+    struct row {
+        milliseconds uptime;
+        bool broken;
+    };
+    for (const row& each : {row{milliseconds(0), true}, row{milliseconds(4'999), true},
+                            row{milliseconds(5'000), false}, row{milliseconds(60'000), false}}) {
+        CAPTURE(each.uptime.count());
+        dormancy rule(options());
+        time_point now = start;
+        for (int i = 0; i < 3; ++i) {
+            rule.wait();
+            REQUIRE(rule.decide(now).start);
+            rule.started(now);
+            rule.decide(now);
+            now += each.uptime;
+            rule.stopped(now);
+        }
+        CHECK(rule.is_broken(now) == each.broken);
+    }
+}
+
+TEST_CASE("a stop that was asked for is no failure, however quick") {
+    dormancy rule(options());
+    for (int i = 0; i < 10; ++i) {
+        rule.wait();
+        REQUIRE(rule.decide(start).start);
+        rule.started(start);
+        rule.sleep_now();
+        rule.decide(start);
+        rule.forget();
+        rule.stopped(start);
+    }
+    CHECK_FALSE(rule.is_broken(start));
+}
+
+TEST_CASE("closed, it refuses who waits and who comes, and stops") {
+    SUBCASE("asleep") {
+        dormancy rule(options());
+        rule.close();
+        rule.wait();
+        const auto orders = rule.decide(start);
+        CHECK(orders.refuse);
+        CHECK_FALSE(orders.start);
+    }
+    SUBCASE("waking") {
+        dormancy rule(options());
+        rule.wait();
+        rule.decide(start);
+        rule.close();
+        auto orders = rule.decide(start);
+        CHECK(orders.refuse);
+        CHECK(orders.stop == stop::fast);
+        rule.stopped(start);
+        CHECK_FALSE(rule.decide(start).start);
+    }
+    SUBCASE("awake") {
+        dormancy rule = awake(1);
+        rule.close();
+        CHECK(rule.decide(start).stop == stop::fast);
+        rule.wait();
+        CHECK(rule.decide(start).refuse);
+        rule.stopped(start);
+        CHECK_FALSE(rule.decide(start).start);
+    }
+}
+
+TEST_CASE("in random lives nobody waits forever, and nobody's instance is stopped under him") {
+    for (unsigned seed = 0; seed < 2'000; ++seed) {
+        CAPTURE(seed);
+        std::mt19937 chance(seed);
+        const auto one_in = [&](unsigned n) { return chance() % n == 0; };
+        dormancy rule(options());
+        std::vector<std::uint64_t> connected;
+        std::size_t waiting = 0;
+        bool running = false;   // the process is there
+        bool sleep_asked = false;
+        time_point now = start;
+        const auto obey = [&] {
+            const auto orders = rule.decide(now);
+            if (orders.start) {
+                REQUIRE_FALSE(running);
+                running = true;
+            }
+            if (orders.stop != stop::no && !sleep_asked) {
+                for (const std::uint64_t life : connected) {
+                    REQUIRE(life != rule.life());
+                }
+            }
+            if (orders.admit) {
+                REQUIRE(running);
+                connected.insert(connected.end(), waiting, rule.life());
+            }
+            if (orders.admit || orders.refuse) {
+                waiting = 0;
+            }
+            REQUIRE(rule.waiting() == waiting);
+            REQUIRE((waiting == 0 || running));
+        };
+        for (int step = 0; step < 200; ++step) {
+            now += milliseconds(chance() % 20'000);
+            if (one_in(3)) {
+                rule.wait();
+                ++waiting;
+            } else if (one_in(4) && waiting > 0) {
+                rule.forget();
+                --waiting;
+            } else if (one_in(2) && !connected.empty()) {
+                rule.connection_closed(connected.back(), now);
+                connected.pop_back();
+            } else if (one_in(10)) {
+                rule.sleep_now();
+                sleep_asked = running;
+            } else if (running && rule.current() == state::waking) {
+                if (one_in(5)) {
+                    running = sleep_asked = false;
+                    rule.stopped(now);
+                } else {
+                    rule.started(now);
+                }
+            } else if (running && (one_in(10) || rule.current() == state::falling_asleep)) {
+                running = sleep_asked = false;
+                rule.stopped(now);
+            }
+            obey();
+        }
+    }
+}
