@@ -1,8 +1,9 @@
 // The API's bodies, both ways: client and server share this, so they cannot drift.
 #pragma once
 
-#include <bitdotio/error.hpp>
 #include <bitdotio/models.hpp>
+
+#include "json_fields.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -11,19 +12,6 @@
 #include <vector>
 
 namespace bitdotio::api {
-
-/// A body that cannot be read; `what()` names the field and what it should be.
-class malformed_body : public error {
-public:
-    malformed_body(std::string field, const std::string& message)
-        : error(errc::bad_input, message), field_(std::move(field)) {}
-
-    /// The field of the body; empty for the body itself.
-    const std::string& field() const noexcept { return field_; }
-
-private:
-    std::string field_;
-};
 
 struct create_request {
     std::string name;
@@ -58,16 +46,8 @@ create_request decode_create_request(std::string_view body);
 database_changes decode_database_changes(std::string_view body);
 query_request decode_query_request(std::string_view body);
 
-/// The answer of a query. Strings of columns whose type is json or jsonb go in as they are.
-std::string encode_query_answer(const query_result& value, data_format format);
-query_result decode_query_answer(std::string_view body);
-
 /// Never throws for want of sense: what cannot be understood is no message.
 error_answer decode_error(std::string_view body);
-
-/// RFC 3339, in UTC with microseconds: "2024-05-06T07:08:09.123456+00:00".
-std::string encode_time(std::chrono::sys_time<std::chrono::microseconds> value);
-std::optional<std::chrono::sys_time<std::chrono::microseconds>> decode_time(std::string_view text);
 
 /// The JSON text with indentation, for people.
 std::string indented(std::string_view json);

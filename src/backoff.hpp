@@ -31,8 +31,8 @@ inline std::chrono::milliseconds wake_delay(std::size_t failed, std::chrono::mil
 
 /// The same for a server that is up and has no connection left: from 200 ms, doubling to 2 s.
 inline std::chrono::milliseconds busy_delay(std::size_t failed, double jitter) {
-    const auto middle = std::min<std::int64_t>(2'000, std::int64_t{200}
-                                                          << std::min<std::size_t>(failed - 1, 8));
+    const auto middle =
+        std::min<std::int64_t>(2'000, std::int64_t{200} << std::min<std::size_t>(failed - 1, 8));
     return std::chrono::milliseconds(
         static_cast<std::int64_t>(static_cast<double>(middle) * (0.5 + jitter)));
 }

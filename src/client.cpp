@@ -37,8 +37,8 @@ errc code_of(int status) {
 }
 
 bool is_sqlstate(const std::string& text) {
-    return text.size() == 5 && text.find_first_not_of("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") ==
-                                   std::string::npos;
+    return text.size() == 5 &&
+           text.find_first_not_of("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string::npos;
 }
 
 error refused(const char* what, const https_response& response) {
@@ -118,8 +118,7 @@ public:
                 retry_after = response.retry_after;
                 failure = refused(what, response);
             } catch (const error& thrown) {
-                failure = thrown.with_message(std::string("cannot ") + what + ": " +
-                                              thrown.what());
+                failure = thrown.with_message(std::string("cannot ") + what + ": " + thrown.what());
             }
             const auto delay =
                 may_retry(*failure, repeat)
@@ -175,8 +174,7 @@ public:
         if (found != pools_.end()) {
             return found->second;
         }
-        return pools_
-            .emplace(name, bitdotio::pool(executor_, connect_to(name), options_.pool))
+        return pools_.emplace(name, bitdotio::pool(executor_, connect_to(name), options_.pool))
             .first->second;
     }
 

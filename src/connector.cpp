@@ -31,6 +31,13 @@ error resolve_error(const host_port& host, const boost::system::error_code& fail
         .with(outcome::not_sent);
 }
 
+// However the last try failed: who waited for the database asks whether it woke.
+error still_asleep(const error& last) {
+    return last.with_code(errc::database_asleep)
+        .with_message(std::string("the database did not wake in time; the last try to connect: ") +
+                      last.what());
+}
+
 error dial_cancelled() {
     return error(errc::cancelled, "connecting was cancelled")
         .with(phase::connecting)
@@ -51,8 +58,9 @@ connector::connector(asio::any_io_executor executor, connect_options options)
     }
     for (const host_port& host : options.hosts) {
         if (host.host.empty() || host.port == 0) {
-            throw error(errc::bad_input, "connect_options::hosts has an entry without a host or "
-                                         "with port 0");
+            throw error(errc::bad_input,
+                        "connect_options::hosts has an entry without a host or "
+                        "with port 0");
         }
     }
     if (options.connect_timeout.count() <= 0 || options.cancel_timeout.count() <= 0) {
@@ -127,8 +135,8 @@ asio::awaitable<std::shared_ptr<postgres_session>> connector::dial() const {
     for (const host_port& host : options_->hosts) {
         std::vector<address> addresses;
         try {
-            addresses = co_await with_deadline(resolve(host),
-                                               deadline_after(options_->connect_timeout));
+            addresses =
+                co_await with_deadline(resolve(host), deadline_after(options_->connect_timeout));
         } catch (const error& failure) {
             if (failure.code() == errc::cancelled) {
                 throw;
@@ -164,7 +172,9 @@ asio::awaitable<std::shared_ptr<postgres_session>> connector::open() const {
             delay = verdict == dial_verdict::busy ? busy_delay(failed, random_fraction())
                                                   : wake_delay(failed, waited, random_fraction());
             if (verdict == dial_verdict::fatal || waited + delay > options_->wake_timeout) {
-                throw failure.with_attempts(static_cast<int>(failed));
+                const error last =
+                    verdict == dial_verdict::waking ? still_asleep(failure) : failure;
+                throw last.with_attempts(static_cast<int>(failed));
             }
         }
         pause.expires_after(delay);

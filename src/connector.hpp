@@ -34,8 +34,8 @@ public:
 
 private:
     struct address {
-        std::string host;       // as named, for TLS to verify
-        std::string numeric;    // empty for a Unix socket
+        std::string host;     // as named, for TLS to verify
+        std::string numeric;  // empty for a Unix socket
         std::uint16_t port;
     };
 

@@ -52,7 +52,8 @@ asio::awaitable<T> with_deadline(asio::awaitable<T> operation, time_point deadli
         asio::co_spawn(executor, std::move(operation), asio::deferred),
         timer.async_wait(asio::deferred));
     auto ended = co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
-    const bool expired = std::get<0>(ended)[0] == 1 && !std::get<std::tuple_size_v<decltype(ended)> - 1>(ended);
+    const bool expired =
+        std::get<0>(ended)[0] == 1 && !std::get<std::tuple_size_v<decltype(ended)> - 1>(ended);
     const std::exception_ptr failure = std::get<1>(ended);
     if (failure) {
         if (expired) {

@@ -92,8 +92,8 @@ error lost_connection(phase when, server_message reason, const std::string& word
 }
 
 bool provably_not_executed(const error& failure) noexcept {
-    return failure.code() == errc::connection_lost && (failure.outcome() == outcome::not_sent ||
-                                                       failure.outcome() == outcome::not_executed);
+    return failure.code() == errc::connection_lost &&
+           (failure.outcome() == outcome::not_sent || failure.outcome() == outcome::not_executed);
 }
 
 }  // namespace bitdotio

@@ -51,7 +51,9 @@ std::string numeric_text(const field_view& field) {
         throw malformed();
     }
     const auto group = [&](int i) -> int {
-        return i < 0 || i >= count ? 0 : big_endian<std::uint16_t>(data.substr(8 + 2 * static_cast<std::size_t>(i)));
+        return i < 0 || i >= count
+                   ? 0
+                   : big_endian<std::uint16_t>(data.substr(8 + 2 * static_cast<std::size_t>(i)));
     };
     const auto four_digits = [](int value) {
         std::string text = std::to_string(value);
@@ -166,8 +168,8 @@ std::optional<std::int64_t> parse_timestamp(std::string_view text, bool with_zon
     text_reader in(text);
     int y = 0, mo = 0, d = 0, h = 0, mi = 0, s = 0, fraction = 0;
     if (!in.number(y) || !in.accept("-") || !in.number(mo) || !in.accept("-") || !in.number(d) ||
-        !in.accept(" ") || !in.number(h) || !in.accept(":") || !in.number(mi) ||
-        !in.accept(":") || !in.number(s)) {
+        !in.accept(" ") || !in.number(h) || !in.accept(":") || !in.number(mi) || !in.accept(":") ||
+        !in.number(s)) {
         return std::nullopt;
     }
     if (in.accept(".")) {
@@ -194,15 +196,14 @@ std::optional<std::int64_t> parse_timestamp(std::string_view text, bool with_zon
     }
     // std::chrono::year ends at 32767, PostgreSQL at 294276: shift by whole 400-year cycles.
     const int cycles = y / 400;
-    const auto date = year(y - cycles * 400) / month(static_cast<unsigned>(mo)) /
-                      day(static_cast<unsigned>(d));
+    const auto date =
+        year(y - cycles * 400) / month(static_cast<unsigned>(mo)) / day(static_cast<unsigned>(d));
     if (!in.at_end() || !date.ok()) {
         return std::nullopt;
     }
     const std::int64_t day_count =
         sys_days(date).time_since_epoch().count() + std::int64_t{cycles} * 146'097;
-    const std::int64_t second_count =
-        day_count * 86'400 + h * 3'600 + mi * 60 + s - offset.count();
+    const std::int64_t second_count = day_count * 86'400 + h * 3'600 + mi * 60 + s - offset.count();
     std::int64_t microsecond_count = 0;
     if (__builtin_mul_overflow(second_count, std::int64_t{1'000'000}, &microsecond_count) ||
         __builtin_add_overflow(microsecond_count, std::int64_t{fraction}, &microsecond_count)) {
@@ -283,11 +284,11 @@ double read_double(const field_view& field) {
                                      : parse_number<double>(field, wanted, field.data());
         case oids::float4: return read_float(field);
         case oids::numeric:
-            return parse_number<double>(field, wanted,
-                                        field.is_binary() ? numeric_text(field)
-                                                          : std::string(field.data()));
+            return parse_number<double>(
+                field, wanted, field.is_binary() ? numeric_text(field) : std::string(field.data()));
         case oids::int2:
-        case oids::int4: return static_cast<double>(read_integer(field, INT32_MIN, INT32_MAX, wanted));
+        case oids::int4:
+            return static_cast<double>(read_integer(field, INT32_MIN, INT32_MAX, wanted));
         default: throw field.mismatch(wanted);
     }
 }
@@ -299,9 +300,8 @@ float read_float(const field_view& field) {
             return field.is_binary() ? std::bit_cast<float>(fixed<std::uint32_t>(field, wanted))
                                      : parse_number<float>(field, wanted, field.data());
         case oids::numeric:
-            return parse_number<float>(field, wanted,
-                                       field.is_binary() ? numeric_text(field)
-                                                         : std::string(field.data()));
+            return parse_number<float>(
+                field, wanted, field.is_binary() ? numeric_text(field) : std::string(field.data()));
         case oids::int2:
             return static_cast<float>(read_integer(field, INT16_MIN, INT16_MAX, wanted));
         default: throw field.mismatch(wanted);
@@ -334,8 +334,9 @@ std::string_view read_view(const field_view& field) {
     if (field.type() == oids::jsonb && field.data().starts_with('\1')) {
         return field.data().substr(1);  // after the version of its binary form
     }
-    throw field.mismatch("text", "cast it in the statement (column::text), or ask for text with "
-                                 "statement::text_results");
+    throw field.mismatch("text",
+                         "cast it in the statement (column::text), or ask for text with "
+                         "statement::text_results");
 }
 
 bytes read_bytes(const field_view& field) {
@@ -348,8 +349,9 @@ bytes read_bytes(const field_view& field) {
         return {begin, begin + data.size()};
     }
     const auto malformed = [&] {
-        return field.mismatch("bitdotio::bytes", "its text is not in the hex format; set "
-                                                 "bytea_output to hex");
+        return field.mismatch("bitdotio::bytes",
+                              "its text is not in the hex format; set "
+                              "bytea_output to hex");
     };
     if (!data.starts_with("\\x") || data.size() % 2 != 0) {
         throw malformed();

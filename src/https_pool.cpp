@@ -26,9 +26,8 @@ asio::awaitable<https_response> https_pool::request(https_request request, time_
     session lent = co_await on_strand(strand_, self, take());
     https_response response = co_await lent->request(std::move(request), deadline);
     if (lent->reusable()) {
-        asio::post(strand_, [self, lent = std::move(lent)]() mutable {
-            self->keep(std::move(lent));
-        });
+        asio::post(strand_,
+                   [self, lent = std::move(lent)]() mutable { self->keep(std::move(lent)); });
     }
     co_return response;
 }

@@ -13,9 +13,9 @@
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 
+#include <poll.h>
 #include <atomic>
 #include <charconv>
-#include <poll.h>
 #include <utility>
 
 namespace bitdotio {
@@ -100,8 +100,7 @@ std::shared_ptr<ssl::context> make_client_tls(const std::string& ca_file) {
 
 class https_session::stream : public std::enable_shared_from_this<https_session::stream> {
 public:
-    stream(asio::any_io_executor executor, https_address address,
-           std::shared_ptr<ssl::context> tls)
+    stream(asio::any_io_executor executor, https_address address, std::shared_ptr<ssl::context> tls)
         : strand_(asio::make_strand(executor)),
           address_(std::move(address)),
           tls_(std::move(tls)),
@@ -176,8 +175,7 @@ private:
         response.status = static_cast<int>(parser.get().result_int());
         const std::string_view after = parser.get()[http::field::retry_after];
         std::int64_t seconds = 0;
-        if (std::from_chars(after.data(), after.data() + after.size(), seconds).ec ==
-                std::errc() &&
+        if (std::from_chars(after.data(), after.data() + after.size(), seconds).ec == std::errc() &&
             seconds >= 0) {
             response.retry_after = std::chrono::seconds(seconds);
         }
@@ -229,10 +227,9 @@ private:
 
     error lost(const boost::system::error_code& failure) const {
         const bool cancelled = failure == asio::error::operation_aborted;
-        const bool malformed = failure.category() == http::make_error_code(http::error::bad_version)
-                                                         .category() &&
-                               failure != http::error::end_of_stream &&
-                               failure != http::error::partial_message;
+        const bool malformed =
+            failure.category() == http::make_error_code(http::error::bad_version).category() &&
+            failure != http::error::end_of_stream && failure != http::error::partial_message;
         const errc code = cancelled   ? errc::cancelled
                           : malformed ? errc::protocol_violated
                                       : errc::connection_lost;
@@ -262,8 +259,7 @@ https_session::https_session(asio::any_io_executor executor, https_address addre
 
 https_session::~https_session() = default;
 
-asio::awaitable<https_response> https_session::request(https_request request,
-                                                       time_point deadline) {
+asio::awaitable<https_response> https_session::request(https_request request, time_point deadline) {
     return stream_->request(std::move(request), deadline);
 }
 

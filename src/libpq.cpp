@@ -52,8 +52,7 @@ std::string sqlstate_in(std::string_view text) {
     for (std::size_t colon = text.find(": "); colon != std::string_view::npos;
          colon = text.find(": ", colon + 1)) {
         const std::size_t begin = text.find_first_not_of(' ', colon + 1);
-        if (begin == std::string_view::npos || begin + 5 >= text.size() ||
-            text[begin + 5] != ':') {
+        if (begin == std::string_view::npos || begin + 5 >= text.size() || text[begin + 5] != ':') {
             continue;
         }
         const std::string_view code = text.substr(begin, 5);

@@ -126,6 +126,7 @@ void pool_core::obey() {
 asio::awaitable<void> pool_core::dial(std::list<asio::cancellation_signal>::iterator signal) {
     const auto self = shared_from_this();
     co_await asio::this_coro::throw_if_cancelled(false);
+    std::optional<error> failed;
     try {
         const resource session = co_await connector_.dial();
         ++counted_.opened;
@@ -134,13 +135,16 @@ asio::awaitable<void> pool_core::dial(std::list<asio::cancellation_signal>::iter
         last_dial_error_.reset();
         watch(session);
     } catch (const error& failure) {
-        if (state_.is_closed()) {
-            state_.dial_abandoned();
-        } else {
-            last_dial_error_ = failure;
-            state_.dial_failed(judge_dial(failure), std::chrono::steady_clock::now(),
-                               random_fraction());
-        }
+        failed = failure;
+    } catch (const std::exception& failure) {
+        failed.emplace(errc::system_failed, std::string("cannot connect: ") + failure.what());
+    }
+    if (failed && state_.is_closed()) {
+        state_.dial_abandoned();
+    } else if (failed) {
+        last_dial_error_ = failed;
+        state_.dial_failed(judge_dial(*failed), std::chrono::steady_clock::now(),
+                           random_fraction());
     }
     dials_.erase(signal);
     obey();
@@ -148,8 +152,7 @@ asio::awaitable<void> pool_core::dial(std::list<asio::cancellation_signal>::iter
 
 // What ends while it rests is noticed at once, not only by the next borrower's look.
 void pool_core::watch(const resource& session) {
-    std::function<void()> on_death = [weak = weak_from_this(),
-                                      quiet = std::weak_ptr(session)] {
+    std::function<void()> on_death = [weak = weak_from_this(), quiet = std::weak_ptr(session)] {
         const auto self = weak.lock();
         if (!self) {
             return;
@@ -250,22 +253,22 @@ asio::awaitable<void> pool_core::do_close() {
         co_await drained_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
     }
     if (state_.size() != 0 || returning_ != 0) {
-        throw error(errc::cancelled, "waiting for the pool to close was cancelled; it is closed "
-                                     "to new callers");
+        throw error(errc::cancelled,
+                    "waiting for the pool to close was cancelled; it is closed "
+                    "to new callers");
     }
 }
 
 std::string pool_core::counts() const {
-    return std::to_string(state_.idle()) + " idle, " + std::to_string(state_.used()) +
-           " in use, " + std::to_string(state_.dialling()) + " being opened, at most " +
-           std::to_string(options_.max_size) + ", " + std::to_string(state_.waiting()) +
-           " waiting";
+    return std::to_string(state_.idle()) + " idle, " + std::to_string(state_.used()) + " in use, " +
+           std::to_string(state_.dialling()) + " being opened, at most " +
+           std::to_string(options_.max_size) + ", " + std::to_string(state_.waiting()) + " waiting";
 }
 
 error pool_core::refusal_error(refusal why) const {
-    const std::string last = last_dial_error_ ? std::string("; the last try to connect: ") +
-                                                    last_dial_error_->what()
-                                              : std::string();
+    const std::string last =
+        last_dial_error_ ? std::string("; the last try to connect: ") + last_dial_error_->what()
+                         : std::string();
     const auto make = [&](errc code, const std::string& text) {
         error failure(code, text);
         if (last_dial_error_) {
@@ -276,13 +279,15 @@ error pool_core::refusal_error(refusal why) const {
     switch (why) {
         case refusal::closed: return make(errc::pool_closed, "the pool is closed");
         case refusal::queue_full:
-            return make(errc::queue_full, "too many callers wait for a connection already: " +
-                                              counts());
+            return make(errc::queue_full,
+                        "too many callers wait for a connection already: " + counts());
         case refusal::waking:
             return make(errc::database_asleep, "the database did not wake in time" + last);
         case refusal::busy:
-            return make(errc::server_busy, "the server had no connection left until the time "
-                                           "was up" + last);
+            return make(errc::server_busy,
+                        "the server had no connection left until the time "
+                        "was up" +
+                            last);
         case refusal::fatal:
             if (last_dial_error_) {
                 return last_dial_error_->with(outcome::not_sent);

@@ -92,8 +92,8 @@ public:
 
     /// An idle resource died. False if it is not idle (any more).
     bool died(const Resource& what) {
-        const auto found = std::find_if(idle_.begin(), idle_.end(),
-                                        [&](const rest& r) { return r.what == what; });
+        const auto found =
+            std::find_if(idle_.begin(), idle_.end(), [&](const rest& r) { return r.what == what; });
         if (found == idle_.end()) {
             return false;
         }
@@ -128,8 +128,8 @@ public:
         ++failed_;
         busy_ = verdict == dial_verdict::busy;
         const auto waited = std::chrono::duration_cast<duration>(now - *failing_since_);
-        next_dial_ = now + (busy_ ? busy_delay(failed_, jitter)
-                                  : wake_delay(failed_, waited, jitter));
+        next_dial_ =
+            now + (busy_ ? busy_delay(failed_, jitter) : wake_delay(failed_, waited, jitter));
     }
 
     /// A dial that was given up by us, because of `close`.
@@ -249,8 +249,8 @@ private:
         if (idle_.size() + used_ == 0 && dialling_ == 0) {
             dial_limit_ = 1;  // it may be asleep: the first one in finds out
         }
-        const bool resting = (failing_since_ && now < next_dial_) ||
-                             (fatal_until_ && now < *fatal_until_);
+        const bool resting =
+            (failing_since_ && now < next_dial_) || (fatal_until_ && now < *fatal_until_);
         if (resting) {
             return;
         }

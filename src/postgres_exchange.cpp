@@ -57,8 +57,9 @@ asio::awaitable<void> postgres_session::do_commit() {
     const bool committed = !answers_.empty() && answers_.back().command_tag() == "COMMIT";
     answers_.clear();
     if (!committed) {
-        throw error(errc::query_failed, "the transaction was rolled back instead of committed, "
-                                        "because a statement in it had failed")
+        throw error(errc::query_failed,
+                    "the transaction was rolled back instead of committed, "
+                    "because a statement in it had failed")
             .with(phase::committing)
             .with(outcome::not_executed);
     }
@@ -255,8 +256,9 @@ asio::awaitable<bool> postgres_session::stop_statement() {
 void postgres_session::conclude(phase when, const std::optional<error>& interrupted) {
     if (copy_started_) {
         abort();
-        throw error(errc::bad_input, "COPY from or to the client does not go through query or "
-                                     "script; the connection was closed")
+        throw error(errc::bad_input,
+                    "COPY from or to the client does not go through query or "
+                    "script; the connection was closed")
             .with(outcome::not_executed);
     }
     if (PQstatus(conn_.get()) == CONNECTION_BAD) {
@@ -281,9 +283,8 @@ void postgres_session::conclude(phase when, const std::optional<error>& interrup
 
 error postgres_session::lost(phase when) {
     const bool said = refusal_.severity == "FATAL" || refusal_.severity == "PANIC";
-    error failure =
-        lost_connection(when, said ? std::move(refusal_) : goodbye_,
-                        conn_ ? libpq::last_words(conn_.get()) : "it is closed");
+    error failure = lost_connection(when, said ? std::move(refusal_) : goodbye_,
+                                    conn_ ? libpq::last_words(conn_.get()) : "it is closed");
     finish();
     return failure;
 }

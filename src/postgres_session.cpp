@@ -6,9 +6,9 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 
-#include <clocale>
 #include <poll.h>
 #include <sys/socket.h>
+#include <clocale>
 
 namespace bitdotio {
 

@@ -119,10 +119,10 @@ private:
     std::vector<int> lengths_;
     std::vector<int> formats_;
 
-    std::vector<result> answers_;          // of the statement under way
-    server_message refusal_;               // its first error
-    bool copy_started_ = false;            // it was a COPY, which this exchange cannot serve
-    server_message goodbye_;               // a FATAL notice: why the server ended the session
+    std::vector<result> answers_;  // of the statement under way
+    server_message refusal_;       // its first error
+    bool copy_started_ = false;    // it was a COPY, which this exchange cannot serve
+    server_message goodbye_;       // a FATAL notice: why the server ended the session
     bool watching_ = false;
     bool roll_back_first_ = false;
     bool close_when_done_ = false;

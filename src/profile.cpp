@@ -6,15 +6,15 @@
 
 #include <boost/json.hpp>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
 #include <fstream>
 #include <iterator>
-#include <sys/stat.h>
-#include <unistd.h>
 
 namespace bitdotio {
 
@@ -185,12 +185,16 @@ client_options client_options::resolved() const {
         "; `bit serve` writes them all to a profile" +
         (file.empty() ? std::string() : ", looked for at " + file.string());
     if (!all.key) {
-        throw error(errc::bad_input, "no API key: pass one, or set the environment variable "
-                                     "BITIO_KEY" + profile_hint);
+        throw error(errc::bad_input,
+                    "no API key: pass one, or set the environment variable "
+                    "BITIO_KEY" +
+                        profile_hint);
     }
     if (all.api_url.empty()) {
-        throw error(errc::bad_input, "no address of the API: set client_options::api_url or the "
-                                     "environment variable BITIO_API_URL" + profile_hint);
+        throw error(errc::bad_input,
+                    "no address of the API: set client_options::api_url or the "
+                    "environment variable BITIO_API_URL" +
+                        profile_hint);
     }
     return all;
 }

@@ -135,8 +135,8 @@ std::string_view result::command_tag() const noexcept {
 
 row_view result::operator[](std::size_t row) const {
     if (row >= size()) {
-        throw error(errc::unexpected_shape, "no row " + std::to_string(row) +
-                                                "; the result has " + std::to_string(size()));
+        throw error(errc::unexpected_shape,
+                    "no row " + std::to_string(row) + "; the result has " + std::to_string(size()));
     }
     return {result_.get(), row};
 }

@@ -51,11 +51,11 @@ asio::awaitable<void> sleep_and_wake(bitdotio::pool pool) {
 
     const auto begin = std::chrono::steady_clock::now();
     const auto answer = co_await pool.query("SELECT count(*) FROM person WHERE age > $1", 30);
-    const std::chrono::duration<double, std::milli> took =
-        std::chrono::steady_clock::now() - begin;
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
     if (co_await started(pool) == started_before) {
-        throw std::runtime_error("the database did not fall asleep; is another client connected, "
-                                 "or the server's --sleep-after longer than 3 seconds?");
+        throw std::runtime_error(
+            "the database did not fall asleep; is another client connected, "
+            "or the server's --sleep-after longer than 3 seconds?");
     }
     std::cout << "It slept. The next statement woke it: " << answer.one<std::int64_t>()
               << " people are older than 30, answered after " << took.count()
@@ -70,8 +70,8 @@ asio::awaitable<void> quickstart(bitdotio::client bit) {
     bitdotio::pool pool = bit.pool(database.name);
     co_await insert_people(pool);
 
-    const bitdotio::query_result people = co_await bit.query(
-        database.name, "SELECT * FROM person", bitdotio::data_format::objects);
+    const bitdotio::query_result people =
+        co_await bit.query(database.name, "SELECT * FROM person", bitdotio::data_format::objects);
     std::cout << people.data_json << "\n";
 
     co_await sleep_and_wake(pool);
@@ -80,7 +80,7 @@ asio::awaitable<void> quickstart(bitdotio::client bit) {
 
 int main() {
     try {
-        bitdotio::client_options options;  // key and addresses: environment, then profile
+        bitdotio::client_options options;   // key and addresses: environment, then profile
         options.pool.idle_timeout = 300ms;  // for the show; the default is 290 s
         asio::io_context io;
         const bitdotio::client bit(io.get_executor(), options);

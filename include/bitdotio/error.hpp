@@ -73,7 +73,16 @@ const boost::system::error_category& error_category() noexcept;
 boost::system::error_code make_error_code(errc code) noexcept;
 
 /// How far an operation had come when it failed.
-enum class phase { none, resolving, connecting, acquiring, sending, awaiting_reply, replied, committing };
+enum class phase {
+    none,
+    resolving,
+    connecting,
+    acquiring,
+    sending,
+    awaiting_reply,
+    replied,
+    committing
+};
 
 /// What is known about the statement that failed.
 enum class outcome {
@@ -108,7 +117,8 @@ struct server_message {
 /// The one exception type of this library, thrown from awaitables.
 ///
 /// `what()` is a sentence that names what was wrong and, where it can be known, what would be
-/// right. It never holds an API key, a password or a bound value.
+/// right. It never holds an API key or a password, and no bound value unless the server's own
+/// words quote one.
 ///
 /// Thread safety: a value; copies share their contents, which never change once thrown.
 class error : public std::exception {

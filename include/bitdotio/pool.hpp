@@ -62,14 +62,14 @@ struct pool_statistics {
     std::size_t waiting = 0;
     bool waking = false;  ///< The database does not answer yet and is being probed.
 
-    std::uint64_t acquired = 0;       ///< connections lent
-    std::uint64_t dials = 0;          ///< tries to connect, failed ones included
-    std::uint64_t opened = 0;         ///< connections opened
-    std::uint64_t replaced = 0;       ///< found dead while idle or at the look before lending
-    std::uint64_t closed_idle = 0;    ///< closed by the idle timeout
-    std::uint64_t retried = 0;        ///< statements sent again, provably not executed before
-    std::uint64_t rolled_back = 0;    ///< returned in a transaction
-    std::uint64_t wakes = 0;          ///< times the database was found asleep and woke
+    std::uint64_t acquired = 0;     ///< connections lent
+    std::uint64_t dials = 0;        ///< tries to connect, failed ones included
+    std::uint64_t opened = 0;       ///< connections opened
+    std::uint64_t replaced = 0;     ///< found dead while idle or at the look before lending
+    std::uint64_t closed_idle = 0;  ///< closed by the idle timeout
+    std::uint64_t retried = 0;      ///< statements sent again, provably not executed before
+    std::uint64_t rolled_back = 0;  ///< returned in a transaction
+    std::uint64_t wakes = 0;        ///< times the database was found asleep and woke
 };
 
 /// A pool of connections to one database. A handle: copies share the pool.
@@ -124,9 +124,8 @@ public:
     template <class Work>
     auto transaction(Work& work) -> std::invoke_result_t<Work&, bitdotio::transaction&>;
     template <class Work>
-    void transaction(Work&& work)
-        requires(!std::is_lvalue_reference_v<Work>)
-    = delete;  // name the callable on the line before, then pass it
+    void transaction(Work&& work) requires(!std::is_lvalue_reference_v<Work>) =
+        delete;  // name the callable on the line before, then pass it
 
     /// What it is doing, and has done.
     asio::awaitable<pool_statistics> statistics();

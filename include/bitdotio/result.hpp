@@ -199,7 +199,9 @@ struct is_tuple : std::false_type {};
 template <class... T>
 struct is_tuple<std::tuple<T...>> : std::true_type {};
 template <class T>
-concept readable = requires(const field_view& field) { from_sql<T>::read(field); };
+concept readable = requires(const field_view& field) {
+    from_sql<T>::read(field);
+};
 template <class T>
 concept field_value = readable<T> || is_optional<T>::value;
 }  // namespace wire
@@ -217,15 +219,15 @@ struct from_sql<T> {
             return wire::read_unsigned(field);
         } else {
             using limits = std::numeric_limits<T>;
-            return static_cast<T>(wire::read_integer(
-                field, limits::min(), limits::max(),
-                std::is_signed_v<T> ? (sizeof(T) == 1   ? "std::int8_t"
-                                       : sizeof(T) == 2 ? "std::int16_t"
-                                       : sizeof(T) == 4 ? "std::int32_t"
-                                                        : "std::int64_t")
-                                    : (sizeof(T) == 1   ? "std::uint8_t"
-                                       : sizeof(T) == 2 ? "std::uint16_t"
-                                                        : "std::uint32_t")));
+            return static_cast<T>(wire::read_integer(field, limits::min(), limits::max(),
+                                                     std::is_signed_v<T>
+                                                         ? (sizeof(T) == 1   ? "std::int8_t"
+                                                            : sizeof(T) == 2 ? "std::int16_t"
+                                                            : sizeof(T) == 4 ? "std::int32_t"
+                                                                             : "std::int64_t")
+                                                         : (sizeof(T) == 1   ? "std::uint8_t"
+                                                            : sizeof(T) == 2 ? "std::uint16_t"
+                                                                             : "std::uint32_t")));
         }
     }
 };
@@ -287,7 +289,8 @@ T row_view::as() const {
         require_columns(std::tuple_size_v<T>);
         return [this]<std::size_t... I>(std::index_sequence<I...>) {
             return T{field_view(result_, row_, I).template as<std::tuple_element_t<I, T>>()...};
-        }(std::make_index_sequence<std::tuple_size_v<T>>());
+        }
+        (std::make_index_sequence<std::tuple_size_v<T>>());
     } else {
         static_assert(std::is_aggregate_v<T>,
                       "read a row as a tuple, an aggregate struct, or a type with a from_sql");
@@ -296,7 +299,8 @@ T row_view::as() const {
         return [this]<std::size_t... I>(std::index_sequence<I...>) {
             return T{
                 field_view(result_, row_, I).template as<boost::pfr::tuple_element_t<I, T>>()...};
-        }(std::make_index_sequence<count>());
+        }
+        (std::make_index_sequence<count>());
     }
 }
 

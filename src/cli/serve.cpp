@@ -72,6 +72,7 @@ local_server_options server_options(const arguments& words) {
         words.get_duration("--idle-timeout").value_or(options.idle_session_timeout);
     options.user = words.get("--user").value_or(options.user);
     options.run_as = words.get("--run-as").value_or(options.run_as);
+    options.postgres_programs = words.get("--postgres-programs").value_or("");
     return options;
 }
 
@@ -151,7 +152,9 @@ command serve_command() {
               "~/.config/bitdotio/profile.json."},
              {"", "--user", "NAME", "The owner of the databases (local)."},
              {"", "--run-as", "USER",
-              "Who PostgreSQL runs as if this is root (postgres, else nobody)."}}};
+              "Who PostgreSQL runs as if this is root (postgres, else nobody)."},
+             {"", "--postgres-programs", "DIR",
+              "Where initdb and postgres are; by default the newest that is installed."}}};
 }
 
 void run_serve(const arguments& words) {

@@ -49,8 +49,9 @@ void read(opened& result, const std::filesystem::path& directory, const std::str
         try {
             result.first_key.emplace(*text);
         } catch (const error&) {
-            throw error(errc::system_failed, key_file.string() + " does not hold a key: remove "
-                                                                 "it, and a new one is made");
+            throw error(errc::system_failed, key_file.string() +
+                                                 " does not hold a key: remove "
+                                                 "it, and a new one is made");
         }
         if (result.known.user_of(*result.first_key) == user) {
             return;
@@ -152,17 +153,14 @@ asio::awaitable<std::vector<std::string>> catalog::do_ids() {
 
 asio::awaitable<database> catalog::create(std::string id, std::string user, std::string name,
                                           bool is_private, std::optional<std::int64_t> limit) {
-    return on_strand(
-        strand_, shared_from_this(),
-        do_create(std::move(id), std::move(user), std::move(name), is_private, limit));
+    return on_strand(strand_, shared_from_this(),
+                     do_create(std::move(id), std::move(user), std::move(name), is_private, limit));
 }
 
 asio::awaitable<database> catalog::do_create(std::string id, std::string user, std::string name,
                                              bool is_private, std::optional<std::int64_t> limit) {
     database made;
-    auto edit = [&](records& all) {
-        made = all.create(id, user, name, is_private, limit, now());
-    };
+    auto edit = [&](records& all) { made = all.create(id, user, name, is_private, limit, now()); };
     co_await change(edit);
     co_return made;
 }

@@ -58,8 +58,9 @@ void check_socket_path(const fs::path& data) {
     const std::size_t room = sizeof(sockaddr_un::sun_path) - 1;
     if (length > room) {
         throw error(errc::system_failed,
-                    "the path of the data directory " + data.string() + " is too long for the "
-                    "sockets in it: it may have " +
+                    "the path of the data directory " + data.string() +
+                        " is too long for the "
+                        "sockets in it: it may have " +
                         std::to_string(room - (length - data.string().size())) +
                         " characters; name another (a temporary one is made in TMPDIR)");
     }

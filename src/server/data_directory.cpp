@@ -49,8 +49,8 @@ data_directory data_directory::open(std::filesystem::path path) {
     if (::chmod(path.c_str(), ::geteuid() == 0 ? 0711 : 0700) != 0) {
         throw failed(path, "made private", errno);
     }
-    const int lock = ::open((path / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-                            0600);
+    const int lock =
+        ::open((path / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock < 0) {
         throw failed(path, "written", errno);
     }

@@ -36,8 +36,9 @@ error cannot_listen(const std::string& address, std::uint16_t port,
     const std::string where = "port " + std::to_string(port) + " of " + address;
     if (failure == asio::error::address_in_use) {
         return error(errc::system_failed,
-                     where + " is in use: stop what listens there, or choose another port (0 takes "
-                             "a free one)");
+                     where +
+                         " is in use: stop what listens there, or choose another port (0 takes "
+                         "a free one)");
     }
     return error(errc::system_failed, "cannot listen on " + where + ": " + failure.message());
 }
@@ -77,9 +78,9 @@ void door::open() {
 asio::awaitable<void> door::accept_all() {
     while (acceptor_.is_open()) {
         boost::system::error_code failure;
-        tcp::socket socket = co_await acceptor_.async_accept(
-            asio::make_strand(strand_.get_inner_executor()),
-            asio::redirect_error(asio::use_awaitable, failure));
+        tcp::socket socket =
+            co_await acceptor_.async_accept(asio::make_strand(strand_.get_inner_executor()),
+                                            asio::redirect_error(asio::use_awaitable, failure));
         if (failure == asio::error::operation_aborted) co_return;
         if (failure) {
             // Out of descriptors, most likely: the queue of the kernel holds who comes meanwhile.

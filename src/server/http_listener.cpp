@@ -26,9 +26,9 @@ namespace {
 
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
-using asio::ip::tcp;
 using asio::redirect_error;
 using asio::use_awaitable;
+using asio::ip::tcp;
 
 constexpr std::uint32_t header_limit = 16 * 1024;
 constexpr std::uint64_t body_limit = 8 * 1024 * 1024;
@@ -130,8 +130,8 @@ private:
     // The answer to what is no request we take; nothing where nobody asked or listens.
     static std::optional<http_response> refuse(const boost::system::error_code& failure) {
         if (failure == http::error::header_limit) {
-            return api_error(431, "the header is longer than " + std::to_string(header_limit) +
-                                      " bytes");
+            return api_error(
+                431, "the header is longer than " + std::to_string(header_limit) + " bytes");
         }
         if (failure == http::error::body_limit) {
             return api_error(413,

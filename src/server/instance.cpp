@@ -141,9 +141,8 @@ void instance::obey() {
     const dormancy::orders orders = rule_.decide(now);
     if (orders.admit || orders.refuse) {
         const error refused(errc::database_asleep,
-                            rule_.is_broken(now)
-                                ? "the database does not start: " + failure_
-                                : std::string("the database is being closed"));
+                            rule_.is_broken(now) ? "the database does not start: " + failure_
+                                                 : std::string("the database is being closed"));
         for (const auto& waiting : std::exchange(waiters_, {})) {
             if (orders.admit) {
                 waiting->life = rule_.life();
@@ -247,8 +246,7 @@ asio::awaitable<void> instance::clear_after_crash() {
         std::filesystem::remove(data / "postmaster.pid", ignored);
         std::filesystem::remove(socket / ".s.PGSQL.5432", ignored);
         std::filesystem::remove(socket / ".s.PGSQL.5432.lock", ignored);
-        if (std::filesystem::file_size(data / "postgres.log", ignored) > largest_log &&
-            !ignored) {
+        if (std::filesystem::file_size(data / "postgres.log", ignored) > largest_log && !ignored) {
             std::filesystem::remove(data / "postgres.log", ignored);
         }
     };

@@ -114,9 +114,9 @@ private:
     const std::string mark_;  ///< the cluster_name: tells its processes from all others
     dormancy rule_;
     std::optional<child> process_;
-    bool living_ = false;        ///< `live` is running
-    bool crashed_ = true;        ///< nobody saw the last life end well
-    std::string failure_;        ///< why the last start failed
+    bool living_ = false;  ///< `live` is running
+    bool crashed_ = true;  ///< nobody saw the last life end well
+    std::string failure_;  ///< why the last start failed
     std::list<std::shared_ptr<waiter>> waiters_;
     asio::steady_timer timer_;
     std::optional<time_point> timer_at_;

@@ -126,8 +126,7 @@ asio::awaitable<void> local_server::impl::open_parts() {
 
     const auto identity = std::make_shared<tls_identity>();
     std::function<void()> work = [identity, self = shared_from_this()] {
-        *identity =
-            open_tls_identity(self->cluster->directory() / "tls", self->options.listen);
+        *identity = open_tls_identity(self->cluster->directory() / "tls", self->options.listen);
         load(self->http_tls, *identity);
         load(self->pg_tls, *identity);
     };

@@ -14,8 +14,8 @@ int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* chosen_si
                     const unsigned char* offered, unsigned offered_size, void*) {
     static constexpr unsigned char ours[] = "\x0apostgresql";
     unsigned char* match = nullptr;
-    const int found = SSL_select_next_proto(&match, chosen_size, ours, sizeof ours - 1, offered,
-                                            offered_size);
+    const int found =
+        SSL_select_next_proto(&match, chosen_size, ours, sizeof ours - 1, offered, offered_size);
     *chosen = match;
     return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }

@@ -140,8 +140,7 @@ asio::awaitable<opening> pg_session::receive_opening() {
         } else if (std::holds_alternative<ssl_request>(parsed) && !secured_) {
             // What was sent along in the clear could be a stranger's: CVE-2021-23222.
             if (client_.next_layer().available() > 0) {
-                throw error(errc::protocol_violated,
-                            "received unencrypted data after SSL request");
+                throw error(errc::protocol_violated, "received unencrypted data after SSL request");
             }
             co_await send("S");
             co_await secure(false);

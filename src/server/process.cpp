@@ -121,8 +121,8 @@ error start_failure(const command& what, const failed_step& failure) {
         }
         return "cannot make a process";
     };
-    return error(errc::system_failed, "cannot start " + what.arguments.front() + ": " +
-                                          describe() + ": " + std::strerror(failure.cause));
+    return error(errc::system_failed, "cannot start " + what.arguments.front() + ": " + describe() +
+                                          ": " + std::strerror(failure.cause));
 }
 
 struct launched {
@@ -197,8 +197,10 @@ system_user unprivileged_user(const std::string& name) {
                                      : "there is no user \"" + name + "\" to run PostgreSQL as");
         }
         if (result.uid == 0) {
-            throw error(errc::bad_input, "PostgreSQL does not run as root: name another user than "
-                                         "\"" + name + "\" to run it as");
+            throw error(errc::bad_input,
+                        "PostgreSQL does not run as root: name another user than "
+                        "\"" +
+                            name + "\" to run it as");
         }
         result.change = true;
         return result;
@@ -281,8 +283,8 @@ asio::awaitable<void> run_program(command what, std::chrono::seconds limit) {
     const std::string end = late         ? "took too long and was killed"
                             : status < 0 ? "was ended by signal " + std::to_string(-status)
                                          : "failed with code " + std::to_string(status);
-    throw error(errc::system_failed, what.arguments.front() + " " + end +
-                                         (words->empty() ? "" : ": " + *words));
+    throw error(errc::system_failed,
+                what.arguments.front() + " " + end + (words->empty() ? "" : ": " + *words));
 }
 
 std::string tail_of(const std::filesystem::path& file) {

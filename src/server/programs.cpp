@@ -55,12 +55,11 @@ void add_numbered(std::multimap<double, fs::path, std::greater<>>& found, const 
 }
 
 void write_file(const fs::path& path, const std::string& text, const system_user& owner) {
-    const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-                            0600);
-    const bool written = file >= 0 &&
-                         ::write(file, text.data(), text.size()) ==
-                             static_cast<ssize_t>(text.size()) &&
-                         (!owner.change || ::fchown(file, owner.uid, owner.gid) == 0);
+    const int file =
+        ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    const bool written =
+        file >= 0 && ::write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+        (!owner.change || ::fchown(file, owner.uid, owner.gid) == 0);
     const int cause = errno;
     if (file >= 0) {
         ::close(file);
@@ -91,8 +90,7 @@ void publish(const fs::path& from, const fs::path& to, bool durable) {
     std::error_code cause;
     fs::rename(from, to, cause);
     if (cause) {
-        throw error(errc::system_failed,
-                    "cannot rename " + from.string() + ": " + cause.message());
+        throw error(errc::system_failed, "cannot rename " + from.string() + ": " + cause.message());
     }
     if (durable) {
         sync(to.parent_path(), ::fsync);
@@ -135,10 +133,11 @@ postgres_programs find_postgres_programs(const fs::path& directory, const std::s
         }
     }
     const std::string package = "postgresql" + (version.empty() ? "" : "-" + version);
-    throw error(errc::system_failed,
-                "PostgreSQL" + (version.empty() ? "" : " " + version) +
-                    " is not installed: install the package " + package +
-                    " (apt-get install " + package + "), or name the directory of its programs");
+    throw error(errc::system_failed, "PostgreSQL" + (version.empty() ? "" : " " + version) +
+                                         " is not installed: install the package " + package +
+                                         " (apt-get install " + package +
+                                         "), or name the directory of its programs "
+                                         "(--postgres-programs)");
 }
 
 std::string version_of(const fs::path& data_directory) {
@@ -165,10 +164,10 @@ asio::awaitable<void> make_template(postgres_programs programs, system_user run_
     co_await run_blocking(std::move(clear));
 
     // One-megabyte segments: sixteen would be copied, and kept, for every database.
-    step.arguments = {programs.initdb,    "--pgdata=" + unfinished.string(),
+    step.arguments = {programs.initdb,       "--pgdata=" + unfinished.string(),
                       "--username=postgres", "--auth=trust",
-                      "--encoding=UTF8",  "--locale=C.UTF-8",
-                      "--wal-segsize=1",  "--no-sync"};
+                      "--encoding=UTF8",     "--locale=C.UTF-8",
+                      "--wal-segsize=1",     "--no-sync"};
     co_await run_program(step, patience);
 
     // Without a superuser's line nobody is superuser, whoever reaches the socket.
@@ -178,17 +177,23 @@ asio::awaitable<void> make_template(postgres_programs programs, system_user run_
         write_file(unfinished / "pg_hba.conf", "local " + database + " " + role + " trust\n",
                    run_as);
         write_file(sql,
-                   "CREATE ROLE \"" + role + "\" LOGIN\n"
-                   "ALTER DATABASE postgres RENAME TO \"" + database + "\"\n"
-                   "ALTER DATABASE \"" + database + "\" OWNER TO \"" + role + "\"\n"
-                   "UPDATE pg_database SET datistemplate = false WHERE datname = 'template0'\n"
-                   "DROP DATABASE template0\n",
+                   "CREATE ROLE \"" + role +
+                       "\" LOGIN\n"
+                       "ALTER DATABASE postgres RENAME TO \"" +
+                       database +
+                       "\"\n"
+                       "ALTER DATABASE \"" +
+                       database + "\" OWNER TO \"" + role +
+                       "\"\n"
+                       "UPDATE pg_database SET datistemplate = false WHERE datname = 'template0'\n"
+                       "DROP DATABASE template0\n",
                    run_as);
     };
     co_await run_blocking(std::move(rules));
     const auto single_user = [&](const std::string& name) {
-        return std::vector<std::string>{programs.postgres, "--single", "-D", unfinished,
-                                        "-c", "exit_on_error=on", "-c", "fsync=off", name};
+        return std::vector<std::string>{
+            programs.postgres,  "--single", "-D",        unfinished, "-c",
+            "exit_on_error=on", "-c",       "fsync=off", name};
     };
     step.input = sql;
     step.arguments = single_user("template1");

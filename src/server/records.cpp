@@ -4,10 +4,10 @@
 #include <bitdotio/error.hpp>
 #include <bitdotio/types.hpp>
 
-#include <boost/json.hpp>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <boost/json.hpp>
 
 #include <algorithm>
 #include <array>
@@ -53,7 +53,8 @@ std::string hash_of(const std::string& salt, const api_key& key) {
 api_key random_key() {
     constexpr std::string_view letters =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    constexpr unsigned char fair = 248;  // the last multiple of 62: above it some would come oftener
+    constexpr unsigned char fair =
+        248;  // the last multiple of 62: above it some would come oftener
     std::string text = "v2_";
     while (text.size() < 3 + 43) {
         std::array<unsigned char, 64> octets;
@@ -72,8 +73,9 @@ api_key random_key() {
 
 database_name checked_name(const std::string& user, const std::string& name) {
     if (name.find('/') != std::string::npos) {
-        throw error(errc::bad_input, "\"" + name + "\" is not a database's name: give it without "
-                                                   "the user and the slash");
+        throw error(errc::bad_input, "\"" + name +
+                                         "\" is not a database's name: give it without "
+                                         "the user and the slash");
     }
     return database_name(user + "/" + name);
 }
@@ -265,8 +267,9 @@ records records::from_json(std::string_view text) {
         const json::value parsed = json::parse(text);
         const json::object& all = parsed.as_object();
         if (all.at("form").to_number<std::int64_t>() > form) {
-            throw error(errc::bad_input, "the catalog was written by a newer version of this "
-                                         "server: use that one");
+            throw error(errc::bad_input,
+                        "the catalog was written by a newer version of this "
+                        "server: use that one");
         }
         records result;
         for (const json::value& value : all.at("databases").as_array()) {

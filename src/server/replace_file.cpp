@@ -54,8 +54,7 @@ void replace_file(const std::filesystem::path& file, std::string_view text, unsi
     }
     ::close(out);
     // The name must survive too.
-    const int directory =
-        ::open(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int directory = ::open(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const bool synced = directory >= 0 && ::fsync(directory) == 0;
     const int cause = errno;
     if (directory >= 0) {

@@ -88,8 +88,8 @@ asio::awaitable<http_response> routes::dispatch(const http_request& request,
                             "not_found");
     }
     if (target.call == api_call::wrong_method) {
-        http_response refused = api_error(405, request.method + " is not a method of this path: " +
-                                                   "use " + target.allow);
+        http_response refused = api_error(
+            405, request.method + " is not a method of this path: " + "use " + target.allow);
         refused.allow = target.allow;
         co_return refused;
     }
@@ -191,13 +191,11 @@ asio::awaitable<http_response> routes::get_database(std::string user, database_n
 asio::awaitable<http_response> routes::update_database(std::string user, database_name name,
                                                        const std::string& body) const {
     const database_changes changes = api::decode_database_changes(body);
-    const database known =
-        co_await catalog_->update(std::move(user), std::move(name), changes);
+    const database known = co_await catalog_->update(std::move(user), std::move(name), changes);
     co_return http_response(200, co_await described(known));
 }
 
-asio::awaitable<http_response> routes::delete_database(std::string user,
-                                                       database_name name) const {
+asio::awaitable<http_response> routes::delete_database(std::string user, database_name name) const {
     database known = co_await catalog_->find(user, name);
     known.storage_usage_bytes = co_await storage_of(known.id);
     // Out of the catalog first: a crash in between leaves files that the next start removes.
@@ -212,8 +210,7 @@ asio::awaitable<http_response> routes::query(std::string user, const std::string
     const database_name name(wish.database_name);
     const database known = co_await catalog_->find(std::move(user), name);
     const lease awake = co_await cluster_->hold(known.id);
-    const query_result answer =
-        co_await run_query(awake.socket_directory(), wish.query_string);
+    const query_result answer = co_await run_query(awake.socket_directory(), wish.query_string);
     co_return http_response(
         200, api::encode_query_answer(answer, objects ? data_format::objects : data_format::rows));
 }

@@ -49,8 +49,8 @@ void check(bool done, const char* what) {
         std::array<char, 256> words{};
         ERR_error_string_n(ERR_get_error(), words.data(), words.size());
         ERR_clear_error();
-        throw error(errc::system_failed, std::string("OpenSSL cannot ") + what + ": " +
-                                             words.data());
+        throw error(errc::system_failed,
+                    std::string("OpenSSL cannot ") + what + ": " + words.data());
     }
 }
 
@@ -75,8 +75,7 @@ void add_extension(X509* certificate, X509* issuer, int which, const std::string
     X509V3_CTX context;
     X509V3_set_ctx_nodb(&context);
     X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
-    const extension_ptr extension(
-        X509V3_EXT_conf_nid(nullptr, &context, which, value.c_str()));
+    const extension_ptr extension(X509V3_EXT_conf_nid(nullptr, &context, which, value.c_str()));
     check(extension && X509_add_ext(certificate, extension.get(), -1) == 1,
           "write a certificate's extension");
 }

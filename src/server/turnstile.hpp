@@ -29,8 +29,8 @@ public:
             --free_;
             co_return;
         }
-        const auto mine = std::make_shared<asio::steady_timer>(
-            co_await asio::this_coro::executor, never);
+        const auto mine =
+            std::make_shared<asio::steady_timer>(co_await asio::this_coro::executor, never);
         queue_.push_back(mine);
         boost::system::error_code ended;
         co_await mine->async_wait(asio::redirect_error(asio::use_awaitable, ended));

@@ -13,10 +13,10 @@
 
 #include <doctest/doctest.h>
 
+#include <unistd.h>
 #include <cstdio>
 #include <filesystem>
 #include <thread>
-#include <unistd.h>
 
 namespace {
 
@@ -71,16 +71,16 @@ std::ptrdiff_t settled_descriptors() {
 // libpq's own parameters for the shared database, walking over two ports.
 bitdotio::libpq_parameters parameters(const connect_options& options, std::string host,
                                       std::string hostaddr, std::string ports) {
-    return {{"host", std::move(host)},      {"hostaddr", std::move(hostaddr)},
-            {"port", std::move(ports)},     {"dbname", options.database},
-            {"user", options.user},         {"password", options.password},
-            {"gssencmode", "disable"},      {"sslmode", "verify-full"},
+    return {{"host", std::move(host)},       {"hostaddr", std::move(hostaddr)},
+            {"port", std::move(ports)},      {"dbname", options.database},
+            {"user", options.user},          {"password", options.password},
+            {"gssencmode", "disable"},       {"sslmode", "verify-full"},
             {"sslrootcert", options.ca_file}};
 }
 
 asio::awaitable<void> open_session(connect_options options, bitdotio::libpq_parameters given) {
-    const auto session = std::make_shared<bitdotio::postgres_session>(
-        co_await asio::this_coro::executor, options);
+    const auto session =
+        std::make_shared<bitdotio::postgres_session>(co_await asio::this_coro::executor, options);
     co_await session->open(std::move(given), bitdotio::deadline_after(10s));
     const auto answer = co_await session->run(statement("SELECT 41 + 1"), bitdotio::params());
     CHECK(answer.one<int>() == 42);
@@ -124,8 +124,8 @@ TEST_CASE("a refused first host of two leads to the second, in our walk and in l
     CHECK(test::run(select_one(two)) == 1);
     const std::string ports =
         std::to_string(closed.number()) + "," + std::to_string(shared().connect.hosts[0].port);
-    test::run(open_session(
-        two, parameters(two, "127.0.0.1,127.0.0.1", "127.0.0.1,127.0.0.1", ports)));
+    test::run(
+        open_session(two, parameters(two, "127.0.0.1,127.0.0.1", "127.0.0.1,127.0.0.1", ports)));
 }
 
 TEST_CASE("a server that accepts and never answers fails at the connect timeout") {

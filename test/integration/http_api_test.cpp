@@ -3,9 +3,9 @@
 #include "support/test_server.hpp"
 #include "support/wire_client.hpp"
 
+#include <doctest/doctest.h>
 #include <boost/asio/this_coro.hpp>
 #include <boost/json.hpp>
-#include <doctest/doctest.h>
 
 #include <string>
 
@@ -255,7 +255,8 @@ TEST_CASE("connections are kept alive until the client says otherwise") {
     const auto answer = raw(first + first + last);
     CHECK(answer.head.find("Connection: close") == std::string::npos);
     std::size_t answers = 1;
-    for (std::size_t at = 0; (at = answer.body.find("HTTP/1.1 200", at)) != std::string::npos; ++at) {
+    for (std::size_t at = 0; (at = answer.body.find("HTTP/1.1 200", at)) != std::string::npos;
+         ++at) {
         ++answers;
     }
     CHECK(answers == 3);
@@ -266,16 +267,17 @@ TEST_CASE("headers and bodies beyond the limits are refused, and so is what is n
     options how;
     how.headers = "X-Long: " + std::string(20'000, 'x') + "\r\n";
     CHECK(call("GET", "/healthz", "", how).status == 431);
-    const auto big = raw("POST /v2beta/query HTTP/1.1\r\nHost: localhost\r\n"
-                         "Content-Length: 100000000\r\n\r\n");
+    const auto big =
+        raw("POST /v2beta/query HTTP/1.1\r\nHost: localhost\r\n"
+            "Content-Length: 100000000\r\n\r\n");
     CHECK(big.status == 413);
     CHECK(raw("nonsense\r\n\r\n").status == 400);
 }
 
 TEST_CASE("a client that waits for 100 Continue gets it") {
-    const auto answer = raw(
-        "POST /v2beta/db/ HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
-        "Content-Length: 2\r\nConnection: close\r\n\r\n{}");
+    const auto answer =
+        raw("POST /v2beta/db/ HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+            "Content-Length: 2\r\nConnection: close\r\n\r\n{}");
     CHECK(answer.status == 100);
     CHECK(answer.body.find("HTTP/1.1 401") != std::string::npos);
 }
@@ -294,15 +296,15 @@ TEST_CASE("deleting a database ends its connections") {
     const std::string name = fresh_database();
     const auto work = [&]() -> asio::awaitable<void> {
         test::wire_client client(co_await asio::this_coro::executor);
-        const bool admitted = co_await client.log_in(server().postgres_port(), name,
-                                                     server().key().reveal());
+        const bool admitted =
+            co_await client.log_in(server().postgres_port(), name, server().key().reveal());
         REQUIRE(admitted);
         CHECK(call("DELETE", "/v2beta/db/" + name).status == 200);
         const test::reply goodbye = co_await client.receive_until('E');
         CHECK(goodbye.field('C') == "57P01");
         test::wire_client next(co_await asio::this_coro::executor);
-        const bool again = co_await next.log_in(server().postgres_port(), name,
-                                                server().key().reveal());
+        const bool again =
+            co_await next.log_in(server().postgres_port(), name, server().key().reveal());
         CHECK_FALSE(again);
         CHECK(next.last.field('C') == "3D000");
     };

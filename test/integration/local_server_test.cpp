@@ -7,9 +7,9 @@
 #include "support/test_server.hpp"
 #include "support/wire_client.hpp"
 
+#include <doctest/doctest.h>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <doctest/doctest.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -80,8 +80,8 @@ std::set<std::string> temporary_entries() {
 
 asio::awaitable<std::string> ask(const test_server& server, std::string name, std::string sql) {
     test::wire_client client(co_await asio::this_coro::executor);
-    const bool admitted = co_await client.log_in(server.postgres_port(), std::move(name),
-                                                 server.key().reveal());
+    const bool admitted =
+        co_await client.log_in(server.postgres_port(), std::move(name), server.key().reveal());
     REQUIRE(admitted);
     co_return co_await client.query(std::move(sql));
 }
@@ -230,8 +230,8 @@ TEST_CASE("stopping ends open sessions with 57P01 and may be done twice") {
     const auto name = server.create_database("busy");
     const auto work = [&]() -> asio::awaitable<void> {
         test::wire_client client(co_await asio::this_coro::executor);
-        const bool admitted = co_await client.log_in(server.postgres_port(), name.full(),
-                                                     server.key().reveal());
+        const bool admitted =
+            co_await client.log_in(server.postgres_port(), name.full(), server.key().reveal());
         REQUIRE(admitted);
         const auto begun = std::chrono::steady_clock::now();
         server.stop();
@@ -255,8 +255,8 @@ TEST_CASE("two servers run side by side and know nothing of each other") {
     CHECK(one.postgres_port() != other.postgres_port());
     const auto work = [&]() -> asio::awaitable<std::string> {
         test::wire_client client(co_await asio::this_coro::executor);
-        const bool admitted = co_await client.log_in(other.postgres_port(), name.full(),
-                                                     one.key().reveal());
+        const bool admitted =
+            co_await client.log_in(other.postgres_port(), name.full(), one.key().reveal());
         CHECK_FALSE(admitted);
         co_return client.last.field('C');
     };

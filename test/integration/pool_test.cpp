@@ -89,7 +89,8 @@ TEST_CASE("with all backends killed while idle, 100 statements see no error") {
         co_await open_all(connections, 10);
         co_await kill_others(options);
         auto one = [&](std::size_t i) -> asio::awaitable<void> {
-            const auto answer = co_await connections.query("SELECT $1::integer", static_cast<int>(i));
+            const auto answer =
+                co_await connections.query("SELECT $1::integer", static_cast<int>(i));
             CHECK(answer.one<std::size_t>() == i);
         };
         const auto endings = co_await gather(100, one);

@@ -6,9 +6,9 @@
 #include "support/test_server.hpp"
 #include "support/wire_client.hpp"
 
+#include <doctest/doctest.h>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <doctest/doctest.h>
 
 #include <chrono>
 #include <string>
@@ -44,15 +44,14 @@ shared_server& shared() {
 
 test::program_result psql(const std::string& database, const std::string& sql) {
     const shared_server& here = shared();
-    return test::run_program(
-        {"psql", "-X", "-A", "-t", "-v", "VERBOSITY=verbose", "-c", sql},
-        {{"PGHOST", here.server.postgres_host()},
-         {"PGPORT", std::to_string(here.port())},
-         {"PGDATABASE", database},
-         {"PGUSER", "anybody"},
-         {"PGPASSWORD", here.key()},
-         {"PGSSLMODE", "verify-full"},
-         {"PGSSLROOTCERT", here.server.ca_file()}});
+    return test::run_program({"psql", "-X", "-A", "-t", "-v", "VERBOSITY=verbose", "-c", sql},
+                             {{"PGHOST", here.server.postgres_host()},
+                              {"PGPORT", std::to_string(here.port())},
+                              {"PGDATABASE", database},
+                              {"PGUSER", "anybody"},
+                              {"PGPASSWORD", here.key()},
+                              {"PGSSLMODE", "verify-full"},
+                              {"PGSSLROOTCERT", here.server.ca_file()}});
 }
 
 // What a client is told that says `bytes` without TLS.
@@ -198,8 +197,7 @@ TEST_CASE("an unknown protocol and replication are refused with 0A000") {
         co_return co_await client.receive();
     };
     CHECK(run(work(test::startup({{"user", "a"}}, 2 << 16))).field('C') == "0A000");
-    CHECK(run(work(test::startup({{"user", "a"}, {"replication", "true"}}))).field('C') ==
-          "0A000");
+    CHECK(run(work(test::startup({{"user", "a"}, {"replication", "true"}}))).field('C') == "0A000");
 }
 
 TEST_CASE("what is not the protocol is refused, and the next client served") {
@@ -219,7 +217,8 @@ TEST_CASE("a cancel request stops the session it names and no other") {
         REQUIRE(admitted);
         const std::string pid = co_await client.query("SELECT pg_backend_pid()");
         CHECK(pid != std::to_string(client.pid));  // the gateway's own number
-        co_await client.send(test::message('Q', "SELECT pg_sleep("s + (right ? "50" : "0.5") + ")\0"s));
+        co_await client.send(
+            test::message('Q', "SELECT pg_sleep("s + (right ? "50" : "0.5") + ")\0"s));
 
         wire_client canceller(executor);
         co_await canceller.connect(shared().port());
@@ -237,14 +236,14 @@ TEST_CASE("a cancel request stops the session it names and no other") {
 TEST_CASE("psql's own cancel goes through the gateway") {
     // libpq of PostgreSQL 15 sends it in the clear, psql on SIGINT.
     const shared_server& here = shared();
-    const auto result = test::run_program(
-        {"timeout", "--preserve-status", "--signal=INT", "2", "psql", "-X", "-v",
-         "VERBOSITY=verbose", "-c", "SELECT pg_sleep(50)"},
-        {{"PGHOST", here.server.postgres_host()},
-         {"PGPORT", std::to_string(here.port())},
-         {"PGDATABASE", here.name.full()},
-         {"PGPASSWORD", here.key()},
-         {"PGSSLMODE", "require"}});
+    const auto result =
+        test::run_program({"timeout", "--preserve-status", "--signal=INT", "2", "psql", "-X", "-v",
+                           "VERBOSITY=verbose", "-c", "SELECT pg_sleep(50)"},
+                          {{"PGHOST", here.server.postgres_host()},
+                           {"PGPORT", std::to_string(here.port())},
+                           {"PGDATABASE", here.name.full()},
+                           {"PGPASSWORD", here.key()},
+                           {"PGSSLMODE", "require"}});
     CHECK(result.output.find("57014") != std::string::npos);
 }
 
@@ -298,9 +297,10 @@ TEST_CASE("twenty clients of a sleeping database are all served by one wake") {
 }
 
 TEST_CASE("megabytes go through both ways unchanged") {
-    const auto result = psql(shared().name.full(),
-                             "SELECT md5(string_agg(g::text, '')) FROM generate_series(1, 200000) g "
-                             "UNION ALL SELECT repeat('x', 20000000)");
+    const auto result =
+        psql(shared().name.full(),
+             "SELECT md5(string_agg(g::text, '')) FROM generate_series(1, 200000) g "
+             "UNION ALL SELECT repeat('x', 20000000)");
     CHECK(result.output.size() == 33 + 20'000'001);
     const std::string literal(5'000'000, 'y');
     CHECK(run(one_query("SELECT length('" + literal + "')"), 30s) == "5000000");
@@ -313,8 +313,8 @@ TEST_CASE("an idle session ends with 57P05, one in a transaction with 25P03, in 
     const auto name = server.create_database("idle");
     const auto work = [&](std::string before) -> asio::awaitable<std::string> {
         wire_client client(co_await asio::this_coro::executor);
-        const bool admitted = co_await client.log_in(server.postgres_port(), name.full(),
-                                                     server.key().reveal());
+        const bool admitted =
+            co_await client.log_in(server.postgres_port(), name.full(), server.key().reveal());
         REQUIRE(admitted);
         co_await client.query(std::move(before));
         const test::reply goodbye = co_await client.receive();

@@ -62,13 +62,11 @@ asio::awaitable<void> all_types(bitdotio::connect_options options) {
                               infinite_float,
                               -infinite_float};
     co_await round_trip(c, "float4", std::move(floats));
-    std::vector<double> doubles{0.0,
-                                0.1,
-                                -1e300,
-                                std::numeric_limits<double>::denorm_min(),
+    std::vector<double> doubles{0.0, 0.1, -1e300, std::numeric_limits<double>::denorm_min(),
                                 std::numeric_limits<double>::infinity()};
     co_await round_trip(c, "float8", std::move(doubles));
-    std::vector<std::string> texts{"", "plain", "quo'te \"and\" \\backslash", "žluťoučký 🐘", "a\nb"};
+    std::vector<std::string> texts{"", "plain", "quo'te \"and\" \\backslash", "žluťoučký 🐘",
+                                   "a\nb"};
     co_await round_trip(c, "text", std::move(texts));
     bytes every_octet;
     for (int i = 0; i < 256; ++i) {

@@ -24,7 +24,9 @@ inline bitdotio::local_server_options quick_to_sleep() {
 /// A server and a database of its own for one test case.
 struct database {
     explicit database(bitdotio::local_server_options options = {})
-        : server(options), name(server.create_database("db")), connect(server.connect_options(name)) {}
+        : server(options),
+          name(server.create_database("db")),
+          connect(server.connect_options(name)) {}
 
     test_server server;
     bitdotio::database_name name;

@@ -60,8 +60,8 @@ public:
     asio::awaitable<boost::system::error_code> end();
     void close();
 
-    reply last;           ///< the last message seen, or the last error
-    std::uint32_t pid = 0;      ///< of BackendKeyData
+    reply last;             ///< the last message seen, or the last error
+    std::uint32_t pid = 0;  ///< of BackendKeyData
     std::uint32_t secret = 0;
 
 private:

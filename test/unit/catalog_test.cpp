@@ -293,8 +293,7 @@ TEST_CASE("a further key opens until it is revoked") {
 TEST_CASE("a catalog that cannot be understood is left as it is") {
     const temporary_directory directory;
     replace_file(directory.path / "catalog.json", "not a catalog");
-    CHECK(code_of([&] { test::run(first_key_of(directory.path, "adam")); }) ==
-          errc::system_failed);
+    CHECK(code_of([&] { test::run(first_key_of(directory.path, "adam")); }) == errc::system_failed);
     CHECK(*read_file(directory.path / "catalog.json") == "not a catalog");
 }
 

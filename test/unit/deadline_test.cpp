@@ -80,9 +80,8 @@ TEST_CASE("a cancellation from outside reaches the operation") {
     asio::co_spawn(io, with_deadline(word_after(1h), in(1h)),
                    asio::bind_cancellation_slot(signal.slot(), on_end));
     asio::steady_timer soon(io, 5ms);
-    soon.async_wait([&](const boost::system::error_code&) {
-        signal.emit(asio::cancellation_type::terminal);
-    });
+    soon.async_wait(
+        [&](const boost::system::error_code&) { signal.emit(asio::cancellation_type::terminal); });
     io.run();
     CHECK(cancelled);
 }

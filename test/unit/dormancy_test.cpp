@@ -315,7 +315,7 @@ TEST_CASE("in random lives nobody waits forever, and nobody's instance is stoppe
         dormancy rule(options());
         std::vector<std::uint64_t> connected;
         std::size_t waiting = 0;
-        bool running = false;   // the process is there
+        bool running = false;  // the process is there
         bool sleep_asked = false;
         time_point now = start;
         const auto obey = [&] {

@@ -50,12 +50,10 @@ TEST_CASE("a refused statement is not executed, its code says what to do") {
         const char* sqlstate;
         errc code;
     };
-    const row table[] = {{"40001", errc::transaction_conflict},
-                         {"40P01", errc::transaction_conflict},
-                         {"42501", errc::permission_denied},
-                         {"53100", errc::server_busy},
-                         {"23505", errc::query_failed},
-                         {"57014", errc::query_failed}};
+    const row table[] = {
+        {"40001", errc::transaction_conflict}, {"40P01", errc::transaction_conflict},
+        {"42501", errc::permission_denied},    {"53100", errc::server_busy},
+        {"23505", errc::query_failed},         {"57014", errc::query_failed}};
     for (const row& one : table) {
         CAPTURE(one.sqlstate);
         const error failure = refused_statement(saying(one.sqlstate));
@@ -89,9 +87,9 @@ TEST_CASE("only what cannot have run may be sent again after a loss") {
     for (const row& one : table) {
         CAPTURE(to_string(one.when));
         CAPTURE(one.goodbye);
-        const error failure =
-            lost_connection(one.when, *one.goodbye ? saying(one.goodbye, "FATAL") : server_message(),
-                            "end of file");
+        const error failure = lost_connection(
+            one.when, *one.goodbye ? saying(one.goodbye, "FATAL") : server_message(),
+            "end of file");
         CHECK(failure.code() == one.code);
         CHECK(failure.outcome() == one.known);
         CHECK(provably_not_executed(failure) == one.again);
@@ -105,7 +103,8 @@ TEST_CASE("the SQLSTATE of a failed connect is found in any language") {
     CHECK(libpq::sqlstate_in("Verbindung fehlgeschlagen: SCHWERWIEGEND:  57P03: das "
                              "Datenbanksystem startet") == "57P03");
     CHECK(libpq::sqlstate_in("connection to server at \"::1\", port 5432 failed: Connection "
-                             "refused").empty());
+                             "refused")
+              .empty());
     CHECK(libpq::sqlstate_in("").empty());
     CHECK(libpq::sqlstate_in("FATAL: 28P0").empty());
 }

@@ -52,8 +52,8 @@ TEST_CASE("a cancel request carries process number and secret") {
 }
 
 TEST_CASE("a startup message gives its parameters in order, the last of a name counting") {
-    const auto message = std::get<startup_message>(parse_opening(
-        packet(version_3_0 + "user\0eve\0database\0adam/my-db\0user\0bob\0\0"s)));
+    const auto message = std::get<startup_message>(
+        parse_opening(packet(version_3_0 + "user\0eve\0database\0adam/my-db\0user\0bob\0\0"s)));
     CHECK(message.major == 3);
     CHECK(message.minor == 0);
     CHECK(message.parameters.size() == 3);
@@ -89,8 +89,8 @@ TEST_CASE("another major version is recognised without reading its parameters") 
 }
 
 TEST_CASE("a newer minor version and unknown protocol options are negotiated down") {
-    const auto message = std::get<startup_message>(
-        parse_opening(packet("\0\3\0\2user\0eve\0_pq_.future\0on\0\0"s)));
+    const auto message =
+        std::get<startup_message>(parse_opening(packet("\0\3\0\2user\0eve\0_pq_.future\0on\0\0"s)));
     CHECK(message.minor == 2);
     CHECK(message.protocol_options() == std::vector<std::string>{"_pq_.future"});
     CHECK(wire_message::negotiate_protocol_version(message.protocol_options()) ==

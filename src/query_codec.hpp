@@ -1,0 +1,19 @@
+// The answer of a query, both ways: columns, and rows as lists or as objects.
+#pragma once
+
+#include <bitdotio/models.hpp>
+
+#include <string>
+#include <string_view>
+
+namespace bitdotio::api {
+
+/// Strings of columns whose type is json or jsonb go in as they are.
+std::string encode_query_answer(const query_result& value, data_format format);
+
+/// Rows come as lists or as objects; fields that are not known are left aside.
+///
+/// Errors: malformed_body.
+query_result decode_query_answer(std::string_view body);
+
+}  // namespace bitdotio::api

@@ -1,0 +1,21 @@
+// Points in time as RFC 3339 writes them.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace bitdotio::api {
+
+using instant = std::chrono::sys_time<std::chrono::microseconds>;
+
+/// In UTC with microseconds: "2024-05-06T07:08:09.123456+00:00".
+std::string encode_time(instant value);
+
+/// Any offset; digits beyond microseconds are dropped. Nothing if `text` is no date and time.
+///
+/// See: RFC 3339, 5.6 "Internet Date/Time Format".
+std::optional<instant> decode_time(std::string_view text);
+
+}  // namespace bitdotio::api
