@@ -71,7 +71,15 @@ std::optional<usage> decode_usage(const json::object& object, std::string_view f
     const json::object& period = value->as_object();
     usage decoded;
     decoded.rows_queried = optional_integer(period, "rows_queried").value_or(0);
-    const auto seconds = [&](std::string_view name) {
+    // The service's own description calls these dates, without a time.
+    const auto seconds = [&](std::string_view name) -> std::chrono::sys_seconds {
+        const json::value* text = find(period, name);
+        if (text && text->is_string()) {
+            if (const auto date =
+                    decode_date({text->as_string().data(), text->as_string().size()})) {
+                return *date;
+            }
+        }
         return std::chrono::floor<std::chrono::seconds>(
             optional_time(period, name).value_or(instant()));
     };
@@ -98,7 +106,12 @@ json::object database_object(const database& value) {
 database decode_database(const json::object& object) {
     database value;
     value.id = required_string(object, "id");
-    value.name = database_name(required_string(object, "name"));
+    const std::string name = required_string(object, "name");
+    try {
+        value.name = database_name(name);
+    } catch (const error& failure) {
+        throw malformed_body("name", std::string("field \"name\": ") + failure.what());
+    }
     value.date_created = optional_time(object, "date_created");
     value.is_private = optional_bool(object, "is_private").value_or(true);
     value.role = decode_role(object);
@@ -107,36 +120,6 @@ database decode_database(const json::object& object) {
     value.usage_current = decode_usage(object, "usage_current");
     value.usage_previous = decode_usage(object, "usage_previous");
     return value;
-}
-
-void indent(std::string& out, const json::value& value, std::size_t depth) {
-    const auto line = [&](std::size_t at) { out.append("\n").append(at * 2, ' '); };
-    if (value.is_object() && !value.as_object().empty()) {
-        out += '{';
-        const char* separator = "";
-        for (const auto& member : value.as_object()) {
-            out += separator;
-            line(depth + 1);
-            out += json::serialize(json::value(member.key())) + ": ";
-            indent(out, member.value(), depth + 1);
-            separator = ",";
-        }
-        line(depth);
-        out += '}';
-    } else if (value.is_array() && !value.as_array().empty()) {
-        out += '[';
-        const char* separator = "";
-        for (const json::value& element : value.as_array()) {
-            out += separator;
-            line(depth + 1);
-            indent(out, element, depth + 1);
-            separator = ",";
-        }
-        line(depth);
-        out += ']';
-    } else {
-        out += json::serialize(value);
-    }
 }
 
 }  // namespace
@@ -260,12 +243,6 @@ error_answer decode_error(std::string_view body) {
         }
     }
     return answer;
-}
-
-std::string indented(std::string_view text) {
-    std::string out;
-    indent(out, parse(text), 0);
-    return out;
 }
 
 }  // namespace bitdotio::api

@@ -49,7 +49,4 @@ query_request decode_query_request(std::string_view body);
 /// Never throws for want of sense: what cannot be understood is no message.
 error_answer decode_error(std::string_view body);
 
-/// The JSON text with indentation, for people.
-std::string indented(std::string_view json);
-
 }  // namespace bitdotio::api

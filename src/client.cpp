@@ -4,6 +4,8 @@
 #include "api_codec.hpp"
 #include "backoff.hpp"
 #include "https_pool.hpp"
+#include "json_fields.hpp"
+#include "query_codec.hpp"
 
 #include <map>
 #include <mutex>

@@ -17,7 +17,10 @@ malformed_body wrong(std::string_view field, std::string_view wanted) {
 
 json::value parse(std::string_view body) {
     boost::system::error_code failure;
-    json::value value = json::parse(json::string_view(body.data(), body.size()), failure);
+    json::parse_options options;
+    options.max_depth = deepest_body;
+    json::value value =
+        json::parse(json::string_view(body.data(), body.size()), failure, {}, options);
     if (failure) {
         throw malformed_body("", "the body is not JSON: " + failure.message());
     }
@@ -32,7 +35,6 @@ json::object parse_object(std::string_view body) {
     return std::move(value.as_object());
 }
 
-// The field if it is there and not null.
 const json::value* find(const json::object& object, std::string_view field) {
     const json::value* value = object.if_contains(json::string_view(field.data(), field.size()));
     return value && !value->is_null() ? value : nullptr;

@@ -7,6 +7,7 @@
 
 #include <boost/json/fwd.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -32,6 +33,9 @@ private:
 malformed_body wrong(std::string_view field, std::string_view wanted);
 
 // All of these throw malformed_body.
+
+/// More than this deep a body is refused: reading it takes the stack a level each.
+inline constexpr std::size_t deepest_body = 500;
 
 boost::json::value parse(std::string_view body);
 boost::json::object parse_object(std::string_view body);

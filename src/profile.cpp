@@ -38,6 +38,18 @@ error failed(const std::string& what, const fs::path& file) {
                  "cannot " + what + " " + file.string() + ": " + std::strerror(errno));
 }
 
+// Not std::filesystem's, whose directories get the mode of the mask.
+void make_directories(const fs::path& directory) {
+    std::error_code ignored;
+    if (directory.empty() || fs::exists(directory, ignored)) {
+        return;
+    }
+    make_directories(directory.parent_path());
+    if (::mkdir(directory.c_str(), S_IRWXU) != 0 && errno != EEXIST) {
+        throw failed("make the directory", directory);
+    }
+}
+
 std::string string_field(const json::object& object, const char* name, const fs::path& file) {
     const json::value* value = object.if_contains(name);
     if (!value || value->is_null()) {
@@ -97,7 +109,7 @@ std::optional<profile> read_profile(const fs::path& file) {
     read.postgres_host = string_field(object, "postgres_host", file);
     read.ca_file = string_field(object, "ca_file", file);
     read.key = string_field(object, "key", file);
-    if (const json::value* port = object.if_contains("postgres_port")) {
+    if (const json::value* port = object.if_contains("postgres_port"); port && !port->is_null()) {
         if (!port->is_int64() || port->as_int64() < 1 || port->as_int64() > 65535) {
             throw malformed(file, "\"postgres_port\" must be a number from 1 to 65535");
         }
@@ -108,31 +120,29 @@ std::optional<profile> read_profile(const fs::path& file) {
 
 void write_profile(const fs::path& file, const profile& value) {
     json::object object;
-    object["api_url"] = value.api_url;
-    object["postgres_host"] = value.postgres_host;
-    object["postgres_port"] = value.postgres_port;
-    object["ca_file"] = value.ca_file;
-    object["key"] = value.key;
-    const std::string text = json::serialize(object) + "\n";
-
-    if (const fs::path directory = file.parent_path();
-        !directory.empty() && !fs::exists(directory)) {
-        std::error_code failure;
-        fs::create_directories(directory, failure);
-        if (failure) {
-            throw error(errc::system_failed, "cannot make the directory " + directory.string() +
-                                                 ": " + failure.message());
+    const auto put = [&](const char* name, const std::string& text) {
+        if (!text.empty()) {
+            object[name] = text;
         }
-        ::chmod(directory.c_str(), S_IRWXU);
+    };
+    put("api_url", value.api_url);
+    put("postgres_host", value.postgres_host);
+    if (value.postgres_port != 0) {
+        object["postgres_port"] = value.postgres_port;
     }
+    put("ca_file", value.ca_file);
+    put("key", value.key);
+    const std::string content = json::serialize(object) + "\n";
+
+    make_directories(file.parent_path());
     std::string temporary = file.string() + ".XXXXXX";
     const int descriptor = ::mkostemp(temporary.data(), O_CLOEXEC);  // mode 0600
     if (descriptor < 0) {
         throw failed("write", file);
     }
-    const bool written =
-        ::write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-        ::fsync(descriptor) == 0;
+    const bool written = ::write(descriptor, content.data(), content.size()) ==
+                             static_cast<ssize_t>(content.size()) &&
+                         ::fsync(descriptor) == 0;
     ::close(descriptor);
     if (!written || ::rename(temporary.c_str(), file.c_str()) != 0) {
         const error failure = failed("write", file);

@@ -1,10 +1,17 @@
 // Rows of values to JSON and back.
 #include "query_codec.hpp"
 #include "json_fields.hpp"
+#include "json_text.hpp"
 
 #include <boost/json.hpp>
 
 #include <cmath>
+#include <cstddef>
+#include <map>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
 
 namespace bitdotio::api {
 
@@ -12,24 +19,43 @@ namespace json = boost::json;
 
 namespace {
 
-json::value query_json(const query_value& value, const std::string& type) {
+std::string string_text(std::string_view text) {
+    return json::serialize(json::string_view(text.data(), text.size()));
+}
+
+// A value as JSON text. What is JSON already goes in as it is: read and written again, its numbers
+// would lose digits.
+std::string value_text(const query_value& value, const std::string& type) {
     struct visitor {
         const std::string& type;
-        json::value operator()(std::monostate) const { return nullptr; }
-        json::value operator()(bool v) const { return v; }
-        json::value operator()(std::int64_t v) const { return v; }
-        json::value operator()(double v) const {
-            if (std::isfinite(v)) return v;
-            return std::isnan(v) ? "NaN" : v > 0 ? "Infinity" : "-Infinity";  // JSON has none
+        std::string operator()(std::monostate) const { return "null"; }
+        std::string operator()(bool v) const { return v ? "true" : "false"; }
+        std::string operator()(std::int64_t v) const { return std::to_string(v); }
+        std::string operator()(double v) const {
+            if (std::isfinite(v)) return json::serialize(json::value(v));
+            return std::isnan(v) ? R"("NaN")" : v > 0 ? R"("Infinity")" : R"("-Infinity")";
         }
-        json::value operator()(const std::string& v) const {
-            if (type == "json" || type == "jsonb") {
-                return json::parse(v);
-            }
-            return json::string_view(v);
+        std::string operator()(const std::string& v) const {
+            return type == "json" || type == "jsonb" ? v : string_text(v);
         }
     };
     return std::visit(visitor{type}, value);
+}
+
+// Which columns rows show: an object has room for one of each name, the last.
+std::vector<std::size_t> shown_columns(const std::vector<query_result::column>& columns,
+                                       data_format format) {
+    std::map<std::string_view, std::size_t> last;
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+        last[columns[i].name] = i;
+    }
+    std::vector<std::size_t> shown;
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+        if (format == data_format::rows || last[columns[i].name] == i) {
+            shown.push_back(i);
+        }
+    }
+    return shown;
 }
 
 query_value decode_value(const json::value& value) {
@@ -71,24 +97,21 @@ std::string encode_query_answer(const query_result& value, data_format format) {
     for (const query_result::column& column : value.columns) {
         metadata[column.name] = column.type;
     }
-    json::array data;
+    const bool named = format == data_format::objects;
+    const std::vector<std::size_t> shown = shown_columns(value.columns, format);
+    std::string data;
     for (const std::vector<query_value>& row : value.rows) {
-        json::array list;
-        json::object object;
-        for (std::size_t i = 0; i < row.size(); ++i) {
-            json::value field = query_json(row[i], value.columns[i].type);
-            if (format == data_format::objects) {
-                object[value.columns[i].name] = std::move(field);
-            } else {
-                list.push_back(std::move(field));
-            }
+        std::string fields;
+        for (const std::size_t i : shown) {
+            fields += fields.empty() ? "" : ",";
+            fields += named ? string_text(value.columns[i].name) + ":" : "";
+            fields += value_text(row[i], value.columns[i].type);
         }
-        data.push_back(format == data_format::objects ? json::value(std::move(object))
-                                                      : json::value(std::move(list)));
+        data += data.empty() ? "" : ",";
+        data += named ? "{" + fields + "}" : "[" + fields + "]";
     }
-    return json::serialize(json::object{{"query_string", value.query_string},
-                                        {"metadata", std::move(metadata)},
-                                        {"data", std::move(data)}});
+    return R"({"query_string":)" + string_text(value.query_string) + R"(,"metadata":)" +
+           json::serialize(metadata) + R"(,"data":[)" + data + "]}";
 }
 
 query_result decode_query_answer(std::string_view body) {
@@ -113,8 +136,10 @@ query_result decode_query_answer(std::string_view body) {
     if (data && !data->is_array()) {
         throw wrong("data", "a list");
     }
-    value.data_json = data ? json::serialize(*data) : "[]";
+    value.data_json = "[]";
     if (data) {
+        const std::string_view text = text_of(body, "data");
+        value.data_json = text.empty() ? json::serialize(*data) : std::string(text);
         for (const json::value& row : data->as_array()) {
             value.rows.push_back(decode_row(row, value.columns));
         }

@@ -5,6 +5,8 @@
 #include <bitdotio/error.hpp>
 
 #include "api_codec.hpp"
+#include "json_text.hpp"
+#include "query_codec.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>

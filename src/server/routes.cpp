@@ -2,6 +2,8 @@
 #include <bitdotio/error.hpp>
 
 #include "api_codec.hpp"
+#include "json_fields.hpp"
+#include "query_codec.hpp"
 #include "server/api_error.hpp"
 #include "server/query_runner.hpp"
 #include "server/records.hpp"

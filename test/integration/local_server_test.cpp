@@ -2,7 +2,7 @@
 #include <bitdotio/error.hpp>
 
 #include "profile.hpp"
-#include "support/program.hpp"
+#include "support/child.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
 #include "support/wire_client.hpp"
@@ -17,7 +17,6 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
-#include <set>
 #include <string>
 
 #include <sys/stat.h>
@@ -31,25 +30,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A directory for one test, which PostgreSQL's unprivileged user may enter.
-class scratch {
-public:
-    scratch() {
-        std::string name = (fs::temp_directory_path() / "bit-test-XXXXXX").string();
-        REQUIRE(::mkdtemp(name.data()) != nullptr);
-        path_ = name;
-        fs::permissions(path_, fs::perms(0755));
-    }
-    ~scratch() { fs::remove_all(path_); }
-    scratch(const scratch&) = delete;
-    scratch& operator=(const scratch&) = delete;
-
-    fs::path operator/(const char* name) const { return path_ / name; }
-
-private:
-    fs::path path_;
-};
-
 std::optional<bitdotio::error> failure_of(local_server_options options) {
     try {
         test_server server(std::move(options));
@@ -57,25 +37,6 @@ std::optional<bitdotio::error> failure_of(local_server_options options) {
         return failure;
     }
     return std::nullopt;
-}
-
-// Processes whose command line mentions `text`.
-int processes_of(const std::string& text) {
-    int count = 0;
-    for (const auto& entry : fs::directory_iterator("/proc")) {
-        std::ifstream file(entry.path() / "cmdline");
-        const std::string line{std::istreambuf_iterator<char>(file), {}};
-        if (line.find(text) != std::string::npos) ++count;
-    }
-    return count;
-}
-
-std::set<std::string> temporary_entries() {
-    std::set<std::string> names;
-    for (const auto& entry : fs::directory_iterator(fs::temp_directory_path())) {
-        names.insert(entry.path().filename().string());
-    }
-    return names;
 }
 
 asio::awaitable<std::string> ask(const test_server& server, std::string name, std::string sql) {
@@ -92,7 +53,7 @@ TEST_CASE("a port in use is named, with its address, and nothing is left running
     asio::io_context io;
     asio::ip::tcp::acceptor taken(io, {asio::ip::make_address("127.0.0.1"), 0});
     const std::uint16_t port = taken.local_endpoint().port();
-    const scratch place;
+    const test::temporary_directory place;
     for (const bool api : {true, false}) {
         local_server_options options;
         options.data_directory = place / "data";
@@ -103,7 +64,7 @@ TEST_CASE("a port in use is named, with its address, and nothing is left running
         const std::string said = failure->what();
         CAPTURE(said);
         CHECK(said.find("port " + std::to_string(port) + " of 127.0.0.1") != std::string::npos);
-        CHECK(processes_of((place / "data").string()) == 0);
+        CHECK_FALSE(test::has_processes(place / "data"));
     }
 }
 
@@ -117,17 +78,33 @@ TEST_CASE("an address that is none of this machine is refused by name") {
 }
 
 TEST_CASE("without PostgreSQL's programs it says what is missing") {
-    const scratch place;
+    const test::temporary_directory place;
     local_server_options options;
     options.postgres_programs = place / "empty";
     const auto failure = failure_of(options);
     REQUIRE(failure);
+    CHECK(failure->code() == errc::bad_input);
+    CHECK(std::string(failure->what()) ==
+          "no PostgreSQL in " + (place / "empty").string() +
+              ": a directory with initdb, postgres and pg_resetwal is wanted, such as "
+              "/usr/lib/postgresql/15/bin");
+}
+
+TEST_CASE("data of a PostgreSQL that is not installed asks for the package by name") {
+    const test::temporary_directory place;
+    local_server_options options;
+    options.data_directory = place / "data";
+    { test_server server(options); }
+    std::ofstream(options.data_directory / "postgres" / "template" / "PG_VERSION") << "8\n";
+    const auto failure = failure_of(options);
+    REQUIRE(failure);
     CHECK(failure->code() == errc::system_failed);
-    CHECK(std::string(failure->what()).find("PostgreSQL") != std::string::npos);
+    CHECK(std::string(failure->what())
+              .starts_with("PostgreSQL 8 is not installed: install the package postgresql-8 "));
 }
 
 TEST_CASE("a data directory keeps databases, key and authority between runs") {
-    const scratch place;
+    const test::temporary_directory place;
     local_server_options options;
     options.data_directory = place / "data";
     std::string key;
@@ -143,7 +120,7 @@ TEST_CASE("a data directory keeps databases, key and authority between runs") {
         const auto name = server.create_database("kept");
         test::run(ask(server, name.full(), "CREATE TABLE t AS SELECT 'still here' AS word"));
     }
-    CHECK(processes_of((place / "data").string()) == 0);
+    CHECK_FALSE(test::has_processes(place / "data"));
     test_server server(options);
     CHECK(server.key().reveal() == key);
     CHECK(authority.find("BEGIN CERTIFICATE") != std::string::npos);
@@ -152,24 +129,16 @@ TEST_CASE("a data directory keeps databases, key and authority between runs") {
 }
 
 TEST_CASE("a temporary server leaves no file and no process behind") {
-    const std::set<std::string> before = temporary_entries();
-    std::string postmaster;
-    {
-        test_server server;
-        const auto name = server.create_database("gone");
-        postmaster = test::run(ask(server, name.full(), "SHOW data_directory"));
-        CHECK(fs::exists(postmaster));
-        CHECK(processes_of(postmaster) > 0);
-        server.stop();
-        CHECK_FALSE(fs::exists(postmaster));
-        CHECK(processes_of(postmaster) == 0);
-        CHECK_FALSE(fs::exists(server.ca_file()));
-    }
-    for (const std::string& name : temporary_entries()) {
-        CAPTURE(name);
-        // Other tests run beside this one; what is ours names our data directory.
-        CHECK((before.contains(name) || postmaster.find(name) == std::string::npos));
-    }
+    test_server server;
+    const auto name = server.create_database("gone");
+    CHECK(test::run(ask(server, name.full(), "SELECT 'here'")) == "here");
+    const fs::path data = fs::path(server.ca_file()).parent_path().parent_path();
+    CHECK(fs::exists(data));
+    CHECK(test::has_processes(data));
+    server.stop();
+    CHECK_FALSE(fs::exists(data));
+    CHECK_FALSE(test::has_processes(data));
+    CHECK_FALSE(fs::exists(server.ca_file()));
 }
 
 TEST_CASE("a server destroyed without stop still ends its processes and removes its files") {
@@ -191,11 +160,11 @@ TEST_CASE("a server destroyed without stop still ends its processes and removes 
         server.reset();
     }
     CHECK_FALSE(fs::exists(postmaster));
-    CHECK(processes_of(postmaster) == 0);
+    CHECK_FALSE(test::has_processes(postmaster));
 }
 
 TEST_CASE("the profile is private, tells all a client needs, and goes with the server") {
-    const scratch place;
+    const test::temporary_directory place;
     local_server_options options;
     options.profile_file = place / "deep" / "profile.json";
     test_server server(options);
@@ -214,7 +183,7 @@ TEST_CASE("the profile is private, tells all a client needs, and goes with the s
 }
 
 TEST_CASE("stopping leaves another server's profile alone") {
-    const scratch place;
+    const test::temporary_directory place;
     local_server_options options;
     options.profile_file = place / "profile.json";
     test_server first(options);

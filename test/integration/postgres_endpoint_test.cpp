@@ -1,7 +1,7 @@
 // The Postgres endpoint as its clients see it: psql, and bytes written by hand.
 #include <bitdotio/error.hpp>
 
-#include "support/program.hpp"
+#include "support/child.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
 #include "support/wire_client.hpp"
@@ -11,6 +11,7 @@
 #include <boost/asio/this_coro.hpp>
 
 #include <chrono>
+#include <csignal>
 #include <string>
 
 using namespace std::chrono_literals;
@@ -42,7 +43,7 @@ shared_server& shared() {
     return one;
 }
 
-test::program_result psql(const std::string& database, const std::string& sql) {
+test::ending psql(const std::string& database, const std::string& sql) {
     const shared_server& here = shared();
     return test::run_program({"psql", "-X", "-A", "-t", "-v", "VERBOSITY=verbose", "-c", sql},
                              {{"PGHOST", here.server.postgres_host()},
@@ -84,14 +85,14 @@ asio::awaitable<std::string> one_query(std::string sql) {
 TEST_CASE("psql connects with any user name, the key as password and the full name") {
     const auto result =
         psql(shared().name.full(), "SELECT current_user, current_database(), 6 * 7");
-    CHECK(result.output == "owner|main|42\n");
+    CHECK(result.out == "owner|main|42\n");
     CHECK(result.status == 0);
 }
 
 TEST_CASE("every separator of connection strings names the same database") {
     for (const char* name : {"local.my-db", "local~my-db", "local|my-db", "local>my-db"}) {
         CAPTURE(name);
-        CHECK(psql(name, "SELECT 1").output == "1\n");
+        CHECK(psql(name, "SELECT 1").out == "1\n");
     }
 }
 
@@ -236,15 +237,22 @@ TEST_CASE("a cancel request stops the session it names and no other") {
 TEST_CASE("psql's own cancel goes through the gateway") {
     // libpq of PostgreSQL 15 sends it in the clear, psql on SIGINT.
     const shared_server& here = shared();
-    const auto result =
-        test::run_program({"timeout", "--preserve-status", "--signal=INT", "2", "psql", "-X", "-v",
-                           "VERBOSITY=verbose", "-c", "SELECT pg_sleep(50)"},
-                          {{"PGHOST", here.server.postgres_host()},
-                           {"PGPORT", std::to_string(here.port())},
-                           {"PGDATABASE", here.name.full()},
-                           {"PGPASSWORD", here.key()},
-                           {"PGSSLMODE", "require"}});
-    CHECK(result.output.find("57014") != std::string::npos);
+    test::child program({"psql", "-X", "-v", "VERBOSITY=verbose", "-c", "SELECT pg_sleep(50)"},
+                        {{"PGHOST", here.server.postgres_host()},
+                         {"PGPORT", std::to_string(here.port())},
+                         {"PGDATABASE", here.name.full()},
+                         {"PGPASSWORD", here.key()},
+                         {"PGSSLMODE", "require"}});
+    const std::string running =
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE query = 'SELECT pg_sleep(50)' AND state = 'active'";
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    while (run(one_query(running)) != "1") {
+        REQUIRE(std::chrono::steady_clock::now() < deadline);
+    }
+    program.send(SIGINT);
+    const auto result = program.wait();
+    CHECK(result.err.find("57014") != std::string::npos);
 }
 
 TEST_CASE("a database left alone falls asleep, and a new connection wakes it with its data") {
@@ -301,7 +309,7 @@ TEST_CASE("megabytes go through both ways unchanged") {
         psql(shared().name.full(),
              "SELECT md5(string_agg(g::text, '')) FROM generate_series(1, 200000) g "
              "UNION ALL SELECT repeat('x', 20000000)");
-    CHECK(result.output.size() == 33 + 20'000'001);
+    CHECK(result.out.size() == 33 + 20'000'001);
     const std::string literal(5'000'000, 'y');
     CHECK(run(one_query("SELECT length('" + literal + "')"), 30s) == "5000000");
 }

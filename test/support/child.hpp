@@ -62,6 +62,7 @@ public:
     temporary_directory& operator=(const temporary_directory&) = delete;
 
     const std::filesystem::path& path() const { return path_; }
+    std::filesystem::path operator/(const char* name) const { return path_ / name; }
 
 private:
     std::filesystem::path path_;

@@ -81,7 +81,8 @@ asio::awaitable<void> wire_client::secure(std::string alpn) {
 asio::awaitable<void> wire_client::connect_securely(std::uint16_t port) {
     co_await connect(port);
     co_await send(ssl_request);
-    if (co_await receive_byte() != 'S') throw std::runtime_error("TLS was refused");
+    const char answer = co_await receive_byte();
+    if (answer != 'S') throw std::runtime_error("TLS was refused");
     co_await secure("");
 }
 

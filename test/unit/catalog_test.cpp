@@ -6,6 +6,7 @@
 #include "server/catalog.hpp"
 #include "server/records.hpp"
 #include "server/replace_file.hpp"
+#include "support/child.hpp"
 #include "support/run.hpp"
 
 #include <boost/asio/this_coro.hpp>
@@ -35,16 +36,6 @@ errc code_of(Call&& call) {
     FAIL("nothing was thrown");
     return {};
 }
-
-struct temporary_directory {
-    temporary_directory() {
-        std::string pattern = (fs::temp_directory_path() / "catalog-test-XXXXXX").string();
-        REQUIRE(::mkdtemp(pattern.data()));
-        path = pattern;
-    }
-    ~temporary_directory() { fs::remove_all(path); }
-    fs::path path;
-};
 
 asio::awaitable<std::shared_ptr<catalog>> open(fs::path directory, std::string user) {
     co_return co_await catalog::open(co_await asio::this_coro::executor, directory, user);
@@ -246,10 +237,10 @@ TEST_CASE("an id is a random UUID of version 4") {
 }
 
 TEST_CASE("a reopened catalog knows its databases and its first key") {
-    const temporary_directory directory;
+    const test::temporary_directory directory;
     std::string key;
-    test::run(create_and_rename(directory.path, key));
-    const auto databases = test::run(list_again(directory.path, key));
+    test::run(create_and_rename(directory.path(), key));
+    const auto databases = test::run(list_again(directory.path(), key));
     REQUIRE(databases.size() == 1);
     CHECK(databases[0].id == "id-2");
     CHECK(databases[0].name.full() == "adam/zwei");
@@ -257,50 +248,51 @@ TEST_CASE("a reopened catalog knows its databases and its first key") {
 }
 
 TEST_CASE("the first key is kept for its user alone, in a private file") {
-    const temporary_directory directory;
-    const std::string first = test::run(first_key_of(directory.path, "adam"));
+    const test::temporary_directory directory;
+    const std::string first = test::run(first_key_of(directory.path(), "adam"));
     for (const char* name : {"first-key", "catalog.json"}) {
         struct stat about = {};
-        REQUIRE(::stat((directory.path / name).c_str(), &about) == 0);
+        REQUIRE(::stat((directory.path() / name).c_str(), &about) == 0);
         CHECK((about.st_mode & 0777) == 0600);
     }
-    CHECK(test::run(first_key_of(directory.path, "adam")) == first);
-    const std::string other = test::run(first_key_of(directory.path, "eve"));
+    CHECK(test::run(first_key_of(directory.path(), "adam")) == first);
+    const std::string other = test::run(first_key_of(directory.path(), "eve"));
     CHECK(other != first);
-    CHECK(read_file(directory.path / "catalog.json")->find(first) == std::string::npos);
+    CHECK(read_file(directory.path() / "catalog.json")->find(first) == std::string::npos);
 }
 
 TEST_CASE("a first key that is not in the catalog is replaced") {
-    const temporary_directory directory;
-    const std::string first = test::run(first_key_of(directory.path, "adam"));
-    fs::remove(directory.path / "catalog.json");  // as a crash between the two files leaves it
-    CHECK(test::run(first_key_of(directory.path, "adam")) != first);
+    const test::temporary_directory directory;
+    const std::string first = test::run(first_key_of(directory.path(), "adam"));
+    fs::remove(directory.path() / "catalog.json");  // as a crash between the two files leaves it
+    CHECK(test::run(first_key_of(directory.path(), "adam")) != first);
 }
 
 TEST_CASE("a change that fails is neither seen nor written") {
-    const temporary_directory directory;
-    CHECK(code_of([&] { test::run(conflict(directory.path)); }) == errc::conflict);
-    const auto kept = records::from_json(*read_file(directory.path / "catalog.json"));
+    const test::temporary_directory directory;
+    CHECK(code_of([&] { test::run(conflict(directory.path())); }) == errc::conflict);
+    const auto kept = records::from_json(*read_file(directory.path() / "catalog.json"));
     CHECK(kept.ids() == std::vector<std::string>{"id-1"});
-    CHECK_FALSE(fs::exists(directory.path / "catalog.json.new"));
+    CHECK_FALSE(fs::exists(directory.path() / "catalog.json.new"));
 }
 
 TEST_CASE("a further key opens until it is revoked") {
-    const temporary_directory directory;
-    CHECK(code_of([&] { test::run(revoked(directory.path)); }) == errc::authentication_failed);
+    const test::temporary_directory directory;
+    CHECK(code_of([&] { test::run(revoked(directory.path())); }) == errc::authentication_failed);
 }
 
 TEST_CASE("a catalog that cannot be understood is left as it is") {
-    const temporary_directory directory;
-    replace_file(directory.path / "catalog.json", "not a catalog");
-    CHECK(code_of([&] { test::run(first_key_of(directory.path, "adam")); }) == errc::system_failed);
-    CHECK(*read_file(directory.path / "catalog.json") == "not a catalog");
+    const test::temporary_directory directory;
+    replace_file(directory.path() / "catalog.json", "not a catalog");
+    CHECK(code_of([&] { test::run(first_key_of(directory.path(), "adam")); }) ==
+          errc::system_failed);
+    CHECK(*read_file(directory.path() / "catalog.json") == "not a catalog");
 }
 
 TEST_CASE("a user who cannot be in a database name is refused") {
-    const temporary_directory directory;
+    const test::temporary_directory directory;
     for (const char* user : {"", "-adam", "a/b", "a.b/c"}) {
         CAPTURE(user);
-        CHECK(code_of([&] { test::run(first_key_of(directory.path, user)); }) == errc::bad_input);
+        CHECK(code_of([&] { test::run(first_key_of(directory.path(), user)); }) == errc::bad_input);
     }
 }

@@ -1,0 +1,41 @@
+// A variable of the environment for the length of a scope.
+#pragma once
+
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace test {
+
+/// Sets or removes a variable and puts back what was there before.
+///
+/// Thread safety: none; the environment is the process's.
+class scoped_variable {
+public:
+    /// Parameters: `value` is what it shall be; nothing removes it.
+    scoped_variable(std::string name, const std::optional<std::string>& value)
+        : name_(std::move(name)) {
+        if (const char* before = std::getenv(name_.c_str())) {
+            before_ = before;
+        }
+        put(value);
+    }
+    ~scoped_variable() { put(before_); }
+    scoped_variable(const scoped_variable&) = delete;
+    scoped_variable& operator=(const scoped_variable&) = delete;
+
+private:
+    void put(const std::optional<std::string>& value) const {
+        if (value) {
+            ::setenv(name_.c_str(), value->c_str(), 1);
+        } else {
+            ::unsetenv(name_.c_str());
+        }
+    }
+
+    const std::string name_;
+    std::optional<std::string> before_;
+};
+
+}  // namespace test
