@@ -1,0 +1,244 @@
+// One HTTPS session and answers written by hand: what is sent, what is kept, what is refused.
+#include "https_session.hpp"
+#include "support/child.hpp"
+#include "support/run.hpp"
+#include "support/test_server.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace {
+
+namespace asio = boost::asio;
+using namespace bitdotio;
+using namespace std::chrono_literals;
+using asio::awaitable;
+using asio::ip::tcp;
+
+time_point in(std::chrono::milliseconds time) {
+    return std::chrono::steady_clock::now() + time;
+}
+
+// A server for the sake of its certificate, which is in its directory.
+struct world {
+    test::temporary_directory directory;
+    test::test_server server{options(directory.path())};
+
+    static local_server_options options(const std::filesystem::path& directory) {
+        local_server_options all;
+        all.data_directory = directory / "data";
+        return all;
+    }
+};
+
+world& shared() {
+    static world one;
+    return one;
+}
+
+https_address address_of(std::uint16_t port, const std::string& host = "127.0.0.1") {
+    https_address address;
+    address.host = host;
+    address.port = port;
+    return address;
+}
+
+https_session session_to(const asio::any_io_executor& executor, const https_address& address) {
+    return https_session(executor, address, make_client_tls(shared().server.ca_file()));
+}
+
+https_request list_request() {
+    https_request request;
+    request.target = "/v2beta/db/";
+    request.authorization = "Bearer " + shared().server.key().reveal();
+    request.user_agent = "test";
+    return request;
+}
+
+bool mentions(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+// ---- a server that answers every request with the same text
+
+struct script {
+    std::string answer;
+    bool hangs_up = false;  // after the answer
+    std::string request;    // the head of the last request seen
+};
+
+awaitable<void> answer_by_hand(std::shared_ptr<script> what, std::shared_ptr<tcp::acceptor> from,
+                               std::shared_ptr<asio::ssl::context> tls) {
+    const auto executor = co_await asio::this_coro::executor;
+    asio::ssl::stream<tcp::socket> stream(executor, *tls);
+    co_await from->async_accept(stream.next_layer(), asio::use_awaitable);
+    co_await stream.async_handshake(asio::ssl::stream_base::server, asio::use_awaitable);
+    std::string seen;
+    do {
+        const std::size_t size = co_await asio::async_read_until(stream, asio::dynamic_buffer(seen),
+                                                                 "\r\n\r\n", asio::use_awaitable);
+        what->request = seen.substr(0, size);
+        seen.erase(0, size);
+        co_await asio::async_write(stream, asio::buffer(what->answer), asio::use_awaitable);
+    } while (!what->hangs_up);
+}
+
+// The port of a server that answers one connection so.
+std::uint16_t start_script(const asio::any_io_executor& executor, std::shared_ptr<script> what) {
+    auto tls = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
+    const std::filesystem::path ca_file = shared().server.ca_file();
+    tls->use_certificate_chain_file((ca_file.parent_path() / "server.pem").string());
+    tls->use_private_key_file((ca_file.parent_path() / "server.key").string(),
+                              asio::ssl::context::pem);
+    auto acceptor = std::make_shared<tcp::acceptor>(
+        executor, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+    const std::uint16_t port = acceptor->local_endpoint().port();
+    asio::co_spawn(executor, answer_by_hand(std::move(what), acceptor, tls), asio::detached);
+    return port;
+}
+
+std::string answer_text(const std::string& body, const std::string& headers = "",
+                        const std::string& status = "200 OK") {
+    return "HTTP/1.1 " + status + "\r\n" + headers +
+           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+awaitable<void> what_is_sent() {
+    const auto executor = co_await asio::this_coro::executor;
+    const auto what = std::make_shared<script>();
+    what->answer = answer_text("{}");
+    https_address address = address_of(start_script(executor, what));
+    address.path = "/prefix";
+    https_session session = session_to(executor, address);
+    https_request request;
+    request.target = "/db/?a=b";
+    request.authorization = "Bearer v2_key";
+    request.user_agent = "agent/1";
+    CHECK((co_await session.request(request, in(30s))).body == "{}");
+    CHECK(what->request.starts_with("GET /prefix/db/?a=b HTTP/1.1\r\n"));
+    CHECK(mentions(what->request, "\r\nHost: 127.0.0.1:" + std::to_string(address.port) + "\r\n"));
+    CHECK(mentions(what->request, "\r\nAccept: application/json\r\n"));
+    CHECK(mentions(what->request, "\r\nAuthorization: Bearer v2_key\r\n"));
+    CHECK(mentions(what->request, "\r\nUser-Agent: agent/1\r\n"));
+    CHECK_FALSE(mentions(what->request, "Content-"));
+    request.method = "POST";
+    co_await session.request(request, in(30s));
+    CHECK(what->request.starts_with("POST /prefix/db/?a=b HTTP/1.1\r\n"));
+    CHECK(mentions(what->request, "\r\nContent-Length: 0\r\n"));
+    request.body = "[]";
+    co_await session.request(request, in(30s));
+    CHECK(mentions(what->request, "\r\nContent-Type: application/json\r\n"));
+    CHECK(mentions(what->request, "\r\nContent-Length: 2\r\n"));
+}
+
+TEST_CASE("a request carries its method, path, headers and length") {
+    test::run(what_is_sent());
+}
+
+// What a request fails with.
+awaitable<error> failure_of(https_session& session, https_request request, time_point deadline) {
+    std::optional<error> failure;
+    try {
+        co_await session.request(std::move(request), deadline);
+    } catch (const error& thrown) {
+        failure = thrown;
+    }
+    REQUIRE(failure);
+    co_return *failure;
+}
+
+void check_failure(const error& failure, errc code, phase when, outcome known) {
+    CAPTURE(std::string(failure.what()));
+    CHECK(std::string(to_string(failure.code())) == to_string(code));
+    CHECK(failure.phase() == when);
+    CHECK(failure.outcome() == known);
+}
+
+awaitable<void> answered_by_hand(std::shared_ptr<script> what, std::optional<https_response>& got,
+                                 bool& reusable) {
+    const auto executor = co_await asio::this_coro::executor;
+    https_session session = session_to(executor, address_of(start_script(executor, what)));
+    got = co_await session.request(list_request(), in(30s));
+    reusable = session.reusable();
+}
+
+TEST_CASE("what the server says of waiting and of the connection is kept") {
+    struct row {
+        std::string headers;
+        std::optional<std::chrono::seconds> wait;
+        bool reusable;
+    };
+    const row table[] = {
+        {"", std::nullopt, true},
+        {"Retry-After: 7\r\n", 7s, true},
+        {"Retry-After: 0\r\n", 0s, true},
+        {"Retry-After: -1\r\n", std::nullopt, true},
+        {"Retry-After: soon\r\n", std::nullopt, true},
+        {"Connection: close\r\n", std::nullopt, false},
+        {"Connection: close\r\nRetry-After: 3\r\n", 3s, false},
+    };
+    for (const row& one : table) {
+        CAPTURE(one.headers);
+        const auto what = std::make_shared<script>();
+        what->answer = answer_text("words", one.headers, "429 Too Many Requests");
+        std::optional<https_response> got;
+        bool reusable = false;
+        test::run(answered_by_hand(what, got, reusable));
+        REQUIRE(got);
+        CHECK(got->status == 429);
+        CHECK(got->body == "words");
+        CHECK(got->retry_after == one.wait);
+        CHECK(reusable == one.reusable);
+    }
+}
+
+awaitable<void> failed_by_hand(std::shared_ptr<script> what, std::optional<error>& failure) {
+    const auto executor = co_await asio::this_coro::executor;
+    https_session session = session_to(executor, address_of(start_script(executor, what)));
+    failure = co_await failure_of(session, list_request(), in(30s));
+    CHECK_FALSE(session.reusable());
+}
+
+TEST_CASE("an answer that breaks off is a loss, one that is not HTTP a violation") {
+    struct row {
+        std::string answer;
+        errc code;
+    };
+    const row table[] = {
+        {"", errc::connection_lost},
+        {"HTTP/1.1 200 OK\r\nContent-Le", errc::connection_lost},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nwords", errc::connection_lost},
+        {"SSH-2.0-OpenSSH_9.2\r\n\r\n", errc::protocol_violated},
+        {"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", errc::protocol_violated},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 67108865\r\n\r\n", errc::protocol_violated},
+    };
+    for (const row& one : table) {
+        CAPTURE(one.answer);
+        const auto what = std::make_shared<script>();
+        what->answer = one.answer;
+        what->hangs_up = true;
+        std::optional<error> failure;
+        test::run(failed_by_hand(what, failure));
+        REQUIRE(failure);
+        check_failure(*failure, one.code, phase::awaiting_reply, outcome::unknown);
+    }
+}
+
+}  // namespace
