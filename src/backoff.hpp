@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <iterator>
 #include <optional>
 
 namespace bitdotio {
@@ -16,7 +18,8 @@ namespace bitdotio {
 /// rarer after 10 s and after a minute, because whatever is wrong will take longer.
 ///
 /// Parameters: `failed` is how many probes have failed, at least 1; `waited` the time since the
-///     first; `jitter`, in [0, 1), spreads the delay from half to one and a half.
+///     first; `jitter`, in [0, 1), spreads all but the first four delays from half to one and a
+///     half.
 inline std::chrono::milliseconds wake_delay(std::size_t failed, std::chrono::milliseconds waited,
                                             double jitter) {
     using namespace std::chrono_literals;

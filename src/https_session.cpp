@@ -41,6 +41,12 @@ error cannot_connect(const https_address& address, const boost::system::error_co
         .with(outcome::not_sent);
 }
 
+// The operations of Beast and of TLS streams hear only what is terminal, and here every
+// cancellation is: the session cannot be used again.
+constexpr auto as_terminal = [](asio::cancellation_type type) {
+    return type == asio::cancellation_type::none ? type : asio::cancellation_type::terminal;
+};
+
 }  // namespace
 
 https_address https_address::parse(const std::string& url) {
@@ -133,12 +139,21 @@ private:
                     .with(sent_ ? outcome::unknown : outcome::not_sent);
             }
             throw;
+        } catch (const boost::system::system_error& failure) {  // cancelled between two steps
+            boost::system::error_code ignored;
+            socket_.next_layer().close(ignored);
+            if (!sent_) {
+                check(failure.code());
+            }
+            throw lost(failure.code());
         }
     }
 
     asio::awaitable<https_response> exchange(https_request request) {
-        co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
-        co_await asio::this_coro::throw_if_cancelled(false);
+        // A cancellation during a step that does not hear it, such as looking up a name, is obeyed
+        // before the next.
+        co_await asio::this_coro::reset_cancellation_state(as_terminal);
+        co_await asio::this_coro::throw_if_cancelled(true);
         if (!connected_) {
             co_await connect();
         }

@@ -157,7 +157,7 @@ void postgres_session::abort() noexcept {
         const linger now{1, 0};
         setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, sizeof now);
         // PQfinish would write a goodbye first, and with it what is still queued.
-        ::shutdown(descriptor, SHUT_RD);
+        ::shutdown(descriptor, SHUT_RDWR);
     }
     finish();
 }

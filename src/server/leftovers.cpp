@@ -11,16 +11,19 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 
 namespace bitdotio {
 
 namespace {
 
-// The command line as the kernel tells it: arguments, each ended by a zero.
+// The command line as the kernel tells it: arguments, each ended by a zero. Of a process that ends
+// meanwhile there is nothing to read, which an iterator over the file would throw about.
 std::string command_line(int pid) {
     std::ifstream in("/proc/" + std::to_string(pid) + "/cmdline", std::ios::binary);
-    return std::string(std::istreambuf_iterator<char>(in), {});
+    std::ostringstream line;
+    line << in.rdbuf();
+    return line.str();
 }
 
 // A postmaster keeps its arguments; its children call themselves "postgres: <cluster_name>: …".

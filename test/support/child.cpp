@@ -13,7 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 #include <stdexcept>
 #include <utility>
 
@@ -201,8 +201,9 @@ bool has_processes(const fs::path& directory) {
         std::error_code gone;
         const std::string works_in = fs::read_symlink(entry.path() / "cwd", gone).string();
         std::ifstream file(entry.path() / "cmdline");
-        const std::string words{std::istreambuf_iterator<char>(file), {}};
-        if (works_in.starts_with(wanted) || words.find(wanted) != std::string::npos) {
+        std::ostringstream words;  // an iterator would throw at the end of a process
+        words << file.rdbuf();
+        if (works_in.starts_with(wanted) || words.str().find(wanted) != std::string::npos) {
             return true;
         }
     }
