@@ -48,6 +48,28 @@ asio::awaitable<std::vector<result>> connection::script(statement sql) {
     return open_session(session_)->script(std::move(sql));
 }
 
+asio::awaitable<pipeline_results> connection::run(pipeline batch) {
+    return open_session(session_)->run_pipeline(std::move(batch));
+}
+
+asio::awaitable<row_stream> connection::start_stream(statement sql, params values) {
+    const auto session = open_session(session_);
+    co_await session->start_rows(std::move(sql), std::move(values));
+    co_return row_stream(session, nullptr);
+}
+
+asio::awaitable<copy_in> connection::copy_from(statement sql) {
+    const auto session = open_session(session_);
+    const copy_format format = co_await session->start_copy(std::move(sql), true);
+    co_return copy_in(session, nullptr, format);
+}
+
+asio::awaitable<copy_out> connection::copy_to(statement sql) {
+    const auto session = open_session(session_);
+    co_await session->start_copy(std::move(sql), false);
+    co_return copy_out(session, nullptr);
+}
+
 asio::awaitable<transaction> connection::begin() {
     const auto session = open_session(session_);
     co_await session->script("BEGIN");

@@ -32,6 +32,7 @@ server_message message_of(const PGresult* answer) {
     message.column = field(answer, PG_DIAG_COLUMN_NAME);
     message.data_type = field(answer, PG_DIAG_DATATYPE_NAME);
     message.constraint = field(answer, PG_DIAG_CONSTRAINT_NAME);
+    message.routine = field(answer, PG_DIAG_SOURCE_FUNCTION);
     const std::string position = field(answer, PG_DIAG_STATEMENT_POSITION);
     std::from_chars(position.data(), position.data() + position.size(), message.position);
     return message;

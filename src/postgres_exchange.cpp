@@ -1,10 +1,9 @@
-// A statement's way to the server and back, and how it is stopped when it takes too long.
+// What a statement asks, what its answers mean, and how it is stopped when it takes too long.
 #include "blocking.hpp"
 #include "failure.hpp"
 #include "postgres_session.hpp"
 
-#include <boost/asio/experimental/parallel_group.hpp>
-
+#include <algorithm>
 #include <utility>
 
 namespace bitdotio {
@@ -18,15 +17,26 @@ error out_of_turn() {
         .with(outcome::not_sent);
 }
 
-error waiting_cancelled() {
-    return error(errc::cancelled, "the operation was cancelled");
-}
+constexpr std::chrono::milliseconds cancel_interval{250};
 
 }  // namespace
 
+postgres_session::turn::turn(postgres_session& session) : session_(session) {
+    if (session.under_way_) {
+        throw out_of_turn();
+    }
+    session.under_way_ = true;
+}
+
+postgres_session::turn::~turn() {
+    session_.under_way_ = false;
+    if (session_.close_when_done_) {
+        session_.finish();
+    }
+}
+
 asio::awaitable<result> postgres_session::run(statement sql, params values) {
-    return on_strand(strand_, shared_from_this(),
-                     do_run(std::move(sql), std::move(values), phase::awaiting_reply));
+    return on_strand(strand_, shared_from_this(), do_run(std::move(sql), std::move(values)));
 }
 
 asio::awaitable<std::vector<result>> postgres_session::script(statement sql) {
@@ -37,8 +47,12 @@ asio::awaitable<void> postgres_session::commit() {
     return on_strand(strand_, shared_from_this(), do_commit());
 }
 
-asio::awaitable<result> postgres_session::do_run(statement sql, params values, phase when) {
-    co_await exchange(std::move(sql), std::move(values), kind::extended, when);
+asio::awaitable<result> postgres_session::do_run(statement sql, params values) {
+    const turn mine(*this);
+    co_await exchange(sql, values, kind::extended, phase::awaiting_reply);
+    if (std::exchange(send_again_, false)) {
+        co_await exchange(sql, values, kind::extended, phase::awaiting_reply);
+    }
     result answer;
     if (!answers_.empty()) {
         answer = std::move(answers_.back());
@@ -48,12 +62,17 @@ asio::awaitable<result> postgres_session::do_run(statement sql, params values, p
 }
 
 asio::awaitable<std::vector<result>> postgres_session::do_script(statement sql) {
-    co_await exchange(std::move(sql), params(), kind::simple, phase::awaiting_reply);
+    const turn mine(*this);
+    const params none;
+    co_await exchange(sql, none, kind::simple, phase::awaiting_reply);
     co_return std::exchange(answers_, {});
 }
 
 asio::awaitable<void> postgres_session::do_commit() {
-    co_await exchange(statement("COMMIT"), params(), kind::simple, phase::committing);
+    const turn mine(*this);
+    const statement commit("COMMIT");
+    const params none;
+    co_await exchange(commit, none, kind::simple, phase::committing);
     const bool committed = !answers_.empty() && answers_.back().command_tag() == "COMMIT";
     answers_.clear();
     if (!committed) {
@@ -65,31 +84,27 @@ asio::awaitable<void> postgres_session::do_commit() {
     }
 }
 
-asio::awaitable<void> postgres_session::exchange(statement sql, params values, kind how,
-                                                 phase when) {
-    if (under_way_) {
-        throw out_of_turn();
-    }
-    under_way_ = true;
-    std::exception_ptr failure;
-    try {
-        co_await guarded_exchange(std::move(sql), std::move(values), how, when);
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    under_way_ = false;
-    if (close_when_done_) {
-        finish();
-    }
-    if (failure) {
-        std::rethrow_exception(failure);
-    }
-}
-
-asio::awaitable<void> postgres_session::guarded_exchange(statement sql, params values, kind how,
-                                                         phase when) {
+// The one who awaits it holds the turn, and what it refers to.
+asio::awaitable<void> postgres_session::exchange(const statement& sql, const params& values,
+                                                 kind how, phase when) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
+    if (owes_something()) {
+        co_await settle_debts();
+    }
+    get_ready();
+    const bool in_transaction = status() == session_status::in_transaction;
+    send(sql, values, how);
+    const auto interrupted = co_await supervise(settle(), deadline_of(sql), when);
+    conclude(how, when, interrupted, in_transaction);
+}
+
+time_point postgres_session::deadline_of(const statement& sql) const {
+    return deadline_after(sql.timeout().value_or(statement_timeout_));
+}
+
+// Before anything is said: the watch ends, and what the server said meanwhile is heard.
+void postgres_session::get_ready() {
     ++watch_generation_;
     on_death_ = nullptr;
     if (std::exchange(watching_, false)) {
@@ -98,153 +113,100 @@ asio::awaitable<void> postgres_session::guarded_exchange(statement sql, params v
     if (!alive()) {
         throw lost(phase::sending);
     }
-    if (std::exchange(roll_back_first_, false) && status() == session_status::in_transaction) {
-        send(statement("ROLLBACK"), params(), kind::simple);
-        co_await settle();
-        conclude(phase::sending, std::nullopt);
-    }
-
-    const time_point deadline = deadline_after(sql.timeout().value_or(statement_timeout_));
-    send(sql, values, how);
-    std::optional<error> interrupted;
-    try {
-        co_await with_deadline(settle(), deadline);
-    } catch (const error& failure) {
-        interrupted = failure;
-    }
-    if (interrupted) {
-        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-        if (!co_await stop_statement()) {
-            abort();
-            const bool commit = when == phase::committing;
-            throw error(commit ? errc::commit_outcome_unknown : interrupted->code(),
-                        "the statement was given up and its connection cut, because the server "
-                        "did not acknowledge the cancellation; whether it was executed is "
-                        "unknown")
-                .with(when)
-                .with(outcome::unknown);
-        }
-    }
-    conclude(when, interrupted);
-}
-
-void postgres_session::send(const statement& sql, const params& values, kind how) {
     answers_.clear();
     refusal_ = {};
     copy_started_ = false;
-    if (sql.sql().find('\0') != std::string::npos) {
-        throw error(errc::bad_input, "the statement contains a zero byte");
-    }
-    int sent = 0;
-    if (how == kind::simple) {
-        sent = PQsendQuery(conn_.get(), sql.sql().c_str());
-    } else {
-        const std::size_t count = values.size();
-        types_.resize(count);
-        values_.resize(count);
-        lengths_.resize(count);
-        formats_.resize(count);
-        for (std::size_t i = 0; i < count; ++i) {
-            types_[i] = values.type(i);
-            values_[i] = values.is_null(i) ? nullptr : values.value(i).data();
-            lengths_[i] = static_cast<int>(values.value(i).size());
-            formats_[i] = values.is_binary(i);
-        }
-        sent = PQsendQueryParams(conn_.get(), sql.sql().c_str(), static_cast<int>(count),
-                                 types_.data(), values_.data(), lengths_.data(), formats_.data(),
-                                 sql.wants_text_results() ? 0 : 1);
-    }
-    if (!sent && PQstatus(conn_.get()) == CONNECTION_OK) {
-        throw error(errc::bad_input, "cannot send: " + libpq::last_words(conn_.get()));
-    }
-    if (!sent) {
-        throw lost(phase::awaiting_reply);  // part of it may have gone out
-    }
-    status_ = session_status::busy;
 }
 
-// Until every answer has come. Ends well also when the connection breaks: `conclude` sees that.
-asio::awaitable<void> postgres_session::settle() {
-    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
-    co_await asio::this_coro::throw_if_cancelled(false);
-    co_await flush();
-    // Never wait first: bytes may sit in the buffers of OpenSSL or libpq, where no event will
-    // announce them.
-    while (true) {
-        while (PQisBusy(conn_.get())) {
-            co_await readable();
-            PQconsumeInput(conn_.get());
-        }
-        libpq::result answer(PQgetResult(conn_.get()));
-        if (!answer) {
-            co_return;
-        }
-        collect(std::move(answer));
-        if (copy_started_) {
-            co_return;
-        }
+bool postgres_session::owes_something() const {
+    return flow_ != flow::none || roll_back_first_;
+}
+
+// What was left behind goes first: a stream nobody reads any more, a transaction nobody finished.
+asio::awaitable<void> postgres_session::settle_debts() {
+    if (flow_ != flow::none && !flow_abandoned_) {
+        throw error(errc::protocol_violated,
+                    "a stream is open on the connection; read it to its end, or drop it first")
+            .with(outcome::not_sent);
+    }
+    if (flow_ != flow::none) {
+        co_await end_flow();
+    }
+    get_ready();
+    if (std::exchange(roll_back_first_, false) && status() == session_status::in_transaction) {
+        const statement rollback("ROLLBACK");
+        const params none;
+        send(rollback, none, kind::simple);
+        const auto interrupted =
+            co_await supervise(settle(), deadline_after(cancel_timeout_), phase::sending);
+        conclude(kind::simple, phase::sending, interrupted, true);
     }
 }
 
-// Reads while it writes: with both waiting to be read, neither side would ever go on.
-asio::awaitable<void> postgres_session::flush() {
-    while (PQflush(conn_.get()) == 1) {
-        co_await readable_or_writable();
-        PQconsumeInput(conn_.get());
+// Lets the session talk until the deadline or a cancellation, which stop the statement on the
+// server. What interrupted it is told, unless the session did not survive it.
+asio::awaitable<std::optional<error>> postgres_session::supervise(asio::awaitable<void> talk,
+                                                                  time_point deadline, phase when) {
+    std::optional<error> interrupted;
+    try {
+        co_await with_deadline(std::move(talk), deadline);
+    } catch (const error& failure) {
+        interrupted = failure;
     }
-}
-
-asio::awaitable<void> postgres_session::readable_or_writable() {
-    using wait = asio::posix::descriptor_base;
-    auto group = asio::experimental::make_parallel_group(
-        socket_.async_wait(wait::wait_read, asio::deferred),
-        socket_.async_wait(wait::wait_write, asio::deferred));
-    const auto [order, read, write] =
-        co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
-    if (read && write) {
-        throw waiting_cancelled();
+    if (!interrupted) {
+        co_return std::nullopt;
     }
-}
-
-asio::awaitable<void> postgres_session::readable() {
-    boost::system::error_code failure;
-    co_await socket_.async_wait(asio::posix::descriptor_base::wait_read,
-                                asio::redirect_error(asio::use_awaitable, failure));
-    if (failure) {
-        throw waiting_cancelled();
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    const bool stopped = co_await stop_statement();
+    if (!stopped) {
+        abort();
+        const bool commit = when == phase::committing;
+        throw error(commit ? errc::commit_outcome_unknown : interrupted->code(),
+                    "the statement was given up and its connection cut, because the server "
+                    "did not acknowledge the cancellation; whether it was executed is "
+                    "unknown")
+            .with(when)
+            .with(outcome::unknown);
     }
-}
-
-void postgres_session::collect(libpq::result answer) {
-    switch (PQresultStatus(answer.get())) {
-        case PGRES_FATAL_ERROR:
-        case PGRES_BAD_RESPONSE:
-            // The first error with a SQLSTATE is the cause, what follows is noise.
-            if (refusal_.sqlstate.empty()) {
-                refusal_ = libpq::message_of(answer.get());
-            }
-            break;
-        case PGRES_COPY_IN:
-        case PGRES_COPY_OUT:
-        case PGRES_COPY_BOTH: copy_started_ = true; break;
-        default: answers_.emplace_back(answer.release()); break;
-    }
+    co_return interrupted;
 }
 
 // Cancels on the server and takes in the answers. The session is idle again only when both have
 // ended: a cancel still on its way would hit the next statement.
 asio::awaitable<bool> postgres_session::stop_statement() {
+    if (flow_ == flow::copy_in) {
+        PQputCopyEnd(conn_.get(), "given up by the client");
+        flow_ = flow::rows;
+        co_return co_await settles_before(deadline_after(cancel_timeout_));
+    }
     const std::shared_ptr<PGcancel> cancel(PQgetCancel(conn_.get()), libpq::free_cancel());
-    if (!cancel) {
+    if (!cancel || !is_stoppable()) {
         co_return false;
     }
-    std::function<void()> request = [cancel] {
-        char words[256];
-        PQcancel(cancel.get(), words, sizeof words);
-    };
-    const time_point deadline = std::chrono::steady_clock::now() + cancel_timeout_;
+    const time_point deadline = deadline_after(cancel_timeout_);
     try {
-        co_await with_deadline(run_blocking(std::move(request)), deadline);
+        // Before the whole statement is there, the server would ignore it; and where several run,
+        // it stops only one: so it is repeated.
+        co_await with_deadline(flush(), deadline);
+        while (true) {
+            std::function<void()> request = [cancel] {
+                char words[256];
+                PQcancel(cancel.get(), words, sizeof words);
+            };
+            co_await with_deadline(run_blocking(std::move(request)), deadline);
+            const time_point again = std::min(deadline, deadline_after(cancel_interval));
+            const bool settled = co_await settles_before(again);
+            if (settled || again == deadline) {
+                co_return settled;
+            }
+        }
+    } catch (const error&) {
+        co_return false;
+    }
+}
+
+asio::awaitable<bool> postgres_session::settles_before(time_point deadline) {
+    try {
         co_await with_deadline(settle(), deadline);
     } catch (const error&) {
         co_return false;
@@ -253,32 +215,80 @@ asio::awaitable<bool> postgres_session::stop_statement() {
 }
 
 // What the answers mean for the caller, and for the session from here on.
-void postgres_session::conclude(phase when, const std::optional<error>& interrupted) {
+void postgres_session::conclude(kind how, phase when, const std::optional<error>& interrupted,
+                                bool in_transaction) {
     if (copy_started_) {
         abort();
         throw error(errc::bad_input,
-                    "COPY from or to the client does not go through query or "
-                    "script; the connection was closed")
+                    "COPY from or to the client does not go through query, script or a pipeline: "
+                    "use copy_in or copy_out; the connection was closed")
             .with(outcome::not_executed);
     }
     if (PQstatus(conn_.get()) == CONNECTION_BAD) {
         throw lost(when);
     }
-    const bool several = !answers_.empty();
+    leave_pipeline();
     take_status();
-    if (refusal_.sqlstate.empty() && refusal_.message.empty()) {
+    if (!refused()) {
+        if (!answers_.empty() && (answers_.back().command_tag() == "DEALLOCATE ALL" ||
+                                  answers_.back().command_tag() == "DISCARD ALL")) {
+            statements_.clear();
+        }
         return;  // also where a cancel came too late: it ended well
     }
-    answers_.clear();
-    error failure = refused_statement(std::move(refusal_)).with(when);
+    const bool several = how == kind::simple && !answers_.empty();
+    const bool was_prepared = std::exchange(answers_, {}).size() >= plan_.parts - 1;
+    if (heal(was_prepared) && !in_transaction && !interrupted) {
+        send_again_ = true;
+        return;
+    }
+    const error failure = refusal_error(when, interrupted);
+    // Of a script, what went before the failed statement may have been committed by it.
+    throw several ? failure.with(outcome::unknown) : failure;
+}
+
+bool postgres_session::refused() const {
+    return !refusal_.sqlstate.empty() || !refusal_.message.empty();
+}
+
+error postgres_session::refusal_error(phase when, const std::optional<error>& interrupted) {
+    error failure = refused_statement(std::exchange(refusal_, {})).with(when);
     if (interrupted && failure.sqlstate() == "57014") {
         failure = failure.with_code(interrupted->code())
                       .with_message(interrupted->code() == errc::timeout
                                         ? "the statement took too long and was stopped"
                                         : "the statement was cancelled and stopped");
     }
-    // Of a script, what went before the failed statement may have been committed by it.
-    throw several ? failure.with(outcome::unknown) : failure;
+    return failure;
+}
+
+// After a refusal: what it says about the prepared statement. True if the statement was refused
+// for that alone, and provably did nothing.
+bool postgres_session::heal(bool was_prepared) {
+    const sending_plan plan = std::exchange(plan_, {});
+    if (plan.what == statement_cache::action::unnamed) {
+        return false;
+    }
+    const std::string& code = refusal_.sqlstate;
+    if (code == "26000" || code == "42P05") {
+        // Somebody deallocated it, or a pooler gave us another server connection: then preparing
+        // would go on failing.
+        statements_.clear();
+        if (++strangers_ == 2) {
+            statements_.disable();
+        }
+        return true;
+    }
+    if (!was_prepared) {
+        statements_.forget(plan.name);
+        return false;
+    }
+    // Its tables changed. Only the check of a cached plan is that; 0A000 has other causes.
+    if (code == "0A000" && refusal_.routine == "RevalidateCachedQuery") {
+        statements_.evict(plan.name);
+        return true;
+    }
+    return false;
 }
 
 error postgres_session::lost(phase when) {

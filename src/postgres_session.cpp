@@ -9,6 +9,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <clocale>
+#include <cstdio>
+#include <random>
 
 namespace bitdotio {
 
@@ -37,6 +39,14 @@ private:
     locale_t before_ = nullptr;
 };
 
+// Behind a pooler, sessions share the names of what is prepared on a server connection.
+std::string own_prefix() {
+    std::random_device chance;
+    char text[32];
+    std::snprintf(text, sizeof text, "bitdotio_%08x%08x_", chance(), chance());
+    return text;
+}
+
 bool contains(const std::string& text, std::string_view part) {
     return text.find(part) != std::string::npos;
 }
@@ -47,7 +57,8 @@ postgres_session::postgres_session(asio::any_io_executor executor, const connect
     : strand_(asio::make_strand(executor)),
       socket_(strand_),
       statement_timeout_(options.statement_timeout),
-      cancel_timeout_(options.cancel_timeout) {}
+      cancel_timeout_(options.cancel_timeout),
+      statements_(options.statement_cache_size, options.statement_cache_max_length, own_prefix()) {}
 
 postgres_session::~postgres_session() {
     finish();
@@ -146,6 +157,9 @@ void postgres_session::finish() noexcept {
     status_ = session_status::closed;
     pid_ = 0;
     descriptor_ = -1;
+    flow_ = flow::none;
+    flow_abandoned_ = false;
+    syncs_ = 0;
     detach();
     conn_.reset();
 }
@@ -270,7 +284,7 @@ bool postgres_session::alive() {
     if (::poll(&look, 1, 0) == 0) {
         return PQstatus(conn_.get()) == CONNECTION_OK;
     }
-    for (int turn = 0; turn < 2; ++turn) {
+    for (int time = 0; time < 2; ++time) {
         if (!PQconsumeInput(conn_.get())) {
             return false;
         }
@@ -301,15 +315,13 @@ asio::awaitable<void> postgres_session::clean(std::chrono::milliseconds timeout)
 
 asio::awaitable<void> postgres_session::do_clean(std::chrono::milliseconds timeout) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    if (status() == session_status::idle && !under_way_ && !roll_back_first_) {
+    if (status() == session_status::idle && !under_way_ && !owes_something()) {
         co_return;
     }
     if (conn_ && !under_way_) {
         try {
-            roll_back_first_ = false;
-            statement rollback("ROLLBACK");
-            rollback.timeout(timeout);
-            co_await exchange(std::move(rollback), params(), kind::simple, phase::sending);
+            const turn mine(*this);
+            co_await with_deadline(do_clean_up(), deadline_after(timeout));
         } catch (const error&) {
             abort();
         }
@@ -317,6 +329,12 @@ asio::awaitable<void> postgres_session::do_clean(std::chrono::milliseconds timeo
     if (status() != session_status::idle) {
         abort();
     }
+}
+
+asio::awaitable<void> postgres_session::do_clean_up() {
+    flow_abandoned_ = true;
+    roll_back_first_ = true;
+    co_await settle_debts();
 }
 
 }  // namespace bitdotio

@@ -1,14 +1,17 @@
 // One libpq connection on one strand: opened, used statement by statement, watched, closed.
 #pragma once
 
+#include <bitdotio/copy.hpp>
 #include <bitdotio/error.hpp>
 #include <bitdotio/options.hpp>
 #include <bitdotio/params.hpp>
+#include <bitdotio/pipeline.hpp>
 #include <bitdotio/result.hpp>
 #include <bitdotio/statement.hpp>
 
 #include "deadline.hpp"
 #include "libpq.hpp"
+#include "statement_cache.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -49,6 +52,22 @@ public:
     asio::awaitable<std::vector<result>> script(statement sql);
     /// Runs COMMIT; a loss on the way is errc::commit_outcome_unknown.
     asio::awaitable<void> commit();
+    asio::awaitable<pipeline_results> run_pipeline(pipeline batch);
+
+    // Streams: one at a time. Between their calls the session is busy and does nothing else.
+    asio::awaitable<void> start_rows(statement sql, params values);
+    /// Empty at the end.
+    asio::awaitable<std::vector<result>> next_rows(std::size_t most);
+    /// Starts a COPY; errc::bad_input if the statement is none of that direction.
+    asio::awaitable<copy_format> start_copy(statement sql, bool in);
+    asio::awaitable<void> write_copy(std::string data);
+    /// Ends COPY FROM; with a reason the server undoes it.
+    asio::awaitable<std::uint64_t> finish_copy_in(std::optional<std::string> failure);
+    /// Empty at the end; whole rows otherwise, at least one.
+    asio::awaitable<std::string> read_copy(std::size_t about);
+    /// Nobody will go on with the stream: the next operation, or `clean`, ends it first.
+    void abandon_stream();
+
     /// Rolls back if a transaction is open; never throws. Afterwards it is idle or closed.
     asio::awaitable<void> clean(std::chrono::milliseconds timeout);
 
@@ -71,6 +90,26 @@ public:
 
 private:
     enum class kind { extended, simple };
+    enum class flow { none, rows, copy_in, copy_out };
+
+    // How a statement is sent: in a pipeline, if it is prepared on the way. Then evicting and
+    // preparing are parts of it, each with an answer.
+    struct sending_plan : statement_cache::plan {
+        std::size_t parts = 1;
+    };
+
+    // One operation at a time: whoever holds it talks to the server.
+    class turn {
+    public:
+        /// Errors: errc::protocol_violated if another operation is under way.
+        explicit turn(postgres_session& session);
+        ~turn();
+        turn(const turn&) = delete;
+        turn& operator=(const turn&) = delete;
+
+    private:
+        postgres_session& session_;
+    };
 
     using strand = asio::strand<asio::any_io_executor>;
 
@@ -82,27 +121,79 @@ private:
     void abort() noexcept;
     error dial_error() const;
 
-    asio::awaitable<result> do_run(statement sql, params values, phase when);
+    asio::awaitable<result> do_run(statement sql, params values);
     asio::awaitable<std::vector<result>> do_script(statement sql);
     asio::awaitable<void> do_commit();
     asio::awaitable<void> do_clean(std::chrono::milliseconds timeout);
+    asio::awaitable<void> do_clean_up();
     void do_watch();
     void watch_event(std::uint64_t generation, const boost::system::error_code& failure);
 
-    // postgres_exchange.cpp: one statement's way there and back.
-    asio::awaitable<void> exchange(statement sql, params values, kind how, phase when);
-    asio::awaitable<void> guarded_exchange(statement sql, params values, kind how, phase when);
+    // postgres_exchange.cpp: what is asked, and what the answers mean.
+    asio::awaitable<void> exchange(const statement& sql, const params& values, kind how,
+                                   phase when);
+    time_point deadline_of(const statement& sql) const;
+    bool owes_something() const;
+    asio::awaitable<void> settle_debts();
+    void get_ready();
+    asio::awaitable<std::optional<error>> supervise(asio::awaitable<void> talk, time_point deadline,
+                                                    phase when);
+    asio::awaitable<bool> stop_statement();
+    asio::awaitable<bool> settles_before(time_point deadline);
+    void conclude(kind how, phase when, const std::optional<error>& interrupted,
+                  bool in_transaction);
+    bool refused() const;
+    error refusal_error(phase when, const std::optional<error>& interrupted);
+    bool heal(bool was_prepared);
+    bool alive();
+    error lost(phase when);
+    void take_status();
+
+    // postgres_transfer.cpp: bytes there and back.
     void send(const statement& sql, const params& values, kind how);
+    void check_sent(bool sent);
+    void check_text(const statement& sql) const;
+    bool send_extended(const statement& sql, const params& values);
+    void bind(const params& values);
+    void make_plan(const statement& sql);
+    bool send_preparation(const statement& sql);
+    bool send_bound(const statement& sql);
+    void leave_pipeline();
     asio::awaitable<void> settle();
     asio::awaitable<void> flush();
     asio::awaitable<void> readable_or_writable();
     asio::awaitable<void> readable();
-    asio::awaitable<bool> stop_statement();
     void collect(libpq::result answer);
-    void conclude(phase when, const std::optional<error>& interrupted);
-    bool alive();
-    error lost(phase when);
-    void take_status();
+
+    // postgres_pipeline.cpp: many statements, one trip.
+    struct batch_progress;
+    asio::awaitable<pipeline_results> do_run_pipeline(pipeline batch);
+    asio::awaitable<void> talk_pipeline(const pipeline& batch, batch_progress& progress);
+    bool send_entry(const statement& sql, const params& values, bool sync,
+                    batch_progress& progress);
+    void take_available();
+    void collect_batch(libpq::result answer);
+    static void finish_entries(batch_progress& batch, std::size_t size,
+                               const std::optional<error>& interrupted,
+                               const std::optional<error>& cut);
+    bool is_stoppable() const;
+
+    // postgres_stream.cpp: rows and COPY, piece by piece.
+    asio::awaitable<void> begin_flow(const statement& sql, const params& values);
+    asio::awaitable<void> do_start_rows(statement sql, params values);
+    asio::awaitable<std::vector<result>> do_next_rows(std::size_t most);
+    asio::awaitable<void> fill_rows(std::vector<result>& rows, std::size_t most);
+    asio::awaitable<copy_format> do_start_copy(statement sql, bool in);
+    asio::awaitable<void> await_copy_start();
+    asio::awaitable<void> do_write_copy(std::string data);
+    asio::awaitable<void> put_copy(const std::string& data);
+    asio::awaitable<std::uint64_t> do_finish_copy_in(std::optional<std::string> failure);
+    asio::awaitable<std::string> do_read_copy(std::size_t about);
+    asio::awaitable<void> fill_copy(std::string& data, std::size_t about);
+    asio::awaitable<void> discard_copy();
+    asio::awaitable<void> end_flow();
+    void require_flow(flow wanted) const;
+    void conclude_flow(const std::optional<error>& interrupted);
 
     static void receive_notice(void* self, const PGresult* notice);
 
@@ -118,6 +209,18 @@ private:
     std::vector<const char*> values_;
     std::vector<int> lengths_;
     std::vector<int> formats_;
+
+    statement_cache statements_;
+    sending_plan plan_;                // of the statement under way
+    int syncs_ = 0;                    // of the pipeline under way, not yet answered
+    int strangers_ = 0;                // prepared statements somebody else took away
+    bool send_again_ = false;          // it was refused for being prepared, and did nothing
+    batch_progress* batch_ = nullptr;  // the pipeline under way
+    flow flow_ = flow::none;           // the open stream
+    bool flow_abandoned_ = false;
+    bool flow_in_transaction_ = false;
+    bool copy_binary_ = false;
+    std::chrono::milliseconds flow_timeout_{0};
 
     std::vector<result> answers_;  // of the statement under way
     server_message refusal_;       // its first error

@@ -1,9 +1,12 @@
 // One connection to PostgreSQL.
 #pragma once
 
+#include <bitdotio/copy.hpp>
 #include <bitdotio/options.hpp>
 #include <bitdotio/params.hpp>
+#include <bitdotio/pipeline.hpp>
 #include <bitdotio/result.hpp>
+#include <bitdotio/row_stream.hpp>
 #include <bitdotio/statement.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -21,7 +24,11 @@ class transaction;
 
 /// A session with PostgreSQL: one statement at a time, results in memory.
 ///
-/// Statements use the extended protocol with parameters and results in binary.
+/// Statements use the extended protocol with parameters and results in binary. One that is run for
+/// the second time is prepared on the way and from then on only bound: see
+/// connect_options::statement_cache_size. What the server forgot, or refuses because a table
+/// changed, is prepared anew without the caller noticing, except inside a transaction, which the
+/// refusal has ended.
 ///
 /// All operations: a deadline or a cancellation stops the statement on the server and keeps the
 /// connection usable; only if the server does not acknowledge within
@@ -75,6 +82,32 @@ public:
     /// See: PostgreSQL manual, 55.2.2.1 "Multiple Statements in a Simple Query".
     asio::awaitable<std::vector<result>> script(statement sql);
 
+    /// Runs many statements in one trip to the server.
+    ///
+    /// What became of each is in the results, also after a deadline, a cancellation or a loss of
+    /// the connection: a statement that was not answered has an error whose `outcome()` tells
+    /// what is known. Statements may be larger than all buffers on the way, and so may answers.
+    ///
+    /// Errors: errc::bad_input for what cannot be sent; nothing was sent then.
+    /// Cancellation: terminal, partial, total: the statements not finished are stopped, each with
+    ///     errc::cancelled.
+    asio::awaitable<pipeline_results> run(pipeline batch);
+
+    /// Runs a statement whose rows are read piece by piece, see row_stream.
+    ///
+    /// Errors and cancellation: as for `query`; errors of the statement come from the stream.
+    template <class... Values>
+    asio::awaitable<row_stream> stream(statement sql, const Values&... values) {
+        return start_stream(std::move(sql), params(values...));
+    }
+
+    /// Starts "COPY … FROM STDIN" or "COPY … TO STDOUT", see copy_in and copy_out.
+    ///
+    /// Errors: as for `query`; errc::bad_input if the statement is something else, which has run
+    ///     then.
+    asio::awaitable<copy_in> copy_from(statement sql);
+    asio::awaitable<copy_out> copy_to(statement sql);
+
     /// Begins a transaction; the returned object refers to this connection's session.
     asio::awaitable<bitdotio::transaction> begin();
 
@@ -91,6 +124,8 @@ public:
 
 private:
     friend class pooled_connection;
+
+    asio::awaitable<row_stream> start_stream(statement sql, params values);
 
     std::shared_ptr<postgres_session> session_;
 };

@@ -111,6 +111,7 @@ struct server_message {
     std::string column;
     std::string data_type;
     std::string constraint;
+    std::string routine;       ///< the server's source function that reported it
     std::size_t position = 0;  ///< 1-based character in the statement; 0 if not given.
 };
 

@@ -62,6 +62,13 @@ struct connect_options {
     /// How long the server may take to acknowledge the cancellation of a statement, after which
     /// the connection is cut.
     std::chrono::milliseconds cancel_timeout{2'000};
+
+    /// How many statements a connection keeps prepared: those used twice, the last used ones. 0
+    /// turns it off, which a pooler in transaction mode needs: there the next statement may run
+    /// on another server connection.
+    std::size_t statement_cache_size = 256;
+    /// Longer statements are not kept prepared; in bytes.
+    std::size_t statement_cache_max_length = 16'384;
 };
 
 /// How a pool grows, shrinks and waits.

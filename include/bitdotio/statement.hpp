@@ -47,10 +47,22 @@ public:
     }
     bool wants_text_results() const noexcept { return text_results_; }
 
+    /// Never keeps it prepared, however often it is run: for statements that differ each time.
+    statement&& unprepared() && {
+        prepared_ = false;
+        return std::move(*this);
+    }
+    statement& unprepared() & {
+        prepared_ = false;
+        return *this;
+    }
+    bool may_be_prepared() const noexcept { return prepared_; }
+
 private:
     std::string sql_;
     std::optional<std::chrono::milliseconds> timeout_;
     bool text_results_ = false;
+    bool prepared_ = true;
 };
 
 }  // namespace bitdotio

@@ -1,0 +1,121 @@
+// COPY: rows in bulk, into a table and out of one, as bytes or as typed rows.
+#pragma once
+
+#include <bitdotio/params.hpp>
+#include <bitdotio/result.hpp>
+
+#include <boost/asio/awaitable.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+class postgres_session;
+
+/// How a COPY writes its rows: text and CSV are lines, binary is PostgreSQL's own.
+enum class copy_format { text, binary };
+
+/// COPY … FROM STDIN: rows into a table.
+///
+/// Nothing is there for others until `finish` returned: dropped before, the server undoes all of
+/// it, and the connection is clean again before anyone else uses it.
+///
+/// Thread safety: as its connection: from any thread, one operation at a time.
+/// See: PostgreSQL manual, SQL command COPY; 55.2.6 "COPY Operations".
+class copy_in {
+public:
+    copy_in(copy_in&&) noexcept = default;
+    copy_in& operator=(copy_in&& other) noexcept;
+    ~copy_in();
+
+    /// Writes bytes in the format of the statement; they may end anywhere. Returns when they are
+    /// on their way, so that a slow server slows the writer down.
+    ///
+    /// Errors: errc::connection_lost, timeout, cancelled: nothing was copied. That the data is
+    ///     malformed is told by `finish` at the latest.
+    /// Cancellation: terminal, partial, total; the COPY is undone, the connection stays well.
+    asio::awaitable<void> write(std::string data);
+
+    /// Writes one row of a binary COPY, bound as params; strings only into columns whose binary
+    /// form is their text. Rows are collected, and sent some 64 KiB at a time.
+    ///
+    /// Errors: errc::bad_input if the COPY is not binary; those of `write`.
+    template <class... Values>
+    asio::awaitable<void> write_row(const Values&... values) {
+        add_row(params(values...));
+        return send_rows(about);
+    }
+
+    /// Ends it and returns the number of rows copied.
+    ///
+    /// Errors: errc::query_failed with the server's fields (`server().context` names the line);
+    ///     nothing was copied then. errc::connection_lost with outcome::unknown.
+    asio::awaitable<std::uint64_t> finish();
+
+    /// Gives it up: nothing was copied. `reason` stands in the server's log.
+    asio::awaitable<void> cancel(std::string reason);
+
+private:
+    friend class connection;
+    friend class pool;
+    friend class transaction;
+    copy_in(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
+            copy_format format);
+
+    static constexpr std::size_t about = 65'536;
+
+    asio::awaitable<void> send(std::string data);
+    void begin_rows();
+    void add_row(const params& row);
+    asio::awaitable<void> send_rows(std::size_t at_least);
+    void abandon() noexcept;
+
+    std::shared_ptr<postgres_session> session_;
+    std::shared_ptr<void> lease_;
+    copy_format format_;
+    std::string rows_;             // of write_row, not yet sent
+    bool header_written_ = false;  // by us
+    bool bytes_written_ = false;   // by the caller, who writes header and end too
+};
+
+/// COPY … TO STDOUT: rows out of a table or a query.
+///
+/// Bytes are read from the network when they are asked for: memory holds about one piece. Dropped
+/// midway, the statement is stopped on the server before anyone else uses the connection.
+///
+/// Thread safety: as its connection: from any thread, one operation at a time.
+class copy_out {
+public:
+    copy_out(copy_out&&) noexcept = default;
+    copy_out& operator=(copy_out&& other) noexcept;
+    ~copy_out();
+
+    /// The next bytes in the format of the statement: whole rows, at least one, and then as many
+    /// as have come, up to about 64 KiB. Nothing at the end, and again after it.
+    ///
+    /// Errors: those of connection::query, also after bytes have been delivered: only the end
+    ///     means that all of it came.
+    /// Cancellation: terminal, partial, total; the COPY is stopped, the connection stays well.
+    asio::awaitable<std::optional<std::string>> next();
+
+private:
+    friend class connection;
+    friend class pool;
+    friend class transaction;
+    copy_out(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease) noexcept;
+
+    void abandon() noexcept;
+
+    std::shared_ptr<postgres_session> session_;
+    std::shared_ptr<void> lease_;
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,94 @@
+// Many statements in one trip to the server, each with its own outcome.
+#pragma once
+
+#include <bitdotio/error.hpp>
+#include <bitdotio/params.hpp>
+#include <bitdotio/result.hpp>
+#include <bitdotio/statement.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+/// How the statements of a pipeline depend on each other.
+enum class pipeline_sync {
+    each_statement,  ///< One's error touches no other; each is a transaction of its own.
+    once,            ///< All or none: one implicit transaction, unless a transaction is open.
+};
+
+/// Statements to be sent together, so that they cost one round trip and not one each.
+///
+/// On a connection with an open transaction all belong to it, and with either mode the first
+/// error makes the rest fail. COPY is not possible, nor are several statements in one text.
+///
+/// Thread safety: a value.
+/// See: PostgreSQL manual, 34.5 "Pipeline Mode".
+class pipeline {
+public:
+    explicit pipeline(pipeline_sync sync = pipeline_sync::each_statement) : sync_(sync) {}
+
+    /// Adds a statement with its values. A timeout of the statement itself is not looked at.
+    template <class... Values>
+    pipeline& add(statement sql, const Values&... values) {
+        entries_.push_back({std::move(sql), params(values...)});
+        return *this;
+    }
+
+    /// For all of it; overrides connect_options::statement_timeout. Zero means no limit.
+    pipeline& timeout(std::chrono::milliseconds value) {
+        timeout_ = value;
+        return *this;
+    }
+
+    std::size_t size() const noexcept { return entries_.size(); }
+    bool empty() const noexcept { return entries_.empty(); }
+    pipeline_sync sync() const noexcept { return sync_; }
+    std::optional<std::chrono::milliseconds> timeout() const noexcept { return timeout_; }
+
+    const statement& sql(std::size_t index) const { return entries_[index].sql; }
+    const params& values(std::size_t index) const { return entries_[index].values; }
+
+private:
+    struct entry {
+        statement sql;
+        params values;
+    };
+
+    std::vector<entry> entries_;
+    pipeline_sync sync_;
+    std::optional<std::chrono::milliseconds> timeout_;
+};
+
+/// What became of the statements of a pipeline, in their order.
+///
+/// Thread safety: a value that is not copied.
+class pipeline_results {
+public:
+    std::size_t size() const noexcept { return entries_.size(); }
+
+    /// The result of a statement.
+    ///
+    /// Errors: the statement's own; errc::unexpected_shape if there is no such statement.
+    const result& operator[](std::size_t index) const;
+    /// The error of a statement, nullptr if it succeeded.
+    const error* failure(std::size_t index) const;
+    /// Whether every statement succeeded.
+    bool succeeded() const noexcept;
+
+private:
+    friend class postgres_session;
+    struct entry {
+        result answer;
+        std::optional<error> failure;
+    };
+
+    const entry& at(std::size_t index) const;
+
+    std::vector<entry> entries_;
+};
+
+}  // namespace bitdotio

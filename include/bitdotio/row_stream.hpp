@@ -1,0 +1,94 @@
+// The rows of a big result, piece by piece, in bounded memory.
+#pragma once
+
+#include <bitdotio/result.hpp>
+
+#include <boost/asio/awaitable.hpp>
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+class postgres_session;
+
+/// Some rows of a stream, in order; never empty.
+///
+/// Thread safety: a value that is not copied.
+class row_chunk {
+public:
+    explicit row_chunk(std::vector<result> parts) noexcept;
+
+    std::size_t size() const noexcept { return size_; }
+    /// Errors: errc::unexpected_shape if there is no such row.
+    row_view operator[](std::size_t row) const;
+
+    /// Calls `visit` with each row.
+    template <class Visit>
+    void each(Visit visit) const {
+        for (const result& part : parts_) {
+            for (const row_view row : part) {
+                visit(row);
+            }
+        }
+    }
+
+    /// All rows as `T`, see row_view::as.
+    template <class T>
+    std::vector<T> rows_as() const {
+        std::vector<T> rows;
+        rows.reserve(size());
+        each([&](const row_view& row) { rows.push_back(row.template as<T>()); });
+        return rows;
+    }
+
+private:
+    std::vector<result> parts_;  // a row each, unless libpq gives more at once
+    std::size_t size_ = 0;
+};
+
+/// The answer of a statement while it is still coming.
+///
+/// Rows are read from the network when they are asked for and not before: a slow reader slows the
+/// server down, and memory holds about one chunk. Until it has been read to its end or is dropped,
+/// the connection does nothing else.
+///
+/// Dropping it midway is cheap: the statement is stopped on the server, in a pool off the caller's
+/// path, on a connection of your own ahead of its next operation.
+///
+/// Thread safety: as its connection: from any thread, one operation at a time.
+class row_stream {
+public:
+    row_stream(row_stream&&) noexcept = default;
+    row_stream& operator=(row_stream&& other) noexcept;
+    ~row_stream();
+
+    /// The next rows, at least one and at most `most`; nothing at the end, and again after it.
+    ///
+    /// The timeout of the statement counts for each call by itself.
+    ///
+    /// Errors: those of connection::query, also after rows have been delivered: only the end
+    ///     means that the statement succeeded. The stream is over then, and the connection well
+    ///     if the error says nothing else.
+    /// Cancellation: terminal, partial, total; the statement is stopped on the server, the
+    ///     connection stays well.
+    asio::awaitable<std::optional<row_chunk>> next(std::size_t most = 1'000);
+
+private:
+    friend class connection;
+    friend class pool;
+    friend class transaction;
+    // `lease` is what gives the connection back, if it is a pool's.
+    row_stream(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease) noexcept;
+
+    void abandon() noexcept;
+
+    std::shared_ptr<postgres_session> session_;
+    std::shared_ptr<void> lease_;
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,175 @@
+// The handles of a COPY, and the rows of its binary format.
+#include <bitdotio/copy.hpp>
+
+#include "postgres_session.hpp"
+
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+error over() {
+    return error(errc::protocol_violated, "the COPY is already finished or was given up")
+        .with(outcome::not_sent);
+}
+
+// Another call is under way, which goes on: the handle is not over.
+bool is_out_of_turn(const error& failure) {
+    return failure.code() == errc::protocol_violated;
+}
+
+}  // namespace
+
+copy_in::copy_in(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
+                 copy_format format)
+    : session_(std::move(session)), lease_(std::move(lease)), format_(format) {}
+
+copy_in& copy_in::operator=(copy_in&& other) noexcept {
+    if (this != &other) {
+        abandon();
+        session_ = std::move(other.session_);
+        lease_ = std::move(other.lease_);
+        format_ = other.format_;
+        rows_ = std::move(other.rows_);
+        header_written_ = other.header_written_;
+        bytes_written_ = other.bytes_written_;
+    }
+    return *this;
+}
+
+copy_in::~copy_in() {
+    abandon();
+}
+
+void copy_in::abandon() noexcept {
+    if (session_) {
+        session_->abandon_stream();
+    }
+    session_.reset();
+    lease_.reset();
+}
+
+asio::awaitable<void> copy_in::write(std::string data) {
+    bytes_written_ = true;
+    return send(std::move(data));
+}
+
+asio::awaitable<void> copy_in::send(std::string data) {
+    if (!session_) {
+        throw over();
+    }
+    try {
+        co_await session_->write_copy(std::move(data));
+    } catch (const error& failure) {
+        if (!is_out_of_turn(failure)) {
+            session_.reset();
+            lease_.reset();
+        }
+        throw;
+    }
+}
+
+// See: PostgreSQL manual, SQL command COPY, "Binary Format".
+void copy_in::begin_rows() {
+    if (!std::exchange(header_written_, true)) {
+        rows_.append("PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19);
+    }
+}
+
+void copy_in::add_row(const params& row) {
+    if (format_ != copy_format::binary) {
+        throw error(errc::bad_input,
+                    "write_row needs a binary COPY: add (FORMAT binary) to the statement, or "
+                    "write its lines with write")
+            .with(outcome::not_sent);
+    }
+    begin_rows();
+    wire::put(rows_, static_cast<std::uint16_t>(row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) {
+        if (row.is_null(i)) {
+            wire::put(rows_, std::uint32_t{0xffff'ffff});
+            continue;
+        }
+        const std::string_view value = row.value(i);
+        wire::put(rows_, static_cast<std::uint32_t>(value.size()));
+        rows_.append(value);
+    }
+}
+
+asio::awaitable<void> copy_in::send_rows(std::size_t at_least) {
+    if (rows_.size() >= at_least) {
+        co_await send(std::exchange(rows_, {}));
+    }
+}
+
+asio::awaitable<std::uint64_t> copy_in::finish() {
+    if (format_ == copy_format::binary && !bytes_written_) {
+        begin_rows();
+        wire::put(rows_, std::uint16_t{0xffff});
+        co_await send_rows(0);
+    }
+    const auto session = std::exchange(session_, nullptr);
+    const auto lease = std::exchange(lease_, nullptr);
+    if (!session) {
+        throw over();
+    }
+    co_return co_await session->finish_copy_in(std::nullopt);
+}
+
+asio::awaitable<void> copy_in::cancel(std::string reason) {
+    const auto session = std::exchange(session_, nullptr);
+    const auto lease = std::exchange(lease_, nullptr);
+    if (!session) {
+        throw over();
+    }
+    co_await session->finish_copy_in(std::move(reason));
+}
+
+copy_out::copy_out(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease) noexcept
+    : session_(std::move(session)), lease_(std::move(lease)) {}
+
+copy_out& copy_out::operator=(copy_out&& other) noexcept {
+    if (this != &other) {
+        abandon();
+        session_ = std::move(other.session_);
+        lease_ = std::move(other.lease_);
+    }
+    return *this;
+}
+
+copy_out::~copy_out() {
+    abandon();
+}
+
+void copy_out::abandon() noexcept {
+    if (session_) {
+        session_->abandon_stream();
+    }
+    session_.reset();
+    lease_.reset();
+}
+
+asio::awaitable<std::optional<std::string>> copy_out::next() {
+    if (!session_) {
+        co_return std::nullopt;
+    }
+    std::string data;
+    try {
+        data = co_await session_->read_copy(65'536);
+    } catch (const error& failure) {
+        if (!is_out_of_turn(failure)) {
+            session_.reset();
+            lease_.reset();
+        }
+        throw;
+    }
+    if (data.empty()) {
+        session_.reset();
+        lease_.reset();
+        co_return std::nullopt;
+    }
+    co_return data;
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,232 @@
+// Many statements in one trip: sent while their answers are taken in.
+#include "failure.hpp"
+#include "postgres_session.hpp"
+
+#include <utility>
+
+namespace bitdotio {
+
+// How far a pipeline has come. Answers of an entry end with its sync, or, where there is one sync
+// for all, with the NULLs of its parts: libpq counts preparing and evicting as statements too.
+struct postgres_session::batch_progress {
+    explicit batch_progress(pipeline_results& into, bool each) : results(into), sync_each(each) {}
+
+    pipeline_results& results;
+    bool sync_each;
+    std::vector<sending_plan> plans{};               // of each entry sent
+    std::size_t answered = 0;                        // entries whose answers are complete
+    std::size_t parts_answered = 0;                  // of the entry being answered
+    std::optional<std::size_t> failed{};             // the first refused entry
+    std::optional<server_message> failed_at_sync{};  // all of it, when it was to be committed
+    bool synced = false;                             // the end of what was sent so far is marked
+    bool complete = false;
+};
+
+namespace {
+
+// Without its sync nothing of a transactional batch is committed.
+error lost_entry(const error& loss, bool sent, bool ended) {
+    return !sent   ? loss.with(outcome::not_sent).with(phase::sending)
+           : ended ? loss
+                   : loss.with(outcome::not_executed);
+}
+
+error failed_with(std::size_t culprit, const std::string& words) {
+    return error(errc::query_failed, "not executed, because statement " + std::to_string(culprit) +
+                                         " of the pipeline failed: " + words)
+        .with(phase::replied)
+        .with(outcome::not_executed);
+}
+
+}  // namespace
+
+// Half of a transactional batch cannot be stopped, only cut: its sync would commit it.
+bool postgres_session::is_stoppable() const {
+    return !batch_ || batch_->sync_each || batch_->synced;
+}
+
+asio::awaitable<pipeline_results> postgres_session::run_pipeline(pipeline batch) {
+    return on_strand(strand_, shared_from_this(), do_run_pipeline(std::move(batch)));
+}
+
+asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(pipeline batch) {
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const turn mine(*this);
+    pipeline_results results;
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+        check_text(batch.sql(i));
+        bind(batch.values(i));  // refuses what cannot be sent before anything is
+    }
+    if (owes_something()) {
+        co_await settle_debts();
+    }
+    get_ready();
+    results.entries_.resize(batch.size());
+    if (batch.empty()) {
+        co_return results;
+    }
+
+    batch_progress progress(results, batch.sync() == pipeline_sync::each_statement);
+    PQenterPipelineMode(conn_.get());
+    status_ = session_status::busy;
+    const time_point deadline = deadline_after(batch.timeout().value_or(statement_timeout_));
+    std::optional<error> interrupted;
+    std::optional<error> cut;
+    batch_ = &progress;
+    try {
+        interrupted =
+            co_await supervise(talk_pipeline(batch, progress), deadline, phase::awaiting_reply);
+    } catch (const error& failure) {
+        cut = failure;
+    }
+    batch_ = nullptr;
+    if (!cut && copy_started_) {
+        abort();
+        cut = error(errc::bad_input,
+                    "COPY does not go through a pipeline: use copy_in or copy_out; the "
+                    "connection was closed")
+                  .with(outcome::unknown);
+    } else if (!cut && PQstatus(conn_.get()) == CONNECTION_BAD) {
+        cut = lost(phase::awaiting_reply);
+    } else if (!cut) {
+        leave_pipeline();
+        take_status();
+    }
+    finish_entries(progress, batch.size(), interrupted, cut);
+    co_return results;
+}
+
+asio::awaitable<void> postgres_session::talk_pipeline(const pipeline& batch,
+                                                      batch_progress& progress) {
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_await asio::this_coro::throw_if_cancelled(false);
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+        const bool sync = progress.sync_each || i + 1 == batch.size();
+        if (!send_entry(batch.sql(i), batch.values(i), sync, progress)) {
+            throw error(errc::system_failed, "cannot send: " + libpq::last_words(conn_.get()));
+        }
+        // Answers are taken in while it sends: with both sides waiting to be read, neither would
+        // ever go on.
+        while (PQflush(conn_.get()) == 1) {
+            co_await readable_or_writable();
+            PQconsumeInput(conn_.get());
+            take_available();
+        }
+    }
+    co_await settle();
+}
+
+bool postgres_session::send_entry(const statement& sql, const params& values, bool sync,
+                                  batch_progress& progress) {
+    bind(values);
+    make_plan(sql);
+    const bool prepares = plan_.what == statement_cache::action::prepare;
+    const bool sent = (!prepares || send_preparation(sql)) && send_bound(sql) &&
+                      (!sync || PQpipelineSync(conn_.get()));
+    progress.plans.push_back(std::exchange(plan_, {}));
+    syncs_ += sent && sync;
+    progress.synced = sent && sync;
+    return sent;
+}
+
+// Answers that are there already, without waiting.
+void postgres_session::take_available() {
+    while (syncs_ > 0 && !copy_started_ && !PQisBusy(conn_.get())) {
+        libpq::result answer(PQgetResult(conn_.get()));
+        if (!answer && PQstatus(conn_.get()) == CONNECTION_BAD) {
+            return;
+        }
+        collect_batch(std::move(answer));
+    }
+}
+
+// One answer of a pipeline: of the entry that is next, NULL at the end of a part.
+void postgres_session::collect_batch(libpq::result answer) {
+    batch_progress& batch = *batch_;
+    std::vector<pipeline_results::entry>& entries = batch.results.entries_;
+    if (!answer) {
+        ++batch.parts_answered;
+        if (!batch.sync_each && batch.answered < batch.plans.size() &&
+            batch.parts_answered == batch.plans[batch.answered].parts) {
+            batch.parts_answered = 0;
+            ++batch.answered;
+        }
+        return;
+    }
+    const ExecStatusType status = PQresultStatus(answer.get());
+    if (status == PGRES_PIPELINE_SYNC) {
+        --syncs_;
+        batch.answered += batch.sync_each;
+        batch.parts_answered = 0;
+        batch.complete = batch.answered == entries.size();
+        return;
+    }
+    if (status == PGRES_PIPELINE_ABORTED) {
+        return;
+    }
+    if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
+        copy_started_ = true;
+        return;
+    }
+    const bool error_came = status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE;
+    if (batch.answered == entries.size()) {  // a deferred constraint, checked at the sync
+        if (error_came) {
+            batch.failed_at_sync = libpq::message_of(answer.get());
+        }
+        return;
+    }
+    auto& entry = entries[batch.answered];
+    if (!error_came) {
+        entry.answer = result(answer.release());
+        return;
+    }
+    server_message message = libpq::message_of(answer.get());
+    if (message.sqlstate.empty()) {
+        return;  // libpq's own words about a lost connection
+    }
+    if (message.severity == "FATAL" || message.severity == "PANIC") {
+        goodbye_ = std::move(message);
+        return;
+    }
+    refusal_ = message;
+    plan_ = batch.plans[batch.answered];
+    // For the next time: here the statements after it may have run already.
+    heal(batch.parts_answered + 1 >= plan_.parts);
+    refusal_ = {};
+    batch.failed = batch.failed.value_or(batch.answered);
+    entry.answer = result();
+    entry.failure = refused_statement(std::move(message));
+}
+
+// What is not answered is said too: for each statement there is a result or an error.
+void postgres_session::finish_entries(batch_progress& batch, std::size_t size,
+                                      const std::optional<error>& interrupted,
+                                      const std::optional<error>& cut) {
+    std::vector<pipeline_results::entry>& entries = batch.results.entries_;
+    for (std::size_t i = 0; i < size; ++i) {
+        auto& entry = entries[i];
+        if (interrupted && entry.failure && entry.failure->sqlstate() == "57014") {
+            entry.failure = entry.failure->with_code(interrupted->code())
+                                .with_message(interrupted->code() == errc::timeout
+                                                  ? "the pipeline took too long and was stopped"
+                                                  : "the pipeline was cancelled and stopped");
+        }
+        const bool settled = batch.sync_each ? i < batch.answered : batch.complete;
+        if (cut && !settled && !entry.failure) {
+            entry.failure =
+                lost_entry(*cut, i < batch.plans.size(), batch.sync_each || batch.synced);
+        } else if (interrupted && !cut && i >= batch.plans.size()) {
+            entry.failure = interrupted->with(outcome::not_sent);
+        } else if (!batch.sync_each && batch.failed && !entry.failure) {
+            entry.failure = failed_with(*batch.failed, entries[*batch.failed].failure->what());
+        } else if (!batch.sync_each && batch.failed_at_sync && !entry.failure) {
+            entry.failure = refused_statement(*batch.failed_at_sync);
+        }
+        if (entry.failure) {
+            entry.answer = result();
+        }
+    }
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,214 @@
+// A statement's bytes to the server and its answers back.
+#include "postgres_session.hpp"
+
+#include <boost/asio/experimental/parallel_group.hpp>
+
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+error waiting_cancelled() {
+    return error(errc::cancelled, "the operation was cancelled");
+}
+
+}  // namespace
+
+void postgres_session::send(const statement& sql, const params& values, kind how) {
+    check_text(sql);
+    plan_ = {};
+    if (how == kind::simple) {
+        check_sent(PQsendQuery(conn_.get(), sql.sql().c_str()) != 0);
+    } else {
+        check_sent(send_extended(sql, values));
+    }
+    status_ = session_status::busy;
+}
+
+void postgres_session::check_text(const statement& sql) const {
+    if (sql.sql().find('\0') != std::string::npos) {
+        throw error(errc::bad_input, "the statement contains a zero byte").with(outcome::not_sent);
+    }
+}
+
+// What libpq refuses to send was malformed, as long as the connection is well.
+void postgres_session::check_sent(bool sent) {
+    if (sent) {
+        return;
+    }
+    if (PQstatus(conn_.get()) == CONNECTION_BAD) {
+        throw lost(phase::awaiting_reply);  // part of it may have gone out
+    }
+    const error refused = error(errc::bad_input, "cannot send: " + libpq::last_words(conn_.get()))
+                              .with(outcome::not_sent);
+    if (PQpipelineStatus(conn_.get()) != PQ_PIPELINE_OFF && !PQexitPipelineMode(conn_.get())) {
+        abort();  // half a pipeline cannot be taken back
+    }
+    throw refused;
+}
+
+bool postgres_session::send_extended(const statement& sql, const params& values) {
+    bind(values);
+    make_plan(sql);
+    if (plan_.what != statement_cache::action::prepare) {
+        return send_bound(sql);
+    }
+    // Preparing and running take one trip in a pipeline.
+    PQenterPipelineMode(conn_.get());
+    const bool sent = send_preparation(sql) && send_bound(sql) && PQpipelineSync(conn_.get());
+    syncs_ += sent;
+    if (!sent) {
+        statements_.forget(plan_.name);
+    }
+    return sent;
+}
+
+// The parameters as libpq wants them: four arrays, kept for their capacity.
+void postgres_session::bind(const params& values) {
+    const std::size_t count = values.size();
+    constexpr std::size_t most = 65'535;  // a 16-bit count in the protocol
+    if (count > most) {
+        throw error(errc::bad_input, std::to_string(count) + " parameters are bound, and " +
+                                         std::to_string(most) +
+                                         " are the most a statement can have: bind arrays, or "
+                                         "use copy_in")
+            .with(outcome::not_sent);
+    }
+    types_.resize(count);
+    values_.resize(count);
+    lengths_.resize(count);
+    formats_.resize(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        types_[i] = values.type(i);
+        values_[i] = values.is_null(i) ? nullptr : values.value(i).data();
+        lengths_[i] = static_cast<int>(values.value(i).size());
+        formats_[i] = values.is_binary(i);
+    }
+}
+
+void postgres_session::make_plan(const statement& sql) {
+    plan_ = {};
+    if (!sql.may_be_prepared()) {
+        return;
+    }
+    static_cast<statement_cache::plan&>(plan_) = statements_.look_up(sql.sql(), types_);
+    if (plan_.what == statement_cache::action::prepare) {
+        plan_.parts = statements_.evicted() + 2;
+    }
+}
+
+// In a pipeline: what the server may forget, then the new statement.
+bool postgres_session::send_preparation(const statement& sql) {
+    for (const std::string& name : statements_.take_evicted()) {
+        const std::string deallocate = "DEALLOCATE " + name;
+        if (!PQsendQueryParams(conn_.get(), deallocate.c_str(), 0, nullptr, nullptr, nullptr,
+                               nullptr, 0)) {
+            return false;
+        }
+    }
+    return PQsendPrepare(conn_.get(), plan_.name.c_str(), sql.sql().c_str(),
+                         static_cast<int>(types_.size()), types_.data()) != 0;
+}
+
+bool postgres_session::send_bound(const statement& sql) {
+    const int count = static_cast<int>(types_.size());
+    const int format = sql.wants_text_results() ? 0 : 1;
+    if (plan_.what == statement_cache::action::unnamed) {
+        return PQsendQueryParams(conn_.get(), sql.sql().c_str(), count, types_.data(),
+                                 values_.data(), lengths_.data(), formats_.data(), format) != 0;
+    }
+    return PQsendQueryPrepared(conn_.get(), plan_.name.c_str(), count, values_.data(),
+                               lengths_.data(), formats_.data(), format) != 0;
+}
+
+void postgres_session::leave_pipeline() {
+    if (PQpipelineStatus(conn_.get()) != PQ_PIPELINE_OFF) {
+        PQexitPipelineMode(conn_.get());
+    }
+}
+
+// Until every answer has come. Ends well also when the connection breaks: `conclude` sees that.
+asio::awaitable<void> postgres_session::settle() {
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_await asio::this_coro::throw_if_cancelled(false);
+    co_await flush();
+    if (flow_ == flow::copy_out) {
+        co_await discard_copy();
+    }
+    // Never wait first: bytes may sit in the buffers of OpenSSL or libpq, where no event will
+    // announce them.
+    while (true) {
+        while (PQisBusy(conn_.get())) {
+            co_await readable();
+            PQconsumeInput(conn_.get());
+        }
+        libpq::result answer(PQgetResult(conn_.get()));
+        // In a pipeline NULL is not the end, but the last sync, which never comes if the server
+        // goes away.
+        if (!answer && (syncs_ == 0 || PQstatus(conn_.get()) == CONNECTION_BAD)) {
+            co_return;
+        }
+        collect(std::move(answer));
+        if (copy_started_) {
+            co_return;
+        }
+    }
+}
+
+// Reads while it writes: with both waiting to be read, neither side would ever go on.
+asio::awaitable<void> postgres_session::flush() {
+    while (PQflush(conn_.get()) == 1) {
+        co_await readable_or_writable();
+        PQconsumeInput(conn_.get());
+    }
+}
+
+asio::awaitable<void> postgres_session::readable_or_writable() {
+    using wait = asio::posix::descriptor_base;
+    auto group = asio::experimental::make_parallel_group(
+        socket_.async_wait(wait::wait_read, asio::deferred),
+        socket_.async_wait(wait::wait_write, asio::deferred));
+    const auto [order, read, write] =
+        co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+    if (read && write) {
+        throw waiting_cancelled();
+    }
+}
+
+asio::awaitable<void> postgres_session::readable() {
+    boost::system::error_code failure;
+    co_await socket_.async_wait(asio::posix::descriptor_base::wait_read,
+                                asio::redirect_error(asio::use_awaitable, failure));
+    if (failure) {
+        throw waiting_cancelled();
+    }
+}
+
+void postgres_session::collect(libpq::result answer) {
+    if (batch_) {
+        collect_batch(std::move(answer));
+        return;
+    }
+    if (!answer) {
+        return;
+    }
+    switch (PQresultStatus(answer.get())) {
+        case PGRES_FATAL_ERROR:
+        case PGRES_BAD_RESPONSE:
+            // The first error with a SQLSTATE is the cause, what follows is noise.
+            if (refusal_.sqlstate.empty()) {
+                refusal_ = libpq::message_of(answer.get());
+            }
+            break;
+        case PGRES_PIPELINE_SYNC: --syncs_; break;
+        case PGRES_PIPELINE_ABORTED:
+        case PGRES_SINGLE_TUPLE: break;  // a row of a stream nobody reads any more
+        case PGRES_COPY_IN:
+        case PGRES_COPY_OUT:
+        case PGRES_COPY_BOTH: copy_started_ = true; break;
+        default: answers_.emplace_back(answer.release()); break;
+    }
+}
+
+}  // namespace bitdotio

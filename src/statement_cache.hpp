@@ -1,0 +1,146 @@
+// Which statements a connection keeps prepared: those used twice, the last used ones of them.
+#pragma once
+
+#include <bitdotio/types.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+/// Decides for each statement of one connection whether it is prepared, and under which name.
+///
+/// Thread safety: none; it belongs to its session.
+class statement_cache {
+public:
+    enum class action {
+        unnamed,   ///< Parse it and forget it.
+        prepare,   ///< Prepare it under the name, then run it.
+        prepared,  ///< Run what is prepared under the name.
+    };
+
+    struct plan {
+        action what = action::unnamed;
+        std::string name;
+    };
+
+    /// Parameters: `capacity` is how many stay prepared, 0 for none; `max_length` the longest
+    ///     statement kept, in bytes; `prefix` begins the names, and should be no other session's:
+    ///     behind a pooler they share a server connection.
+    statement_cache(std::size_t capacity, std::size_t max_length, std::string prefix)
+        : capacity_(capacity), max_length_(max_length), prefix_(std::move(prefix)) {}
+
+    /// What to do about a statement now. `prepare` counts as done, until `forget` says otherwise.
+    plan look_up(std::string_view sql, const std::vector<oid>& types) {
+        if (capacity_ == 0 || sql.size() > max_length_) {
+            return {};
+        }
+        key_.assign(sql);
+        key_.push_back('\0');
+        key_.append(reinterpret_cast<const char*>(types.data()), types.size() * sizeof(oid));
+        if (const auto known = by_key_.find(key_); known != by_key_.end()) {
+            entries_.splice(entries_.begin(), entries_, known->second);
+            entry& found = entries_.front();
+            if (!found.name.empty()) {
+                return {action::prepared, found.name};
+            }
+            found.name = prefix_ + std::to_string(++count_);
+            ++prepared_;
+            shrink();
+            return {action::prepare, found.name};
+        }
+        entries_.push_front({key_, {}});
+        by_key_.emplace(entries_.front().key, entries_.begin());
+        shrink();
+        return {};
+    }
+
+    /// The names of evicted statements, which the server may forget too. Given out once.
+    std::vector<std::string> take_evicted() { return std::exchange(evicted_, {}); }
+    std::size_t evicted() const noexcept { return evicted_.size(); }
+
+    /// A name that did not get prepared, or that the server no longer knows or accepts.
+    void forget(std::string_view name) {
+        for (auto one = entries_.begin(); one != entries_.end(); ++one) {
+            if (one->name == name) {
+                erase(one);
+                return;
+            }
+        }
+    }
+
+    /// The same for a name that the server still knows and may forget.
+    void evict(std::string_view name) {
+        evicted_.emplace_back(name);
+        forget(name);
+    }
+
+    /// The server has forgotten everything: DEALLOCATE ALL, DISCARD ALL.
+    void clear() {
+        by_key_.clear();
+        entries_.clear();
+        evicted_.clear();
+        prepared_ = 0;
+    }
+
+    /// From now on nothing is prepared.
+    void disable() {
+        clear();
+        capacity_ = 0;
+    }
+
+    std::size_t prepared() const noexcept { return prepared_; }
+
+private:
+    struct entry {
+        std::string key;
+        std::string name;  // empty while it was used only once
+    };
+    using list = std::list<entry>;
+
+    void erase(list::iterator one) {
+        prepared_ -= !one->name.empty();
+        by_key_.erase(one->key);
+        entries_.erase(one);
+    }
+
+    // Of those used once as many are remembered again, or a flood of them would evict the others
+    // before they come back.
+    void shrink() {
+        while (prepared_ > capacity_) {
+            drop_last(true);
+        }
+        while (entries_.size() - prepared_ > capacity_) {
+            drop_last(false);
+        }
+    }
+
+    void drop_last(bool is_prepared) {
+        auto one = entries_.end();
+        do {
+            --one;
+        } while (one->name.empty() == is_prepared);
+        if (is_prepared) {
+            evicted_.push_back(one->name);
+        }
+        erase(one);
+    }
+
+    std::size_t capacity_;
+    std::size_t max_length_;
+    std::string prefix_;
+    std::uint64_t count_ = 0;
+    std::size_t prepared_ = 0;
+    list entries_;                                                 // the last used first
+    std::unordered_map<std::string_view, list::iterator> by_key_;  // views of the entries' keys
+    std::vector<std::string> evicted_;
+    std::string key_;
+};
+
+}  // namespace bitdotio

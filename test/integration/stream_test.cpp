@@ -1,0 +1,332 @@
+// Big results in bounded memory, and COPY both ways, against the real server.
+#include "support/database.hpp"
+
+#include <bitdotio/pool.hpp>
+
+#include <boost/asio/this_coro.hpp>
+
+#include <malloc.h>
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/allocator_interface.h>
+#endif
+
+using namespace bitdotio;
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+
+namespace {
+
+test::database& shared() {
+    static test::database one;
+    return one;
+}
+
+asio::awaitable<void> expect_well(connection& c) {
+    const result answer = co_await c.query("SELECT 42");
+    CHECK(answer.one<int>() == 42);
+}
+
+// What is allocated at this moment, without what a sanitizer keeps of the freed.
+std::size_t allocated() {
+#ifdef __SANITIZE_ADDRESS__
+    return __sanitizer_get_current_allocated_bytes();
+#else
+    return mallinfo2().uordblks;
+#endif
+}
+
+}  // namespace
+
+TEST_CASE("a stream gives every row once, in order, in chunks no larger than asked") {
+    const auto work = []() -> asio::awaitable<void> {
+        connection c = co_await connection::open(shared().connect);
+        row_stream rows =
+            co_await c.stream("SELECT i, i::text FROM generate_series(1, $1) i", 5'000);
+        int expected = 1;
+        while (const std::optional<row_chunk> chunk = co_await rows.next(300)) {
+            CHECK(chunk->size() > 0);
+            CHECK(chunk->size() <= 300);
+            for (const auto& [number, text] : chunk->rows_as<std::tuple<int, std::string>>()) {
+                CHECK(number == expected);
+                CHECK(text == std::to_string(expected));
+                ++expected;
+            }
+        }
+        CHECK(expected == 5'001);
+        const std::optional<row_chunk> over = co_await rows.next();
+        CHECK_FALSE(over);
+        co_await expect_well(c);
+
+        row_stream none = co_await c.stream("SELECT 1 WHERE false");
+        const std::optional<row_chunk> nothing = co_await none.next();
+        CHECK_FALSE(nothing);
+        co_await expect_well(c);
+    };
+    test::run(work());
+}
+
+TEST_CASE("a big result is streamed in little memory") {
+    const auto work = []() -> asio::awaitable<void> {
+        connection c = co_await connection::open(shared().connect);
+        const std::size_t before = allocated();
+        std::size_t most = 0;
+        std::size_t octets = 0;
+        row_stream rows =
+            co_await c.stream("SELECT repeat('x', 1000) FROM generate_series(1, 200000)");
+        while (const std::optional<row_chunk> chunk = co_await rows.next()) {
+            chunk->each(
+                [&](const row_view& row) { octets += row[0].as<std::string_view>().size(); });
+        }
+        CHECK(octets == 200'000'000);
+        CHECK(most < before + 10'000'000);
+    };
+    test::run(work());
+}
+
+TEST_CASE("an error behind rows comes after them, and the connection stays well") {
+    const auto work = []() -> asio::awaitable<void> {
+        connection c = co_await connection::open(shared().connect);
+        row_stream rows = co_await c.stream("SELECT 1 / (100 - i) FROM generate_series(1, 200) i");
+        std::size_t count = 0;
+        std::string code;
+        try {
+            while (const std::optional<row_chunk> chunk = co_await rows.next(10)) {
+                count += chunk->size();
+            }
+        } catch (const error& failure) {
+            code = failure.sqlstate();
+        }
+        CHECK(count == 99);
+        CHECK(code == "22012");
+        const std::optional<row_chunk> over = co_await rows.next();
+        CHECK_FALSE(over);
+        co_await expect_well(c);
+    };
+    test::run(work());
+}
+
+TEST_CASE("while a stream is open the connection does nothing else, and dropping it frees it") {
+    const auto work = []() -> asio::awaitable<void> {
+        connection c = co_await connection::open(shared().connect);
+        const int pid = c.backend_pid();
+        {
+            row_stream rows =
+                co_await c.stream("SELECT repeat('x', 1000) FROM generate_series(1, 100000000)");
+            const std::optional<row_chunk> chunk = co_await rows.next();
+            CHECK(chunk);
+            errc code{};
+            try {
+                const result answer = co_await c.query("SELECT 1");
+            } catch (const error& failure) {
+                code = failure.code();
+            }
+            CHECK(code == errc::protocol_violated);
+            const std::optional<row_chunk> more = co_await rows.next();
+            CHECK(more);
+        }
+        co_await expect_well(c);
+        CHECK(c.backend_pid() == pid);
+    };
+    test::run(work());
+}
+
+TEST_CASE("a stream dropped inside a transaction leaves the transaction alive") {
+    const auto work = []() -> asio::awaitable<void> {
+        connection c = co_await connection::open(shared().connect);
+        co_await c.script("BEGIN; CREATE TABLE alive (a int)");
+        {
+            row_stream rows = co_await c.stream("SELECT i FROM generate_series(1, 100000) i");
+            const std::optional<row_chunk> chunk = co_await rows.next(1);
+            CHECK(chunk);
+        }
+        const result inserted = co_await c.query("INSERT INTO alive VALUES (1)");
+        CHECK(inserted.affected_rows() == 1);
+        co_await c.script("ROLLBACK");
+    };
+    test::run(work());
+}
+
+TEST_CASE("a stream past its deadline is stopped and the connection kept") {
+    const auto work = []() -> asio::awaitable<void> {
+        connection c = co_await connection::open(shared().connect);
+        const int pid = c.backend_pid();
+        row_stream rows = co_await c.stream(statement("SELECT pg_sleep(30)").timeout(200ms));
+        errc code{};
+        try {
+            const std::optional<row_chunk> chunk = co_await rows.next();
+        } catch (const error& failure) {
+            code = failure.code();
+            CHECK(failure.outcome() == outcome::not_executed);
+        }
+        CHECK(code == errc::timeout);
+        co_await expect_well(c);
+        CHECK(c.backend_pid() == pid);
+    };
+    test::run(work());
+}
+
+TEST_CASE("COPY takes lines in and gives them out") {
+    const auto work = []() -> asio::awaitable<void> {
+        connection c = co_await connection::open(shared().connect);
+        co_await c.script("CREATE TABLE lines (a int, b text)");
+        for (const std::string options : {"", " (FORMAT csv)"}) {
+            const std::string comma = options.empty() ? "\t" : ",";
+            copy_in in = co_await c.copy_from("COPY lines FROM STDIN" + options);
+            std::string expected;
+            for (int i = 0; i < 20'000; ++i) {
+                std::string line = std::to_string(i) + comma + "row " + std::to_string(i) + "\n";
+                expected += line;
+                const std::size_t half = line.size() / 2;  // bytes may end anywhere
+                if (i % 100 == 0) {
+                    co_await in.write(line.substr(0, half));
+                    line.erase(0, half);
+                }
+                co_await in.write(std::move(line));
+            }
+            const std::uint64_t count = co_await in.finish();
+            CHECK(count == 20'000);
+
+            copy_out out = co_await c.copy_to("COPY lines TO STDOUT" + options);
+            std::string text;
+            while (const std::optional<std::string> piece = co_await out.next()) {
+                CHECK(piece->back() == '\n');
+                text += *piece;
+            }
+            CHECK(text == expected);
+            co_await c.script("TRUNCATE lines");
+        }
+        co_await c.script("DROP TABLE lines");
+        co_await expect_well(c);
+    };
+    test::run(work());
+}
+
+TEST_CASE("COPY takes typed rows in binary") {
+    const auto work = []() -> asio::awaitable<void> {
+        connection c = co_await connection::open(shared().connect);
+        co_await c.script("CREATE TABLE typed (a int, b text, c float8)");
+        copy_in in = co_await c.copy_from("COPY typed FROM STDIN (FORMAT binary)");
+        for (int i = 0; i < 50'000; ++i) {
+            const std::optional<double> third = i % 2 ? std::optional(i / 2.0) : std::nullopt;
+            co_await in.write_row(i, std::to_string(i), third);
+        }
+        const std::uint64_t count = co_await in.finish();
+        CHECK(count == 50'000);
+        const result sums = co_await c.query(
+            "SELECT sum(a)::int8, count(c), count(*) FILTER (WHERE b = a::text) "
+            "FROM typed");
+        const auto [sum, halves, same] =
+            sums.one<std::tuple<std::int64_t, std::int64_t, std::int64_t>>();
+        CHECK(sum == std::int64_t{50'000} * 49'999 / 2);
+        CHECK(halves == 25'000);
+        CHECK(same == 50'000);
+
+        copy_in empty = co_await c.copy_from("COPY typed FROM STDIN (FORMAT binary)");
+        const std::uint64_t none = co_await empty.finish();
+        CHECK(none == 0);
+        copy_in text = co_await c.copy_from("COPY typed FROM STDIN");
+        CHECK_THROWS_AS(text.write_row(1, "a", 1.0), error);
+        co_await text.cancel("no more");
+        co_await c.script("DROP TABLE typed");
+    };
+    test::run(work());
+}
+
+TEST_CASE("a COPY that fails, is given up or dropped copies nothing and leaves a clean session") {
+    const auto work = []() -> asio::awaitable<void> {
+        connection c = co_await connection::open(shared().connect);
+        const int pid = c.backend_pid();
+        co_await c.script("CREATE TABLE nothing (a int)");
+
+        copy_in malformed = co_await c.copy_from("COPY nothing FROM STDIN");
+        std::string code;
+        std::string context;
+        try {
+            co_await malformed.write("1\n2\nnonsense\n");
+            for (int i = 0; i < 100'000; ++i) {  // the refusal may come while rows go out
+                co_await malformed.write("4\n");
+            }
+            const std::uint64_t count = co_await malformed.finish();
+            CHECK(count == 0);
+        } catch (const error& failure) {
+            code = failure.sqlstate();
+            context = failure.server().context;
+            CHECK(failure.outcome() == outcome::not_executed);
+        }
+        CHECK(code == "22P02");
+        CHECK(context.find("line 3") != std::string::npos);
+        co_await expect_well(c);
+
+        copy_in given_up = co_await c.copy_from("COPY nothing FROM STDIN");
+        co_await given_up.write("1\n");
+        co_await given_up.cancel("changed our mind");
+        co_await expect_well(c);
+
+        {
+            copy_in dropped = co_await c.copy_from("COPY nothing FROM STDIN");
+            co_await dropped.write("1\n");
+        }
+        {
+            copy_out dropped =
+                co_await c.copy_to("COPY (SELECT generate_series(1, 100000000)) TO STDOUT");
+            const std::optional<std::string> piece = co_await dropped.next();
+            CHECK(piece);
+        }
+        const result count = co_await c.query("SELECT count(*)::int FROM nothing");
+        CHECK(count.one<int>() == 0);
+        CHECK(c.backend_pid() == pid);
+
+        for (const bool in : {true, false}) {
+            errc refused{};
+            try {
+                if (in) {
+                    const copy_in wrong = co_await c.copy_from("COPY nothing TO STDOUT");
+                } else {
+                    const copy_out wrong = co_await c.copy_to("COPY nothing FROM STDIN");
+                }
+            } catch (const error& failure) {
+                refused = failure.code();
+            }
+            CHECK(refused == errc::bad_input);
+            co_await expect_well(c);
+        }
+        std::string unknown;
+        try {
+            const copy_in wrong = co_await c.copy_from("COPY no_such_table FROM STDIN");
+        } catch (const error& failure) {
+            unknown = failure.sqlstate();
+        }
+        CHECK(unknown == "42P01");
+        co_await c.script("DROP TABLE nothing");
+        CHECK(c.backend_pid() == pid);
+    };
+    test::run(work());
+}
+
+TEST_CASE("what a pool gets back with a stream open is clean for the next borrower") {
+    pool_options options;
+    options.max_size = 1;
+    const auto work = [&]() -> asio::awaitable<void> {
+        pool p(co_await asio::this_coro::executor, shared().connect, options);
+        for (int i = 0; i < 3; ++i) {
+            pooled_connection lent = co_await p.acquire();
+            row_stream rows =
+                co_await lent->stream("SELECT generate_series(1, 100000000), pg_backend_pid()");
+            const std::optional<row_chunk> chunk = co_await rows.next();
+            CHECK(chunk);
+        }
+        const result answer = co_await p.query("SELECT 42");
+        CHECK(answer.one<int>() == 42);
+        const pool_statistics now = co_await p.statistics();
+        CHECK(now.opened == 1);
+        co_await p.close();
+    };
+    test::run(work());
+}

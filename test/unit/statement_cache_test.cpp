@@ -1,0 +1,119 @@
+// What is kept prepared, over strings.
+#include "statement_cache.hpp"
+
+#include <doctest/doctest.h>
+
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+using bitdotio::oid;
+using bitdotio::statement_cache;
+using action = bitdotio::statement_cache::action;
+
+namespace {
+
+const std::vector<oid> no_types;
+
+}  // namespace
+
+TEST_CASE("a statement is prepared when it is used the second time, and kept") {
+    statement_cache cache(4, 100, "p_");
+    CHECK(cache.look_up("SELECT 1", no_types).what == action::unnamed);
+    const auto second = cache.look_up("SELECT 1", no_types);
+    CHECK(second.what == action::prepare);
+    CHECK(second.name == "p_1");
+    const auto third = cache.look_up("SELECT 1", no_types);
+    CHECK(third.what == action::prepared);
+    CHECK(third.name == "p_1");
+}
+
+TEST_CASE("the same text with other parameter types is another statement") {
+    statement_cache cache(4, 100, "p_");
+    const std::vector<oid> integer{23};
+    const std::vector<oid> bigint{20};
+    cache.look_up("SELECT $1", integer);
+    CHECK(cache.look_up("SELECT $1", bigint).what == action::unnamed);
+    CHECK(cache.look_up("SELECT $1", integer).what == action::prepare);
+    CHECK(cache.look_up("SELECT $1", bigint).what == action::prepare);
+    CHECK(cache.look_up("SELECT $1", integer).name != cache.look_up("SELECT $1", bigint).name);
+}
+
+TEST_CASE("a cache of size 0 and statements over the limit are never prepared") {
+    statement_cache off(0, 100, "p_");
+    statement_cache small(4, 8, "p_");
+    for (int i = 0; i < 3; ++i) {
+        CHECK(off.look_up("SELECT 1", no_types).what == action::unnamed);
+        CHECK(small.look_up("SELECT 10", no_types).what == action::unnamed);
+    }
+    small.look_up("SELECT 1", no_types);
+    CHECK(small.look_up("SELECT 1", no_types).what == action::prepare);
+}
+
+TEST_CASE("the least recently used one is evicted, and named once") {
+    statement_cache cache(2, 100, "p_");
+    for (const char* sql : {"a", "a", "b", "b", "a", "c"}) {
+        cache.look_up(sql, no_types);
+    }
+    CHECK(cache.evicted() == 0);
+    CHECK(cache.look_up("c", no_types).what == action::prepare);
+    CHECK(cache.prepared() == 2);
+    CHECK(cache.take_evicted() == std::vector<std::string>{"p_2"});
+    CHECK(cache.take_evicted().empty());
+    CHECK(cache.look_up("a", no_types).what == action::prepared);
+    CHECK(cache.look_up("b", no_types).what != action::prepared);
+}
+
+TEST_CASE("a flood of statements used once evicts nothing that is prepared") {
+    statement_cache cache(2, 100, "p_");
+    cache.look_up("kept", no_types);
+    cache.look_up("kept", no_types);
+    for (int i = 0; i < 1'000; ++i) {
+        CHECK(cache.look_up(std::to_string(i), no_types).what == action::unnamed);
+    }
+    CHECK(cache.look_up("kept", no_types).what == action::prepared);
+    CHECK(cache.evicted() == 0);
+}
+
+TEST_CASE("what is forgotten begins anew under another name") {
+    statement_cache cache(2, 100, "p_");
+    cache.look_up("a", no_types);
+    const std::string name = cache.look_up("a", no_types).name;
+    cache.forget(name);
+    CHECK(cache.evicted() == 0);
+    CHECK(cache.look_up("a", no_types).what == action::unnamed);
+    const auto again = cache.look_up("a", no_types);
+    CHECK(again.what == action::prepare);
+    CHECK(again.name != name);
+    cache.evict(again.name);
+    CHECK(cache.take_evicted() == std::vector<std::string>{again.name});
+    cache.disable();
+    cache.look_up("a", no_types);
+    CHECK(cache.look_up("a", no_types).what == action::unnamed);
+}
+
+TEST_CASE("over random use, no name is given twice and the limits hold") {
+    const unsigned seed = std::random_device{}();
+    CAPTURE(seed);
+    std::mt19937 chance(seed);
+    statement_cache cache(8, 100, "p_");
+    std::set<std::string> on_server;
+    for (int i = 0; i < 20'000; ++i) {
+        const auto plan = cache.look_up(std::to_string(chance() % 30), no_types);
+        for (const std::string& name : cache.take_evicted()) {
+            REQUIRE(on_server.erase(name) == 1);
+        }
+        if (plan.what == action::prepare) {
+            REQUIRE(on_server.insert(plan.name).second);
+        } else if (plan.what == action::prepared) {
+            REQUIRE(on_server.contains(plan.name));
+            if (chance() % 50 == 0) {
+                cache.forget(plan.name);
+                on_server.erase(plan.name);
+            }
+        }
+        REQUIRE(on_server.size() <= 8);
+        REQUIRE(cache.prepared() == on_server.size());
+    }
+}
