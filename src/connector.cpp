@@ -2,6 +2,10 @@
 #include "connector.hpp"
 
 #include "backoff.hpp"
+#include "blocking.hpp"
+#include "conninfo.hpp"
+#include "conninfo_files.hpp"
+#include "dial_parameters.hpp"
 #include "failure.hpp"
 #include "postgres_session.hpp"
 
@@ -10,17 +14,16 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include <random>
+#include <string_view>
+#include <tuple>
 #include <utility>
 
 namespace bitdotio {
 
 namespace {
 
-// Where Debian and its kin keep the authorities of the system; libpq 15 has no name for them.
-constexpr const char* system_ca_file = "/etc/ssl/certs/ca-certificates.crt";
-
-bool is_unix_socket(const std::string& host) {
-    return host.starts_with('/');
+std::string place(const host_port& host) {
+    return (host.host.empty() ? host.address : host.host) + ":" + std::to_string(host.port);
 }
 
 error resolve_error(const host_port& host, const boost::system::error_code& failure) {
@@ -38,6 +41,15 @@ error still_asleep(const error& last) {
                       last.what());
 }
 
+// Waiting may help: a standby may be about to be promoted, a primary to come back as a standby.
+error of_other_role(const host_port& host, session_attributes wanted) {
+    return error(errc::database_asleep, "the server at " + place(host) +
+                                            " is of another role: target_session_attrs asks for " +
+                                            std::string(describe(wanted)))
+        .with(phase::connecting)
+        .with(outcome::not_sent);
+}
+
 error dial_cancelled() {
     return error(errc::cancelled, "connecting was cancelled")
         .with(phase::connecting)
@@ -53,24 +65,7 @@ double random_fraction() {
 
 connector::connector(asio::any_io_executor executor, connect_options options)
     : executor_(std::move(executor)) {
-    if (options.hosts.empty()) {
-        throw error(errc::bad_input, "connect_options::hosts is empty; name at least one host");
-    }
-    for (const host_port& host : options.hosts) {
-        if (host.host.empty() || host.port == 0) {
-            throw error(errc::bad_input,
-                        "connect_options::hosts has an entry without a host or "
-                        "with port 0");
-        }
-    }
-    if (options.connect_timeout.count() <= 0 || options.cancel_timeout.count() <= 0) {
-        throw error(errc::bad_input,
-                    "connect_timeout and cancel_timeout of connect_options must be above 0 ms");
-    }
-    if (options.wake_timeout.count() < 0 || options.statement_timeout.count() < 0) {
-        throw error(errc::bad_input,
-                    "wake_timeout and statement_timeout of connect_options must not be negative");
-    }
+    check(options);
     options_ = std::make_shared<const connect_options>(std::move(options));
 }
 
@@ -78,8 +73,9 @@ asio::awaitable<std::vector<connector::address>> connector::resolve(host_port ho
     std::vector<address> found;
     boost::system::error_code literal;
     asio::ip::make_address(host.host, literal);
-    if (is_unix_socket(host.host) || !literal) {
-        found.push_back({host.host, is_unix_socket(host.host) ? "" : host.host, host.port});
+    if (!host.address.empty() || is_unix_socket(host.host) || !literal) {
+        const bool numeric = host.address.empty() && !literal;
+        found.emplace_back(host, numeric ? host.host : host.address);
         co_return found;
     }
     asio::ip::tcp::resolver resolver(co_await asio::this_coro::executor);
@@ -94,45 +90,75 @@ asio::awaitable<std::vector<connector::address>> connector::resolve(host_port ho
         throw resolve_error(host, failure);
     }
     for (const auto& entry : results) {
-        found.push_back({host.host, entry.endpoint().address().to_string(), host.port});
+        found.emplace_back(host, entry.endpoint().address().to_string());
+    }
+    if (options_->load_balance_hosts) {
+        shuffle(found, random_fraction);
     }
     co_return found;
 }
 
-asio::awaitable<std::shared_ptr<postgres_session>> connector::dial_address(address target) const {
+asio::awaitable<connector::session> connector::dial_address(address target,
+                                                            const password_file& passwords) const {
     const connect_options& options = *options_;
-    libpq_parameters parameters{
-        {"host", target.host},
-        {"hostaddr", target.numeric},
-        {"port", std::to_string(target.port)},
-        {"dbname", options.database},
-        {"user", options.user},
-        {"password", options.password},
-        {"application_name", options.application_name},
-        {"client_encoding", "UTF8"},
-        // A GSSAPI attempt costs a round trip and ends in the same TLS.
-        {"gssencmode", "disable"},
-        // Keepalives alone and the user timeout alone each leave one way to hang.
-        {"keepalives_idle", "10"},
-        {"keepalives_interval", "5"},
-        {"keepalives_count", "3"},
-        {"tcp_user_timeout", "15000"},
-    };
-    if (options.tls == tls_mode::disable || target.numeric.empty()) {
-        parameters.emplace_back("sslmode", "disable");
-    } else {
-        parameters.emplace_back("sslmode", "verify-full");
-        parameters.emplace_back("sslrootcert",
-                                options.ca_file.empty() ? system_ca_file : options.ca_file);
+    std::string password = options.password;
+    if (password.empty() && !passwords.text.empty()) {
+        const std::string& host =
+            target.named.host.empty() ? target.named.address : target.named.host;
+        password = password_in(passwords.text, host, std::to_string(target.named.port),
+                               options.database, options.user)
+                       .value_or("");
     }
-    const auto session = std::make_shared<postgres_session>(executor_, options);
-    co_await session->open(std::move(parameters), deadline_after(options.connect_timeout));
-    co_return session;
+    const auto opened = std::make_shared<postgres_session>(executor_, options);
+    try {
+        co_await opened->open(dial_parameters(options, target.named, target.numeric, password),
+                              deadline_after(options.connect_timeout));
+    } catch (const error& failure) {
+        if (failure.code() == errc::authentication_failed && !passwords.ignored.empty()) {
+            throw failure.with_message(failure.what() + ("; " + passwords.ignored));
+        }
+        throw;
+    }
+    co_return opened;
 }
 
-asio::awaitable<std::shared_ptr<postgres_session>> connector::dial() const {
+// Servers before PostgreSQL 14, and poolers, may not report their role: they are asked.
+asio::awaitable<suitability> connector::look_at(session candidate) const {
+    server_role role = candidate->role();
+    const suitability reported = judge_role(options_->target_session_attrs, role);
+    if (reported != suitability::unknown) {
+        co_return reported;
+    }
+    statement question(
+        "SELECT pg_catalog.pg_is_in_recovery(), "
+        "pg_catalog.current_setting('transaction_read_only') = 'on'");
+    question.timeout(options_->connect_timeout);
+    const result answer = co_await candidate->run(std::move(question), params());
+    const auto [standby, read_only] = answer.one<std::tuple<bool, bool>>();
+    role.standby = standby;
+    role.read_only = read_only;
+    co_return judge_role(options_->target_session_attrs, role);
+}
+
+asio::awaitable<void> connector::read_passwords(std::shared_ptr<password_file> passwords) const {
+    std::function<void()> work = [passwords, options = options_] {
+        *passwords = read_password_file(options->password_file);
+    };
+    co_await run_blocking(std::move(work));
+}
+
+asio::awaitable<connector::session> connector::dial() const {
+    const auto passwords = std::make_shared<password_file>();
+    if (options_->password.empty() && !options_->password_file.empty()) {
+        co_await on_strand(asio::make_strand(executor_), options_, read_passwords(passwords));
+    }
+    std::vector<host_port> hosts = options_->hosts;
+    if (options_->load_balance_hosts) {
+        shuffle(hosts, random_fraction);
+    }
     std::optional<error> last;
-    for (const host_port& host : options_->hosts) {
+    session second_best;
+    for (const host_port& host : hosts) {
         std::vector<address> addresses;
         try {
             addresses =
@@ -141,23 +167,40 @@ asio::awaitable<std::shared_ptr<postgres_session>> connector::dial() const {
             if (failure.code() == errc::cancelled) {
                 throw;
             }
-            last = failure;
+            // A host that cannot be found must not hide one that is waking.
+            if (!last || judge_dial(*last) == dial_verdict::fatal) {
+                last = failure;
+            }
         }
         for (const address& target : addresses) {
             try {
-                co_return co_await dial_address(target);
+                session candidate = co_await dial_address(target, *passwords);
+                const suitability verdict = co_await look_at(candidate);
+                if (verdict == suitability::suits) {
+                    co_return candidate;
+                }
+                if (verdict == suitability::second_best && !second_best) {
+                    second_best = std::move(candidate);
+                    break;
+                }
+                candidate->close();
+                last = of_other_role(host, options_->target_session_attrs);
             } catch (const error& failure) {
-                if (judge_dial(failure) == dial_verdict::fatal) {
+                const bool fatal = judge_dial(failure) == dial_verdict::fatal;
+                if (failure.code() == errc::cancelled || (fatal && !second_best)) {
                     throw;
                 }
                 last = failure;
             }
         }
     }
+    if (second_best) {
+        co_return second_best;
+    }
     throw last.value_or(error(errc::connect_failed, "no host has an address"));
 }
 
-asio::awaitable<std::shared_ptr<postgres_session>> connector::open() const {
+asio::awaitable<connector::session> connector::open() const {
     const auto begin = std::chrono::steady_clock::now();
     const auto executor = co_await asio::this_coro::executor;
     asio::steady_timer pause(executor);

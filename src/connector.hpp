@@ -3,12 +3,16 @@
 
 #include <bitdotio/options.hpp>
 
+#include "connect_defaults.hpp"
 #include "deadline.hpp"
+#include "host_choice.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace bitdotio {
@@ -22,7 +26,7 @@ public:
     /// Errors: errc::bad_input for options that cannot be.
     connector(asio::any_io_executor executor, connect_options options);
 
-    /// Tries every address of every host once, in order, until one answers.
+    /// Tries every address of every host once until one answers that is of the role wanted.
     ///
     /// Errors: the last one's, or the first that is fatal; see judge_dial for what to do.
     asio::awaitable<std::shared_ptr<postgres_session>> dial() const;
@@ -34,13 +38,18 @@ public:
 
 private:
     struct address {
-        std::string host;     // as named, for TLS to verify
+        address(const host_port& named_, std::string numeric_)
+            : named(named_), numeric(std::move(numeric_)) {}
+
+        host_port named;
         std::string numeric;  // empty for a Unix socket
-        std::uint16_t port;
     };
+    using session = std::shared_ptr<postgres_session>;
 
     asio::awaitable<std::vector<address>> resolve(host_port host) const;
-    asio::awaitable<std::shared_ptr<postgres_session>> dial_address(address target) const;
+    asio::awaitable<void> read_passwords(std::shared_ptr<password_file> passwords) const;
+    asio::awaitable<session> dial_address(address target, const password_file& passwords) const;
+    asio::awaitable<suitability> look_at(session candidate) const;
 
     asio::any_io_executor executor_;
     std::shared_ptr<const connect_options> options_;

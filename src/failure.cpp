@@ -42,6 +42,28 @@ errc statement_code(std::string_view sqlstate) {
     return errc::query_failed;
 }
 
+// The first that is found decides, so that what is special stands before what is general.
+constexpr std::pair<std::string_view, errc> dial_words[] = {
+    {"private key", errc::bad_input},
+    {"could not read certificate file", errc::bad_input},
+    {"could not read root certificate file", errc::bad_input},
+    {"certificate file \"", errc::bad_input},
+    {"channel binding", errc::tls_failed},
+    {"no password supplied", errc::authentication_failed},
+    {"authentication method", errc::authentication_failed},
+    {"server requested", errc::authentication_failed},
+    {"requirepeer", errc::connect_failed},
+    {"does not support SSL", errc::tls_failed},
+    {"wrong version number", errc::tls_failed},
+    {"unsupported protocol", errc::tls_failed},
+    {"no protocols available", errc::bad_input},
+    {" alert ", errc::tls_failed},
+    {"certificate", errc::tls_failed},
+    // Whatever else happened at an address may pass: refused, hung up, not there yet.
+    {"connection to server", errc::database_asleep},
+    {"server closed", errc::database_asleep},
+};
+
 }  // namespace
 
 dial_verdict judge_dial(const error& failure) noexcept {
@@ -58,6 +80,19 @@ error refused_dial(server_message message) {
     const errc code = dial_code(message.sqlstate);
     return error(code, "cannot connect: " + words_of(message))
         .with(std::move(message))
+        .with(phase::connecting)
+        .with(outcome::not_sent);
+}
+
+error failed_dial(std::string words) {
+    errc code = errc::bad_input;
+    for (const auto& [part, meaning] : dial_words) {
+        if (words.find(part) != std::string::npos) {
+            code = meaning;
+            break;
+        }
+    }
+    return error(code, "cannot connect: " + std::move(words))
         .with(phase::connecting)
         .with(outcome::not_sent);
 }

@@ -20,6 +20,11 @@ dial_verdict judge_dial(const error& failure) noexcept;
 /// The error of a connect the server refused with a SQLSTATE.
 error refused_dial(server_message message);
 
+/// The error of a connect that failed on this side, or on the way.
+///
+/// Parameters: `words` are libpq's, untranslated: it has no codes for these.
+error failed_dial(std::string words);
+
 /// The error of a statement the server refused while the connection stays well: ReadyForQuery
 /// came after it, so that the statement provably changed nothing.
 error refused_statement(server_message message);

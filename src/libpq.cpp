@@ -15,6 +15,19 @@ std::string field(const PGresult* answer, int code) {
 
 }  // namespace
 
+untranslated::untranslated() noexcept : locale_(newlocale(LC_ALL_MASK, "C", nullptr)) {
+    if (locale_) {
+        before_ = uselocale(locale_);
+    }
+}
+
+untranslated::~untranslated() {
+    if (locale_) {
+        uselocale(before_);
+        freelocale(locale_);
+    }
+}
+
 server_message message_of(const PGresult* answer) {
     server_message message;
     // The non-localised severity came with PostgreSQL 9.6; poolers may speak for older ones.
@@ -64,6 +77,36 @@ std::string sqlstate_in(std::string_view text) {
         }
     }
     return {};
+}
+
+server_message refusal_in(std::string_view text) {
+    server_message message;
+    message.sqlstate = sqlstate_in(text);
+    if (message.sqlstate.empty()) {
+        return message;
+    }
+    const std::size_t code = text.find(message.sqlstate + ":");
+    const std::size_t severity_end = text.find_last_not_of(": ", code == 0 ? 0 : code - 1);
+    const std::size_t severity = text.find_last_of(' ', severity_end) + 1;
+    message.severity = text.substr(severity, severity_end + 1 - severity);
+    // Each field ends where another begins: "LOCATION:  function, file:line" is always there.
+    constexpr std::string_view labels[] = {" DETAIL:  ", " HINT:  ", " CONTEXT:  ", " LOCATION:  "};
+    const auto field_after = [&](std::size_t begin) {
+        std::size_t end = text.size();
+        for (const std::string_view label : labels) {
+            end = std::min(end, text.find(label, begin));
+        }
+        return std::string(text.substr(begin, end - begin));
+    };
+    const auto labelled = [&](std::string_view label) {
+        const std::size_t found = text.find(label, code);
+        return found == std::string_view::npos ? "" : field_after(found + label.size());
+    };
+    const std::size_t words = text.find_first_not_of(": ", code + message.sqlstate.size());
+    message.message = words == std::string_view::npos ? "" : field_after(words);
+    message.detail = labelled(labels[0]);
+    message.hint = labelled(labels[1]);
+    return message;
 }
 
 }  // namespace bitdotio::libpq

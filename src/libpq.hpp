@@ -5,6 +5,7 @@
 
 #include <libpq-fe.h>
 
+#include <clocale>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -25,6 +26,20 @@ using connection = std::unique_ptr<PGconn, finish>;
 using result = std::unique_ptr<PGresult, clear>;
 using cancel = std::unique_ptr<PGcancel, free_cancel>;
 
+/// For the length of a scope, libpq's words on this thread are those of its sources. It gives the
+/// failures of its own side (TLS verification among them) no code, only text, which it translates.
+class untranslated {
+public:
+    untranslated() noexcept;
+    ~untranslated();
+    untranslated(const untranslated&) = delete;
+    untranslated& operator=(const untranslated&) = delete;
+
+private:
+    locale_t locale_;
+    locale_t before_ = nullptr;
+};
+
 /// The server's fields of an error or a notice.
 server_message message_of(const PGresult* answer);
 
@@ -34,5 +49,8 @@ std::string last_words(const PGconn* conn);
 /// The SQLSTATE in the text of a failed connect, which libpq keeps nowhere else; empty if there is
 /// none. Needs PQsetErrorVerbosity(conn, PQERRORS_VERBOSE) while connecting.
 std::string sqlstate_in(std::string_view text);
+
+/// The server's fields in the same text, as far as they are there; all empty if it has no SQLSTATE.
+server_message refusal_in(std::string_view text);
 
 }  // namespace bitdotio::libpq

@@ -265,7 +265,7 @@ error postgres_session::refusal_error(phase when, const std::optional<error>& in
 // After a refusal: what it says about the prepared statement. True if the statement was refused
 // for that alone, and provably did nothing.
 bool postgres_session::heal(bool was_prepared) {
-    const sending_plan plan = std::exchange(plan_, {});
+    const statement_cache::plan plan = std::exchange(plan_, {});
     if (plan.what == statement_cache::action::unnamed) {
         return false;
     }

@@ -13,7 +13,7 @@ struct postgres_session::batch_progress {
 
     pipeline_results& results;
     bool sync_each;
-    std::vector<sending_plan> plans{};               // of each entry sent
+    std::vector<statement_cache::plan> plans{};      // of each entry sent
     std::size_t answered = 0;                        // entries whose answers are complete
     std::size_t parts_answered = 0;                  // of the entry being answered
     std::optional<std::size_t> failed{};             // the first refused entry
@@ -120,7 +120,10 @@ asio::awaitable<void> postgres_session::talk_pipeline(const pipeline& batch,
 bool postgres_session::send_entry(const statement& sql, const params& values, bool sync,
                                   batch_progress& progress) {
     bind(values);
-    make_plan(sql);
+    plan_ = {};
+    if (sql.may_be_prepared()) {
+        plan_ = statements_.look_up(sql.sql(), types_);
+    }
     const bool prepares = plan_.what == statement_cache::action::prepare;
     const bool sent = (!prepares || send_preparation(sql)) && send_bound(sql) &&
                       (!sync || PQpipelineSync(conn_.get()));

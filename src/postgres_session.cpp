@@ -8,36 +8,12 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <clocale>
 #include <cstdio>
 #include <random>
 
 namespace bitdotio {
 
 namespace {
-
-// libpq gives the failures of its own side (TLS verification among them) no code, only text, which
-// is translated. In the C locale of this thread it is not.
-class c_locale_scope {
-public:
-    c_locale_scope() noexcept : locale_(newlocale(LC_ALL_MASK, "C", nullptr)) {
-        if (locale_) {
-            before_ = uselocale(locale_);
-        }
-    }
-    ~c_locale_scope() {
-        if (locale_) {
-            uselocale(before_);
-            freelocale(locale_);
-        }
-    }
-    c_locale_scope(const c_locale_scope&) = delete;
-    c_locale_scope& operator=(const c_locale_scope&) = delete;
-
-private:
-    locale_t locale_;
-    locale_t before_ = nullptr;
-};
 
 // Behind a pooler, sessions share the names of what is prepared on a server connection.
 std::string own_prefix() {
@@ -47,10 +23,6 @@ std::string own_prefix() {
     return text;
 }
 
-bool contains(const std::string& text, std::string_view part) {
-    return text.find(part) != std::string::npos;
-}
-
 }  // namespace
 
 postgres_session::postgres_session(asio::any_io_executor executor, const connect_options& options)
@@ -58,6 +30,7 @@ postgres_session::postgres_session(asio::any_io_executor executor, const connect
       socket_(strand_),
       statement_timeout_(options.statement_timeout),
       cancel_timeout_(options.cancel_timeout),
+      on_notice_(options.on_notice),
       statements_(options.statement_cache_size, options.statement_cache_max_length, own_prefix()) {}
 
 postgres_session::~postgres_session() {
@@ -86,7 +59,15 @@ asio::awaitable<void> postgres_session::do_open(libpq_parameters parameters, tim
     PQsetErrorVerbosity(conn_.get(), PQERRORS_DEFAULT);
     pid_ = PQbackendPID(conn_.get());
     descriptor_ = PQsocket(conn_.get());
+    role_.standby = said("in_hot_standby");
+    role_.read_only = said("default_transaction_read_only");
     take_status();
+}
+
+// What the server reported of a setting that is on or off; nothing if it does not report it.
+std::optional<bool> postgres_session::said(const char* setting) const {
+    const char* const value = PQparameterStatus(conn_.get(), setting);
+    return value ? std::optional(std::string_view(value) == "on") : std::nullopt;
 }
 
 asio::awaitable<void> postgres_session::poll_until_open(libpq_parameters parameters) {
@@ -101,7 +82,7 @@ asio::awaitable<void> postgres_session::poll_until_open(libpq_parameters paramet
     keywords.push_back(nullptr);
     values.push_back(nullptr);
     {
-        const c_locale_scope untranslated;
+        const libpq::untranslated english;
         conn_.reset(PQconnectStartParams(keywords.data(), values.data(), 0));
     }
     if (!conn_ || PQstatus(conn_.get()) == CONNECTION_BAD) {
@@ -126,7 +107,7 @@ asio::awaitable<void> postgres_session::poll_until_open(libpq_parameters paramet
                 .with(phase::connecting)
                 .with(outcome::not_sent);
         }
-        const c_locale_scope untranslated;
+        const libpq::untranslated english;
         poll = PQconnectPoll(conn_.get());
         if (poll == PGRES_POLLING_FAILED) {
             throw dial_error();
@@ -178,27 +159,11 @@ void postgres_session::abort() noexcept {
 
 error postgres_session::dial_error() const {
     const std::string text = libpq::last_words(conn_.get());
-    server_message message;
-    message.sqlstate = libpq::sqlstate_in(text);
-    message.message = text;
+    server_message message = libpq::refusal_in(text);
     if (!message.sqlstate.empty()) {
-        const std::size_t begin = text.find(message.sqlstate) + message.sqlstate.size();
-        const std::size_t words = text.find_first_not_of(": ", begin);
-        // "…LOCATION:  function, file:line" follows in verbose mode.
-        const std::size_t end = text.find(" LOCATION: ", begin);
-        if (words != std::string::npos) {
-            message.message = text.substr(words, end == std::string::npos ? end : end - words);
-        }
         return refused_dial(std::move(message));
     }
-    errc code = errc::database_asleep;
-    if (contains(text, "certificate") || contains(text, "does not support SSL") ||
-        contains(text, "wrong version number")) {
-        code = errc::tls_failed;
-    } else if (!contains(text, "connection to server") && !contains(text, "server closed")) {
-        code = errc::bad_input;
-    }
-    return error(code, "cannot connect: " + text).with(phase::connecting).with(outcome::not_sent);
+    return failed_dial(text);
 }
 
 void postgres_session::receive_notice(void* self, const PGresult* notice) {
@@ -209,6 +174,11 @@ void postgres_session::receive_notice(void* self, const PGresult* notice) {
     if (code == "57P01" || code == "57P02" || code == "57P05" || code == "25P03" ||
         message.severity == "FATAL") {
         static_cast<postgres_session*>(self)->goodbye_ = std::move(message);
+    } else if (const auto& told = static_cast<postgres_session*>(self)->on_notice_) {
+        try {
+            told(message);
+        } catch (...) {  // libpq, which calls this, is C and cannot pass it on
+        }
     }
 }
 
@@ -242,6 +212,38 @@ void postgres_session::watch(std::function<void()> on_death) {
     });
 }
 
+bool postgres_session::watch_notifications(std::function<void()> on_event) {
+    keep_notifications_ = true;
+    if (!conn_) {
+        return false;
+    }
+    // What came with the last answer is announced by no event.
+    take_notifications();
+    if (!notified_.empty()) {
+        return false;
+    }
+    on_death_ = std::move(on_event);
+    do_watch();
+    return true;
+}
+
+std::vector<notification> postgres_session::notifications() {
+    keep_notifications_ = true;
+    if (conn_) {
+        take_notifications();
+    }
+    return std::exchange(notified_, {});
+}
+
+void postgres_session::take_notifications() {
+    while (PGnotify* const one = PQnotifies(conn_.get())) {
+        const std::unique_ptr<PGnotify, decltype(&PQfreemem)> freed(one, &PQfreemem);
+        if (keep_notifications_) {
+            notified_.emplace_back(one->relname, one->extra, one->be_pid);
+        }
+    }
+}
+
 void postgres_session::do_watch() {
     if (!conn_ || under_way_) {
         return;
@@ -262,7 +264,7 @@ void postgres_session::watch_event(std::uint64_t generation,
         return;
     }
     watching_ = false;
-    if (alive()) {
+    if (alive() && notified_.empty()) {
         do_watch();
         return;
     }
@@ -285,11 +287,10 @@ bool postgres_session::alive() {
         return PQstatus(conn_.get()) == CONNECTION_OK;
     }
     for (int time = 0; time < 2; ++time) {
-        if (!PQconsumeInput(conn_.get())) {
+        const bool well = PQconsumeInput(conn_.get()) != 0;
+        take_notifications();
+        if (!well) {
             return false;
-        }
-        while (PGnotify* notification = PQnotifies(conn_.get())) {
-            PQfreemem(notification);
         }
     }
     return PQstatus(conn_.get()) == CONNECTION_OK && goodbye_.sqlstate.empty();

@@ -3,6 +3,7 @@
 
 #include <bitdotio/copy.hpp>
 #include <bitdotio/error.hpp>
+#include <bitdotio/notification.hpp>
 #include <bitdotio/options.hpp>
 #include <bitdotio/params.hpp>
 #include <bitdotio/pipeline.hpp>
@@ -10,6 +11,8 @@
 #include <bitdotio/statement.hpp>
 
 #include "deadline.hpp"
+#include "dial_parameters.hpp"
+#include "host_choice.hpp"
 #include "libpq.hpp"
 #include "statement_cache.hpp"
 
@@ -27,9 +30,6 @@
 #include <vector>
 
 namespace bitdotio {
-
-/// libpq's connection parameters, in the order they are given.
-using libpq_parameters = std::vector<std::pair<std::string, std::string>>;
 
 /// What the server's last ReadyForQuery said, or that there will be none.
 enum class session_status { idle, busy, in_transaction, closed };
@@ -78,6 +78,20 @@ public:
     /// the next operation begins. What the server sends to a living one is taken in.
     void watch(std::function<void()> on_death);
 
+    /// Calls `on_event` once, on the strand, when notifications have come or, if there are none
+    /// then, the session is dead; until the next operation begins. False, and no call, if that is
+    /// so already. Nothing is read from the socket but for this.
+    /// To be called on the strand, or where nothing of the session can run beside it.
+    bool watch_notifications(std::function<void()> on_event);
+    /// The notifications that have come since the last time. They are dropped before the first
+    /// call of this or the one above. To be called as that one.
+    std::vector<notification> notifications();
+    /// Why the server ended the session, if it said so. To be called as the two above.
+    const server_message& goodbye() const noexcept { return goodbye_; }
+
+    /// What the server reported about its role when the session was opened.
+    const server_role& role() const noexcept { return role_; }
+
     /// Whether the kernel knows of no end of this idle session: no round trip, no waiting. Only
     /// for a session nobody else uses at the moment.
     bool looks_alive() const noexcept;
@@ -92,12 +106,6 @@ private:
     enum class kind { extended, simple };
     enum class flow { none, rows, copy_in, copy_out };
 
-    // How a statement is sent: in a pipeline, if it is prepared on the way. Then evicting and
-    // preparing are parts of it, each with an answer.
-    struct sending_plan : statement_cache::plan {
-        std::size_t parts = 1;
-    };
-
     // One operation at a time: whoever holds it talks to the server.
     class turn {
     public:
@@ -105,7 +113,6 @@ private:
         explicit turn(postgres_session& session);
         ~turn();
         turn(const turn&) = delete;
-        turn& operator=(const turn&) = delete;
 
     private:
         postgres_session& session_;
@@ -155,7 +162,6 @@ private:
     void check_text(const statement& sql) const;
     bool send_extended(const statement& sql, const params& values);
     void bind(const params& values);
-    void make_plan(const statement& sql);
     bool send_preparation(const statement& sql);
     bool send_bound(const statement& sql);
     void leave_pipeline();
@@ -194,6 +200,8 @@ private:
     asio::awaitable<void> end_flow();
     void require_flow(flow wanted) const;
     void conclude_flow(const std::optional<error>& interrupted);
+    void take_notifications();
+    std::optional<bool> said(const char* setting) const;
 
     static void receive_notice(void* self, const PGresult* notice);
 
@@ -203,6 +211,7 @@ private:
 
     const std::chrono::milliseconds statement_timeout_;
     const std::chrono::milliseconds cancel_timeout_;
+    const std::function<void(const server_message&)> on_notice_;
 
     // libpq's four arrays of parameters, kept for their capacity.
     std::vector<Oid> types_;
@@ -211,7 +220,7 @@ private:
     std::vector<int> formats_;
 
     statement_cache statements_;
-    sending_plan plan_;                // of the statement under way
+    statement_cache::plan plan_;       // of the statement under way
     int syncs_ = 0;                    // of the pipeline under way, not yet answered
     int strangers_ = 0;                // prepared statements somebody else took away
     bool send_again_ = false;          // it was refused for being prepared, and did nothing
@@ -232,6 +241,9 @@ private:
     bool under_way_ = false;
     std::uint64_t watch_generation_ = 0;
     std::function<void()> on_death_;
+    std::vector<notification> notified_;
+    bool keep_notifications_ = false;
+    server_role role_;
 
     std::atomic<session_status> status_{session_status::closed};
     std::atomic<int> pid_{0};

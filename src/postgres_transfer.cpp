@@ -50,7 +50,9 @@ void postgres_session::check_sent(bool sent) {
 
 bool postgres_session::send_extended(const statement& sql, const params& values) {
     bind(values);
-    make_plan(sql);
+    if (sql.may_be_prepared()) {
+        plan_ = statements_.look_up(sql.sql(), types_);
+    }
     if (plan_.what != statement_cache::action::prepare) {
         return send_bound(sql);
     }
@@ -84,17 +86,6 @@ void postgres_session::bind(const params& values) {
         values_[i] = values.is_null(i) ? nullptr : values.value(i).data();
         lengths_[i] = static_cast<int>(values.value(i).size());
         formats_[i] = values.is_binary(i);
-    }
-}
-
-void postgres_session::make_plan(const statement& sql) {
-    plan_ = {};
-    if (!sql.may_be_prepared()) {
-        return;
-    }
-    static_cast<statement_cache::plan&>(plan_) = statements_.look_up(sql.sql(), types_);
-    if (plan_.what == statement_cache::action::prepare) {
-        plan_.parts = statements_.evicted() + 2;
     }
 }
 

@@ -27,7 +27,8 @@ public:
 
     struct plan {
         action what = action::unnamed;
-        std::string name;
+        std::string name{};
+        std::size_t parts = 1;  ///< with preparing it, and with each eviction that goes ahead
     };
 
     /// Parameters: `capacity` is how many stay prepared, 0 for none; `max_length` the longest
@@ -48,12 +49,12 @@ public:
             entries_.splice(entries_.begin(), entries_, known->second);
             entry& found = entries_.front();
             if (!found.name.empty()) {
-                return {action::prepared, found.name};
+                return {action::prepared, found.name, 1};
             }
             found.name = prefix_ + std::to_string(++count_);
             ++prepared_;
             shrink();
-            return {action::prepare, found.name};
+            return {action::prepare, found.name, evicted_.size() + 2};
         }
         entries_.push_front({key_, {}});
         by_key_.emplace(entries_.front().key, entries_.begin());

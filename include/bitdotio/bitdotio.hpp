@@ -3,12 +3,14 @@
 
 #include <bitdotio/api_key.hpp>
 #include <bitdotio/client.hpp>
+#include <bitdotio/connect_options.hpp>
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/error.hpp>
 #include <bitdotio/models.hpp>
 #include <bitdotio/options.hpp>
 #ifndef BITDOTIO_WITHOUT_POSTGRES
 #include <bitdotio/connection.hpp>
+#include <bitdotio/listener.hpp>
 #include <bitdotio/params.hpp>
 #include <bitdotio/pool.hpp>
 #include <bitdotio/result.hpp>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bitdotio/api_key.hpp>
+#include <bitdotio/connect_options.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -14,62 +15,6 @@ namespace bitdotio {
 
 // None of these is an aggregate, on purpose: g++ 12 destroys aggregate temporaries twice inside a
 // co_await expression. Make one, set its members, pass it.
-
-/// How the road to PostgreSQL is secured.
-enum class tls_mode {
-    verify_full,  ///< TLS, the certificate signed by a trusted CA and naming the host. The default.
-    disable,      ///< No TLS. A Unix socket never has it, whatever is set.
-};
-
-/// One address of a PostgreSQL server: a host name, an IP address, or the directory of a Unix
-/// socket if it begins with "/".
-struct host_port {
-    host_port() = default;
-    host_port(std::string host_, std::uint16_t port_) : host(std::move(host_)), port(port_) {}
-
-    std::string host;
-    std::uint16_t port = 5432;
-
-    friend bool operator==(const host_port&, const host_port&) = default;
-};
-
-/// How a connection is opened, and how long its operations may take.
-struct connect_options {
-    connect_options() = default;
-
-    /// Tried in this order, each with all addresses its name resolves to.
-    std::vector<host_port> hosts;
-    std::string user = "api_user";
-    /// Never shown; an API key for the Postgres endpoint of the service.
-    std::string password;
-    std::string database;
-
-    tls_mode tls = tls_mode::verify_full;
-    /// PEM file of the authorities to trust; empty for those of the system.
-    std::string ca_file;
-
-    /// Shown by the server in pg_stat_activity.
-    std::string application_name = "bitdotio";
-
-    /// For one try at one address, TLS and authentication included. Long enough for a provider
-    /// that holds the connection while it wakes the database.
-    std::chrono::milliseconds connect_timeout{10'000};
-    /// How long a sleeping database may take to wake before opening fails with
-    /// errc::database_asleep. 0 means: try once.
-    std::chrono::milliseconds wake_timeout{60'000};
-    /// For each statement that sets none itself; 0 means no limit, as in PostgreSQL.
-    std::chrono::milliseconds statement_timeout{0};
-    /// How long the server may take to acknowledge the cancellation of a statement, after which
-    /// the connection is cut.
-    std::chrono::milliseconds cancel_timeout{2'000};
-
-    /// How many statements a connection keeps prepared: those used twice, the last used ones. 0
-    /// turns it off, which a pooler in transaction mode needs: there the next statement may run
-    /// on another server connection.
-    std::size_t statement_cache_size = 256;
-    /// Longer statements are not kept prepared; in bytes.
-    std::size_t statement_cache_max_length = 16'384;
-};
 
 /// How a pool grows, shrinks and waits.
 struct pool_options {

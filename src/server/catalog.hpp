@@ -6,7 +6,7 @@
 #include <bitdotio/models.hpp>
 
 #include "server/records.hpp"
-#include "server/turnstile.hpp"
+#include "turnstile.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>

@@ -3,7 +3,7 @@
 
 #include "server/data_directory.hpp"
 #include "server/instance.hpp"
-#include "server/turnstile.hpp"
+#include "turnstile.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>

@@ -4,7 +4,7 @@
 #include "server/dormancy.hpp"
 #include "server/process.hpp"
 #include "server/programs.hpp"
-#include "server/turnstile.hpp"
+#include "turnstile.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>

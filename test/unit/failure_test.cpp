@@ -45,6 +45,35 @@ TEST_CASE("a refused dial is waking, busy or fatal by its SQLSTATE") {
     }
 }
 
+TEST_CASE("a dial that fails without the server's word is sorted by libpq's") {
+    const std::string at = "connection to server at \"h\" (10.0.0.1), port 5432 failed: ";
+    const std::pair<std::string, errc> table[] = {
+        {at + "Connection refused\tIs the server running on that host?", errc::database_asleep},
+        {at + "server closed the connection unexpectedly", errc::database_asleep},
+        {at + "SSL error: unexpected eof while reading", errc::database_asleep},
+        {at + "SSL SYSCALL error: Connection reset by peer", errc::database_asleep},
+        {at + "SSL error: certificate verify failed", errc::tls_failed},
+        {at + "SSL error: tlsv1 alert unknown ca", errc::tls_failed},
+        {at + "SSL error: tlsv13 alert certificate required", errc::tls_failed},
+        {at + "server certificate for \"a\" does not match host name \"h\"", errc::tls_failed},
+        {at + "server does not support SSL, but SSL was required", errc::tls_failed},
+        {at + "channel binding required, but SSL not in use", errc::tls_failed},
+        {at + "fe_sendauth: no password supplied", errc::authentication_failed},
+        {at + "private key file \"k\" has group or world access", errc::bad_input},
+        {at + "could not read certificate file \"c\": no start line", errc::bad_input},
+        {at + "certificate present, but not private key file \"k\"", errc::bad_input},
+        {at + "root certificate file \"r\" does not exist", errc::bad_input},
+        {"could not parse network address \"x\"", errc::bad_input},
+    };
+    for (const auto& [words, code] : table) {
+        CAPTURE(words);
+        const error failure = failed_dial(words);
+        CHECK(failure.code() == code);
+        CHECK(failure.outcome() == outcome::not_sent);
+        CHECK(failure.phase() == phase::connecting);
+    }
+}
+
 TEST_CASE("a refused statement is not executed, its code says what to do") {
     struct row {
         const char* sqlstate;
@@ -107,6 +136,21 @@ TEST_CASE("the SQLSTATE of a failed connect is found in any language") {
               .empty());
     CHECK(libpq::sqlstate_in("").empty());
     CHECK(libpq::sqlstate_in("FATAL: 28P0").empty());
+}
+
+TEST_CASE("the fields of a refusal are told apart in libpq's text") {
+    const server_message all = libpq::refusal_in(
+        "connection to server at \"10.0.0.1\", port 5432 failed: FATAL:  22023: invalid value: x "
+        "DETAIL:  It is bad. HINT:  Do better. LOCATION:  f, guc.c:1");
+    CHECK(all.severity == "FATAL");
+    CHECK(all.sqlstate == "22023");
+    CHECK(all.message == "invalid value: x");
+    CHECK(all.detail == "It is bad.");
+    CHECK(all.hint == "Do better.");
+    const server_message bare = libpq::refusal_in("failed: FATAL:  28P01: no");
+    CHECK(bare.message == "no");
+    CHECK(bare.detail.empty());
+    CHECK(libpq::refusal_in("Connection refused").sqlstate.empty());
 }
 
 }  // namespace
