@@ -54,25 +54,30 @@ asio::awaitable<pipeline_results> connection::run(pipeline batch) {
 
 asio::awaitable<row_stream> connection::start_stream(statement sql, params values) {
     const auto session = open_session(session_);
-    co_await session->start_rows(std::move(sql), std::move(values));
-    co_return row_stream(session, nullptr);
+    const std::uint64_t stream = co_await session->start_rows(std::move(sql), std::move(values));
+    co_return row_stream(session, nullptr, stream);
 }
 
 asio::awaitable<copy_in> connection::copy_from(statement sql) {
     const auto session = open_session(session_);
-    const copy_format format = co_await session->start_copy(std::move(sql), true);
-    co_return copy_in(session, nullptr, format);
+    const copy_start start = co_await session->start_copy(std::move(sql), true);
+    co_return copy_in(session, nullptr, start.stream, start.format);
 }
 
 asio::awaitable<copy_out> connection::copy_to(statement sql) {
     const auto session = open_session(session_);
-    co_await session->start_copy(std::move(sql), false);
-    co_return copy_out(session, nullptr);
+    const copy_start start = co_await session->start_copy(std::move(sql), false);
+    co_return copy_out(session, nullptr, start.stream);
 }
 
-asio::awaitable<transaction> connection::begin() {
+asio::awaitable<std::uint64_t> connection::count(statement sql, params values) {
+    const result answer = co_await run(std::move(sql), std::move(values));
+    co_return answer.affected_rows();
+}
+
+asio::awaitable<transaction> connection::begin(transaction_options options) {
     const auto session = open_session(session_);
-    co_await session->script("BEGIN");
+    co_await session->script(options.begin_statement());
     co_return transaction(session, nullptr);
 }
 

@@ -22,14 +22,15 @@ bool is_out_of_turn(const error& failure) {
 }  // namespace
 
 copy_in::copy_in(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
-                 copy_format format)
-    : session_(std::move(session)), lease_(std::move(lease)), format_(format) {}
+                 std::uint64_t stream, copy_format format)
+    : session_(std::move(session)), lease_(std::move(lease)), stream_(stream), format_(format) {}
 
 copy_in& copy_in::operator=(copy_in&& other) noexcept {
     if (this != &other) {
         abandon();
         session_ = std::move(other.session_);
         lease_ = std::move(other.lease_);
+        stream_ = other.stream_;
         format_ = other.format_;
         rows_ = std::move(other.rows_);
         header_written_ = other.header_written_;
@@ -44,7 +45,7 @@ copy_in::~copy_in() {
 
 void copy_in::abandon() noexcept {
     if (session_) {
-        session_->abandon_stream();
+        session_->abandon_stream(stream_);
     }
     session_.reset();
     lease_.reset();
@@ -60,7 +61,7 @@ asio::awaitable<void> copy_in::send(std::string data) {
         throw over();
     }
     try {
-        co_await session_->write_copy(std::move(data));
+        co_await session_->write_copy(stream_, std::move(data));
     } catch (const error& failure) {
         if (!is_out_of_turn(failure)) {
             session_.reset();
@@ -114,7 +115,7 @@ asio::awaitable<std::uint64_t> copy_in::finish() {
     if (!session) {
         throw over();
     }
-    co_return co_await session->finish_copy_in(std::nullopt);
+    co_return co_await session->finish_copy_in(stream_, std::nullopt);
 }
 
 asio::awaitable<void> copy_in::cancel(std::string reason) {
@@ -123,17 +124,19 @@ asio::awaitable<void> copy_in::cancel(std::string reason) {
     if (!session) {
         throw over();
     }
-    co_await session->finish_copy_in(std::move(reason));
+    co_await session->finish_copy_in(stream_, std::move(reason));
 }
 
-copy_out::copy_out(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease) noexcept
-    : session_(std::move(session)), lease_(std::move(lease)) {}
+copy_out::copy_out(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
+                   std::uint64_t stream) noexcept
+    : session_(std::move(session)), lease_(std::move(lease)), stream_(stream) {}
 
 copy_out& copy_out::operator=(copy_out&& other) noexcept {
     if (this != &other) {
         abandon();
         session_ = std::move(other.session_);
         lease_ = std::move(other.lease_);
+        stream_ = other.stream_;
     }
     return *this;
 }
@@ -144,7 +147,7 @@ copy_out::~copy_out() {
 
 void copy_out::abandon() noexcept {
     if (session_) {
-        session_->abandon_stream();
+        session_->abandon_stream(stream_);
     }
     session_.reset();
     lease_.reset();
@@ -156,7 +159,7 @@ asio::awaitable<std::optional<std::string>> copy_out::next() {
     }
     std::string data;
     try {
-        data = co_await session_->read_copy(65'536);
+        data = co_await session_->read_copy(stream_, 65'536);
     } catch (const error& failure) {
         if (!is_out_of_turn(failure)) {
             session_.reset();

@@ -3,6 +3,7 @@
 
 #include "failure.hpp"
 #include "pool_core.hpp"
+#include "postgres_session.hpp"
 
 #include <utility>
 
@@ -63,13 +64,31 @@ asio::awaitable<result> pool::run(statement sql, params values) {
     }
 }
 
-asio::awaitable<bitdotio::transaction> pool::begin() {
+asio::awaitable<std::uint64_t> pool::count(statement sql, params values) {
+    const result answer = co_await run(std::move(sql), std::move(values));
+    co_return answer.affected_rows();
+}
+
+asio::awaitable<pipeline_results> pool::run(pipeline batch) {
+    pooled_connection lent = co_await acquire();
+    co_return co_await lent->run(std::move(batch));
+}
+
+asio::awaitable<row_stream> pool::start_stream(statement sql, params values) {
+    const auto lent = std::make_shared<pooled_connection>(co_await acquire());
+    const std::uint64_t stream =
+        co_await lent->session()->start_rows(std::move(sql), std::move(values));
+    co_return row_stream(lent->session(), lent, stream);
+}
+
+asio::awaitable<bitdotio::transaction> pool::begin(transaction_options options) {
     const auto core = core_;
+    const std::string begin = options.begin_statement();
     for (bool again = false;; again = true) {
         const auto lent = std::make_shared<pooled_connection>(co_await core->acquire());
         try {
             // An empty transaction changes nothing: BEGIN may always be sent again.
-            co_await (*lent)->script("BEGIN");
+            co_await (*lent)->script(begin);
             co_return bitdotio::transaction(lent->session(), lent);
         } catch (const error& failure) {
             if (failure.code() != errc::connection_lost ||

@@ -34,6 +34,12 @@ namespace bitdotio {
 /// What the server's last ReadyForQuery said, or that there will be none.
 enum class session_status { idle, busy, in_transaction, closed };
 
+/// A COPY that has begun.
+struct copy_start {
+    std::uint64_t stream = 0;
+    copy_format format = copy_format::text;
+};
+
 /// A session with PostgreSQL, driven by the rules of libpq's nonblocking mode.
 ///
 /// Thread safety: every function may be called from any thread; what awaits runs on the session's
@@ -54,19 +60,21 @@ public:
     asio::awaitable<void> commit();
     asio::awaitable<pipeline_results> run_pipeline(pipeline batch);
 
-    // Streams: one at a time. Between their calls the session is busy and does nothing else.
-    asio::awaitable<void> start_rows(statement sql, params values);
+    // Streams: one at a time, known by its number. Between their calls the session is busy and
+    // does nothing else.
+    asio::awaitable<std::uint64_t> start_rows(statement sql, params values);
     /// Empty at the end.
-    asio::awaitable<std::vector<result>> next_rows(std::size_t most);
+    asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most);
     /// Starts a COPY; errc::bad_input if the statement is none of that direction.
-    asio::awaitable<copy_format> start_copy(statement sql, bool in);
-    asio::awaitable<void> write_copy(std::string data);
+    asio::awaitable<copy_start> start_copy(statement sql, bool in);
+    asio::awaitable<void> write_copy(std::uint64_t stream, std::string data);
     /// Ends COPY FROM; with a reason the server undoes it.
-    asio::awaitable<std::uint64_t> finish_copy_in(std::optional<std::string> failure);
+    asio::awaitable<std::uint64_t> finish_copy_in(std::uint64_t stream,
+                                                  std::optional<std::string> failure);
     /// Empty at the end; whole rows otherwise, at least one.
-    asio::awaitable<std::string> read_copy(std::size_t about);
+    asio::awaitable<std::string> read_copy(std::uint64_t stream, std::size_t about);
     /// Nobody will go on with the stream: the next operation, or `clean`, ends it first.
-    void abandon_stream();
+    void abandon_stream(std::uint64_t stream);
 
     /// Rolls back if a transaction is open; never throws. Afterwards it is idle or closed.
     asio::awaitable<void> clean(std::chrono::milliseconds timeout);
@@ -186,19 +194,20 @@ private:
 
     // postgres_stream.cpp: rows and COPY, piece by piece.
     asio::awaitable<void> begin_flow(const statement& sql, const params& values);
-    asio::awaitable<void> do_start_rows(statement sql, params values);
-    asio::awaitable<std::vector<result>> do_next_rows(std::size_t most);
+    asio::awaitable<std::uint64_t> do_start_rows(statement sql, params values);
+    asio::awaitable<std::vector<result>> do_next_rows(std::uint64_t stream, std::size_t most);
     asio::awaitable<void> fill_rows(std::vector<result>& rows, std::size_t most);
-    asio::awaitable<copy_format> do_start_copy(statement sql, bool in);
+    asio::awaitable<copy_start> do_start_copy(statement sql, bool in);
     asio::awaitable<void> await_copy_start();
-    asio::awaitable<void> do_write_copy(std::string data);
+    asio::awaitable<void> do_write_copy(std::uint64_t stream, std::string data);
     asio::awaitable<void> put_copy(const std::string& data);
-    asio::awaitable<std::uint64_t> do_finish_copy_in(std::optional<std::string> failure);
-    asio::awaitable<std::string> do_read_copy(std::size_t about);
+    asio::awaitable<std::uint64_t> do_finish_copy_in(std::uint64_t stream,
+                                                     std::optional<std::string> failure);
+    asio::awaitable<std::string> do_read_copy(std::uint64_t stream, std::size_t about);
     asio::awaitable<void> fill_copy(std::string& data, std::size_t about);
     asio::awaitable<void> discard_copy();
     asio::awaitable<void> end_flow();
-    void require_flow(flow wanted) const;
+    void require_flow(flow wanted, std::uint64_t stream) const;
     void conclude_flow(const std::optional<error>& interrupted);
     void take_notifications();
     std::optional<bool> said(const char* setting) const;
@@ -226,6 +235,7 @@ private:
     bool send_again_ = false;          // it was refused for being prepared, and did nothing
     batch_progress* batch_ = nullptr;  // the pipeline under way
     flow flow_ = flow::none;           // the open stream
+    std::uint64_t stream_ = 0;         // its number
     bool flow_abandoned_ = false;
     bool flow_in_transaction_ = false;
     bool copy_binary_ = false;

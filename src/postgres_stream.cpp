@@ -9,33 +9,36 @@
 
 namespace bitdotio {
 
-asio::awaitable<void> postgres_session::start_rows(statement sql, params values) {
+asio::awaitable<std::uint64_t> postgres_session::start_rows(statement sql, params values) {
     return on_strand(strand_, shared_from_this(), do_start_rows(std::move(sql), std::move(values)));
 }
 
-asio::awaitable<std::vector<result>> postgres_session::next_rows(std::size_t most) {
-    return on_strand(strand_, shared_from_this(), do_next_rows(most));
+asio::awaitable<std::vector<result>> postgres_session::next_rows(std::uint64_t stream,
+                                                                 std::size_t most) {
+    return on_strand(strand_, shared_from_this(), do_next_rows(stream, most));
 }
 
-asio::awaitable<copy_format> postgres_session::start_copy(statement sql, bool in) {
+asio::awaitable<copy_start> postgres_session::start_copy(statement sql, bool in) {
     return on_strand(strand_, shared_from_this(), do_start_copy(std::move(sql), in));
 }
 
-asio::awaitable<void> postgres_session::write_copy(std::string data) {
-    return on_strand(strand_, shared_from_this(), do_write_copy(std::move(data)));
+asio::awaitable<void> postgres_session::write_copy(std::uint64_t stream, std::string data) {
+    return on_strand(strand_, shared_from_this(), do_write_copy(stream, std::move(data)));
 }
 
 asio::awaitable<std::uint64_t> postgres_session::finish_copy_in(
-    std::optional<std::string> failure) {
-    return on_strand(strand_, shared_from_this(), do_finish_copy_in(std::move(failure)));
+    std::uint64_t stream, std::optional<std::string> failure) {
+    return on_strand(strand_, shared_from_this(), do_finish_copy_in(stream, std::move(failure)));
 }
 
-asio::awaitable<std::string> postgres_session::read_copy(std::size_t about) {
-    return on_strand(strand_, shared_from_this(), do_read_copy(about));
+asio::awaitable<std::string> postgres_session::read_copy(std::uint64_t stream, std::size_t about) {
+    return on_strand(strand_, shared_from_this(), do_read_copy(stream, about));
 }
 
-void postgres_session::abandon_stream() {
-    asio::dispatch(strand_, [self = shared_from_this()] { self->flow_abandoned_ = true; });
+void postgres_session::abandon_stream(std::uint64_t stream) {
+    asio::dispatch(strand_, [self = shared_from_this(), stream] {
+        self->flow_abandoned_ = self->flow_abandoned_ || stream == self->stream_;
+    });
 }
 
 // What a stream's first operation shares with a statement.
@@ -44,13 +47,14 @@ asio::awaitable<void> postgres_session::begin_flow(const statement& sql, const p
         co_await settle_debts();
     }
     get_ready();
+    ++stream_;
     flow_abandoned_ = false;
     flow_in_transaction_ = status() == session_status::in_transaction;
     flow_timeout_ = sql.timeout().value_or(statement_timeout_);
     send(statement(sql).unprepared(), values, kind::extended);
 }
 
-asio::awaitable<void> postgres_session::do_start_rows(statement sql, params values) {
+asio::awaitable<std::uint64_t> postgres_session::do_start_rows(statement sql, params values) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
@@ -66,13 +70,15 @@ asio::awaitable<void> postgres_session::do_start_rows(statement sql, params valu
     if (interrupted) {
         conclude_flow(interrupted);
     }
+    co_return stream_;
 }
 
-asio::awaitable<std::vector<result>> postgres_session::do_next_rows(std::size_t most) {
+asio::awaitable<std::vector<result>> postgres_session::do_next_rows(std::uint64_t stream,
+                                                                    std::size_t most) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
-    require_flow(flow::rows);
+    require_flow(flow::rows, stream);
     std::vector<result> rows;
     const auto interrupted = co_await supervise(
         fill_rows(rows, most), deadline_after(flow_timeout_), phase::awaiting_reply);
@@ -120,7 +126,7 @@ asio::awaitable<void> postgres_session::fill_rows(std::vector<result>& rows, std
     }
 }
 
-asio::awaitable<copy_format> postgres_session::do_start_copy(statement sql, bool in) {
+asio::awaitable<copy_start> postgres_session::do_start_copy(statement sql, bool in) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
@@ -131,7 +137,7 @@ asio::awaitable<copy_format> postgres_session::do_start_copy(statement sql, bool
                                                 phase::awaiting_reply);
     const flow wanted = in ? flow::copy_in : flow::copy_out;
     if (flow_ == wanted && !interrupted) {
-        co_return copy_binary_ ? copy_format::binary : copy_format::text;
+        co_return copy_start{stream_, copy_binary_ ? copy_format::binary : copy_format::text};
     }
     if (flow_ != flow::none && !interrupted) {
         co_await end_flow();
@@ -165,11 +171,11 @@ asio::awaitable<void> postgres_session::await_copy_start() {
     }
 }
 
-asio::awaitable<void> postgres_session::do_write_copy(std::string data) {
+asio::awaitable<void> postgres_session::do_write_copy(std::uint64_t stream, std::string data) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
-    require_flow(flow::copy_in);
+    require_flow(flow::copy_in, stream);
     const auto interrupted =
         co_await supervise(put_copy(data), deadline_after(flow_timeout_), phase::awaiting_reply);
     if (interrupted || refused() || PQstatus(conn_.get()) == CONNECTION_BAD) {
@@ -198,11 +204,11 @@ asio::awaitable<void> postgres_session::put_copy(const std::string& data) {
 }
 
 asio::awaitable<std::uint64_t> postgres_session::do_finish_copy_in(
-    std::optional<std::string> failure) {
+    std::uint64_t stream, std::optional<std::string> failure) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
-    require_flow(flow::copy_in);
+    require_flow(flow::copy_in, stream);
     PQputCopyEnd(conn_.get(), failure ? failure->c_str() : nullptr);
     flow_ = flow::rows;  // from here on only answers are to come
     const auto interrupted =
@@ -215,11 +221,12 @@ asio::awaitable<std::uint64_t> postgres_session::do_finish_copy_in(
     co_return rows;
 }
 
-asio::awaitable<std::string> postgres_session::do_read_copy(std::size_t about) {
+asio::awaitable<std::string> postgres_session::do_read_copy(std::uint64_t stream,
+                                                            std::size_t about) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
-    require_flow(flow::copy_out);
+    require_flow(flow::copy_out, stream);
     std::string data;
     const auto interrupted = co_await supervise(
         fill_copy(data, about), deadline_after(flow_timeout_), phase::awaiting_reply);
@@ -289,11 +296,11 @@ asio::awaitable<void> postgres_session::end_flow() {
     take_status();
 }
 
-void postgres_session::require_flow(flow wanted) const {
+void postgres_session::require_flow(flow wanted, std::uint64_t stream) const {
     if (!conn_) {
         throw lost_connection(phase::awaiting_reply, goodbye_, "it is closed");
     }
-    if (flow_ != wanted || flow_abandoned_) {
+    if (flow_ != wanted || stream != stream_ || flow_abandoned_) {
         throw error(errc::protocol_violated, "the stream is over").with(outcome::not_sent);
     }
 }

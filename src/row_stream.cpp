@@ -8,6 +8,15 @@
 
 namespace bitdotio {
 
+namespace {
+
+// Another call is under way, which goes on: the handle is not over.
+bool is_out_of_turn(const error& failure) {
+    return failure.code() == errc::protocol_violated;
+}
+
+}  // namespace
+
 row_chunk::row_chunk(std::vector<result> parts) noexcept : parts_(std::move(parts)) {
     for (const result& part : parts_) {
         size_ += part.size();
@@ -27,15 +36,16 @@ row_view row_chunk::operator[](std::size_t row) const {
                                             "; they count from 0");
 }
 
-row_stream::row_stream(std::shared_ptr<postgres_session> session,
-                       std::shared_ptr<void> lease) noexcept
-    : session_(std::move(session)), lease_(std::move(lease)) {}
+row_stream::row_stream(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
+                       std::uint64_t stream) noexcept
+    : session_(std::move(session)), lease_(std::move(lease)), stream_(stream) {}
 
 row_stream& row_stream::operator=(row_stream&& other) noexcept {
     if (this != &other) {
         abandon();
         session_ = std::move(other.session_);
         lease_ = std::move(other.lease_);
+        stream_ = other.stream_;
     }
     return *this;
 }
@@ -46,7 +56,7 @@ row_stream::~row_stream() {
 
 void row_stream::abandon() noexcept {
     if (session_) {
-        session_->abandon_stream();
+        session_->abandon_stream(stream_);
     }
     session_.reset();
     lease_.reset();
@@ -58,9 +68,9 @@ asio::awaitable<std::optional<row_chunk>> row_stream::next(std::size_t most) {
     }
     std::vector<result> rows;
     try {
-        rows = co_await session_->next_rows(most);
+        rows = co_await session_->next_rows(stream_, most);
     } catch (const error& failure) {
-        if (failure.code() != errc::protocol_violated) {  // another call is under way: go on
+        if (!is_out_of_turn(failure)) {
             session_.reset();
             lease_.reset();
         }

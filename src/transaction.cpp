@@ -1,30 +1,24 @@
-// A transaction's ends: commit, rollback, and being dropped.
+// The handle of a transaction.
 #include <bitdotio/transaction.hpp>
 
 #include "postgres_session.hpp"
+#include "transaction_scope.hpp"
 
 #include <utility>
 
 namespace bitdotio {
 
-namespace {
+transaction::transaction(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease)
+    : scope_(std::make_shared<transaction_scope>(std::move(session), std::move(lease))) {}
 
-error finished() {
-    return error(errc::protocol_violated, "the transaction is already committed or rolled back")
-        .with(outcome::not_sent);
-}
-
-}  // namespace
-
-transaction::transaction(std::shared_ptr<postgres_session> session,
-                         std::shared_ptr<void> lease) noexcept
-    : session_(std::move(session)), lease_(std::move(lease)) {}
+transaction::transaction(std::shared_ptr<transaction_scope> scope, std::size_t level) noexcept
+    : scope_(std::move(scope)), level_(level) {}
 
 transaction& transaction::operator=(transaction&& other) noexcept {
     if (this != &other) {
         abandon();
-        session_ = std::move(other.session_);
-        lease_ = std::move(other.lease_);
+        scope_ = std::move(other.scope_);
+        level_ = other.level_;
     }
     return *this;
 }
@@ -33,45 +27,74 @@ transaction::~transaction() {
     abandon();
 }
 
-// With a lease, the pool sees the open transaction when it comes back.
 void transaction::abandon() noexcept {
-    if (session_ && !lease_) {
-        session_->roll_back_first();
+    if (scope_) {
+        scope_->abandon(level_);
     }
-    session_.reset();
-    lease_.reset();
+    scope_.reset();
+}
+
+const std::shared_ptr<transaction_scope>& transaction::scope() const {
+    if (!scope_) {
+        throw error(errc::protocol_violated, "the transaction is already committed or rolled back")
+            .with(outcome::not_sent);
+    }
+    return scope_;
 }
 
 asio::awaitable<result> transaction::run(statement sql, params values) {
-    if (!session_) {
-        throw finished();
-    }
-    return session_->run(std::move(sql), std::move(values));
+    const auto open = scope();
+    co_return co_await open->run(level_, std::move(sql), std::move(values));
+}
+
+asio::awaitable<pipeline_results> transaction::run(pipeline batch) {
+    const auto session = co_await scope()->enter(level_);
+    co_return co_await session->run_pipeline(std::move(batch));
+}
+
+asio::awaitable<std::uint64_t> transaction::count(statement sql, params values) {
+    const result answer = co_await run(std::move(sql), std::move(values));
+    co_return answer.affected_rows();
+}
+
+asio::awaitable<row_stream> transaction::start_stream(statement sql, params values) {
+    const auto session = co_await scope()->enter(level_);
+    const auto lease = scope_->lease();
+    const std::uint64_t stream = co_await session->start_rows(std::move(sql), std::move(values));
+    co_return row_stream(session, lease, stream);
+}
+
+asio::awaitable<copy_in> transaction::copy_from(statement sql) {
+    const auto session = co_await scope()->enter(level_);
+    const auto lease = scope_->lease();
+    const copy_start start = co_await session->start_copy(std::move(sql), true);
+    co_return copy_in(session, lease, start.stream, start.format);
+}
+
+asio::awaitable<copy_out> transaction::copy_to(statement sql) {
+    const auto session = co_await scope()->enter(level_);
+    const auto lease = scope_->lease();
+    const copy_start start = co_await session->start_copy(std::move(sql), false);
+    co_return copy_out(session, lease, start.stream);
+}
+
+asio::awaitable<transaction> transaction::begin() {
+    const auto open = scope();
+    const std::size_t level = co_await open->nest(level_);
+    co_return transaction(open, level);
 }
 
 asio::awaitable<void> transaction::commit() {
-    // Whatever COMMIT ends in, it is over: there is nothing left to roll back here.
-    const auto session = std::exchange(session_, nullptr);
-    const auto lease = std::exchange(lease_, nullptr);
-    if (!session) {
-        throw finished();
-    }
-    co_await session->commit();
+    const auto open = scope();
+    co_await open->enter(level_);  // while a nested one is open, this stays open too
+    scope_.reset();
+    co_await open->commit(level_);
 }
 
 asio::awaitable<void> transaction::rollback() {
-    const auto session = std::exchange(session_, nullptr);
-    const auto lease = std::exchange(lease_, nullptr);
-    if (!session) {
-        throw finished();
-    }
-    try {
-        co_await session->script("ROLLBACK");
-    } catch (const error& failure) {
-        if (failure.code() != errc::connection_lost) {
-            throw;
-        }
-    }
+    const auto open = scope();
+    scope_.reset();
+    co_await open->rollback(level_);
 }
 
 }  // namespace bitdotio

@@ -10,10 +10,16 @@
 #include <bitdotio/options.hpp>
 #ifndef BITDOTIO_WITHOUT_POSTGRES
 #include <bitdotio/connection.hpp>
+#include <bitdotio/copy.hpp>
+#include <bitdotio/cursor.hpp>
 #include <bitdotio/listener.hpp>
+#include <bitdotio/named.hpp>
 #include <bitdotio/params.hpp>
+#include <bitdotio/pipeline.hpp>
 #include <bitdotio/pool.hpp>
+#include <bitdotio/quoting.hpp>
 #include <bitdotio/result.hpp>
+#include <bitdotio/row_stream.hpp>
 #include <bitdotio/statement.hpp>
 #include <bitdotio/transaction.hpp>
 #include <bitdotio/types.hpp>

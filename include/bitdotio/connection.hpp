@@ -2,16 +2,19 @@
 #pragma once
 
 #include <bitdotio/copy.hpp>
+#include <bitdotio/named.hpp>
 #include <bitdotio/options.hpp>
 #include <bitdotio/params.hpp>
 #include <bitdotio/pipeline.hpp>
 #include <bitdotio/result.hpp>
 #include <bitdotio/row_stream.hpp>
 #include <bitdotio/statement.hpp>
+#include <bitdotio/transaction_options.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -61,7 +64,7 @@ public:
     /// Cancellation: terminal, partial, total; nothing is left behind.
     static asio::awaitable<connection> open(connect_options options);
 
-    /// Runs one statement with `values` bound to $1, $2, …
+    /// Runs one statement with `values` bound to $1, $2, …, or by name, see `named`.
     ///
     /// Errors: errc::query_failed and transaction_conflict with the server's fields, the
     ///     connection stays well; errc::connection_lost, timeout, cancelled with the outcome;
@@ -69,11 +72,19 @@ public:
     /// Cancellation: terminal, partial, total, see above.
     template <class... Values>
     asio::awaitable<result> query(statement sql, const Values&... values) {
-        return run(std::move(sql), params(values...));
+        wire::bound bound(std::move(sql), values...);
+        return run(std::move(bound.sql), std::move(bound.values));
     }
 
     /// The same with parameters bound beforehand.
     asio::awaitable<result> run(statement sql, params values);
+
+    /// As `query`; returns how many rows were touched.
+    template <class... Values>
+    asio::awaitable<std::uint64_t> execute(statement sql, const Values&... values) {
+        wire::bound bound(std::move(sql), values...);
+        return count(std::move(bound.sql), std::move(bound.values));
+    }
 
     /// Runs several statements separated by semicolons, in one implicit transaction unless they
     /// say otherwise; results come in text, one for each statement.
@@ -98,7 +109,8 @@ public:
     /// Errors and cancellation: as for `query`; errors of the statement come from the stream.
     template <class... Values>
     asio::awaitable<row_stream> stream(statement sql, const Values&... values) {
-        return start_stream(std::move(sql), params(values...));
+        wire::bound bound(std::move(sql), values...);
+        return start_stream(std::move(bound.sql), std::move(bound.values));
     }
 
     /// Starts "COPY … FROM STDIN" or "COPY … TO STDOUT", see copy_in and copy_out.
@@ -109,7 +121,8 @@ public:
     asio::awaitable<copy_out> copy_to(statement sql);
 
     /// Begins a transaction; the returned object refers to this connection's session.
-    asio::awaitable<bitdotio::transaction> begin();
+    asio::awaitable<bitdotio::transaction> begin(
+        transaction_options options = transaction_options());
 
     /// Whether it is open as far as this side knows.
     bool is_open() const noexcept;
@@ -125,6 +138,7 @@ public:
 private:
     friend class pooled_connection;
 
+    asio::awaitable<std::uint64_t> count(statement sql, params values);
     asio::awaitable<row_stream> start_stream(statement sql, params values);
 
     std::shared_ptr<postgres_session> session_;

@@ -68,7 +68,7 @@ private:
     friend class pool;
     friend class transaction;
     copy_in(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
-            copy_format format);
+            std::uint64_t stream, copy_format format);
 
     static constexpr std::size_t about = 65'536;
 
@@ -80,6 +80,7 @@ private:
 
     std::shared_ptr<postgres_session> session_;
     std::shared_ptr<void> lease_;
+    std::uint64_t stream_;  // which of the session's
     copy_format format_;
     std::string rows_;             // of write_row, not yet sent
     bool header_written_ = false;  // by us
@@ -110,12 +111,14 @@ private:
     friend class connection;
     friend class pool;
     friend class transaction;
-    copy_out(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease) noexcept;
+    copy_out(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
+             std::uint64_t stream) noexcept;
 
     void abandon() noexcept;
 
     std::shared_ptr<postgres_session> session_;
     std::shared_ptr<void> lease_;
+    std::uint64_t stream_;  // which of the session's
 };
 
 }  // namespace bitdotio

@@ -107,14 +107,32 @@ public:
     /// Errors and cancellation: those of `acquire` and connection::query.
     template <class... Values>
     asio::awaitable<result> query(statement sql, const Values&... values) {
-        return run(std::move(sql), params(values...));
+        wire::bound bound(std::move(sql), values...);
+        return run(std::move(bound.sql), std::move(bound.values));
     }
     asio::awaitable<result> run(statement sql, params values);
+
+    /// As `query`; returns how many rows were touched.
+    template <class... Values>
+    asio::awaitable<std::uint64_t> execute(statement sql, const Values&... values) {
+        wire::bound bound(std::move(sql), values...);
+        return count(std::move(bound.sql), std::move(bound.values));
+    }
+
+    /// As connection::run and connection::stream, on a connection of the pool, which comes back
+    /// at their end. Nothing is run again.
+    asio::awaitable<pipeline_results> run(pipeline batch);
+    template <class... Values>
+    asio::awaitable<row_stream> stream(statement sql, const Values&... values) {
+        wire::bound bound(std::move(sql), values...);
+        return start_stream(std::move(bound.sql), std::move(bound.values));
+    }
 
     /// Begins a transaction on a connection of the pool, which comes back when it ends.
     ///
     /// Errors and cancellation: those of `acquire` and connection::query.
-    asio::awaitable<bitdotio::transaction> begin();
+    asio::awaitable<bitdotio::transaction> begin(
+        transaction_options options = transaction_options());
 
     /// Runs `work(transaction&)`, an awaitable, in a transaction: commits when it ends well, rolls
     /// back when it throws, and passes on what it returns or throws.
@@ -137,6 +155,9 @@ public:
     asio::awaitable<void> close();
 
 private:
+    asio::awaitable<std::uint64_t> count(statement sql, params values);
+    asio::awaitable<row_stream> start_stream(statement sql, params values);
+
     std::shared_ptr<pool_core> core_;
 };
 

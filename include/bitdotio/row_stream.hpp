@@ -6,6 +6,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -83,12 +84,14 @@ private:
     friend class pool;
     friend class transaction;
     // `lease` is what gives the connection back, if it is a pool's.
-    row_stream(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease) noexcept;
+    row_stream(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
+               std::uint64_t stream) noexcept;
 
     void abandon() noexcept;
 
     std::shared_ptr<postgres_session> session_;
     std::shared_ptr<void> lease_;
+    std::uint64_t stream_;  // which of the session's
 };
 
 }  // namespace bitdotio

@@ -22,6 +22,11 @@ public:
     statement(const char* sql) : sql_(sql) {}
 
     const std::string& sql() const noexcept { return sql_; }
+    /// Another text, the marks kept.
+    statement& replace_sql(std::string sql) {
+        sql_ = std::move(sql);
+        return *this;
+    }
 
     /// Fails with errc::timeout after this time, from now of running it; overrides
     /// connect_options::statement_timeout. Zero means no limit.

@@ -1,12 +1,19 @@
 // A transaction: committed when you say so, rolled back otherwise.
 #pragma once
 
+#include <bitdotio/copy.hpp>
+#include <bitdotio/named.hpp>
 #include <bitdotio/params.hpp>
+#include <bitdotio/pipeline.hpp>
 #include <bitdotio/result.hpp>
+#include <bitdotio/row_stream.hpp>
 #include <bitdotio/statement.hpp>
+#include <bitdotio/transaction_options.hpp>
 
 #include <boost/asio/awaitable.hpp>
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 
 namespace bitdotio {
@@ -14,11 +21,13 @@ namespace bitdotio {
 namespace asio = boost::asio;
 
 class postgres_session;
+class transaction_scope;
 
-/// An open transaction on a connection.
+/// An open transaction on a connection, or one nested in another.
 ///
 /// One that is destroyed unfinished is rolled back before anyone uses its connection again: in the
-/// pool, off the caller's path; on a connection of your own, ahead of its next statement.
+/// pool, off the caller's path; on a connection of your own, ahead of its next statement; a nested
+/// one ahead of the next statement of the one around it.
 ///
 /// Nothing is retried inside a transaction: after errc::connection_lost it is gone, and the whole
 /// of it must be run again. Loss while COMMIT is under way is errc::commit_outcome_unknown.
@@ -31,14 +40,40 @@ public:
     ~transaction();
 
     /// As connection::query. After a statement failed, only `rollback` makes sense: the server
-    /// answers all else with SQLSTATE 25P02.
+    /// answers all else with SQLSTATE 25P02. What may fail goes into a nested transaction.
+    ///
+    /// Errors: errc::protocol_violated if it is over, or one nested in it is open.
     template <class... Values>
     asio::awaitable<result> query(statement sql, const Values&... values) {
-        return run(std::move(sql), params(values...));
+        wire::bound bound(std::move(sql), values...);
+        return run(std::move(bound.sql), std::move(bound.values));
     }
     asio::awaitable<result> run(statement sql, params values);
+    asio::awaitable<pipeline_results> run(pipeline batch);
 
-    /// Makes it permanent.
+    /// As `query`; returns how many rows were touched.
+    template <class... Values>
+    asio::awaitable<std::uint64_t> execute(statement sql, const Values&... values) {
+        wire::bound bound(std::move(sql), values...);
+        return count(std::move(bound.sql), std::move(bound.values));
+    }
+
+    /// As connection::stream. Dropped midway, the rest of its rows is read and thrown away, because
+    /// stopping the statement would end the transaction; a cursor needs not even that.
+    template <class... Values>
+    asio::awaitable<row_stream> stream(statement sql, const Values&... values) {
+        wire::bound bound(std::move(sql), values...);
+        return start_stream(std::move(bound.sql), std::move(bound.values));
+    }
+    asio::awaitable<copy_in> copy_from(statement sql);
+    asio::awaitable<copy_out> copy_to(statement sql);
+
+    /// Begins a transaction nested in this one, a savepoint. Until it ends, this one is silent.
+    ///
+    /// See: PostgreSQL manual, SQL command SAVEPOINT.
+    asio::awaitable<transaction> begin();
+
+    /// Makes it permanent; of a nested one, part of the one around it.
     ///
     /// Errors: errc::commit_outcome_unknown if the connection broke, the deadline passed or the
     ///     caller cancelled while COMMIT was under way and the server did not answer;
@@ -50,18 +85,24 @@ public:
     asio::awaitable<void> rollback();
 
     /// Whether neither commit nor rollback was called.
-    bool is_open() const noexcept { return session_ != nullptr; }
+    bool is_open() const noexcept { return scope_ != nullptr; }
 
 private:
     friend class connection;
     friend class pool;
+    friend class cursor;
+    friend class large_object;
     // `lease` is what gives the connection back, if it is a pool's.
-    transaction(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease) noexcept;
+    transaction(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease);
+    transaction(std::shared_ptr<transaction_scope> scope, std::size_t level) noexcept;
 
+    asio::awaitable<std::uint64_t> count(statement sql, params values);
+    asio::awaitable<row_stream> start_stream(statement sql, params values);
+    const std::shared_ptr<transaction_scope>& scope() const;
     void abandon() noexcept;
 
-    std::shared_ptr<postgres_session> session_;
-    std::shared_ptr<void> lease_;
+    std::shared_ptr<transaction_scope> scope_;
+    std::size_t level_ = 1;
 };
 
 }  // namespace bitdotio

@@ -1,0 +1,70 @@
+// A server-side cursor: a big result within a transaction, fetched in portions, in either
+// direction.
+#pragma once
+
+#include <bitdotio/transaction.hpp>
+
+#include <boost/asio/awaitable.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace bitdotio {
+
+/// A cursor of a transaction. The transaction can do other things between two fetches.
+///
+/// It lasts until its transaction ends, also when this handle is dropped; `close` frees it earlier.
+/// There is none that outlives its transaction: in a pool it would meet a stranger.
+///
+/// Thread safety: as its transaction: from any thread, one operation at a time.
+/// See: PostgreSQL manual, SQL commands DECLARE, FETCH, MOVE.
+class cursor {
+public:
+    enum class direction { forward_only, scroll };
+
+    /// Opens one for a query with its values bound.
+    ///
+    /// Errors and cancellation: as for transaction::query.
+    template <class... Values>
+    static asio::awaitable<cursor> open(transaction& in, statement sql, const Values&... values) {
+        wire::bound bound(std::move(sql), values...);
+        return declare(in.scope(), in.level_, direction::forward_only, std::move(bound.sql),
+                       std::move(bound.values));
+    }
+    /// The same for one that can go back.
+    template <class... Values>
+    static asio::awaitable<cursor> open_scroll(transaction& in, statement sql,
+                                               const Values&... values) {
+        wire::bound bound(std::move(sql), values...);
+        return declare(in.scope(), in.level_, direction::scroll, std::move(bound.sql),
+                       std::move(bound.values));
+    }
+
+    /// The next `count` rows, fewer at the end, none behind it.
+    asio::awaitable<result> fetch(std::size_t count);
+    /// The `count` rows before, the nearest first. Only for one that can scroll.
+    asio::awaitable<result> fetch_backward(std::size_t count);
+    /// Moves over `count` rows, backward if negative; returns over how many there were.
+    asio::awaitable<std::uint64_t> move(std::int64_t count);
+    asio::awaitable<void> close();
+
+    /// Its name on the server, for "… WHERE CURRENT OF".
+    const std::string& name() const noexcept { return name_; }
+
+private:
+    cursor(std::shared_ptr<transaction_scope> scope, std::size_t level, std::string name) noexcept;
+
+    static asio::awaitable<cursor> declare(std::shared_ptr<transaction_scope> scope,
+                                           std::size_t level, direction towards, statement sql,
+                                           params values);
+    asio::awaitable<result> run(std::string sql);
+
+    std::shared_ptr<transaction_scope> scope_;
+    std::size_t level_;
+    std::string name_;
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,32 @@
+// What a transaction promises and may do.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace bitdotio {
+
+/// How far a transaction is kept apart from others.
+enum class isolation_level { read_committed, repeatable_read, serializable };
+
+/// How a transaction begins. What is not set is the server's default.
+///
+/// See: PostgreSQL manual, SQL command BEGIN; 13.2 "Transaction Isolation".
+struct transaction_options {
+    transaction_options() = default;
+
+    std::optional<isolation_level> isolation;
+    /// A write in it fails with SQLSTATE 25006.
+    std::optional<bool> read_only;
+    /// Waits at its beginning until it can never be refused with 40001. Only for transactions
+    /// that are serializable and read only.
+    bool deferrable = false;
+
+    /// The statement that begins it.
+    ///
+    /// Errors: errc::bad_input if it is deferrable and not serializable and read only, which
+    ///     PostgreSQL would silently ignore.
+    std::string begin_statement() const;
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,62 @@
+// A transaction and those nested in it: only the innermost may speak.
+#pragma once
+
+#include <bitdotio/params.hpp>
+#include <bitdotio/pipeline.hpp>
+#include <bitdotio/result.hpp>
+#include <bitdotio/statement.hpp>
+
+#include <boost/asio/awaitable.hpp>
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+class postgres_session;
+
+/// What the handles of one transaction share: itself, nested ones, cursors, large objects. Level 1
+/// is the transaction, each nested one is one level higher and a savepoint on the server.
+///
+/// Thread safety: as the handles: one operation at a time.
+class transaction_scope {
+public:
+    transaction_scope(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease);
+
+    asio::awaitable<result> run(std::size_t level, statement sql, params values);
+    asio::awaitable<std::vector<result>> script(std::size_t level, statement sql);
+
+    /// Ends what was nested and dropped, and names who may not speak now.
+    ///
+    /// Errors: errc::protocol_violated if the level is over, or a deeper one is open.
+    asio::awaitable<std::shared_ptr<postgres_session>> enter(std::size_t level);
+
+    /// Sets a savepoint; returns the new level.
+    asio::awaitable<std::size_t> nest(std::size_t level);
+    asio::awaitable<void> commit(std::size_t level);
+    asio::awaitable<void> rollback(std::size_t level);
+
+    /// The handle of this level is gone without an end. Undone before the next statement; of the
+    /// outermost, by whoever has the connection next.
+    void abandon(std::size_t level) noexcept;
+
+    std::shared_ptr<void> lease() const { return lease_; }
+    std::string new_cursor_name() { return "bitdotio_cursor_" + std::to_string(++cursors_); }
+
+private:
+    static std::string savepoint(std::size_t level);
+    void close() noexcept;
+
+    std::shared_ptr<postgres_session> session_;  // none when it is over
+    std::shared_ptr<void> lease_;
+    std::size_t depth_ = 1;
+    std::optional<std::size_t> dropped_;  // the outermost of the nested that were dropped
+    std::size_t cursors_ = 0;
+};
+
+}  // namespace bitdotio
