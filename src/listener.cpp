@@ -68,12 +68,14 @@ public:
     const strand& home() const { return strand_; }
 
     asio::awaitable<void> do_listen(std::string channel) {
+        const auto self = shared_from_this();  // also where the executor ends before the operation
         co_await listen_on_server(channel, "LISTEN ");
         channels_.insert(std::move(channel));
         arrived_.cancel();  // `next` has to watch again
     }
 
     asio::awaitable<void> do_unlisten(std::string channel) {
+        const auto self = shared_from_this();
         check_channel(channel);
         if (channels_.erase(channel) > 0 && session_) {
             co_await listen_on_server(channel, "UNLISTEN ");
@@ -82,6 +84,7 @@ public:
     }
 
     asio::awaitable<listener_event> do_next() {
+        const auto self = shared_from_this();
         co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
         co_await asio::this_coro::throw_if_cancelled(false);
         if (waiting_) {

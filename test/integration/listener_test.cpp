@@ -521,6 +521,32 @@ TEST_CASE("listeners leave no descriptor behind, closed or destroyed, waiting or
     CHECK(settled_descriptors() <= before);
 }
 
+TEST_CASE("an executor may end while a listener waits, connects or listens") {
+    const auto work = [](connect_options options, bool& listens) -> asio::awaitable<void> {
+        listener ears(co_await asio::this_coro::executor, options);
+        co_await ears.listen("a");
+        listens = true;
+        co_await ears.next();
+    };
+    // One step further each time, until it listens and waits.
+    bool waits = false;
+    for (int steps = 0; !waits; ++steps) {
+        REQUIRE(steps < 1'000);
+        asio::io_context io(1);
+        bool listens = false;
+        bool ended = false;
+        asio::co_spawn(io, work(shared().connect, listens),
+                       [&](std::exception_ptr) { ended = true; });
+        for (int i = 0; i < steps && !waits; ++i) {
+            waits = listens && io.poll_one() == 0;
+            if (!listens) {
+                REQUIRE(io.run_one_for(20s) == 1);
+            }
+        }
+        CHECK_FALSE(ended);
+    }
+}
+
 TEST_CASE("options that cannot be are refused when the listener is made") {
     const auto work = []() -> asio::awaitable<void> {
         listener ears(co_await asio::this_coro::executor, connect_options());
