@@ -2,67 +2,7 @@
 #include <bitdotio/error.hpp>
 #include <bitdotio/params.hpp>
 
-#include <bit>
-#include <limits>
-
 namespace bitdotio {
-
-namespace {
-
-template <class Unsigned>
-void put_big_endian(std::string& out, Unsigned value) {
-    char octets[sizeof(Unsigned)];
-    for (std::size_t i = 0; i < sizeof(Unsigned); ++i) {
-        octets[sizeof(Unsigned) - 1 - i] = static_cast<char>(value & 0xff);
-        value = static_cast<Unsigned>(value >> 8);
-    }
-    out.append(octets, sizeof(Unsigned));
-}
-
-}  // namespace
-
-namespace wire {
-
-void put(std::string& out, std::uint16_t value) {
-    put_big_endian(out, value);
-}
-void put(std::string& out, std::uint32_t value) {
-    put_big_endian(out, value);
-}
-void put(std::string& out, std::uint64_t value) {
-    put_big_endian(out, value);
-}
-
-std::uint64_t checked_bigint(std::uint64_t value) {
-    if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-        throw error(errc::bad_input, "cannot bind " + std::to_string(value) +
-                                         ": above the range of bigint; bind it as text and cast "
-                                         "it to numeric");
-    }
-    return value;
-}
-
-std::uint64_t timestamp_since_2000(std::int64_t since_1970) {
-    using limits = std::numeric_limits<std::int64_t>;
-    constexpr std::int64_t shift = 946'684'800'000'000;
-    if (since_1970 == limits::max() || since_1970 == limits::min()) {
-        return static_cast<std::uint64_t>(since_1970);  // PostgreSQL's infinities
-    }
-    if (since_1970 < limits::min() + shift) {
-        throw error(errc::bad_input, "cannot bind a timestamp before the range of PostgreSQL's");
-    }
-    return static_cast<std::uint64_t>(since_1970 - shift);
-}
-
-}  // namespace wire
-
-void to_sql<float>::write(float value, std::string& out) {
-    wire::put(out, std::bit_cast<std::uint32_t>(value));
-}
-
-void to_sql<double>::write(double value, std::string& out) {
-    wire::put(out, std::bit_cast<std::uint64_t>(value));
-}
 
 void params::add_null(oid type) {
     entries_.push_back({type, false, true, buffer_.size(), 0});

@@ -1,37 +1,10 @@
-// Names of types, and the text of UUIDs.
+// The text of UUIDs.
 #include <bitdotio/error.hpp>
 #include <bitdotio/types.hpp>
 
 #include <ostream>
 
 namespace bitdotio {
-
-std::string type_name(oid type) {
-    switch (type) {
-        case oids::boolean: return "boolean";
-        case oids::bytea: return "bytea";
-        case oids::char_: return "\"char\"";
-        case oids::name: return "name";
-        case oids::int8: return "bigint";
-        case oids::int2: return "smallint";
-        case oids::int4: return "integer";
-        case oids::text: return "text";
-        case oids::oid_: return "oid";
-        case oids::json: return "json";
-        case oids::xml: return "xml";
-        case oids::float4: return "real";
-        case oids::float8: return "double precision";
-        case oids::unknown: return "unknown";
-        case oids::bpchar: return "character";
-        case oids::varchar: return "character varying";
-        case oids::timestamp: return "timestamp without time zone";
-        case oids::timestamptz: return "timestamp with time zone";
-        case oids::numeric: return "numeric";
-        case oids::uuid: return "uuid";
-        case oids::jsonb: return "jsonb";
-        default: return "type " + std::to_string(type);
-    }
-}
 
 uuid uuid::parse(std::string_view text) {
     const auto malformed = [&] {

@@ -1,7 +1,7 @@
 // Bound parameters: what $1, $2, … of a statement stand for.
 #pragma once
 
-#include <bitdotio/types.hpp>
+#include <bitdotio/to_sql.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -12,14 +12,6 @@
 #include <vector>
 
 namespace bitdotio {
-
-/// How a C++ value is bound: the customisation point for types of your own.
-///
-/// A specialisation has `static constexpr oid type`, `static constexpr bool binary` and
-/// `static void write(const T& value, std::string& out)`, which appends PostgreSQL's binary or
-/// text form of the value.
-template <class T>
-struct to_sql;
 
 /// The values of a statement's parameters, in order.
 ///
@@ -36,6 +28,9 @@ struct to_sql;
 /// | timestamptz, timestamp, uuid      | the type of that name                           |
 /// | std::optional<T>                  | as T, or NULL                                   |
 /// | nullptr, std::nullopt             | NULL                                            |
+///
+/// Dates and intervals, arrays, ranges, composites, enums and others have headers of their own:
+/// see docs/types.md.
 ///
 /// Thread safety: a value.
 class params {
@@ -86,115 +81,6 @@ private:
 };
 
 namespace wire {
-// Appends an integer in network byte order.
-void put(std::string& out, std::uint16_t value);
-void put(std::string& out, std::uint32_t value);
-void put(std::string& out, std::uint64_t value);
-// A std::uint64_t as bigint, or errc::bad_input.
-std::uint64_t checked_bigint(std::uint64_t value);
-// Microseconds since 2000-01-01, as PostgreSQL counts, from those since 1970-01-01.
-std::uint64_t timestamp_since_2000(std::int64_t since_1970);
-}  // namespace wire
-
-template <>
-struct to_sql<bool> {
-    static constexpr oid type = oids::boolean;
-    static constexpr bool binary = true;
-    static void write(bool value, std::string& out) { out.push_back(value ? '\1' : '\0'); }
-};
-
-template <class T>
-    requires(std::is_integral_v<T> && !std::is_same_v<T, bool> && !std::is_same_v<T, char> &&
-             sizeof(T) <= 8)
-struct to_sql<T> {
-    // The smallest type that holds every value of T; a uint64 is checked when it is bound.
-    static constexpr std::size_t size =
-        std::is_signed_v<T> ? (sizeof(T) < 2 ? 2 : sizeof(T)) : (sizeof(T) < 8 ? sizeof(T) * 2 : 8);
-    static constexpr oid type = size == 2 ? oids::int2 : size == 4 ? oids::int4 : oids::int8;
-    static constexpr bool binary = true;
-    static void write(T value, std::string& out) {
-        if constexpr (size == 2) {
-            wire::put(out, static_cast<std::uint16_t>(value));
-        } else if constexpr (size == 4) {
-            wire::put(out, static_cast<std::uint32_t>(value));
-        } else if constexpr (std::is_signed_v<T> || sizeof(T) < 8) {
-            wire::put(out, static_cast<std::uint64_t>(value));
-        } else {
-            wire::put(out, wire::checked_bigint(value));
-        }
-    }
-};
-
-template <>
-struct to_sql<float> {
-    static constexpr oid type = oids::float4;
-    static constexpr bool binary = true;
-    static void write(float value, std::string& out);
-};
-
-template <>
-struct to_sql<double> {
-    static constexpr oid type = oids::float8;
-    static constexpr bool binary = true;
-    static void write(double value, std::string& out);
-};
-
-template <class T>
-    requires(std::is_convertible_v<const T&, std::string_view> && !std::is_null_pointer_v<T>)
-struct to_sql<T> {
-    static constexpr oid type = oids::unspecified;
-    static constexpr bool binary = false;
-    static void write(std::string_view value, std::string& out) { out.append(value); }
-};
-
-template <>
-struct to_sql<char> {
-    static constexpr oid type = oids::unspecified;
-    static constexpr bool binary = false;
-    static void write(char value, std::string& out) { out.push_back(value); }
-};
-
-template <>
-struct to_sql<bytes> {
-    static constexpr oid type = oids::bytea;
-    static constexpr bool binary = true;
-    static void write(const bytes& value, std::string& out) {
-        out.append(reinterpret_cast<const char*>(value.data()), value.size());
-    }
-};
-
-template <>
-struct to_sql<timestamptz> {
-    static constexpr oid type = oids::timestamptz;
-    static constexpr bool binary = true;
-    static void write(timestamptz value, std::string& out) {
-        wire::put(out, wire::timestamp_since_2000(value.time_since_epoch().count()));
-    }
-};
-
-template <>
-struct to_sql<timestamp> {
-    static constexpr oid type = oids::timestamp;
-    static constexpr bool binary = true;
-    static void write(timestamp value, std::string& out) {
-        wire::put(out, wire::timestamp_since_2000(value.time_since_epoch().count()));
-    }
-};
-
-template <>
-struct to_sql<uuid> {
-    static constexpr oid type = oids::uuid;
-    static constexpr bool binary = true;
-    static void write(const uuid& value, std::string& out) {
-        out.append(reinterpret_cast<const char*>(value.octets.data()), value.octets.size());
-    }
-};
-
-namespace wire {
-template <class T>
-struct optional_value : std::false_type {};
-template <class T>
-struct optional_value<std::optional<T>> : std::true_type {};
 template <class T>
 concept null_constant = std::is_same_v<T, std::nullptr_t> || std::is_same_v<T, std::nullopt_t>;
 }  // namespace wire
@@ -203,7 +89,7 @@ template <class T>
 void params::add(const T& value) {
     if constexpr (wire::null_constant<T>) {
         add_null();
-    } else if constexpr (wire::optional_value<T>::value) {
+    } else if constexpr (wire::is_optional<T>) {
         if (value) {
             add(*value);
         } else {
