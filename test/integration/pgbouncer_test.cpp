@@ -1,0 +1,347 @@
+// Connection and pool through PgBouncer, which comes between them and the server.
+#include "support/pgbouncer.hpp"
+#include "support/database.hpp"
+#include "support/gather.hpp"
+
+#include <bitdotio/pool.hpp>
+
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <doctest/doctest.h>
+
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+using bitdotio::connect_options;
+using bitdotio::connection;
+using bitdotio::errc;
+using bitdotio::outcome;
+using bitdotio::pool;
+using bitdotio::statement;
+using test::pgbouncer;
+using test::pooling;
+
+// Shared by all cases, which leave it running.
+test::postgres_primary& primary() {
+    static test::postgres_primary instance;
+    return instance;
+}
+
+// Runs a case in both ways of pooling.
+template <class Work>
+void in_both_modes(Work work) {
+    for (const pooling mode : {pooling::session, pooling::transaction}) {
+        CAPTURE(static_cast<int>(mode));
+        work(mode);
+    }
+}
+
+void expect_none(const std::vector<bitdotio::error>& failures) {
+    CHECK(failures.empty());
+    for (const bitdotio::error& failure : failures) {
+        MESSAGE(failure.what());
+    }
+}
+
+asio::awaitable<void> rest(std::chrono::milliseconds time) {
+    asio::steady_timer timer(co_await asio::this_coro::executor, time);
+    co_await timer.async_wait(asio::use_awaitable);
+}
+
+asio::awaitable<std::optional<bitdotio::error>> failure_of(connection& c, statement sql) {
+    try {
+        co_await c.query(std::move(sql));
+    } catch (const bitdotio::error& failure) {
+        co_return failure;
+    }
+    co_return std::nullopt;
+}
+
+// Holds `count` connections at once, so that the pool has opened as many.
+asio::awaitable<void> open_all(pool from, std::size_t count) {
+    std::vector<bitdotio::pooled_connection> held;
+    for (std::size_t i = 0; i < count; ++i) {
+        held.push_back(co_await from.acquire());
+    }
+}
+
+asio::awaitable<std::vector<bitdotio::error>> ask_often(pool from, std::size_t count) {
+    auto one = [&](std::size_t i) -> asio::awaitable<void> {
+        const auto answer = co_await from.query("SELECT $1::bigint", static_cast<std::int64_t>(i));
+        CHECK(answer.one<std::size_t>() == i);
+    };
+    co_return co_await test::gather(count, one);
+}
+
+TEST_CASE("through PgBouncer values come and go, and an error keeps the connection") {
+    const auto work = [](connect_options options) -> asio::awaitable<void> {
+        connection c = co_await connection::open(options);
+        const auto sum = co_await c.query("SELECT $1::integer + 1", 41);
+        CHECK(sum.one<int>() == 42);
+        const std::string sent(1 << 20, 'x');
+        const auto echoed = co_await c.query("SELECT $1::text", sent);
+        CHECK(echoed.one<std::string>() == sent);
+        const auto failure = co_await failure_of(c, "SELECT 1 / 0");
+        REQUIRE(failure);
+        CHECK(failure->code() == errc::query_failed);
+        CHECK(failure->sqlstate() == "22012");
+        const auto both = co_await c.script("SELECT 1; SELECT 2");
+        REQUIRE(both.size() == 2);
+        CHECK(both[1].one<int>() == 2);
+    };
+    in_both_modes([&](pooling mode) {
+        pgbouncer pooler(primary(), mode);
+        test::run(work(pooler.connect()));
+    });
+}
+
+TEST_CASE("through PgBouncer transactions commit, roll back, and roll back when dropped") {
+    const auto work = [](connect_options options) -> asio::awaitable<void> {
+        connection c = co_await connection::open(options);
+        co_await c.script("DROP TABLE IF EXISTS kept; CREATE TABLE kept (a integer)");
+        {
+            bitdotio::transaction kept = co_await c.begin();
+            co_await kept.query("INSERT INTO kept VALUES ($1)", 1);
+            co_await kept.commit();
+            bitdotio::transaction undone = co_await c.begin();
+            co_await undone.query("INSERT INTO kept VALUES ($1)", 2);
+            co_await undone.rollback();
+            bitdotio::transaction dropped = co_await c.begin();
+            co_await dropped.query("INSERT INTO kept VALUES ($1)", 3);
+        }
+        const auto rows = co_await c.query("SELECT a FROM kept");
+        CHECK(rows.rows_as<int>() == std::vector<int>{1});
+    };
+    in_both_modes([&](pooling mode) {
+        pgbouncer pooler(primary(), mode);
+        test::run(work(pooler.connect()));
+    });
+}
+
+TEST_CASE("a deadline stops the statement behind PgBouncer and keeps the connection") {
+    const auto work = [](connect_options options) -> asio::awaitable<void> {
+        connection c = co_await connection::open(options);
+        for (int i = 0; i < 5; ++i) {
+            const auto failure =
+                co_await failure_of(c, statement("SELECT pg_sleep(60)").timeout(100ms));
+            REQUIRE(failure);
+            CHECK(failure->code() == errc::timeout);
+            CHECK(failure->sqlstate() == "57014");
+            CHECK(failure->outcome() == outcome::not_executed);
+            CHECK(c.is_open());
+            // A cancel that came late would hit this innocent one.
+            const auto next = co_await c.query("SELECT pg_sleep(0.002)");
+            CHECK(next.size() == 1);
+        }
+    };
+    in_both_modes([&](pooling mode) {
+        pgbouncer pooler(primary(), mode);
+        test::run(work(pooler.connect()));
+    });
+}
+
+TEST_CASE("a pool survives a restart of PgBouncer without an error") {
+    in_both_modes([](pooling mode) {
+        pgbouncer pooler(primary(), mode);
+        const auto work = [&]() -> asio::awaitable<void> {
+            pool connections(co_await asio::this_coro::executor, pooler.connect());
+            co_await open_all(connections, 4);
+            pooler.stop();
+            pooler.start();
+            expect_none(co_await ask_often(connections, 20));
+            const auto now = co_await connections.statistics();
+            CHECK(now.replaced + now.retried >= 4);
+            co_await connections.close();
+        };
+        test::run(work());
+    });
+}
+
+TEST_CASE("a pool waits for a PgBouncer that is down and goes on when it is back") {
+    pgbouncer pooler(primary(), pooling::transaction);
+    const auto work = [&]() -> asio::awaitable<void> {
+        pool connections(co_await asio::this_coro::executor, pooler.connect());
+        pooler.stop();
+        bool started = false;
+        auto one = [&](std::size_t i) -> asio::awaitable<void> {
+            if (i == 0) {
+                const auto answer = co_await connections.query("SELECT 1");
+                CHECK(answer.one<int>() == 1);
+                CHECK(started);
+                co_return;
+            }
+            auto now = co_await connections.statistics();
+            while (!now.waking) {
+                co_await rest(5ms);
+                now = co_await connections.statistics();
+            }
+            pooler.start();
+            started = true;
+        };
+        expect_none(co_await test::gather(2, one));
+        co_await connections.close();
+    };
+    test::run(work());
+}
+
+TEST_CASE("sessions ended behind an idle PgBouncer are replaced without an error") {
+    in_both_modes([](pooling mode) {
+        pgbouncer pooler(primary(), mode);
+        const auto work = [&]() -> asio::awaitable<void> {
+            pool connections(co_await asio::this_coro::executor, pooler.connect());
+            co_await open_all(connections, 4);
+            for (int turn = 0; turn < 3; ++turn) {
+                expect_none(co_await ask_often(connections, 4));
+                primary().kill_backends();
+                // PgBouncer has heard of it when it has no server left.
+                while (!pooler.column("SERVERS", "state").empty()) {
+                    co_await rest(5ms);
+                }
+                expect_none(co_await ask_often(connections, 20));
+            }
+            co_await connections.close();
+        };
+        test::run(work());
+    });
+}
+
+TEST_CASE("clients that PgBouncer ends for idling are replaced without an error") {
+    pgbouncer pooler(primary(), pooling::transaction, {{"client_idle_timeout", "1"}});
+    const auto work = [&]() -> asio::awaitable<void> {
+        pool connections(co_await asio::this_coro::executor, pooler.connect());
+        co_await open_all(connections, 3);
+        auto now = co_await connections.statistics();
+        while (now.used > 0) {  // on their way back
+            co_await rest(1ms);
+            now = co_await connections.statistics();
+        }
+        CHECK(now.idle == 3);
+        while (now.idle > 0) {
+            co_await rest(20ms);
+            now = co_await connections.statistics();
+        }
+        CHECK(now.replaced + now.closed_idle == 3);
+        expect_none(co_await ask_often(connections, 10));
+        co_await connections.close();
+    };
+    test::run(work());
+}
+
+TEST_CASE("a database killed and resumed in PgBouncer costs the pool's callers no error") {
+    pgbouncer pooler(primary(), pooling::transaction);
+    const auto work = [&]() -> asio::awaitable<void> {
+        pool connections(co_await asio::this_coro::executor, pooler.connect());
+        co_await open_all(connections, 4);
+        pooler.command("KILL tests");
+        pooler.command("RESUME tests");
+        expect_none(co_await ask_often(connections, 20));
+        co_await connections.close();
+    };
+    test::run(work());
+}
+
+TEST_CASE("a statement sent to a paused PgBouncer is answered when it resumes") {
+    pgbouncer pooler(primary(), pooling::transaction);
+    const auto work = [&]() -> asio::awaitable<void> {
+        connection c = co_await connection::open(pooler.connect());
+        co_await c.query("SELECT 1");
+        pooler.command("PAUSE");
+        bool resumed = false;
+        auto one = [&](std::size_t i) -> asio::awaitable<void> {
+            if (i == 0) {
+                const auto answer = co_await c.query("SELECT 7");
+                CHECK(answer.one<int>() == 7);
+                CHECK(resumed);
+                co_return;
+            }
+            const std::set<std::string> nobody{"0"};
+            std::set<std::string> waiting = nobody;
+            while (waiting == nobody) {
+                co_await rest(5ms);
+                const auto counts = pooler.column("POOLS", "cl_waiting");
+                waiting = {counts.begin(), counts.end()};
+            }
+            resumed = true;
+            pooler.command("RESUME");
+        };
+        expect_none(co_await test::gather(2, one));
+    };
+    test::run(work());
+}
+
+TEST_CASE("past its deadline in a paused PgBouncer a statement is given up with its connection") {
+    pgbouncer pooler(primary(), pooling::transaction);
+    const auto work = [&]() -> asio::awaitable<void> {
+        connect_options options = pooler.connect();
+        options.cancel_timeout = 300ms;
+        connection c = co_await connection::open(options);
+        co_await c.query("SELECT 1");
+        pooler.command("PAUSE");
+        // Nobody executes it, so nobody can acknowledge that it was stopped.
+        const auto failure = co_await failure_of(c, statement("SELECT 1").timeout(100ms));
+        REQUIRE(failure);
+        CHECK(failure->code() == errc::timeout);
+        CHECK(failure->outcome() == outcome::unknown);
+        CHECK_FALSE(c.is_open());
+        pooler.command("RESUME");
+        connection next = co_await connection::open(options);
+        const auto answer = co_await next.query("SELECT 1");
+        CHECK(answer.one<int>() == 1);
+    };
+    test::run(work());
+}
+
+TEST_CASE("a statement repeated over connections that exchange their backends never fails") {
+    pgbouncer pooler(primary(), pooling::transaction,
+                     {{"default_pool_size", "2"}, {"server_reset_query_always", "0"}});
+    const auto work = [&]() -> asio::awaitable<void> {
+        constexpr std::size_t many = 4;
+        std::vector<connection> clients;
+        for (std::size_t i = 0; i < many; ++i) {
+            clients.push_back(co_await connection::open(pooler.connect()));
+        }
+        std::set<int> backends;
+        std::vector<std::set<int>> seen(many);
+        const statement same("SELECT $1::integer + $2::integer, pg_backend_pid()");
+        for (std::size_t turn = 0; turn < 50; ++turn) {
+            // One holds a backend, now this one, now that one: the others must use the other.
+            bitdotio::transaction held = co_await clients[turn % many].begin();
+            co_await held.query("SELECT 1");
+            for (std::size_t i = 0; i < many; ++i) {
+                if (i == turn % many) continue;
+                const auto answer = co_await clients[i].query(same, static_cast<int>(turn), 1);
+                const auto [sum, backend] = answer.one<std::tuple<int, int>>();
+                CHECK(sum == static_cast<int>(turn) + 1);
+                seen[i].insert(backend);
+                backends.insert(backend);
+            }
+            const auto inside = co_await held.query(same, static_cast<int>(turn), 1);
+            const auto [sum, backend] = inside.one<std::tuple<int, int>>();
+            CHECK(sum == static_cast<int>(turn) + 1);
+            seen[turn % many].insert(backend);
+            backends.insert(backend);
+            co_await held.commit();
+        }
+        CHECK(backends.size() == 2);
+        for (const auto& one : seen) {
+            CHECK(one.size() == 2);  // else they did not exchange them, and nothing was tried
+        }
+        auto at_once = [&](std::size_t i) -> asio::awaitable<void> {
+            for (int turn = 0; turn < 50; ++turn) {
+                const auto answer = co_await clients[i].query(same, turn, 1);
+                CHECK(std::get<0>(answer.one<std::tuple<int, int>>()) == turn + 1);
+            }
+        };
+        expect_none(co_await test::gather(many, at_once));
+    };
+    test::run(work());
+}
+
+}  // namespace
