@@ -67,7 +67,7 @@ asio::awaitable<copy_in> connection::copy_from(statement sql) {
 asio::awaitable<copy_out> connection::copy_to(statement sql) {
     const auto session = open_session(session_);
     const copy_start start = co_await session->start_copy(std::move(sql), false);
-    co_return copy_out(session, nullptr, start.stream);
+    co_return copy_out(session, nullptr, start.stream, start.format);
 }
 
 asio::awaitable<std::uint64_t> connection::count(statement sql, params values) {

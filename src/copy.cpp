@@ -2,6 +2,7 @@
 #include <bitdotio/copy.hpp>
 
 #include "postgres_session.hpp"
+#include "wire_reader.hpp"
 
 #include <utility>
 
@@ -128,8 +129,8 @@ asio::awaitable<void> copy_in::cancel(std::string reason) {
 }
 
 copy_out::copy_out(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
-                   std::uint64_t stream) noexcept
-    : session_(std::move(session)), lease_(std::move(lease)), stream_(stream) {}
+                   std::uint64_t stream, copy_format format) noexcept
+    : session_(std::move(session)), lease_(std::move(lease)), stream_(stream), format_(format) {}
 
 copy_out& copy_out::operator=(copy_out&& other) noexcept {
     if (this != &other) {
@@ -137,6 +138,12 @@ copy_out& copy_out::operator=(copy_out&& other) noexcept {
         session_ = std::move(other.session_);
         lease_ = std::move(other.lease_);
         stream_ = other.stream_;
+        format_ = other.format_;
+        piece_ = std::move(other.piece_);
+        at_ = other.at_;
+        row_ = other.row_;
+        header_taken_ = other.header_taken_;
+        fields_.clear();
     }
     return *this;
 }
@@ -173,6 +180,56 @@ asio::awaitable<std::optional<std::string>> copy_out::next() {
         co_return std::nullopt;
     }
     co_return data;
+}
+
+// See: PostgreSQL manual, SQL command COPY, "Binary Format".
+asio::awaitable<bool> copy_out::load_row(std::size_t columns) {
+    if (format_ != copy_format::binary) {
+        throw error(errc::bad_input,
+                    "next_row needs a binary COPY: add (FORMAT binary) to the statement, or read "
+                    "its lines with next");
+    }
+    fields_.clear();
+    while (at_ == piece_.size()) {
+        std::optional<std::string> more = co_await next();
+        if (!more) {
+            co_return false;
+        }
+        piece_ = std::move(*more);
+        at_ = 0;
+        if (!std::exchange(header_taken_, true)) {
+            take_header();
+        }
+    }
+    const auto count = wire::big_endian<std::uint16_t>(take(2));
+    if (count == 0xffff) {  // the trailer; what follows is the answer of the statement
+        const std::optional<std::string> nothing = co_await next();
+        co_return nothing.has_value();
+    }
+    ++row_;
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto size = wire::big_endian<std::uint32_t>(take(4));
+        fields_.push_back(size == 0xffff'ffff ? std::nullopt : std::optional(take(size)));
+    }
+    if (count != columns) {
+        throw error(errc::unexpected_shape, "a row of the COPY has " + std::to_string(count) +
+                                                " columns, and " + std::to_string(columns) +
+                                                " are read");
+    }
+    co_return true;
+}
+
+void copy_out::take_header() {
+    take(11 + 4);  // signature and flags
+    take(wire::big_endian<std::uint32_t>(take(4)));
+}
+
+std::string_view copy_out::take(std::size_t size) {
+    if (size > piece_.size() - at_) {
+        throw error(errc::protocol_violated, "the rows of a binary COPY are malformed");
+    }
+    at_ += size;
+    return std::string_view(piece_).substr(at_ - size, size);
 }
 
 }  // namespace bitdotio

@@ -75,7 +75,7 @@ asio::awaitable<copy_out> transaction::copy_to(statement sql) {
     const auto session = co_await scope()->enter(level_);
     const auto lease = scope_->lease();
     const copy_start start = co_await session->start_copy(std::move(sql), false);
-    co_return copy_out(session, lease, start.stream);
+    co_return copy_out(session, lease, start.stream, start.format);
 }
 
 asio::awaitable<transaction> transaction::begin() {

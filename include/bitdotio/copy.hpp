@@ -2,23 +2,55 @@
 #pragma once
 
 #include <bitdotio/params.hpp>
-#include <bitdotio/result.hpp>
+#include <bitdotio/shape.hpp>
 
 #include <boost/asio/awaitable.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 namespace bitdotio {
 
 namespace asio = boost::asio;
 
 class postgres_session;
+
+namespace wire {
+
+// The type a column of a binary COPY is taken for: what the C++ type binds as.
+template <class T>
+constexpr oid copied_type() {
+    if constexpr (is_optional<T>) {
+        return copied_type<typename T::value_type>();
+    } else {
+        return to_sql<T>::type == oids::unspecified ? oids::text : to_sql<T>::type;
+    }
+}
+
+template <class T>
+constexpr auto copied_types() {
+    return []<std::size_t... I>(std::index_sequence<I...>) {
+        if constexpr (field_value<T>) {
+            return std::array<oid, 1>{copied_type<T>()};
+        } else if constexpr (is_tuple<T>) {
+            return std::array<oid, sizeof...(I)>{copied_type<std::tuple_element_t<I, T>>()...};
+        } else {
+            return std::array<oid, sizeof...(I)>{
+                copied_type<boost::pfr::tuple_element_t<I, T>>()...};
+        }
+    }
+    (std::make_index_sequence<field_count<T>()>());
+}
+
+}  // namespace wire
 
 /// How a COPY writes its rows: text and CSV are lines, binary is PostgreSQL's own.
 enum class copy_format { text, binary };
@@ -107,18 +139,51 @@ public:
     /// Cancellation: terminal, partial, total; the COPY is stopped, the connection stays well.
     asio::awaitable<std::optional<std::string>> next();
 
+    /// The next row of a binary COPY as a tuple, a struct or its only value; nothing at the end.
+    /// Not to be mixed with `next`.
+    ///
+    /// The format does not tell types: each column must have the type its C++ type binds as (see
+    /// docs/types.md), strings those whose binary form is their text. Views into the row live
+    /// until the next call.
+    ///
+    /// Errors: errc::bad_input if the COPY is not binary; errc::unexpected_shape if the row has
+    ///     another number of columns; errc::wrong_type and unexpected_null, after which the
+    ///     stream goes on with the next row; those of `next`.
+    template <class T>
+    asio::awaitable<std::optional<T>> next_row() {
+        const bool there = co_await load_row(wire::field_count<T>());
+        if (!there) {
+            co_return std::nullopt;
+        }
+        constexpr auto types = wire::copied_types<T>();
+        const auto field = [&](std::size_t column) {
+            return field_view("of the COPY", column, row_ - 1, types[column], true,
+                              fields_[column]);
+        };
+        co_return wire::from_fields<T>(field);
+    }
+
 private:
     friend class connection;
     friend class pool;
     friend class transaction;
     copy_out(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
-             std::uint64_t stream) noexcept;
+             std::uint64_t stream, copy_format format) noexcept;
 
+    asio::awaitable<bool> load_row(std::size_t columns);
+    void take_header();
+    std::string_view take(std::size_t size);
     void abandon() noexcept;
 
     std::shared_ptr<postgres_session> session_;
     std::shared_ptr<void> lease_;
     std::uint64_t stream_;  // which of the session's
+    copy_format format_;
+    std::string piece_;    // whole rows, from which next_row reads
+    std::size_t at_ = 0;   // behind the row that was read last
+    std::size_t row_ = 0;  // rows read
+    bool header_taken_ = false;
+    std::vector<std::optional<std::string_view>> fields_;  // of that row, in piece_
 };
 
 }  // namespace bitdotio

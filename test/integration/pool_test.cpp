@@ -247,7 +247,7 @@ TEST_CASE("a wait without end ends at the acquire timeout and says why") {
     const auto work = [&]() -> asio::awaitable<void> {
         pool_options options;
         options.max_size = 1;
-        options.acquire_timeout = 100ms;
+        options.acquire_timeout = 1'500ms;  // the first dial has to fit in
         pool connections(co_await asio::this_coro::executor, db.connect, options);
         bitdotio::pooled_connection held = co_await connections.acquire();
         std::optional<bitdotio::error> failure;

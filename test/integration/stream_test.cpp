@@ -240,6 +240,51 @@ TEST_CASE("COPY takes typed rows in binary") {
     test::run(work());
 }
 
+TEST_CASE("COPY gives typed rows out of binary") {
+    struct line {
+        int a;
+        std::string b;
+        std::optional<double> c;
+    };
+    const auto work = []() -> asio::awaitable<void> {
+        connection c = co_await connection::open(shared().connect);
+        copy_out out = co_await c.copy_to(
+            "COPY (SELECT i, i::text, CASE WHEN i % 2 = 0 THEN i / 2.0::float8 END "
+            "FROM generate_series(0, 29999) i) TO STDOUT (FORMAT binary)");
+        int expected = 0;
+        while (const std::optional<line> row = co_await out.next_row<line>()) {
+            CHECK(row->a == expected);
+            CHECK(row->b == std::to_string(expected));
+            CHECK(row->c.has_value() == (expected % 2 == 0));
+            ++expected;
+        }
+        CHECK(expected == 30'000);
+        co_await expect_well(c);
+
+        copy_out none = co_await c.copy_to("COPY (SELECT 1 WHERE false) TO STDOUT (FORMAT binary)");
+        const std::optional<int> nothing = co_await none.next_row<int>();
+        CHECK_FALSE(nothing);
+        co_await expect_well(c);
+
+        copy_out wrong = co_await c.copy_to("COPY (SELECT 1::int8, 2) TO STDOUT (FORMAT binary)");
+        errc code{};
+        try {
+            const std::optional<int> narrow = co_await wrong.next_row<int>();
+        } catch (const error& failure) {
+            code = failure.code();
+        }
+        CHECK(code == errc::unexpected_shape);
+        copy_out lines = co_await c.copy_to("COPY (SELECT 1) TO STDOUT");
+        try {
+            const std::optional<int> text = co_await lines.next_row<int>();
+        } catch (const error& failure) {
+            code = failure.code();
+        }
+        CHECK(code == errc::bad_input);
+    };
+    test::run(work());
+}
+
 TEST_CASE("a COPY that fails, is given up or dropped copies nothing and leaves a clean session") {
     const auto work = []() -> asio::awaitable<void> {
         connection c = co_await connection::open(shared().connect);
