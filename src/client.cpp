@@ -156,13 +156,13 @@ public:
     const std::shared_ptr<https_pool>& https() const { return https_; }
 
 #ifndef BITDOTIO_WITHOUT_POSTGRES
-    connect_options connect_to(const database_name& name) const {
+    bitdotio::connect_options connect_to(const database_name& name) const {
         if (options_.postgres_host.empty() || options_.postgres_port == 0) {
             throw error(errc::bad_input,
                         "the Postgres endpoint is unknown: set client_options::postgres_host and "
                         "postgres_port, or BITIO_PG_HOST and BITIO_PG_PORT");
         }
-        connect_options connect = options_.connect;
+        bitdotio::connect_options connect = options_.connect;
         connect.hosts = {{options_.postgres_host, options_.postgres_port}};
         connect.password = options_.key->reveal();
         connect.database = name.full();
@@ -268,6 +268,10 @@ bitdotio::pool client::pool(const database_name& name) {
 
 asio::awaitable<connection> client::connect(database_name name) {
     return connection::open(impl_->connect_to(name));
+}
+
+bitdotio::connect_options client::connect_options(const database_name& name) const {
+    return impl_->connect_to(name);
 }
 #endif
 

@@ -79,6 +79,11 @@ public:
     ///
     /// Errors and cancellation: those of connection::open.
     asio::awaitable<connection> connect(database_name name);
+
+    /// How a database is reached, for what the client has no function for: a `listener`.
+    ///
+    /// Errors: errc::bad_input if the Postgres endpoint is unknown.
+    bitdotio::connect_options connect_options(const database_name& name) const;
 #endif
 
     /// Closes all pools and sessions; waits for lent connections to come back.

@@ -266,10 +266,12 @@ TEST_CASE("COPY gives typed rows out of binary") {
         CHECK_FALSE(nothing);
         co_await expect_well(c);
 
-        copy_out wrong = co_await c.copy_to("COPY (SELECT 1::int8, 2) TO STDOUT (FORMAT binary)");
         errc code{};
         try {
+            copy_out wrong =
+                co_await c.copy_to("COPY (SELECT 1::int8, 2) TO STDOUT (FORMAT binary)");
             const std::optional<int> narrow = co_await wrong.next_row<int>();
+            CHECK_FALSE(narrow);
         } catch (const error& failure) {
             code = failure.code();
         }
@@ -277,6 +279,7 @@ TEST_CASE("COPY gives typed rows out of binary") {
         copy_out lines = co_await c.copy_to("COPY (SELECT 1) TO STDOUT");
         try {
             const std::optional<int> text = co_await lines.next_row<int>();
+            CHECK_FALSE(text);
         } catch (const error& failure) {
             code = failure.code();
         }
