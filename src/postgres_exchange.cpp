@@ -140,6 +140,9 @@ asio::awaitable<void> postgres_session::settle_debts() {
         const auto interrupted =
             co_await supervise(settle(), deadline_after(cancel_timeout_), phase::sending);
         conclude(kind::simple, phase::sending, interrupted, true);
+        if (interrupted) {  // the caller has given up before its own statement was sent
+            throw interrupted->with(phase::sending).with(outcome::not_sent);
+        }
     }
 }
 

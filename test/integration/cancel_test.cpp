@@ -1,0 +1,102 @@
+// Deadlines and cancellations that race with the end of their statement.
+#include "support/database.hpp"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <chrono>
+#include <exception>
+#include <optional>
+#include <string>
+
+using namespace bitdotio;
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+
+namespace {
+
+test::database& shared() {
+    static test::database one;
+    return one;
+}
+
+asio::awaitable<void> run_once(connection& c, statement sql, double seconds) {
+    co_await c.query(std::move(sql), seconds);
+}
+
+}  // namespace
+
+TEST_CASE("a cancel that comes late hits no innocent statement") {
+    int stopped = 0;
+    int ended = 0;
+    const auto work = [&]() -> asio::awaitable<void> {
+        connection c = co_await connection::open(shared().connect);
+        const int pid = c.backend_pid();
+        for (int i = 0; i < 400; ++i) {
+            // The deadline falls before, into and behind the end of the statement.
+            statement sleep("SELECT pg_sleep($1)");
+            sleep.timeout(std::chrono::milliseconds(2 + i % 3));
+            try {
+                co_await c.query(sleep, 0.003);
+                ++ended;
+            } catch (const error& failure) {
+                REQUIRE(failure.code() == errc::timeout);
+                REQUIRE(failure.outcome() == outcome::not_executed);
+                ++stopped;
+            }
+            const result answer = co_await c.query("SELECT $1::int", i);
+            REQUIRE(answer.one<int>() == i);
+        }
+        CHECK(c.backend_pid() == pid);
+    };
+    test::run(work());
+    CHECK(stopped + ended == 400);
+    CHECK(stopped > 0);
+}
+
+TEST_CASE("cancellations of every type stop the statement and nothing after it") {
+    const auto work = []() -> asio::awaitable<void> {
+        const auto executor = co_await asio::this_coro::executor;
+        connection c = co_await connection::open(shared().connect);
+        const int pid = c.backend_pid();
+        int round = 0;
+        for (const auto type : {asio::cancellation_type::terminal, asio::cancellation_type::partial,
+                                asio::cancellation_type::total}) {
+            for (int i = 0; i < 30; ++i, ++round) {
+                asio::cancellation_signal signal;
+                asio::steady_timer over(executor, std::chrono::steady_clock::time_point::max());
+                std::optional<error> failure;
+                bool done = false;
+                const auto on_end = [&](std::exception_ptr thrown) {
+                    try {
+                        if (thrown) std::rethrow_exception(thrown);
+                    } catch (const error& caught) {
+                        failure = caught;
+                    }
+                    done = true;
+                    over.cancel();
+                };
+                auto running = run_once(c, "SELECT pg_sleep($1)", 20.0);
+                asio::co_spawn(executor, std::move(running),
+                               asio::bind_cancellation_slot(signal.slot(), on_end));
+                asio::steady_timer moment(executor, std::chrono::microseconds(100 * i));
+                co_await moment.async_wait(asio::use_awaitable);
+                signal.emit(type);
+                boost::system::error_code ignored;
+                if (!done) {
+                    co_await over.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+                }
+                REQUIRE(failure);
+                CHECK(failure->code() == errc::cancelled);
+                const result answer = co_await c.query("SELECT $1::int", round);
+                REQUIRE(answer.one<int>() == round);
+            }
+        }
+        CHECK(c.backend_pid() == pid);
+    };
+    test::run(work());
+}

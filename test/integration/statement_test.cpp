@@ -1,0 +1,323 @@
+// Statements against the real server: large ones, failing ones, deadlines, scripts.
+#include "support/database.hpp"
+
+#include "postgres_session.hpp"
+
+#include <bitdotio/connection.hpp>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+#include <cstdio>
+#include <filesystem>
+#include <thread>
+
+namespace {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+using bitdotio::connect_options;
+using bitdotio::connection;
+using bitdotio::errc;
+using bitdotio::outcome;
+using bitdotio::statement;
+using tcp = asio::ip::tcp;
+
+// Shared by the cases that leave it as it was.
+test::database& shared() {
+    static test::database instance;
+    return instance;
+}
+
+asio::awaitable<void> query(connect_options options, statement sql) {
+    connection c = co_await connection::open(options);
+    co_await c.query(std::move(sql));
+}
+
+// Ends the backend of `victim` from another connection and waits until it is gone.
+asio::awaitable<void> terminate(connect_options options, int backend) {
+    connection killer = co_await connection::open(options);
+    const auto gone = co_await killer.query("SELECT pg_terminate_backend($1, 5000)", backend);
+    CHECK(gone.one<bool>());
+}
+
+asio::awaitable<int> server_pid(connection& c) {
+    const auto answer = co_await c.query("SELECT pg_backend_pid()");
+    co_return answer.one<int>();
+}
+
+asio::awaitable<void> echo(connect_options options, std::size_t size) {
+    connection c = co_await connection::open(options);
+    const std::string sent(size, 'x');
+    const auto answer = co_await c.query("SELECT $1::text", sent);
+    CHECK(answer.one<std::string>() == sent);
+}
+
+asio::awaitable<void> sizes(connect_options options) {
+    connection c = co_await connection::open(options);
+    // Around the size of a TLS record, of libpq's buffer and its double: where bytes may stay
+    // behind in a buffer that no event announces.
+    for (const int middle : {8192, 16384, 32768, 65536}) {
+        for (int size = middle - 90; size <= middle + 10; size += 5) {
+            const auto answer = co_await c.query("SELECT repeat('y', $1)", size);
+            CHECK(answer.one<std::string>().size() == static_cast<std::size_t>(size));
+        }
+    }
+    const auto many = co_await c.query("SELECT generate_series(1, 100000)");
+    CHECK(many.size() == 100000);
+}
+
+TEST_CASE("a value larger than all socket buffers goes there and back") {
+    test::run(echo(shared().connect, 24u << 20));
+}
+
+TEST_CASE("answers of any size arrive whole, whatever the buffers hold back") {
+    test::run(sizes(shared().connect));
+}
+
+TEST_CASE("a failed statement names the server's fields and leaves the connection well") {
+    const auto work = [](connect_options options) -> asio::awaitable<void> {
+        connection c = co_await connection::open(options);
+        co_await c.query("CREATE TEMP TABLE t (id integer CONSTRAINT only_once UNIQUE)");
+        co_await c.query("INSERT INTO t VALUES ($1)", 1);
+        std::optional<bitdotio::error> failure;
+        try {
+            co_await c.query("INSERT INTO t VALUES ($1)", 1);
+        } catch (const bitdotio::error& thrown) {
+            failure = thrown;
+        }
+        REQUIRE(failure);
+        CHECK(failure->code() == errc::query_failed);
+        CHECK(failure->sqlstate() == "23505");
+        CHECK(failure->server().constraint == "only_once");
+        CHECK(failure->server().severity == "ERROR");
+        CHECK(failure->outcome() == outcome::not_executed);
+        try {
+            co_await c.query("SELEKT 1");
+        } catch (const bitdotio::error& thrown) {
+            failure = thrown;
+        }
+        CHECK(failure->sqlstate() == "42601");
+        CHECK(failure->server().position == 1);
+        const auto still = co_await c.query("SELECT count(*) FROM t");
+        CHECK(still.one<int>() == 1);
+    };
+    test::run(work(shared().connect));
+}
+
+TEST_CASE("a statement past its deadline is stopped on the server and the connection kept") {
+    const auto work = [](connect_options options) -> asio::awaitable<void> {
+        connection c = co_await connection::open(options);
+        const int backend = co_await server_pid(c);
+        for (int i = 0; i < 20; ++i) {
+            std::optional<bitdotio::error> failure;
+            try {
+                co_await c.query(statement("SELECT pg_sleep(60)").timeout(20ms));
+            } catch (const bitdotio::error& thrown) {
+                failure = thrown;
+            }
+            REQUIRE(failure);
+            CHECK(failure->code() == errc::timeout);
+            CHECK(failure->sqlstate() == "57014");
+            CHECK(failure->outcome() == outcome::not_executed);
+            // A cancel that came late would hit this innocent one.
+            const auto next = co_await c.query("SELECT pg_sleep(0.002)");
+            CHECK(next.size() == 1);
+        }
+        CHECK(co_await server_pid(c) == backend);
+    };
+    test::run(work(shared().connect));
+}
+
+TEST_CASE("a cancelled statement is stopped on the server and the connection kept") {
+    const auto work = [](connect_options options) -> asio::awaitable<void> {
+        connection c = co_await connection::open(options);
+        const int backend = co_await server_pid(c);
+        const auto executor = co_await asio::this_coro::executor;
+        asio::cancellation_signal signal;
+        asio::steady_timer ended(executor, bitdotio::never);
+        std::exception_ptr thrown;
+        const auto on_end = [&](std::exception_ptr failure, bitdotio::result) {
+            thrown = failure;
+            ended.cancel();
+        };
+        auto sleeping = c.query("SELECT pg_sleep(60)");
+        asio::co_spawn(executor, std::move(sleeping),
+                       asio::bind_cancellation_slot(signal.slot(), on_end));
+        asio::steady_timer soon(executor, 50ms);
+        co_await soon.async_wait(asio::use_awaitable);
+        signal.emit(asio::cancellation_type::terminal);
+        boost::system::error_code ignored;
+        co_await ended.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+        REQUIRE(thrown);
+        try {
+            std::rethrow_exception(thrown);
+        } catch (const bitdotio::error& failure) {
+            CHECK(failure.code() == errc::cancelled);
+            CHECK(failure.sqlstate() == "57014");
+        }
+        CHECK(co_await server_pid(c) == backend);
+    };
+    test::run(work(shared().connect));
+}
+
+TEST_CASE("a second operation on a busy connection is refused and disturbs nothing") {
+    const auto work = [](connect_options options) -> asio::awaitable<void> {
+        connection c = co_await connection::open(options);
+        const auto executor = co_await asio::this_coro::executor;
+        asio::steady_timer ended(executor, bitdotio::never);
+        std::exception_ptr first;
+        const auto on_end = [&](std::exception_ptr failure, bitdotio::result) {
+            first = failure;
+            ended.cancel();
+        };
+        auto sleeping = c.query("SELECT pg_sleep(0.3)");
+        asio::co_spawn(executor, std::move(sleeping), on_end);
+        asio::steady_timer soon(executor, 50ms);
+        co_await soon.async_wait(asio::use_awaitable);
+        std::optional<errc> second;
+        try {
+            co_await c.query("SELECT 1");
+        } catch (const bitdotio::error& failure) {
+            second = failure.code();
+        }
+        CHECK(second == errc::protocol_violated);
+        boost::system::error_code ignored;
+        co_await ended.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+        CHECK_FALSE(first);
+    };
+    test::run(work(shared().connect));
+}
+
+TEST_CASE("notices do not reach standard error") {
+    std::FILE* const file = std::tmpfile();
+    REQUIRE(file);
+    const int capture = ::fileno(file);
+    const int saved = ::dup(STDERR_FILENO);
+    ::dup2(capture, STDERR_FILENO);
+    test::run(query(shared().connect, "DO $$ BEGIN RAISE WARNING 'said aloud'; END $$"));
+    ::dup2(saved, STDERR_FILENO);
+    const auto size = ::lseek(capture, 0, SEEK_END);
+    ::close(saved);
+    std::fclose(file);
+    CHECK(size == 0);
+}
+
+TEST_CASE("the reason of an idle connection's death is told without a round trip") {
+    const auto work = [](connect_options options) -> asio::awaitable<void> {
+        connection c = co_await connection::open(options);
+        co_await terminate(options, co_await server_pid(c));
+        std::optional<bitdotio::error> failure;
+        // The goodbye still has to cross the gateway: an answer that comes before it is well.
+        for (int i = 0; i < 1000 && !failure; ++i) {
+            try {
+                co_await c.query("SELECT 1");
+            } catch (const bitdotio::error& thrown) {
+                failure = thrown;
+            }
+        }
+        REQUIRE(failure);
+        CHECK(failure->code() == errc::connection_lost);
+        CHECK(failure->sqlstate() == "57P01");
+        CHECK_FALSE(c.is_open());
+    };
+    test::run(work(shared().connect));
+}
+
+TEST_CASE("an idle session ended by the server says 57P05, and nothing was executed") {
+    bitdotio::local_server_options impatient;
+    impatient.idle_session_timeout = 200ms;
+    test::database own(impatient);
+    const auto work = [](connect_options options) -> asio::awaitable<void> {
+        connection c = co_await connection::open(options);
+        asio::steady_timer longer(co_await asio::this_coro::executor, 600ms);
+        co_await longer.async_wait(asio::use_awaitable);
+        std::optional<bitdotio::error> failure;
+        try {
+            co_await c.query("SELECT 1");
+        } catch (const bitdotio::error& thrown) {
+            failure = thrown;
+        }
+        REQUIRE(failure);
+        CHECK(failure->code() == errc::connection_lost);
+        CHECK(failure->sqlstate() == "57P05");
+        CHECK(failure->outcome() == outcome::not_sent);
+    };
+    test::run(work(own.connect));
+}
+
+TEST_CASE("a notification on an idle connection is no death") {
+    const auto work = [](connect_options options) -> asio::awaitable<void> {
+        connection listening = co_await connection::open(options);
+        const int backend = co_await server_pid(listening);
+        co_await listening.query("LISTEN news");
+        connection other = co_await connection::open(options);
+        co_await other.query("NOTIFY news, 'good'");
+        CHECK(co_await server_pid(listening) == backend);
+    };
+    test::run(work(shared().connect));
+}
+
+TEST_CASE("a script runs several statements and answers each, in text") {
+    const auto work = [](connect_options options) -> asio::awaitable<void> {
+        connection c = co_await connection::open(options);
+        const auto answers = co_await c.script(
+            "CREATE TEMP TABLE s (a integer); INSERT INTO s VALUES (1), (2); SELECT sum(a) FROM s");
+        REQUIRE(answers.size() == 3);
+        CHECK(answers[1].affected_rows() == 2);
+        CHECK(answers[1].command_tag() == "INSERT 0 2");
+        CHECK(answers[2].one<int>() == 3);
+    };
+    test::run(work(shared().connect));
+}
+
+TEST_CASE("COPY through query is refused with a clear error") {
+    const auto failure = test::error_of(query(shared().connect, "COPY (SELECT 1) TO STDOUT"));
+    CHECK(failure.code() == errc::bad_input);
+}
+
+TEST_CASE("a transaction commits, rolls back, and rolls back when it is dropped") {
+    const auto work = [](connect_options options) -> asio::awaitable<void> {
+        connection c = co_await connection::open(options);
+        co_await c.query("CREATE TEMP TABLE t (a integer)");
+        {
+            bitdotio::transaction kept = co_await c.begin();
+            co_await kept.query("INSERT INTO t VALUES (1)");
+            co_await kept.commit();
+            CHECK_FALSE(kept.is_open());
+            bitdotio::transaction undone = co_await c.begin();
+            co_await undone.query("INSERT INTO t VALUES (2)");
+            co_await undone.rollback();
+            bitdotio::transaction dropped = co_await c.begin();
+            co_await dropped.query("INSERT INTO t VALUES (3)");
+        }
+        const auto rows = co_await c.query("SELECT a FROM t");
+        CHECK(rows.rows_as<int>() == std::vector<int>{1});
+        bitdotio::transaction failed = co_await c.begin();
+        std::optional<bitdotio::error> failure;
+        try {
+            co_await failed.query("SELECT 1 / 0");
+        } catch (const bitdotio::error& thrown) {
+            failure = thrown;
+        }
+        CHECK(failure->sqlstate() == "22012");
+        failure.reset();
+        try {
+            co_await failed.commit();
+        } catch (const bitdotio::error& thrown) {
+            failure = thrown;
+        }
+        REQUIRE(failure);  // a COMMIT that rolled back is no success
+        CHECK(failure->code() == errc::query_failed);
+        CHECK(failure->outcome() == outcome::not_executed);
+    };
+    test::run(work(shared().connect));
+}
+
+}  // namespace
