@@ -1,5 +1,6 @@
 // The connection against the real server, over TLS: statements, errors, deadlines, death.
 #include "support/database.hpp"
+#include "support/descriptors.hpp"
 
 #include "postgres_session.hpp"
 
@@ -51,23 +52,6 @@ struct silent_port {
     tcp::acceptor acceptor;
 };
 
-std::ptrdiff_t open_descriptors() {
-    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
-}
-
-// Their number once the server, which is in this process too, has closed its ends: when it has not
-// changed for a while.
-std::ptrdiff_t settled_descriptors() {
-    auto last = open_descriptors();
-    for (int quiet = 0, turns = 0; quiet < 10 && turns < 500; ++turns) {
-        std::this_thread::sleep_for(10ms);
-        const auto now = open_descriptors();
-        quiet = now == last ? quiet + 1 : 0;
-        last = now;
-    }
-    return last;
-}
-
 // libpq's own parameters for the shared database, walking over two ports.
 bitdotio::libpq_parameters parameters(const connect_options& options, std::string host,
                                       std::string hostaddr, std::string ports) {
@@ -91,11 +75,6 @@ asio::awaitable<int> select_one(connect_options options) {
     connection c = co_await connection::open(options);
     const auto answer = co_await c.query("SELECT 1");
     co_return answer.one<int>();
-}
-
-asio::awaitable<void> query(connect_options options, statement sql) {
-    connection c = co_await connection::open(options);
-    co_await c.query(std::move(sql));
 }
 
 TEST_CASE("a connection opens over verified TLS, by address and by name") {
@@ -163,12 +142,12 @@ TEST_CASE("opening and closing leaves no descriptor behind") {
     refused.hosts = {{"127.0.0.1", closed.number()}};
     refused.wake_timeout = 0ms;
     test::run(select_one(shared().connect));
-    const auto before = settled_descriptors();
+    const auto before = test::settled_descriptors();
     for (int i = 0; i < 20; ++i) {
         test::run(select_one(shared().connect));
         CHECK(test::error_of(select_one(refused)).code() == errc::database_asleep);
     }
-    CHECK(settled_descriptors() <= before);
+    CHECK(test::settled_descriptors() <= before);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Notifications against the real server: in order, once, and with a word about every gap.
 #include "support/database.hpp"
+#include "support/descriptors.hpp"
 
 #include "deadline.hpp"
 
@@ -119,22 +120,6 @@ struct pending {
 asio::awaitable<void> pause(std::chrono::milliseconds time) {
     asio::steady_timer timer(co_await asio::this_coro::executor, time);
     co_await timer.async_wait(asio::use_awaitable);
-}
-
-std::ptrdiff_t open_descriptors() {
-    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
-}
-
-// Their number once the server, which is in this process too, has closed its ends.
-std::ptrdiff_t settled_descriptors() {
-    auto last = open_descriptors();
-    for (int quiet = 0, turns = 0; quiet < 10 && turns < 500; ++turns) {
-        std::this_thread::sleep_for(10ms);
-        const auto now = open_descriptors();
-        quiet = now == last ? quiet + 1 : 0;
-        last = now;
-    }
-    return last;
 }
 
 TEST_CASE("notifications come in the order they were sent, with their sender") {
@@ -516,9 +501,9 @@ TEST_CASE("listeners leave no descriptor behind, closed or destroyed, waiting or
         }
     };
     test::run(work(shared().connect));
-    const auto before = settled_descriptors();
+    const auto before = test::settled_descriptors();
     test::run(work(shared().connect));
-    CHECK(settled_descriptors() <= before);
+    CHECK(test::settled_descriptors() <= before);
 }
 
 TEST_CASE("an executor may end while a listener waits, connects or listens") {

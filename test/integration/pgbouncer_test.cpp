@@ -2,6 +2,7 @@
 #include "support/pgbouncer.hpp"
 #include "support/database.hpp"
 #include "support/gather.hpp"
+#include "support/pool_use.hpp"
 
 #include <bitdotio/pool.hpp>
 
@@ -25,8 +26,13 @@ using bitdotio::errc;
 using bitdotio::outcome;
 using bitdotio::pool;
 using bitdotio::statement;
+using test::ask_often;
+using test::expect_none;
+using test::failure_of;
+using test::open_all;
 using test::pgbouncer;
 using test::pooling;
+using test::rest;
 
 // Shared by all cases, which leave it running.
 test::postgres_primary& primary() {
@@ -41,43 +47,6 @@ void in_both_modes(Work work) {
         CAPTURE(static_cast<int>(mode));
         work(mode);
     }
-}
-
-void expect_none(const std::vector<bitdotio::error>& failures) {
-    CHECK(failures.empty());
-    for (const bitdotio::error& failure : failures) {
-        MESSAGE(failure.what());
-    }
-}
-
-asio::awaitable<void> rest(std::chrono::milliseconds time) {
-    asio::steady_timer timer(co_await asio::this_coro::executor, time);
-    co_await timer.async_wait(asio::use_awaitable);
-}
-
-asio::awaitable<std::optional<bitdotio::error>> failure_of(connection& c, statement sql) {
-    try {
-        co_await c.query(std::move(sql));
-    } catch (const bitdotio::error& failure) {
-        co_return failure;
-    }
-    co_return std::nullopt;
-}
-
-// Holds `count` connections at once, so that the pool has opened as many.
-asio::awaitable<void> open_all(pool from, std::size_t count) {
-    std::vector<bitdotio::pooled_connection> held;
-    for (std::size_t i = 0; i < count; ++i) {
-        held.push_back(co_await from.acquire());
-    }
-}
-
-asio::awaitable<std::vector<bitdotio::error>> ask_often(pool from, std::size_t count) {
-    auto one = [&](std::size_t i) -> asio::awaitable<void> {
-        const auto answer = co_await from.query("SELECT $1::bigint", static_cast<std::int64_t>(i));
-        CHECK(answer.one<std::size_t>() == i);
-    };
-    co_return co_await test::gather(count, one);
 }
 
 TEST_CASE("through PgBouncer values come and go, and an error keeps the connection") {

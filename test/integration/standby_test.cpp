@@ -1,6 +1,7 @@
 // A primary that goes away and comes back, and its standby, which is read and promoted.
 #include "support/database.hpp"
 #include "support/gather.hpp"
+#include "support/pool_use.hpp"
 #include "support/postgres_cluster.hpp"
 
 #include <bitdotio/pool.hpp>
@@ -23,29 +24,12 @@ using bitdotio::errc;
 using bitdotio::outcome;
 using bitdotio::pool;
 using bitdotio::statement;
+using test::ask_often;
+using test::expect_none;
+using test::failure_of;
+using test::open_all;
+using test::rest;
 using test::stop_mode;
-
-void expect_none(const std::vector<bitdotio::error>& failures) {
-    CHECK(failures.empty());
-    for (const bitdotio::error& failure : failures) {
-        MESSAGE(failure.what());
-    }
-}
-
-asio::awaitable<void> rest(std::chrono::milliseconds time) {
-    asio::steady_timer timer(co_await asio::this_coro::executor, time);
-    co_await timer.async_wait(asio::use_awaitable);
-}
-
-template <class Session>
-asio::awaitable<std::optional<bitdotio::error>> failure_of(Session& session, statement sql) {
-    try {
-        co_await session.query(std::move(sql));
-    } catch (const bitdotio::error& failure) {
-        co_return failure;
-    }
-    co_return std::nullopt;
-}
 
 template <class Session>
 asio::awaitable<bool> in_recovery(Session& session) {
@@ -56,22 +40,6 @@ asio::awaitable<bool> in_recovery(Session& session) {
 asio::awaitable<int> backend_of(connection& c) {
     const auto answer = co_await c.query("SELECT pg_backend_pid()");
     co_return answer.one<int>();
-}
-
-// Holds `count` connections at once, so that the pool has opened as many.
-asio::awaitable<void> open_all(pool from, std::size_t count) {
-    std::vector<bitdotio::pooled_connection> held;
-    for (std::size_t i = 0; i < count; ++i) {
-        held.push_back(co_await from.acquire());
-    }
-}
-
-asio::awaitable<std::vector<bitdotio::error>> ask_often(pool from, std::size_t count) {
-    auto one = [&](std::size_t i) -> asio::awaitable<void> {
-        const auto answer = co_await from.query("SELECT $1::bigint", static_cast<std::int64_t>(i));
-        CHECK(answer.one<std::size_t>() == i);
-    };
-    co_return co_await test::gather(count, one);
 }
 
 TEST_CASE("a standby is read, and refuses writes with 25006 on a connection that stays well") {
