@@ -25,6 +25,8 @@ test::database& shared() {
 }
 
 asio::awaitable<void> run_once(connection& c, statement sql, double seconds) {
+    // A coroutine hears only terminal cancellations, unless it says that it hears the others too.
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await c.query(std::move(sql), seconds);
 }
 
