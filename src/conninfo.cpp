@@ -289,6 +289,18 @@ void add_environment(conninfo& given, const std::function<const char*(const char
     }
 }
 
+conninfo defaults_despite(const std::function<const char*(const char*)>& look_up) {
+    const option_list known(PQconninfoParse("", nullptr));
+    conninfo defaults;
+    for (const PQconninfoOption* one = known.get(); one && one->keyword; ++one) {
+        const char* const value = one->envvar ? look_up(one->envvar) : nullptr;
+        if (value && *value && one->compiled && *one->compiled) {
+            defaults.emplace(one->keyword, one->compiled);
+        }
+    }
+    return defaults;
+}
+
 void apply_conninfo(const conninfo& given, connect_options& options) {
     if (given.contains("host") || given.contains("hostaddr") || given.contains("port")) {
         options.hosts = hosts_of(given);

@@ -25,6 +25,10 @@ conninfo parse_conninfo(std::string_view text);
 /// Parameters: `look_up` returns a variable's value, or null.
 void add_environment(conninfo& given, const std::function<const char*(const char*)>& look_up);
 
+/// libpq's own defaults of those keywords whose variable is set: given to it, they keep it from
+/// looking there by itself. Keywords without a default are left out.
+conninfo defaults_despite(const std::function<const char*(const char*)>& look_up);
+
 /// Sets the options the keywords stand for; those without an option of their own become
 /// connect_options::extra_parameters.
 ///

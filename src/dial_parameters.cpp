@@ -124,7 +124,9 @@ void check(const connect_options& options) {
 
 libpq_parameters dial_parameters(const connect_options& options, const host_port& target,
                                  const std::string& numeric, const std::string& password) {
-    libpq_parameters given{
+    const conninfo defaults = defaults_despite([](const char* name) { return std::getenv(name); });
+    libpq_parameters given(defaults.begin(), defaults.end());
+    const libpq_parameters ours{
         {"host", target.host},
         {"hostaddr", numeric},
         {"port", std::to_string(target.port)},
@@ -145,6 +147,7 @@ libpq_parameters dial_parameters(const connect_options& options, const host_port
         {"keepalives_count", "3"},
         {"tcp_user_timeout", "15000"},
     };
+    given.insert(given.end(), ours.begin(), ours.end());
     const std::string words = startup_words(options);
     if (!words.empty()) {
         given.emplace_back("options", words);

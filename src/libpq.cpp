@@ -79,6 +79,16 @@ std::string sqlstate_in(std::string_view text) {
     return {};
 }
 
+bool send_forget(PGconn* conn, const std::string& name) {
+#ifdef LIBPQ_HAS_CLOSE_PREPARED
+    return PQsendClosePrepared(conn, name.c_str()) != 0;
+#else
+    const std::string deallocate = "DEALLOCATE " + name;
+    return PQsendQueryParams(conn, deallocate.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) !=
+           0;
+#endif
+}
+
 server_message refusal_in(std::string_view text) {
     server_message message;
     message.sqlstate = sqlstate_in(text);

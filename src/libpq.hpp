@@ -1,4 +1,4 @@
-// The only include of libpq: owning handles, and its words as an error.
+// The only include of libpq: owning handles, its words as an error, what its versions differ in.
 #pragma once
 
 #include <bitdotio/error.hpp>
@@ -18,13 +18,17 @@ struct finish {
 struct clear {
     void operator()(PGresult* value) const noexcept { PQclear(value); }
 };
-struct free_cancel {
+struct finish_cancel {
     void operator()(PGcancel* value) const noexcept { PQfreeCancel(value); }
+#ifdef LIBPQ_HAS_ASYNC_CANCEL
+    void operator()(PGcancelConn* value) const noexcept {
+        PQcancelFinish(value);
+    }
+#endif
 };
 
 using connection = std::unique_ptr<PGconn, finish>;
 using result = std::unique_ptr<PGresult, clear>;
-using cancel = std::unique_ptr<PGcancel, free_cancel>;
 
 /// For the length of a scope, libpq's words on this thread are those of its sources. It gives the
 /// failures of its own side (TLS verification among them) no code, only text, which it translates.
@@ -52,5 +56,58 @@ std::string sqlstate_in(std::string_view text);
 
 /// The server's fields in the same text, as far as they are there; all empty if it has no SQLSTATE.
 server_message refusal_in(std::string_view text);
+
+inline int descriptor_of(const PGconn* conn) {
+    return PQsocket(conn);
+}
+inline PostgresPollingStatusType poll(PGconn* conn) {
+    return PQconnectPoll(conn);
+}
+
+// ---- What newer versions have, and what stands in for it. Version 14 is the oldest.
+
+#ifdef LIBPQ_HAS_ASYNC_CANCEL
+using cancel = std::unique_ptr<PGcancelConn, finish_cancel>;
+
+inline int descriptor_of(const PGcancelConn* request) {
+    return PQcancelSocket(request);
+}
+inline PostgresPollingStatusType poll(PGcancelConn* request) {
+    return PQcancelPoll(request);
+}
+#endif
+
+/// The rows of the statement just sent shall come in pieces: single rows before version 17.
+inline void ask_for_pieces(PGconn* conn) {
+#ifdef LIBPQ_HAS_CHUNK_MODE
+    PQsetChunkedRowsMode(conn, 1'000);
+#else
+    PQsetSingleRowMode(conn);
+#endif
+}
+
+/// Whether an answer is a piece, after which more is to come.
+inline bool is_piece(ExecStatusType status) {
+#ifdef LIBPQ_HAS_CHUNK_MODE
+    if (status == PGRES_TUPLES_CHUNK) {
+        return true;
+    }
+#endif
+    return status == PGRES_SINGLE_TUPLE;
+}
+
+/// Ends a unit of a pipeline; it may have to be flushed. Before version 17 each costs a system
+/// call.
+inline bool send_sync(PGconn* conn) {
+#ifdef LIBPQ_HAS_SEND_PIPELINE_SYNC
+    return PQsendPipelineSync(conn) != 0;
+#else
+    return PQpipelineSync(conn) != 0;
+#endif
+}
+
+/// In a pipeline: the server may forget a prepared statement. Before version 17 that is a statement
+/// itself, which fails if there is none of that name.
+bool send_forget(PGconn* conn, const std::string& name);
 
 }  // namespace bitdotio::libpq

@@ -1,5 +1,5 @@
 // What a statement asks, what its answers mean, and how it is stopped when it takes too long.
-#include "blocking.hpp"
+#include "cancel_request.hpp"
 #include "failure.hpp"
 #include "postgres_session.hpp"
 
@@ -182,8 +182,7 @@ asio::awaitable<bool> postgres_session::stop_statement() {
         flow_ = flow::rows;
         co_return co_await settles_before(deadline_after(cancel_timeout_));
     }
-    const std::shared_ptr<PGcancel> cancel(PQgetCancel(conn_.get()), libpq::free_cancel());
-    if (!cancel || !is_stoppable()) {
+    if (PQsocket(conn_.get()) < 0 || !is_stoppable()) {
         co_return false;
     }
     const time_point deadline = deadline_after(cancel_timeout_);
@@ -192,11 +191,7 @@ asio::awaitable<bool> postgres_session::stop_statement() {
         // it stops only one: so it is repeated.
         co_await with_deadline(flush(), deadline);
         while (true) {
-            std::function<void()> request = [cancel] {
-                char words[256];
-                PQcancel(cancel.get(), words, sizeof words);
-            };
-            co_await with_deadline(run_blocking(std::move(request)), deadline);
+            co_await with_deadline(request_cancel(conn_.get()), deadline);
             const time_point again = std::min(deadline, deadline_after(cancel_interval));
             const bool settled = co_await settles_before(again);
             if (settled || again == deadline) {

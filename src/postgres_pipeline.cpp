@@ -2,6 +2,7 @@
 #include "failure.hpp"
 #include "postgres_session.hpp"
 
+#include <numeric>
 #include <utility>
 
 namespace bitdotio {
@@ -23,6 +24,10 @@ struct postgres_session::batch_progress {
 };
 
 namespace {
+
+// Small statements share a system call: about as many bytes as libpq keeps before it sends.
+constexpr std::size_t flush_size = 8 * 1024;
+constexpr std::size_t entry_overhead = 64;
 
 // Without its sync nothing of a transactional batch is committed.
 error lost_entry(const error& loss, bool sent, bool ended) {
@@ -101,11 +106,18 @@ asio::awaitable<void> postgres_session::talk_pipeline(const pipeline& batch,
                                                       batch_progress& progress) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
+    std::size_t unflushed = 0;
     for (std::size_t i = 0; i < batch.size(); ++i) {
         const bool sync = progress.sync_each || i + 1 == batch.size();
         if (!send_entry(batch.sql(i), batch.values(i), sync, progress)) {
             throw error(errc::system_failed, "cannot send: " + libpq::last_words(conn_.get()));
         }
+        unflushed += std::accumulate(lengths_.begin(), lengths_.end(),
+                                     entry_overhead + batch.sql(i).sql().size());
+        if (unflushed < flush_size) {
+            continue;
+        }
+        unflushed = 0;
         // Answers are taken in while it sends: with both sides waiting to be read, neither would
         // ever go on.
         while (PQflush(conn_.get()) == 1) {
@@ -126,7 +138,7 @@ bool postgres_session::send_entry(const statement& sql, const params& values, bo
     }
     const bool prepares = plan_.what == statement_cache::action::prepare;
     const bool sent = (!prepares || send_preparation(sql)) && send_bound(sql) &&
-                      (!sync || PQpipelineSync(conn_.get()));
+                      (!sync || libpq::send_sync(conn_.get()));
     progress.plans.push_back(std::exchange(plan_, {}));
     syncs_ += sent && sync;
     progress.synced = sent && sync;

@@ -2,6 +2,7 @@
 #include "postgres_session.hpp"
 
 #include "failure.hpp"
+#include "libpq_poll.hpp"
 
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
@@ -92,28 +93,15 @@ asio::awaitable<void> postgres_session::poll_until_open(libpq_parameters paramet
     PQsetNoticeReceiver(conn_.get(), &postgres_session::receive_notice, this);
     PQsetErrorVerbosity(conn_.get(), PQERRORS_VERBOSE);
 
-    PostgresPollingStatusType poll = PGRES_POLLING_WRITING;
-    while (poll != PGRES_POLLING_OK) {
-        // libpq may have closed its socket and opened another under the same number, which the
-        // reactor cannot see: register anew before every wait.
-        detach();
-        attach();
-        const auto wait = poll == PGRES_POLLING_WRITING ? asio::posix::descriptor_base::wait_write
-                                                        : asio::posix::descriptor_base::wait_read;
-        boost::system::error_code failure;
-        co_await socket_.async_wait(wait, asio::redirect_error(asio::use_awaitable, failure));
-        if (failure) {
-            throw error(errc::cancelled, "connecting was cancelled")
-                .with(phase::connecting)
-                .with(outcome::not_sent);
-        }
-        const libpq::untranslated english;
-        poll = PQconnectPoll(conn_.get());
-        if (poll == PGRES_POLLING_FAILED) {
-            throw dial_error();
-        }
+    bool opened = false;
+    try {
+        opened = co_await poll_to_end(conn_, socket_);
+    } catch (const error& cancelled) {
+        throw cancelled.with(phase::connecting).with(outcome::not_sent);
     }
-    detach();
+    if (!opened) {
+        throw dial_error();
+    }
     attach();
 }
 

@@ -59,11 +59,7 @@ asio::awaitable<std::uint64_t> postgres_session::do_start_rows(statement sql, pa
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
     co_await begin_flow(sql, values);
-#ifdef LIBPQ_HAS_CHUNK_MODE
-    PQsetChunkedRowsMode(conn_.get(), 1'000);
-#else
-    PQsetSingleRowMode(conn_.get());
-#endif
+    libpq::ask_for_pieces(conn_.get());
     flow_ = flow::rows;
     const auto interrupted =
         co_await supervise(flush(), deadline_after(flow_timeout_), phase::awaiting_reply);
@@ -109,12 +105,7 @@ asio::awaitable<void> postgres_session::fill_rows(std::vector<result>& rows, std
         if (!answer) {
             co_return;
         }
-        const ExecStatusType status = PQresultStatus(answer.get());
-        bool has_rows = status == PGRES_SINGLE_TUPLE;
-#ifdef LIBPQ_HAS_CHUNK_MODE
-        has_rows = has_rows || status == PGRES_TUPLES_CHUNK;
-#endif
-        if (has_rows) {
+        if (libpq::is_piece(PQresultStatus(answer.get()))) {
             count += static_cast<std::size_t>(PQntuples(answer.get()));
             rows.emplace_back(answer.release());
         } else {

@@ -58,7 +58,7 @@ bool postgres_session::send_extended(const statement& sql, const params& values)
     }
     // Preparing and running take one trip in a pipeline.
     PQenterPipelineMode(conn_.get());
-    const bool sent = send_preparation(sql) && send_bound(sql) && PQpipelineSync(conn_.get());
+    const bool sent = send_preparation(sql) && send_bound(sql) && libpq::send_sync(conn_.get());
     syncs_ += sent;
     if (!sent) {
         statements_.forget(plan_.name);
@@ -92,9 +92,7 @@ void postgres_session::bind(const params& values) {
 // In a pipeline: what the server may forget, then the new statement.
 bool postgres_session::send_preparation(const statement& sql) {
     for (const std::string& name : statements_.take_evicted()) {
-        const std::string deallocate = "DEALLOCATE " + name;
-        if (!PQsendQueryParams(conn_.get(), deallocate.c_str(), 0, nullptr, nullptr, nullptr,
-                               nullptr, 0)) {
+        if (!libpq::send_forget(conn_.get(), name)) {
             return false;
         }
     }
@@ -184,7 +182,11 @@ void postgres_session::collect(libpq::result answer) {
     if (!answer) {
         return;
     }
-    switch (PQresultStatus(answer.get())) {
+    const ExecStatusType status = PQresultStatus(answer.get());
+    if (libpq::is_piece(status)) {
+        return;  // of a stream nobody reads any more
+    }
+    switch (status) {
         case PGRES_FATAL_ERROR:
         case PGRES_BAD_RESPONSE:
             // The first error with a SQLSTATE is the cause, what follows is noise.
@@ -193,8 +195,7 @@ void postgres_session::collect(libpq::result answer) {
             }
             break;
         case PGRES_PIPELINE_SYNC: --syncs_; break;
-        case PGRES_PIPELINE_ABORTED:
-        case PGRES_SINGLE_TUPLE: break;  // a row of a stream nobody reads any more
+        case PGRES_PIPELINE_ABORTED: break;
         case PGRES_COPY_IN:
         case PGRES_COPY_OUT:
         case PGRES_COPY_BOTH: copy_started_ = true; break;

@@ -1,5 +1,8 @@
 // Deadlines and cancellations that race with the end of their statement.
 #include "support/database.hpp"
+#include "support/relay.hpp"
+
+#include "libpq.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -39,11 +42,12 @@ TEST_CASE("a cancel that comes late hits no innocent statement") {
         connection c = co_await connection::open(shared().connect);
         const int pid = c.backend_pid();
         for (int i = 0; i < 400; ++i) {
-            // The deadline falls before, into and behind the end of the statement.
+            // The deadline falls before, into and behind the end of the statement, and so does
+            // the cancel, which takes longer where it is encrypted.
             statement sleep("SELECT pg_sleep($1)");
             sleep.timeout(std::chrono::milliseconds(2 + i % 3));
             try {
-                co_await c.query(sleep, 0.003);
+                co_await c.query(sleep, 0.003 * (1 + i % 6));
                 ++ended;
             } catch (const error& failure) {
                 REQUIRE(failure.code() == errc::timeout);
@@ -58,6 +62,66 @@ TEST_CASE("a cancel that comes late hits no innocent statement") {
     test::run(work());
     CHECK(stopped + ended == 400);
     CHECK(stopped > 0);
+}
+
+TEST_CASE("a cancel is encrypted as its connection is, as far as libpq can do that") {
+    const std::string ssl_request{0, 0, 0, 8, 4, '\xd2', 22, 47};
+#ifdef LIBPQ_HAS_ASYNC_CANCEL
+    const std::string first_words = ssl_request;
+#else
+    const std::string first_words{0, 0, 0, 16, 4, '\xd2', 22, 46};  // a CancelRequest in the clear
+#endif
+    const auto work = [&]() -> asio::awaitable<void> {
+        connect_options options = shared().connect;
+        const auto road =
+            test::relay::start(co_await asio::this_coro::executor, options.hosts.at(0).port);
+        options.hosts.at(0).port = road->port();
+        connection c = co_await connection::open(options);
+        const int pid = c.backend_pid();
+        statement sleep("SELECT pg_sleep(60)");
+        sleep.timeout(50ms);
+        std::optional<error> failure;
+        try {
+            co_await c.query(sleep);
+        } catch (const error& caught) {
+            failure = caught;
+        }
+        REQUIRE(failure);
+        CHECK(failure->code() == errc::timeout);
+        CHECK(failure->outcome() == outcome::not_executed);
+        CHECK(c.backend_pid() == pid);
+        REQUIRE(road->openings.size() >= 2);
+        CHECK(road->openings[0] == ssl_request);
+        CHECK(road->openings[1].substr(0, first_words.size()) == first_words);
+    };
+    test::run(work());
+}
+
+TEST_CASE("a cancel that gets no answer is given up in time, and its connection cut") {
+    const auto work = [&]() -> asio::awaitable<void> {
+        connect_options options = shared().connect;
+        options.cancel_timeout = 300ms;
+        const auto road =
+            test::relay::start(co_await asio::this_coro::executor, options.hosts.at(0).port);
+        options.hosts.at(0).port = road->port();
+        connection c = co_await connection::open(options);
+        road->mode = test::relay_mode::swallow;
+        statement sleep("SELECT pg_sleep(60)");
+        sleep.timeout(50ms);
+        const auto begin = std::chrono::steady_clock::now();
+        std::optional<error> failure;
+        try {
+            co_await c.query(sleep);
+        } catch (const error& caught) {
+            failure = caught;
+        }
+        REQUIRE(failure);
+        CHECK(failure->code() == errc::timeout);
+        CHECK(failure->outcome() == outcome::unknown);
+        CHECK(std::chrono::steady_clock::now() - begin < 5s);
+        CHECK(road->accepted == 2);  // one cancel, on which it waited to the end
+    };
+    test::run(work());
 }
 
 TEST_CASE("cancellations of every type stop the statement and nothing after it") {

@@ -2,6 +2,7 @@
 #include "support/database.hpp"
 #include "support/descriptors.hpp"
 
+#include "conninfo.hpp"
 #include "postgres_session.hpp"
 
 #include <bitdotio/connection.hpp>
@@ -111,6 +112,18 @@ TEST_CASE("a parameter libpq refuses is bad input, seen before anything is waite
     auto given = parameters(shared().connect, "127.0.0.1", "not-an-address", "1");
     CHECK(test::error_of(open_session(shared().connect, given)).code() == errc::bad_input);
     CHECK(test::error_of(select_one(connect_options())).code() == errc::bad_input);
+}
+
+TEST_CASE("TLS without asking for it first is spoken where libpq can, and refused where not") {
+    connect_options options = shared().connect;
+    options.extra_parameters = {{"sslnegotiation", "direct"}};
+    if (bitdotio::is_libpq_keyword("sslnegotiation")) {  // from libpq 17 on
+        CHECK(test::run(select_one(options)) == 1);
+    } else {
+        const bitdotio::error refusal = test::error_of(select_one(options));
+        CHECK(refusal.code() == errc::bad_input);
+        CHECK(std::string(refusal.what()).find("\"sslnegotiation\"") != std::string::npos);
+    }
 }
 
 TEST_CASE("a wrong password, an unknown database and a wrong authority fail at once") {

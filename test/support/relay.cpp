@@ -11,6 +11,7 @@
 #include <boost/asio/write.hpp>
 
 #include <array>
+#include <utility>
 
 namespace test {
 
@@ -25,11 +26,15 @@ using socket_ptr = std::shared_ptr<tcp::socket>;
 awaitable<void> pump(relay_ptr owner, socket_ptr from, socket_ptr to, bool from_client) {
     std::array<char, 4096> room;
     boost::system::error_code failure;
+    bool said_something = false;
     for (;;) {
         const std::size_t size = co_await from->async_read_some(
             asio::buffer(room), asio::redirect_error(asio::use_awaitable, failure));
         if (failure) {
             break;
+        }
+        if (from_client && !std::exchange(said_something, true)) {
+            owner->openings.emplace_back(room.data(), size);
         }
         if (from_client && owner->mode == relay_mode::swallow) {
             owner->swallowed += size;
@@ -70,8 +75,10 @@ awaitable<void> serve(relay_ptr owner) {
 relay_ptr relay::start(const asio::any_io_executor& executor, std::uint16_t target,
                        const std::string& address) {
     const tcp::endpoint place(asio::ip::make_address(address), 0);
-    const relay_ptr made(
-        new relay{.acceptor = tcp::acceptor(executor, place), .target = target, .clients = {}});
+    const relay_ptr made(new relay{.acceptor = tcp::acceptor(executor, place),
+                                   .target = target,
+                                   .openings = {},
+                                   .clients = {}});
     asio::co_spawn(executor, serve(made), asio::detached);
     return made;
 }

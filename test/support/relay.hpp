@@ -37,9 +37,10 @@ struct relay {
     boost::asio::ip::tcp::acceptor acceptor;
     std::uint16_t target;
     relay_mode mode = relay_mode::pass;
-    int accepted = 0;           ///< connections so far
-    int ended = 0;              ///< those of them that a client or this relay has ended
-    std::size_t swallowed = 0;  ///< bytes
+    int accepted = 0;                   ///< connections so far
+    int ended = 0;                      ///< those of them that a client or this relay has ended
+    std::size_t swallowed = 0;          ///< bytes
+    std::vector<std::string> openings;  ///< what clients said first, in the order of saying it
     std::vector<std::shared_ptr<boost::asio::ip::tcp::socket>> clients;
 };
 

@@ -1,5 +1,6 @@
 // What libpq is told for one try at one address.
 #include "dial_parameters.hpp"
+#include "conninfo.hpp"
 
 #include "support/environment.hpp"
 
@@ -92,6 +93,21 @@ TEST_CASE("settings become words of the server's command line, whatever is in th
 TEST_CASE("the environment's options do not reach a session that did not ask for them") {
     const test::scoped_variable variable("PGOPTIONS", "-c geqo=off");
     CHECK(told(somewhere())["options"] == " ");
+}
+
+TEST_CASE("what libpq would take from the environment by itself gets its default instead") {
+    const test::scoped_variable name("PGSSLSNI", "0");
+    const test::scoped_variable limit("PGCONNECT_TIMEOUT", "1");  // without a default
+    const test::scoped_variable user("PGUSER", "eve");
+    CHECK(told(somewhere())["sslsni"] == "1");
+    CHECK_FALSE(told(somewhere()).contains("connect_timeout"));
+    CHECK(told(somewhere())["user"] == somewhere().user);
+    connect_options options = somewhere();
+    options.extra_parameters = {{"sslsni", "0"}};
+    CHECK(told(options)["sslsni"] == "0");
+    // libpq 17 knows it, and would go without the question before TLS.
+    const test::scoped_variable direct("PGSSLNEGOTIATION", "direct");
+    CHECK(told(somewhere()).contains("sslnegotiation") == is_libpq_keyword("sslnegotiation"));
 }
 
 TEST_CASE("nothing is said about options where there are none, as some poolers refuse them") {
