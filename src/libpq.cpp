@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <new>
 
 namespace bitdotio::libpq {
 
@@ -77,6 +78,21 @@ std::string sqlstate_in(std::string_view text) {
         }
     }
     return {};
+}
+
+result rows_of(const PGresult* answer, int first, int count) {
+    result copy(PQcopyResult(answer, PG_COPYRES_ATTRS));
+    for (int row = 0; row < count; ++row) {
+        for (int column = 0; column < PQnfields(answer); ++column) {
+            const bool null = PQgetisnull(answer, first + row, column) != 0;
+            char* const value = null ? nullptr : PQgetvalue(answer, first + row, column);
+            const int size = null ? -1 : PQgetlength(answer, first + row, column);
+            if (!PQsetvalue(copy.get(), row, column, value, size)) {
+                throw std::bad_alloc();
+            }
+        }
+    }
+    return copy;
 }
 
 bool send_forget(PGconn* conn, const std::string& name) {

@@ -57,6 +57,9 @@ std::string sqlstate_in(std::string_view text);
 /// The server's fields in the same text, as far as they are there; all empty if it has no SQLSTATE.
 server_message refusal_in(std::string_view text);
 
+/// A copy of `count` rows.
+result rows_of(const PGresult* answer, int first, int count);
+
 inline int descriptor_of(const PGconn* conn) {
     return PQsocket(conn);
 }
@@ -77,10 +80,11 @@ inline PostgresPollingStatusType poll(PGcancelConn* request) {
 }
 #endif
 
-/// The rows of the statement just sent shall come in pieces: single rows before version 17.
-inline void ask_for_pieces(PGconn* conn) {
+/// The rows of the statement just sent shall come in pieces of so many, or single before version
+/// 17. It is not too late before the first look at an answer.
+inline void ask_for_pieces(PGconn* conn, [[maybe_unused]] int rows) {
 #ifdef LIBPQ_HAS_CHUNK_MODE
-    PQsetChunkedRowsMode(conn, 1'000);
+    PQsetChunkedRowsMode(conn, rows);
 #else
     PQsetSingleRowMode(conn);
 #endif

@@ -128,6 +128,8 @@ void postgres_session::finish() noexcept {
     descriptor_ = -1;
     flow_ = flow::none;
     flow_abandoned_ = false;
+    pieces_ = true;
+    rest_.reset();
     syncs_ = 0;
     detach();
     conn_.reset();

@@ -196,6 +196,7 @@ private:
     asio::awaitable<void> begin_flow(const statement& sql, const params& values);
     asio::awaitable<std::uint64_t> do_start_rows(statement sql, params values);
     asio::awaitable<std::vector<result>> do_next_rows(std::uint64_t stream, std::size_t most);
+    void ask_for_pieces(std::size_t most);
     asio::awaitable<void> fill_rows(std::vector<result>& rows, std::size_t most);
     asio::awaitable<copy_start> do_start_copy(statement sql, bool in);
     asio::awaitable<void> await_copy_start();
@@ -239,6 +240,8 @@ private:
     bool flow_abandoned_ = false;
     bool flow_in_transaction_ = false;
     bool copy_binary_ = false;
+    bool pieces_ = true;  // its rows come in pieces
+    libpq::result rest_;  // rows of a piece larger than was asked for
     std::chrono::milliseconds flow_timeout_{0};
 
     std::vector<result> answers_;  // of the statement under way

@@ -59,8 +59,8 @@ asio::awaitable<std::uint64_t> postgres_session::do_start_rows(statement sql, pa
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
     co_await begin_flow(sql, values);
-    libpq::ask_for_pieces(conn_.get());
     flow_ = flow::rows;
+    pieces_ = false;
     const auto interrupted =
         co_await supervise(flush(), deadline_after(flow_timeout_), phase::awaiting_reply);
     if (interrupted) {
@@ -87,12 +87,35 @@ asio::awaitable<std::vector<result>> postgres_session::do_next_rows(std::uint64_
     co_return rows;
 }
 
+// As large as the first portion, so that nobody waits for rows that were not asked for; and small,
+// because each piece waits for its last row. Larger ones are hardly faster.
+void postgres_session::ask_for_pieces(std::size_t most) {
+    constexpr std::size_t enough = 100;
+    if (!std::exchange(pieces_, true)) {
+        libpq::ask_for_pieces(conn_.get(), static_cast<int>(std::clamp(most, 1UL, enough)));
+    }
+}
+
 // Whatever has come, or waits for the first; nothing at the end. An error behind rows is left for
 // the next call.
 asio::awaitable<void> postgres_session::fill_rows(std::vector<result>& rows, std::size_t most) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
+    ask_for_pieces(most);
     std::size_t count = 0;
+    const auto add = [&](libpq::result piece) {
+        const std::size_t size = static_cast<std::size_t>(PQntuples(piece.get()));
+        if (size > most - count) {
+            const int wanted = static_cast<int>(most - count);
+            rest_ = libpq::rows_of(piece.get(), wanted, static_cast<int>(size) - wanted);
+            piece = libpq::rows_of(piece.get(), 0, wanted);
+        }
+        count += std::min(size, most - count);
+        rows.emplace_back(piece.release());
+    };
+    if (rest_) {
+        add(std::move(rest_));
+    }
     while (count < most) {
         while (PQisBusy(conn_.get())) {
             if (!rows.empty()) {
@@ -106,8 +129,7 @@ asio::awaitable<void> postgres_session::fill_rows(std::vector<result>& rows, std
             co_return;
         }
         if (libpq::is_piece(PQresultStatus(answer.get()))) {
-            count += static_cast<std::size_t>(PQntuples(answer.get()));
-            rows.emplace_back(answer.release());
+            add(std::move(answer));
         } else {
             collect(std::move(answer));
         }
@@ -282,6 +304,7 @@ asio::awaitable<void> postgres_session::end_flow() {
         co_return;
     }
     flow_ = flow::none;
+    rest_.reset();
     refusal_ = {};
     answers_.clear();
     take_status();
@@ -298,6 +321,7 @@ void postgres_session::require_flow(flow wanted, std::uint64_t stream) const {
 
 void postgres_session::conclude_flow(const std::optional<error>& interrupted) {
     flow_ = flow::none;
+    rest_.reset();
     if (copy_started_) {
         conclude(kind::extended, phase::awaiting_reply, interrupted, true);
     }

@@ -121,6 +121,7 @@ void postgres_session::leave_pipeline() {
 asio::awaitable<void> postgres_session::settle() {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
+    ask_for_pieces(1);  // of a stream that ends before its first rows were asked for
     co_await flush();
     if (flow_ == flow::copy_out) {
         co_await discard_copy();

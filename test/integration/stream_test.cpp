@@ -51,9 +51,11 @@ TEST_CASE("a stream gives every row once, in order, in chunks no larger than ask
         row_stream rows =
             co_await c.stream("SELECT i, i::text FROM generate_series(1, $1) i", 5'000);
         int expected = 1;
-        while (const std::optional<row_chunk> chunk = co_await rows.next(300)) {
+        std::size_t most = 300;
+        while (const std::optional<row_chunk> chunk = co_await rows.next(most)) {
             CHECK(chunk->size() > 0);
-            CHECK(chunk->size() <= 300);
+            CHECK(chunk->size() <= most);
+            most = expected % 3 == 0 ? 7 : expected % 3 == 1 ? 1 : 150;
             for (const auto& [number, text] : chunk->rows_as<std::tuple<int, std::string>>()) {
                 CHECK(number == expected);
                 CHECK(text == std::to_string(expected));
@@ -104,7 +106,8 @@ TEST_CASE("an error behind rows comes after them, and the connection stays well"
         } catch (const error& failure) {
             code = failure.sqlstate();
         }
-        CHECK(count == 99);
+        CHECK(count <= 99);
+        CHECK(count >= 90);  // of an unfinished piece libpq 17 keeps nothing
         CHECK(code == "22012");
         const std::optional<row_chunk> over = co_await rows.next();
         CHECK_FALSE(over);
