@@ -98,15 +98,27 @@ void ledger::settle(key written, fate told) {
     known.told = told;
 }
 
+void ledger::count(tally& into, fate told) {
+    switch (told) {
+        case fate::acknowledged: ++into.acknowledged; break;
+        case fate::not_executed: ++into.not_executed; break;
+        case fate::executed: ++into.executed; break;
+        case fate::unknown: ++into.unknown; break;
+    }
+}
+
 tally ledger::counts() const {
     tally all;
     for (const entry& one : entries_) {
-        switch (one.told) {
-            case fate::acknowledged: ++all.acknowledged; break;
-            case fate::not_executed: ++all.not_executed; break;
-            case fate::executed: ++all.executed; break;
-            case fate::unknown: ++all.unknown; break;
-        }
+        count(all, one.told);
+    }
+    return all;
+}
+
+tally ledger::counts(const std::vector<key>& some) const {
+    tally all;
+    for (const key one : some) {
+        count(all, entries_.at(static_cast<std::size_t>(one - 1)).told);
     }
     return all;
 }

@@ -50,6 +50,8 @@ public:
     void fail(const std::vector<key>& written, bitdotio::outcome known);
 
     tally counts() const;
+    /// Of some keys.
+    tally counts(const std::vector<key>& some) const;
 
 private:
     friend struct auditor;
@@ -60,6 +62,7 @@ private:
     };
 
     void settle(key written, fate told);
+    static void count(tally& into, fate told);
 
     std::vector<entry> entries_;  // key 1 is the first
     std::size_t groups_ = 0;
