@@ -49,8 +49,7 @@ asio::awaitable<std::vector<result>> connection::script(statement sql) {
 }
 
 asio::awaitable<pipeline_results> connection::run(pipeline batch) {
-    return open_session(session_)->run_pipeline(
-        std::make_shared<const pipeline>(std::move(batch)));
+    return open_session(session_)->run_pipeline(std::make_shared<const pipeline>(std::move(batch)));
 }
 
 asio::awaitable<row_stream> connection::start_stream(statement sql, params values) {

@@ -112,8 +112,8 @@ bool is_of_a_statement(const error& failure) {
 failure_facts facts_of(const error& failure) {
     failure_facts facts;
     facts.said = failure.server();
-    facts.ready = failure.code() != errc::connection_lost &&
-                  failure.code() != errc::commit_outcome_unknown;
+    facts.ready =
+        failure.code() != errc::connection_lost && failure.code() != errc::commit_outcome_unknown;
     return facts;
 }
 
@@ -210,8 +210,8 @@ verdict judge_transaction(const error& failure) noexcept {
         return judge(stage::in_transaction, facts_of(failure)).what;
     }
     // It has been settled that it was not committed: by proof, or by asking the server.
-    const bool settled = failure.code() == errc::connection_lost &&
-                         failure.outcome() == outcome::not_executed;
+    const bool settled =
+        failure.code() == errc::connection_lost && failure.outcome() == outcome::not_executed;
     return settled ? verdict::again_as_a_whole : judge(stage::committing, facts_of(failure)).what;
 }
 
@@ -265,12 +265,12 @@ error refused_statement(stage when, server_message message, bool midway) {
 
 error refused_commit(server_message cause) {
     std::string text =
-        "the transaction was rolled back instead of committed, because a statement in it had failed";
+        "the transaction was rolled back instead of committed, because a statement in it had "
+        "failed";
     if (!cause.sqlstate.empty()) {
         text += ": " + words_of(cause);
     }
-    const errc code =
-        is_conflict(cause.sqlstate) ? errc::transaction_conflict : errc::query_failed;
+    const errc code = is_conflict(cause.sqlstate) ? errc::transaction_conflict : errc::query_failed;
     return error(code, std::move(text))
         .with(std::move(cause))
         .with(phase::committing)

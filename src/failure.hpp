@@ -11,9 +11,9 @@ namespace bitdotio {
 /// How far things had come when they failed: the columns of the table of failures.
 enum class stage {
     connecting,
-    leased,          ///< Nothing of the statement was handed over; the connection idled, or was lent.
-    sent,            ///< All or part of it was, in a transaction of its own.
-    rows_seen,       ///< It was, and the caller has rows of it already.
+    leased,     ///< Nothing of the statement was handed over; the connection idled, or was lent.
+    sent,       ///< All or part of it was, in a transaction of its own.
+    rows_seen,  ///< It was, and the caller has rows of it already.
     in_transaction,  ///< It was, as part of a transaction whose COMMIT was not sent.
     committing,      ///< COMMIT was sent.
 };
@@ -33,11 +33,11 @@ struct failure_facts {
 
 /// What may be done without asking the caller: the cells of the table.
 enum class verdict {
-    again,                  ///< Try again, on another connection.
-    again_once,             ///< Try again once, on another connection.
-    once_if_idempotent,     ///< The same, if the caller said that it may run twice.
-    again_as_a_whole,       ///< Run the whole transaction again.
-    tell,                   ///< Nothing: the outcome says what is known.
+    again,               ///< Try again, on another connection.
+    again_once,          ///< Try again once, on another connection.
+    once_if_idempotent,  ///< The same, if the caller said that it may run twice.
+    again_as_a_whole,    ///< Run the whole transaction again.
+    tell,                ///< Nothing: the outcome says what is known.
 };
 
 struct judgement {

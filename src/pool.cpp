@@ -155,8 +155,7 @@ private:
 };
 
 asio::awaitable<row_stream> pool::start_stream(statement sql, params values) {
-    const auto source =
-        std::make_shared<stream_source>(core_, std::move(sql), std::move(values));
+    const auto source = std::make_shared<stream_source>(core_, std::move(sql), std::move(values));
     co_return co_await source->open();
 }
 

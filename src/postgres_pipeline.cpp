@@ -82,8 +82,7 @@ asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(
     std::optional<error> cut;
     batch_ = &progress;
     try {
-        interrupted =
-            co_await supervise(talk_pipeline(batch, progress), deadline, when);
+        interrupted = co_await supervise(talk_pipeline(batch, progress), deadline, when);
     } catch (const error& failure) {
         cut = failure;
     }
@@ -181,8 +180,7 @@ void postgres_session::collect_batch(libpq::result answer) {
     if (status == PGRES_PIPELINE_SYNC) {
         --syncs_;
         if (!committed_.message.empty()) {
-            const error executed =
-                unconfirmed_commit(stage::sent, std::exchange(committed_, {}));
+            const error executed = unconfirmed_commit(stage::sent, std::exchange(committed_, {}));
             const std::size_t last = std::min(batch.answered + 1, entries.size());
             for (std::size_t i = batch.sync_each ? batch.answered : 0; i < last; ++i) {
                 entries[i].failure = entries[i].failure.value_or(executed);

@@ -302,6 +302,7 @@ void postgres_session::roll_back_first() {
 }
 
 void postgres_session::close() {
+    status_ = session_status::closed;  // at once, so that a pool it goes back to does not lend it
     asio::dispatch(strand_, [self = shared_from_this()] {
         if (self->under_way_) {
             self->close_when_done_ = true;

@@ -77,8 +77,9 @@ asio::awaitable<transaction> transaction_retry::begin() {
         const error all = failure.code() != errc::timeout || failure.phase() != phase::none
                               ? failure
                               : failure.with(phase::acquiring)
-                                    .with_message("the time for all tries of the transaction was "
-                                                  "up before it could begin");
+                                    .with_message(
+                                        "the time for all tries of the transaction was "
+                                        "up before it could begin");
         throw progress_->told(all);
     }
     co_return std::move(*open);

@@ -78,8 +78,8 @@ bool may_commit(std::string_view script) noexcept {
 
 bool may_commit_midway(std::string_view sql) noexcept {
     const std::string_view first = next_word(sql);
-    for (const std::string_view one : {"CALL", "DO", "VACUUM", "ANALYZE", "ANALYSE", "CLUSTER",
-                                       "REINDEX"}) {
+    for (const std::string_view one :
+         {"CALL", "DO", "VACUUM", "ANALYZE", "ANALYSE", "CLUSTER", "REINDEX"}) {
         if (same(first, one)) {
             return true;
         }

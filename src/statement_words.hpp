@@ -13,7 +13,8 @@ bool commits(std::string_view sql) noexcept;
 bool may_commit(std::string_view script) noexcept;
 
 /// Whether the statement, outside a transaction, may commit a part of what it does before it
-/// fails: CALL, DO, VACUUM, CREATE INDEX CONCURRENTLY and the like. Its failure then proves nothing.
+/// fails: CALL, DO, VACUUM, CREATE INDEX CONCURRENTLY and the like. Its failure then proves
+/// nothing.
 bool may_commit_midway(std::string_view sql) noexcept;
 
 }  // namespace bitdotio

@@ -10,8 +10,8 @@ namespace bitdotio {
 
 transaction::transaction(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
                          bool resolvable)
-    : scope_(std::make_shared<transaction_scope>(std::move(session), std::move(lease),
-                                                 resolvable)) {}
+    : scope_(
+          std::make_shared<transaction_scope>(std::move(session), std::move(lease), resolvable)) {}
 
 transaction::transaction(std::shared_ptr<transaction_scope> scope, std::size_t level) noexcept
     : scope_(std::move(scope)), level_(level) {}

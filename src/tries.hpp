@@ -34,8 +34,8 @@ public:
     error told(const error& failure) const {
         error all = failure.with_attempts(count_).with_woke_database(
             woke_ || failure.woke_database() || failure.code() == errc::database_asleep);
-        const bool this_one_did_nothing = failure.outcome() == outcome::not_sent ||
-                                          failure.outcome() == outcome::not_executed;
+        const bool this_one_did_nothing =
+            failure.outcome() == outcome::not_sent || failure.outcome() == outcome::not_executed;
         if (may_have_run_ && this_one_did_nothing) {
             all = all.with(outcome::unknown)
                       .with_message(std::string(failure.what()) +

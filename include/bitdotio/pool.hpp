@@ -146,7 +146,8 @@ public:
     /// retry_transaction.
     ///
     /// Parameters: a named callable; a temporary would be destroyed while it runs.
-    /// Errors: those of `begin`, of `work`, and of transaction::commit, of which those of an unknown
+    /// Errors: those of `begin`, of `work`, and of transaction::commit, of which those of an
+    /// unknown
     ///     outcome are settled first if transaction_options::resolvable is set: as success, or
     ///     as errc::connection_lost with outcome::not_executed.
     /// Cancellation: terminal, partial, total; the transaction is rolled back.

@@ -27,7 +27,7 @@ namespace asio = boost::asio;
 /// Cancellation: terminal, partial, total; errc::cancelled, and nothing is known.
 /// Thread safety: may be called from any thread.
 /// See: PostgreSQL manual, 9.27.8 "Transaction ID and Snapshot Information Functions".
-asio::awaitable<outcome> resolve_commit(
-    pool from, error failure, std::chrono::milliseconds limit = std::chrono::seconds(10));
+asio::awaitable<outcome> resolve_commit(pool from, error failure,
+                                        std::chrono::milliseconds limit = std::chrono::seconds(10));
 
 }  // namespace bitdotio

@@ -143,7 +143,7 @@ auto retry_transaction(pool from, Work& work,
 template <class Work>
 void retry_transaction(
     pool from, Work&& work,
-    transaction_retry_options options = transaction_retry_options()) requires(
-    !std::is_lvalue_reference_v<Work>) = delete;
+    transaction_retry_options options =
+        transaction_retry_options()) requires(!std::is_lvalue_reference_v<Work>) = delete;
 
 }  // namespace bitdotio

@@ -81,8 +81,8 @@ public:
     ///     `transaction_id()` for resolve_commit if transaction_options::resolvable is set;
     ///     errc::replication_unconfirmed if it is committed and the server was kept from waiting
     ///     for its synchronous standby; errc::timeout or cancelled with outcome::executed if that
-    ///     was this side's deadline or cancellation; errc::query_failed or transaction_conflict if a
-    ///     statement had failed before and the server rolled back, with that failure's SQLSTATE.
+    ///     was this side's deadline or cancellation; errc::query_failed or transaction_conflict if
+    ///     a statement had failed before and the server rolled back, with that failure's SQLSTATE.
     /// Cancellation: terminal, partial, total.
     asio::awaitable<void> commit();
 

@@ -42,10 +42,9 @@ TEST_CASE("what may commit before it fails is known by its first words") {
         CAPTURE(sql);
         CHECK(may_commit_midway(sql));
     }
-    for (const char* sql :
-         {"", "SELECT 1", "INSERT INTO t VALUES (1)", "CREATE INDEX i ON t (a)", "DOCUMENT",
-          "CREATE TABLE t ()", "WITH x AS (SELECT 1) SELECT * FROM x",
-          "SELECT 'CONCURRENTLY'", "DROP TABLE databases"}) {
+    for (const char* sql : {"", "SELECT 1", "INSERT INTO t VALUES (1)", "CREATE INDEX i ON t (a)",
+                            "DOCUMENT", "CREATE TABLE t ()", "WITH x AS (SELECT 1) SELECT * FROM x",
+                            "SELECT 'CONCURRENTLY'", "DROP TABLE databases"}) {
         CAPTURE(sql);
         CHECK_FALSE(may_commit_midway(sql));
     }
