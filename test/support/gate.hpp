@@ -96,6 +96,7 @@ public:
                                        std::uint16_t target);
 
     std::uint16_t port() const { return port_; }
+    const boost::asio::any_io_executor& executor() const { return executor_; }
 
     /// Obeys a rule once. Rules are independent; of several that hit one message the oldest acts.
     void set(gate_rule rule);

@@ -50,6 +50,7 @@ public:
     void fail(const std::vector<key>& written, bitdotio::outcome known);
 
     tally counts() const;
+    std::size_t size() const { return entries_.size(); }
 
 private:
     friend struct auditor;
