@@ -75,11 +75,13 @@ asio::awaitable<void> wait_at(door how, int number, const char* name) {
 }
 
 TEST_CASE("a server that accepts and never answers costs its waiters their deadline, not more") {
-    test::run_without_trace(wait_at(door::silent, 27, "accepts, never answers"));
+    test::run_without_trace(test::shared_postgres(),
+                            wait_at(door::silent, 27, "accepts, never answers"));
 }
 
 TEST_CASE("a server that accepts and hangs up counts as asleep until the deadline") {
-    test::run_without_trace(wait_at(door::hang_up, 28, "accepts and hangs up"));
+    test::run_without_trace(test::shared_postgres(),
+                            wait_at(door::hang_up, 28, "accepts and hangs up"));
 }
 
 // Waiters meet a server that does not let them in; then it does.
@@ -106,42 +108,8 @@ asio::awaitable<void> wake(door how) {
 }
 
 TEST_CASE("waiters are served when a server that held its answer or hung up lets them in") {
-    test::run_without_trace(wake(door::silent));
-    test::run_without_trace(wake(door::hang_up));
-}
-
-// A statement that takes long is given up, and the request to cancel it never arrives.
-asio::awaitable<void> lose_cancel(bool heals_meanwhile) {
-    arena here(co_await asio::this_coro::executor, test::shared_postgres(), 250ms, 1);
-    co_await here.begin();
-    here.road().set(test::before(side::frontend, test::cancel_request).hold_both());
-    const auto key = here.book().open();
-    const std::vector<test::ledger::key> keys{key};
-    const auto begin = std::chrono::steady_clock::now();
-    const auto failed = co_await test::record(
-        here.book(), keys, here.pool().query("INSERT INTO ledger SELECT $1 FROM pg_sleep(1)", key));
-    CHECK(std::chrono::steady_clock::now() - begin <= here.patience());
-    REQUIRE(failed);
-    CHECK(failed->code() == errc::timeout);
-    CHECK(failed->outcome() == outcome::unknown);
-    CHECK(here.road().fired() == 1);
-    if (heals_meanwhile) {
-        here.road().heal();
-    }
-    // Whatever becomes of it, nobody innocent is hit.
-    for (int i = 0; i < 20; ++i) {
-        CHECK_FALSE(co_await test::write_one(here.pool(), here.book()));
-    }
-    co_await here.judge();
-    fault what;
-    what.number = 40;
-    what.name = heals_meanwhile ? "cancel late" : "cancel lost";
-    here.report(what, "pool");
-}
-
-TEST_CASE("a lost cancellation costs the connection, and a late one hits nobody else") {
-    test::run_without_trace(lose_cancel(false));
-    test::run_without_trace(lose_cancel(true));
+    test::run_without_trace(test::shared_postgres(), wake(door::silent));
+    test::run_without_trace(test::shared_postgres(), wake(door::hang_up));
 }
 
 }  // namespace

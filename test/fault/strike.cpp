@@ -372,15 +372,15 @@ asio::awaitable<void> run_one(fault what, place where, milliseconds statement_ti
 
 void run_everywhere(const std::vector<fault>& faults, const std::vector<place>& places,
                     milliseconds statement_timeout) {
-    shared_postgres();
+    const private_postgres& home = shared_postgres();
     for (const fault& what : faults) {
         for (const place where : places) {
-            run_without_trace(run_one(what, where, statement_timeout));
+            run_without_trace(home, run_one(what, where, statement_timeout));
         }
     }
 }
 
-void run_without_trace(asio::awaitable<void> work) {
+void run_without_trace(const private_postgres&, asio::awaitable<void> work) {
     const auto before = open_descriptors();
     run(std::move(work));
     CHECK(open_descriptors() == before);

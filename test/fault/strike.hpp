@@ -125,8 +125,8 @@ private:
 void run_everywhere(const std::vector<fault>& faults, const std::vector<place>& places,
                     std::chrono::milliseconds statement_timeout = std::chrono::seconds(2));
 
-/// Runs `work`; fails the test if it leaves a descriptor open.
-void run_without_trace(asio::awaitable<void> work);
+/// Runs `work` against a server, which is running then; fails the test if a descriptor stays open.
+void run_without_trace(const private_postgres& home, asio::awaitable<void> work);
 
 /// A server without TLS for the arenas of a program.
 private_postgres& shared_postgres();
