@@ -210,6 +210,7 @@ asio::awaitable<std::uint64_t> postgres_session::do_finish_copy_in(
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
     require_flow(flow::copy_in, stream);
+    const bool was_alive = alive();
     PQputCopyEnd(conn_.get(), failure ? failure->c_str() : nullptr);
     flow_ = flow::rows;  // from here on only answers are to come
     const auto interrupted =
@@ -218,7 +219,11 @@ asio::awaitable<std::uint64_t> postgres_session::do_finish_copy_in(
         refusal_ = {};  // as was asked for
     }
     const std::uint64_t rows = answers_.empty() ? 0 : answers_.back().affected_rows();
-    conclude_flow(interrupted);
+    try {
+        conclude_flow(interrupted);
+    } catch (const error& lost) {
+        throw was_alive ? lost : lost.with(outcome::not_executed);  // its end was never sent
+    }
     co_return rows;
 }
 

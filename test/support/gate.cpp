@@ -172,7 +172,7 @@ awaitable<void> gate::pump(std::shared_ptr<gate> self, link_ptr on, side from) {
 void gate::count(link& on, side from, const wire_message& message) {
     ++seen_[{from, message.type}];
     bytes_[index(from)] += message.bytes.size();
-    if (message.type == startup_message && !on.is_session) {
+    if (message.type == startup_message) {
         on.is_session = true;
         ++sessions_;
         most_sessions_ = std::max(most_sessions_, sessions_);
@@ -299,6 +299,9 @@ void gate::say(const std::string& bytes) {
 // A sender has ended. While its way is held, nobody hears of it.
 void gate::end_of(link& on, side from, bool was_reset) {
     link::way& way = on.of(from);
+    if (from == side::frontend) {
+        sessions_ -= std::exchange(on.is_session, false);
+    }
     way.ended = true;
     way.was_reset = way.was_reset || was_reset;
     if (on.over) {
@@ -324,7 +327,6 @@ void gate::forget(const link& gone) {
     const auto found = std::find_if(links_.begin(), links_.end(),
                                     [&](const link_ptr& one) { return one.get() == &gone; });
     if (found != links_.end() && gone.ways[0].ended && gone.ways[1].ended) {
-        sessions_ -= gone.is_session;
         links_.erase(found);
     }
 }

@@ -96,6 +96,7 @@ public:
                                        std::uint16_t target);
 
     std::uint16_t port() const { return port_; }
+    const boost::asio::any_io_executor& executor() const { return executor_; }
 
     /// Obeys a rule once. Rules are independent; of several that hit one message the oldest acts.
     void set(gate_rule rule);
@@ -112,7 +113,8 @@ public:
     void heal();
 
     std::size_t accepted() const { return accepted_; }  ///< connections so far
-    std::size_t sessions() const { return sessions_; }  ///< that began with a startup, open now
+    /// Those that began with a startup and that their client has not ended.
+    std::size_t sessions() const { return sessions_; }
     std::size_t most_sessions() const { return most_sessions_; }
     std::size_t open() const { return links_.size(); }  ///< connections of any kind, open now
     std::size_t fired() const { return fired_; }        ///< rules that were obeyed

@@ -52,6 +52,7 @@ public:
     tally counts() const;
     /// Of some keys.
     tally counts(const std::vector<key>& some) const;
+    std::size_t size() const { return entries_.size(); }
 
 private:
     friend struct auditor;
