@@ -1,6 +1,6 @@
 // Servers and backends that end, each in its own way, under clients at every place.
+#include "fault/spots.hpp"
 #include "support/invariants.hpp"
-#include "support/places.hpp"
 #include "support/postgres_cluster.hpp"
 #include "support/run.hpp"
 
@@ -17,8 +17,8 @@ using bitdotio::outcome;
 using test::ending_at;
 using test::ledger;
 using test::moment;
-using test::place;
 using test::postgres_primary;
+using test::spot;
 using test::stop_mode;
 
 constexpr const char* ours = "bitdotio";
@@ -57,16 +57,16 @@ std::optional<errc> code_of(const std::optional<bitdotio::error>& failure) {
 void judge_resting(const ending_at& end) {
     INFO(end.text());
     switch (end.where) {
-        case place::query:
-        case place::pipeline: CHECK_FALSE(end.failure); break;
-        case place::lease:
-        case place::transaction:
-        case place::commit: CHECK(end.failed(errc::connection_lost, outcome::not_sent)); break;
-        case place::copy:
+        case spot::query:
+        case spot::pipeline: CHECK_FALSE(end.failure); break;
+        case spot::lease:
+        case spot::transaction:
+        case spot::commit: CHECK(end.failed(errc::connection_lost, outcome::not_sent)); break;
+        case spot::copy:
             REQUIRE(end.failure);
             CHECK(end.failure->code() == errc::connection_lost);
             break;
-        case place::rows: CHECK(code_of(end.failure) == errc::connection_lost); break;
+        case spot::rows: CHECK(code_of(end.failure) == errc::connection_lost); break;
     }
 }
 
@@ -74,20 +74,18 @@ void judge_resting(const ending_at& end) {
 void judge_under_way(const ending_at& end) {
     INFO(end.text());
     switch (end.where) {
-        case place::query:
-        case place::lease:
-        case place::copy: CHECK(end.failed(errc::connection_lost, outcome::unknown)); break;
-        case place::commit:
-            CHECK(end.failed(errc::commit_outcome_unknown, outcome::unknown));
-            break;
-        case place::pipeline:
+        case spot::query:
+        case spot::lease:
+        case spot::copy: CHECK(end.failed(errc::connection_lost, outcome::unknown)); break;
+        case spot::commit: CHECK(end.failed(errc::commit_outcome_unknown, outcome::unknown)); break;
+        case spot::pipeline:
             REQUIRE(end.statements.size() == 3);
             CHECK_FALSE(end.statements[0]);
             CHECK(end.failed(errc::connection_lost, outcome::unknown));
             CHECK(end.statements[1]);
             break;
-        case place::transaction:
-        case place::rows: CHECK(code_of(end.failure) == errc::connection_lost); break;
+        case spot::transaction:
+        case spot::rows: CHECK(code_of(end.failure) == errc::connection_lost); break;
     }
 }
 
@@ -100,11 +98,11 @@ asio::awaitable<void> suffer(postgres_primary& server, const killing& fault, mom
     co_await before.close();
 
     bitdotio::pool_options options;
-    options.max_size = std::size(test::all_places);
+    options.max_size = std::size(test::all_spots);
     bitdotio::pool pool(co_await asio::this_coro::executor, server.connect(), options);
     ledger book;
-    test::place_figures figures;
-    const std::vector<place> places(std::begin(test::all_places), std::end(test::all_places));
+    test::spot_figures figures;
+    const std::vector<spot> places(std::begin(test::all_spots), std::end(test::all_spots));
     const std::function<asio::awaitable<void>()> strike = [&]() -> asio::awaitable<void> {
         bitdotio::connect_options bystander = server.connect();
         bystander.application_name = "bystander";
@@ -136,7 +134,7 @@ asio::awaitable<void> suffer(postgres_primary& server, const killing& fault, mom
 
 TEST_CASE("whatever ends a connection loses and doubles no write, wherever it comes") {
     postgres_primary server;
-    server.execute(std::string("SET ROLE tester; ") + test::places_schema);
+    server.execute(std::string("SET ROLE tester; ") + test::spots_schema);
     const test::descriptor_baseline descriptors;
     for (const killing& fault : killings) {
         CAPTURE(fault.name);

@@ -1,5 +1,5 @@
 // Clients that come to a point and wait there: at rest for a word, under way for a lock.
-#include "support/places.hpp"
+#include "fault/spots.hpp"
 
 #include "support/gather.hpp"
 #include "support/pool_use.hpp"
@@ -26,7 +26,7 @@ constexpr std::chrono::seconds patience{20};
 constexpr const char* held_insert = "INSERT INTO ledger SELECT $1::bigint FROM hold(1)";
 // Does not wait, although whoever commits waits for the holder of point 2.
 constexpr const char* quick_insert =
-    "INSERT INTO ledger SELECT $1::bigint FROM set_config('places.quick', 'on', true)";
+    "INSERT INTO ledger SELECT $1::bigint FROM set_config('spots.quick', 'on', true)";
 constexpr const char* held_rows =
     "SELECT i, CASE WHEN i = 5000 THEN hold(1)::text END FROM generate_series(1, 10000) i";
 
@@ -58,20 +58,20 @@ private:
 // One client at its place.
 class player {
 public:
-    player(bitdotio::pool from, ledger& book, place where, moment when, meeting& point)
+    player(bitdotio::pool from, ledger& book, spot where, moment when, meeting& point)
         : from_(std::move(from)), book_(book), when_(when), point_(point) {
         end_.where = where;
     }
 
     asio::awaitable<void> play() {
         switch (end_.where) {
-            case place::query: co_await query(); break;
-            case place::lease: co_await lease(); break;
-            case place::transaction: co_await transaction(); break;
-            case place::commit: co_await commit(); break;
-            case place::pipeline: co_await pipeline(); break;
-            case place::copy: co_await copy(); break;
-            case place::rows: co_await rows(); break;
+            case spot::query: co_await query(); break;
+            case spot::lease: co_await lease(); break;
+            case spot::transaction: co_await transaction(); break;
+            case spot::commit: co_await commit(); break;
+            case spot::pipeline: co_await pipeline(); break;
+            case spot::copy: co_await copy(); break;
+            case spot::rows: co_await rows(); break;
         }
         ended_ = steady_clock::now();
     }
@@ -222,15 +222,15 @@ asio::awaitable<void> await_clients(std::size_t count, const meeting& point, mom
 
 }  // namespace
 
-std::string_view to_string(place where) {
+std::string_view to_string(spot where) {
     switch (where) {
-        case place::query: return "pool.query";
-        case place::lease: return "lease";
-        case place::transaction: return "transaction";
-        case place::commit: return "COMMIT";
-        case place::pipeline: return "pipeline";
-        case place::copy: return "COPY";
-        case place::rows: return "row stream";
+        case spot::query: return "pool.query";
+        case spot::lease: return "lease";
+        case spot::transaction: return "transaction";
+        case spot::commit: return "COMMIT";
+        case spot::pipeline: return "pipeline";
+        case spot::copy: return "COPY";
+        case spot::rows: return "row stream";
     }
     return "";
 }
@@ -239,12 +239,12 @@ std::string_view to_string(moment when) {
     return when == moment::resting ? "at rest" : "under way";
 }
 
-const char* const places_schema =
+const char* const spots_schema =
     "CREATE TABLE ledger (key bigint NOT NULL);"
     "CREATE FUNCTION hold(point integer) RETURNS void LANGUAGE plpgsql AS $$"
     "  BEGIN PERFORM pg_advisory_xact_lock_shared(point); END $$;"
     "CREATE FUNCTION hold_commit() RETURNS trigger LANGUAGE plpgsql AS $$"
-    "  BEGIN IF current_setting('places.quick', true) IS DISTINCT FROM 'on'"
+    "  BEGIN IF current_setting('spots.quick', true) IS DISTINCT FROM 'on'"
     "    THEN PERFORM hold(2); END IF; RETURN NULL; END $$;"
     "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON ledger DEFERRABLE INITIALLY DEFERRED"
     "  FOR EACH ROW EXECUTE FUNCTION hold_commit()";
@@ -269,7 +269,7 @@ asio::awaitable<void> elsewhere(std::function<void()> work) {
 }
 
 asio::awaitable<std::vector<ending_at>> play(bitdotio::pool from, ledger& book,
-                                             const std::vector<place>& places, moment when,
+                                             const std::vector<spot>& places, moment when,
                                              const bitdotio::connect_options& direct,
                                              const std::function<asio::awaitable<void>()>& strike) {
     const auto executor = co_await asio::this_coro::executor;
@@ -285,7 +285,7 @@ asio::awaitable<std::vector<ending_at>> play(bitdotio::pool from, ledger& book,
     co_await open_all(from, places.size());
     meeting point(executor);
     std::vector<player> players;
-    for (const place where : places) {
+    for (const spot where : places) {
         players.emplace_back(from, book, where, when, point);
     }
     steady_clock::time_point struck;
@@ -321,7 +321,7 @@ asio::awaitable<std::vector<ending_at>> play(bitdotio::pool from, ledger& book,
     co_return ends;
 }
 
-void place_figures::add(const ending_at& end, const ledger& book) {
+void spot_figures::add(const ending_at& end, const ledger& book) {
     auto found = std::find_if(entries_.begin(), entries_.end(),
                               [&](const entry& one) { return one.where == end.where; });
     if (found == entries_.end()) {
@@ -335,15 +335,15 @@ void place_figures::add(const ending_at& end, const ledger& book) {
     found->keys.insert(found->keys.end(), end.keys.begin(), end.keys.end());
 }
 
-void place_figures::report(int fault, const std::string& name, moment when, const verdict& found,
-                           std::uint64_t retried) const {
+void spot_figures::report(int fault, const std::string& name, moment when, const verdict& found,
+                          std::uint64_t retried) const {
     for (const entry& one : entries_) {
         figures measured = one.measured;
         for (const violation& bad : found.violations) {
             measured.violations +=
                 static_cast<std::size_t>(std::count(one.keys.begin(), one.keys.end(), bad.key));
         }
-        if (one.where == place::query) {
+        if (one.where == spot::query) {
             measured.retried = retried;
         }
         test::report(fault, name,

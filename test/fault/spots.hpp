@@ -22,7 +22,7 @@
 namespace test {
 
 /// What a client does when the fault comes.
-enum class place {
+enum class spot {
     query,        ///< a statement of the pool
     lease,        ///< a statement on a connection on loan
     transaction,  ///< a statement inside a transaction
@@ -32,11 +32,10 @@ enum class place {
     rows,         ///< a stream of rows, some of them read
 };
 
-inline constexpr place all_places[] = {place::query,   place::lease, place::transaction,
-                                       place::commit,  place::copy,  place::rows,
-                                       place::pipeline};
+inline constexpr spot all_spots[] = {spot::query, spot::lease, spot::transaction, spot::commit,
+                                     spot::copy,  spot::rows,  spot::pipeline};
 
-std::string_view to_string(place where);
+std::string_view to_string(spot where);
 
 /// When the fault comes: before the client hands its next bytes over, the connection at rest; or
 /// while the server executes them and has not answered.
@@ -46,7 +45,7 @@ std::string_view to_string(moment when);
 
 /// What became of one client.
 struct ending_at {
-    place where = place::query;
+    spot where = spot::query;
     std::optional<bitdotio::error> failure;
     /// Of a pipeline: what became of its statements.
     std::vector<std::optional<bitdotio::error>> statements;
@@ -61,7 +60,7 @@ struct ending_at {
 
 /// What the statements of clients need in the database: the ledger, and a point at which they wait
 /// for whoever holds it. Run as the owner, once.
-extern const char* const places_schema;
+extern const char* const spots_schema;
 
 /// Lets one client at each of the places come to its point, strikes when all are there, and
 /// returns how each of them ended. Awaited in place.
@@ -70,7 +69,7 @@ extern const char* const places_schema;
 ///     which may break it. `strike` returns when the fault has happened.
 /// Errors: std::runtime_error if the clients do not come to their points in 20 s.
 asio::awaitable<std::vector<ending_at>> play(bitdotio::pool from, ledger& book,
-                                             const std::vector<place>& places, moment when,
+                                             const std::vector<spot>& places, moment when,
                                              const bitdotio::connect_options& direct,
                                              const std::function<asio::awaitable<void>()>& strike);
 
@@ -78,7 +77,7 @@ asio::awaitable<std::vector<ending_at>> play(bitdotio::pool from, ledger& book,
 asio::awaitable<void> elsewhere(std::function<void()> work);
 
 /// Adds up what the runs of one fault showed, place by place, and reports it.
-class place_figures {
+class spot_figures {
 public:
     void add(const ending_at& end, const ledger& book);
     /// Parameters: `found` is the verdict over the whole book, `retried` the pool's count, which
@@ -88,7 +87,7 @@ public:
 
 private:
     struct entry {
-        place where;
+        spot where;
         figures measured;
         std::vector<ledger::key> keys;
     };
