@@ -25,7 +25,7 @@ constexpr const char* ours = "bitdotio";
 
 struct killing {
     int fault;
-    const char* name;
+    std::string name;
     std::function<void(postgres_primary&)> strike;
 };
 

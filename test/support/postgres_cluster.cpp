@@ -71,6 +71,15 @@ bitdotio::connect_options postgres_server::superuser(const std::string& database
 }
 
 void postgres_server::start() {
+    launch({});
+}
+
+void postgres_server::start_slowly() {
+    daemon_.write(data() / "recovery.signal", "");
+    launch({"restore_command=sleep 0.4; false", "hot_standby=off"});
+}
+
+void postgres_server::launch(std::vector<std::string> more) {
     std::vector<std::string> words{program("postgres"), "-D", data()};
     for (const std::string& setting : {
              "port=" + std::to_string(port_),
@@ -94,6 +103,10 @@ void postgres_server::start() {
              std::string("autovacuum=off"),
              std::string("logging_collector=off"),
          }) {
+        words.push_back("-c");
+        words.push_back(setting);
+    }
+    for (const std::string& setting : more) {
         words.push_back("-c");
         words.push_back(setting);
     }

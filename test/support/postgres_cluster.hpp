@@ -38,6 +38,9 @@ public:
     /// Ends the postmaster as the kernel does that has no memory left, and waits until its
     /// orphans have followed it.
     void crash();
+    /// What is stopped recovers from its archive when it is started, which has nothing and says so
+    /// slowly: meanwhile the server answers that it is starting up.
+    void start_slowly();
     /// Sends a signal to the postmaster.
     void signal(int number) { daemon_.signal(number); }
     /// Kills these backends, so that the server ends all others and starts itself again; returns
@@ -67,6 +70,7 @@ protected:
     friend class postgres_standby;
 
 private:
+    void launch(std::vector<std::string> more);
     bool is_ready() const;
 };
 
