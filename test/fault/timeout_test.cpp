@@ -91,7 +91,7 @@ asio::awaitable<void> race(postgres_primary& server, int fault, const char* sett
     auto one = [&](std::size_t) -> asio::awaitable<void> {
         for (int turn = 0; turn < 25; ++turn) {
             const auto rest = [&] {
-                return test::rest(std::chrono::milliseconds(dice.number(36, 44)));
+                return test::rest(std::chrono::milliseconds(dice.number(30, 42)));
             };
             const auto failure = co_await write(pool, book, rest);
             if (failure) {
