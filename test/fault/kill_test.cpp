@@ -12,8 +12,6 @@ namespace {
 
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
-using bitdotio::errc;
-using bitdotio::outcome;
 using test::ending_at;
 using test::ledger;
 using test::moment;
@@ -49,46 +47,6 @@ const killing killings[] = {
      }},
 };
 
-std::optional<errc> code_of(const std::optional<bitdotio::error>& failure) {
-    return failure ? std::optional(failure->code()) : std::nullopt;
-}
-
-// The goodbye, or the end, was in the receive buffer before anything was sent.
-void judge_resting(const ending_at& end) {
-    INFO(end.text());
-    switch (end.where) {
-        case spot::query:
-        case spot::pipeline: CHECK_FALSE(end.failure); break;
-        case spot::lease:
-        case spot::transaction:
-        case spot::commit: CHECK(end.failed(errc::connection_lost, outcome::not_sent)); break;
-        case spot::copy:
-            REQUIRE(end.failure);
-            CHECK(end.failure->code() == errc::connection_lost);
-            break;
-        case spot::rows: CHECK(code_of(end.failure) == errc::connection_lost); break;
-    }
-}
-
-// Nothing proves anything: it may have been executed.
-void judge_under_way(const ending_at& end) {
-    INFO(end.text());
-    switch (end.where) {
-        case spot::query:
-        case spot::lease:
-        case spot::copy: CHECK(end.failed(errc::connection_lost, outcome::unknown)); break;
-        case spot::commit: CHECK(end.failed(errc::commit_outcome_unknown, outcome::unknown)); break;
-        case spot::pipeline:
-            REQUIRE(end.statements.size() == 3);
-            CHECK_FALSE(end.statements[0]);
-            CHECK(end.failed(errc::connection_lost, outcome::unknown));
-            CHECK(end.statements[1]);
-            break;
-        case spot::transaction:
-        case spot::rows: CHECK(code_of(end.failure) == errc::connection_lost); break;
-    }
-}
-
 asio::awaitable<void> suffer(postgres_primary& server, const killing& fault, moment when,
                              int rounds) {
     bitdotio::connect_options direct = server.connect();
@@ -113,7 +71,7 @@ asio::awaitable<void> suffer(postgres_primary& server, const killing& fault, mom
     for (int round = 0; round < rounds; ++round) {
         const auto ends = co_await test::play(pool, book, places, when, direct, strike);
         for (const ending_at& end : ends) {
-            when == moment::resting ? judge_resting(end) : judge_under_way(end);
+            test::expect_loss(end, when);
             figures.add(end, book);
         }
         // Whoever comes next notices nothing.

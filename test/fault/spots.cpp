@@ -8,6 +8,8 @@
 
 #include <bitdotio/pipeline.hpp>
 
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <stdexcept>
 
@@ -220,6 +222,46 @@ asio::awaitable<void> await_clients(std::size_t count, const meeting& point, mom
     }
 }
 
+std::optional<errc> code_of(const std::optional<bitdotio::error>& failure) {
+    return failure ? std::optional(failure->code()) : std::nullopt;
+}
+
+// The goodbye, or the end, was in the receive buffer before anything was sent.
+void judge_resting(const ending_at& end) {
+    INFO(end.text());
+    switch (end.where) {
+        case spot::query:
+        case spot::pipeline: CHECK_FALSE(end.failure); break;
+        case spot::lease:
+        case spot::transaction:
+        case spot::commit: CHECK(end.failed(errc::connection_lost, outcome::not_sent)); break;
+        case spot::copy:
+            REQUIRE(end.failure);
+            CHECK(end.failure->code() == errc::connection_lost);
+            break;
+        case spot::rows: CHECK(code_of(end.failure) == errc::connection_lost); break;
+    }
+}
+
+// Nothing proves anything: it may have been executed.
+void judge_under_way(const ending_at& end) {
+    INFO(end.text());
+    switch (end.where) {
+        case spot::query:
+        case spot::lease:
+        case spot::copy: CHECK(end.failed(errc::connection_lost, outcome::unknown)); break;
+        case spot::commit: CHECK(end.failed(errc::commit_outcome_unknown, outcome::unknown)); break;
+        case spot::pipeline:
+            REQUIRE(end.statements.size() == 3);
+            CHECK_FALSE(end.statements[0]);
+            CHECK(end.failed(errc::connection_lost, outcome::unknown));
+            CHECK(end.statements[1]);
+            break;
+        case spot::transaction:
+        case spot::rows: CHECK(code_of(end.failure) == errc::connection_lost); break;
+    }
+}
+
 }  // namespace
 
 std::string_view to_string(spot where) {
@@ -262,6 +304,10 @@ std::string ending_at::text() const {
            std::string(to_string(failure->outcome())) + ", SQLSTATE \"" + failure->sqlstate() +
            "\", " + failure->what();
     return all;
+}
+
+void expect_loss(const ending_at& end, moment when) {
+    when == moment::resting ? judge_resting(end) : judge_under_way(end);
 }
 
 asio::awaitable<void> elsewhere(std::function<void()> work) {

@@ -73,6 +73,10 @@ asio::awaitable<std::vector<ending_at>> play(bitdotio::pool from, ledger& book,
                                              const bitdotio::connect_options& direct,
                                              const std::function<asio::awaitable<void>()>& strike);
 
+/// What the contract says of one whose connection is lost: at rest it is replaced silently, or the
+/// client learns that nothing was sent; under way nothing is proved.
+void expect_loss(const ending_at& end, moment when);
+
 /// Runs what blocks, such as a fixture's verb, beside the executor.
 asio::awaitable<void> elsewhere(std::function<void()> work);
 
