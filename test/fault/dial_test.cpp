@@ -111,7 +111,7 @@ asio::awaitable<void> expect_closed(const bitdotio::connect_options& options,
         }
         REQUIRE(steady_clock::now() < deadline);
     }
-    INFO(met->what());
+    INFO(std::string(met->what()));
     CHECK(met->code() == door.code);
 }
 
@@ -135,7 +135,7 @@ asio::awaitable<void> wait_outside(postgres_primary& server, const closed_door& 
     auto one = [&](std::size_t i) -> asio::awaitable<void> {
         if (i < callers) {
             const auto failure = co_await test::write_one(pool, book);
-            INFO((failure ? failure->what() : ""));
+            INFO(std::string(failure ? failure->what() : ""));
             CHECK_FALSE(failure);
             co_return;
         }

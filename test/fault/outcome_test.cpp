@@ -111,7 +111,7 @@ constexpr const char* doomed_insert =
 // The one who violates a deferred constraint learns at its end that nothing was done.
 void expect_violated(const std::optional<bitdotio::error>& failure) {
     REQUIRE(failure);
-    INFO(failure->what());
+    INFO(std::string(failure->what()));
     CHECK(failure->code() == errc::query_failed);
     CHECK(failure->sqlstate() == "23505");
     CHECK(failure->outcome() == outcome::not_executed);
@@ -218,7 +218,7 @@ asio::awaitable<void> fail_late(std::string verb, std::string name) {
             book.fail(key, failure->outcome());
         }
         REQUIRE(failure);
-        INFO(failure->what());
+        INFO(std::string(failure->what()));
         CHECK(failure->outcome() == outcome::unknown);
     };
     test::expect_none(co_await test::gather(clients + 1, one));

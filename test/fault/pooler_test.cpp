@@ -120,7 +120,7 @@ asio::awaitable<void> lose_the_server(pgbouncer& pooler) {
         const auto failure = co_await test::write_one(pool, book);
         ++ended;
         if (failure) {
-            INFO(failure->what());
+            INFO(std::string(failure->what()));
             CHECK(failure->code() == errc::connection_lost);
             CHECK(failure->outcome() == outcome::unknown);
         }
@@ -151,7 +151,7 @@ asio::awaitable<void> wait_too_long(pgbouncer& pooler) {
     co_await test::elsewhere(std::move(pause));
     const auto failure = co_await test::write_one(pool, book);
     REQUIRE(failure);
-    INFO(failure->what());
+    INFO(std::string(failure->what()));
     CHECK(failure->code() == errc::connection_lost);
     CHECK(failure->outcome() == outcome::unknown);
     CHECK(failure->sqlstate() == "08P01");

@@ -48,13 +48,13 @@ bitdotio::error refusal_in(const bitdotio::pipeline_results& results, std::size_
 }
 
 void expect_read_only(const bitdotio::error& failure) {
-    INFO(failure.what());
+    INFO(std::string(failure.what()));
     CHECK(failure.sqlstate() == "25006");
     CHECK(failure.outcome() == outcome::not_executed);
 }
 
 void expect_well(const std::optional<bitdotio::error>& failure) {
-    INFO((failure ? failure->what() : ""));
+    INFO(std::string(failure ? failure->what() : ""));
     CHECK_FALSE(failure);
 }
 
@@ -68,6 +68,7 @@ asio::awaitable<void> move_address(postgres_primary& primary, postgres_standby& 
     bitdotio::pool pool(executor, options);
     ledger book;
     co_await test::open_all(pool, 4);
+    co_await test::expect_at_rest(pool);  // nothing on its way to the old server
     bitdotio::pooled_connection lent = co_await pool.acquire();
     bitdotio::transaction open = co_await pool.begin();
     address->target = primary.port();
@@ -124,7 +125,7 @@ asio::awaitable<void> fail_over(postgres_primary& primary, postgres_standby& sta
                 failure = co_await test::write_together(pool, book, 2);
             }
             if (failure) {
-                INFO(failure->what());
+                INFO(std::string(failure->what()));
                 const bool lost = failure->code() == errc::connection_lost ||
                                   failure->code() == errc::commit_outcome_unknown;
                 CHECK(lost);
@@ -185,7 +186,7 @@ asio::awaitable<void> be_in_the_way(postgres_primary& primary, postgres_standby&
     };
     const auto refused = co_await collide(slow_read);
     REQUIRE(refused);
-    INFO(refused->what());
+    INFO(std::string(refused->what()));
     CHECK(refused->code() == errc::transaction_conflict);
     CHECK(refused->sqlstate() == "40001");
     CHECK(refused->outcome() == outcome::not_executed);

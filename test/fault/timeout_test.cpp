@@ -95,7 +95,7 @@ asio::awaitable<void> race(postgres_primary& server, int fault, const char* sett
             };
             const auto failure = co_await write(pool, book, rest);
             if (failure) {
-                INFO(failure->what());
+                INFO(std::string(failure->what()));
                 CHECK(failure->code() == errc::connection_lost);
                 CHECK(failure->outcome() != outcome::unknown);
             }
