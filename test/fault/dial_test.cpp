@@ -178,6 +178,60 @@ asio::awaitable<void> wait_outside(postgres_primary& server, const closed_door& 
     test::report(door.fault, door.name, "pool.query, connecting", figures);
 }
 
+// The password changes while all connections but one are closed: who has the old one is told at
+// once, and no dial is wasted on it; when it fits again, all goes on.
+asio::awaitable<void> rotate_the_key(postgres_primary& server) {
+    server.execute("TRUNCATE ledger");
+    bitdotio::pool pool(co_await asio::this_coro::executor, server.connect());
+    ledger book;
+    co_await test::open_all(pool, 4);
+    co_await test::expect_at_rest(pool);
+    bitdotio::pooled_connection lent = co_await pool.acquire();
+    server.execute(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = "
+        "'bitdotio' AND pid <> " +
+        std::to_string(lent->backend_pid()));
+    const std::string word = postgres_primary::password();
+    // The fixture's own connections have another user.
+    server.execute("ALTER ROLE tester PASSWORD 'another'");
+    const auto before = co_await pool.statistics();
+    auto one = [&](std::size_t) -> asio::awaitable<void> {
+        const auto failure = co_await test::write_one(pool, book);
+        REQUIRE(failure);
+        INFO(std::string(failure->what()));
+        CHECK(failure->code() == errc::authentication_failed);
+        CHECK(failure->sqlstate() == "28P01");
+        CHECK(failure->outcome() == bitdotio::outcome::not_sent);
+        CHECK(std::string(failure->what()).find(word) == std::string::npos);
+    };
+    test::expect_none(co_await test::gather(callers, one));
+    const auto after = co_await pool.statistics();
+    CHECK(after.dials - before.dials <= 2);
+    CHECK_FALSE(co_await test::write_one(*lent, book));  // who is in stays in
+    server.execute("ALTER ROLE tester PASSWORD '" + word + "'");
+    std::optional<bitdotio::error> failure;
+    const auto deadline = steady_clock::now() + 5s;
+    do {
+        co_await test::rest(20ms);  // the refusal is remembered for a moment
+        failure = co_await test::write_one(pool, book);
+    } while (failure && steady_clock::now() < deadline);
+    CHECK_FALSE(failure);
+    lent.release();
+    co_await test::expect_at_rest(pool);
+    bitdotio::connect_options direct = server.connect();
+    direct.application_name = "direct";
+    connection last = co_await connection::open(direct);
+    co_await test::expect_gone(pool, last, "bitdotio");
+    const test::verdict found = co_await test::check(book, last);
+    test::expect_clean(found);
+    co_await last.close();
+    test::figures figures;
+    figures.runs = callers;
+    figures.writes = book.counts();
+    figures.violations = found.violations.size();
+    test::report(42, "key rotated while asleep", "pool.query, lease, connecting", figures);
+}
+
 }  // namespace
 
 TEST_CASE("callers wait at a server that lets nobody in, and all are served when it does") {
@@ -189,4 +243,10 @@ TEST_CASE("callers wait at a server that lets nobody in, and all are served when
         test::run(wait_outside(server, door), 60s);
     }
     descriptors.expect();
+}
+
+TEST_CASE("with a key that does not fit any more everybody is told at once, but for who is in") {
+    postgres_primary server;
+    server.execute(std::string("SET ROLE tester; ") + ledger::create);
+    test::run(rotate_the_key(server));
 }

@@ -296,14 +296,13 @@ bool ending_at::failed(errc code, outcome known) const {
 }
 
 std::string ending_at::text() const {
-    std::string all(to_string(where));
+    const std::string all(to_string(where));
     if (!failure) {
         return all + " ended well";
     }
-    all += std::string(" failed: ") + std::string(to_string(failure->code())) + ", " +
+    return all + " failed: " + std::string(to_string(failure->code())) + ", " +
            std::string(to_string(failure->outcome())) + ", SQLSTATE \"" + failure->sqlstate() +
            "\", " + failure->what();
-    return all;
 }
 
 void expect_loss(const ending_at& end, moment when) {
