@@ -7,6 +7,9 @@
 #include "postgres_session.hpp"
 #include "tries.hpp"
 
+#include <boost/system/system_error.hpp>
+
+#include <exception>
 #include <optional>
 #include <string>
 #include <utility>
@@ -60,7 +63,20 @@ asio::awaitable<pooled_connection> lend(std::shared_ptr<pool_core> core, tries& 
     co_return lent;
 }
 
-// Whether to try again; if not, throws the failure. `failed_on` is the connection it happened on.
+// The error being handled. Who is cancelled between two tries may not await the second: Asio says
+// so with an exception of its own.
+error current_failure() {
+    try {
+        throw;
+    } catch (const error& failure) {
+        return failure;
+    } catch (const boost::system::system_error&) {
+        return error(errc::cancelled, "cancelled before it was tried again");
+    }
+}
+
+// Returns if there is to be another try; if not, throws the failure. `failed_on` is the connection
+// it happened on.
 void go_on(pool_core& core, tries& so_far, const error& failure, postgres_session* failed_on,
            bool rows_seen = false) {
     if (!so_far.again(failure, rows_seen)) {
@@ -83,8 +99,8 @@ asio::awaitable<result> pool::run(statement sql, params values) {
         try {
             lent = co_await lend(core, so_far);
             co_return co_await lent->run(sql, values);
-        } catch (const error& failure) {
-            go_on(*core, so_far, failure, lent.session().get());
+        } catch (...) {
+            go_on(*core, so_far, current_failure(), lent.session().get());
         }
     }
 }
@@ -103,8 +119,8 @@ asio::awaitable<pipeline_results> pool::run(pipeline batch) {
         try {
             lent = co_await lend(core, so_far);
             co_return co_await lent.session()->run_pipeline(shared);
-        } catch (const error& failure) {  // nothing of it was sent
-            go_on(*core, so_far, failure, nullptr);
+        } catch (...) {  // nothing of it was sent
+            go_on(*core, so_far, current_failure(), nullptr);
         }
     }
 }
@@ -129,22 +145,22 @@ public:
                 session_ = lent->session();
                 rows.after_failure_ = [self](error failure, bool rows_seen,
                                              std::shared_ptr<void> lease) {
-                    return self->open_again(std::move(failure), rows_seen, std::move(lease));
+                    return self->open_again(failure, rows_seen, std::move(lease));
                 };
                 co_return rows;
-            } catch (const error& failure) {
-                go_on(*core_, so_far_, failure, lent->session().get());
+            } catch (...) {
+                go_on(*core_, so_far_, current_failure(), lent->session().get());
             }
         }
     }
 
 private:
-    asio::awaitable<row_stream> open_again(error failure, bool rows_seen,
+    // No coroutine: it decides, and throws, before anything is awaited.
+    asio::awaitable<row_stream> open_again(const error& failure, bool rows_seen,
                                            std::shared_ptr<void> lease) {
-        const auto self = shared_from_this();
         go_on(*core_, so_far_, failure, session_.lock().get(), rows_seen);
         lease.reset();
-        co_return co_await open();
+        return open();
     }
 
     const std::shared_ptr<pool_core> core_;
@@ -169,8 +185,8 @@ asio::awaitable<bitdotio::transaction> pool::begin(transaction_options options) 
             *lent = co_await lend(core, so_far);
             co_await (*lent)->script(begin);
             co_return bitdotio::transaction(lent->session(), lent, options.resolvable);
-        } catch (const error& failure) {
-            go_on(*core, so_far, failure, nullptr);
+        } catch (...) {
+            go_on(*core, so_far, current_failure(), nullptr);
         }
     }
 }
@@ -191,7 +207,7 @@ asio::awaitable<void> pool::commit(bitdotio::transaction& open) {
     outcome found = outcome::unknown;
     try {
         found = co_await resolve_commit(*this, *unknown);
-    } catch (const error&) {  // the caller has cancelled, or the pool is closed
+    } catch (const std::exception&) {  // the caller has cancelled, or the pool is closed
     }
     if (found == outcome::unknown) {
         throw *unknown;
