@@ -201,6 +201,36 @@ TEST_CASE("resolvable transactions commit, fail and read as others do") {
     test::run(work());
 }
 
+TEST_CASE("a promoted standby does not answer for its primary's transactions") {
+    test::postgres_standby standby(shared());
+    const auto work = [&]() -> asio::awaitable<void> {
+        pool connections(co_await asio::this_coro::executor, shared().connect());
+        pool others(co_await asio::this_coro::executor, standby.connect());
+        // On a standby there is nothing to settle, and nothing to ask for.
+        transaction reader = co_await others.begin(resolvable());
+        co_await reader.query("SELECT 1");
+        co_await reader.commit();
+
+        const std::string done = shared().value(
+            "SELECT pg_current_xact_id() || '/' || "
+            "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '/' || "
+            "system_identifier FROM pg_control_system()");
+        standby.catch_up();
+        const error lost = error(errc::commit_outcome_unknown, "x").with_transaction_id(done);
+        const outcome here = co_await resolve_commit(connections, lost);
+        CHECK(here == outcome::executed);
+        // It might be promoted to what the transaction is part of, so it is asked again, in vain.
+        const outcome waiting = co_await resolve_commit(others, lost, 300ms);
+        CHECK(waiting == outcome::unknown);
+        standby.promote();
+        const outcome elsewhere = co_await resolve_commit(others, lost);
+        CHECK(elsewhere == outcome::unknown);
+        co_await connections.close();
+        co_await others.close();
+    };
+    test::run(work());
+}
+
 TEST_CASE("COMMIT as a statement is a COMMIT, and loss before one leaves nothing") {
     const auto work = [&]() -> asio::awaitable<void> {
         roadblock block;

@@ -14,6 +14,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace {
 
@@ -81,6 +82,23 @@ struct meeting {
 
     int missing;
 };
+
+template <class Work>
+concept retriable = requires(pool from, Work&& work) {
+    retry_transaction(from, std::forward<Work>(work));
+};
+template <class Work>
+concept runnable = requires(pool from, Work&& work) {
+    from.transaction(std::forward<Work>(work));
+};
+
+TEST_CASE("a callable must have a name, which a temporary has not") {
+    auto work = [](transaction&) -> asio::awaitable<void> { co_return; };
+    CHECK(retriable<decltype(work)&>);
+    CHECK_FALSE(retriable<decltype(work)>);
+    CHECK(runnable<decltype(work)&>);
+    CHECK_FALSE(runnable<decltype(work)>);
+}
 
 TEST_CASE("transactions that contradict each other all happen, each once") {
     const auto work = [&]() -> asio::awaitable<void> {
