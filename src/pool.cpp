@@ -7,6 +7,9 @@
 #include "postgres_session.hpp"
 #include "tries.hpp"
 
+#include <boost/system/system_error.hpp>
+
+#include <exception>
 #include <optional>
 #include <string>
 #include <utility>
@@ -50,41 +53,59 @@ asio::awaitable<pooled_connection> pool::acquire() {
 
 namespace {
 
-// A connection, and a note if the database had to wake for it.
-asio::awaitable<pooled_connection> lend(std::shared_ptr<pool_core> core, tries& so_far) {
-    const std::uint64_t before = core->wakes();
-    pooled_connection lent = co_await core->acquire();
-    if (core->wakes() != before) {
-        so_far.woke();
+// The error being handled. Who is cancelled between two tries may not await the second: Asio says
+// so with an exception of its own.
+error current_failure() {
+    try {
+        throw;
+    } catch (const error& failure) {
+        return failure;
+    } catch (const boost::system::system_error&) {
+        return error(errc::cancelled, "cancelled before it was tried again");
     }
-    co_return lent;
 }
 
-// Whether to try again; if not, throws the failure. `failed_on` is the connection it happened on.
-void go_on(pool_core& core, tries& so_far, const error& failure, postgres_session* failed_on,
-           bool rows_seen = false) {
-    if (!so_far.again(failure, rows_seen)) {
-        throw so_far.told(failure);
+// The tries of one call, on connections of its pool.
+class rounds {
+public:
+    rounds(std::shared_ptr<pool_core> core, bool may_run_twice)
+        : core_(std::move(core)), so_far_(may_run_twice), wakes_(core_->wakes()) {}
+
+    asio::awaitable<pooled_connection> lend() { return core_->acquire(); }
+
+    // Returns if there is to be another try; if not, throws the failure. `failed_on` is the session
+    // it happened on.
+    void go_on(const error& failure, postgres_session* failed_on, bool rows_seen = false) {
+        if (core_->wakes() != wakes_) {
+            so_far_.woke();
+        }
+        if (!so_far_.again(failure, rows_seen)) {
+            throw so_far_.told(failure);
+        }
+        core_->count_retry();
+        if (failed_on && is_read_only_server(failure)) {
+            failed_on->close();
+            core_->distrust_idle();
+        }
     }
-    core.count_retry();
-    if (failed_on && is_read_only_server(failure)) {
-        failed_on->close();
-        core.distrust_idle();
-    }
-}
+
+private:
+    const std::shared_ptr<pool_core> core_;
+    tries so_far_;
+    const std::uint64_t wakes_;
+};
 
 }  // namespace
 
 asio::awaitable<result> pool::run(statement sql, params values) {
-    const auto core = core_;
-    tries so_far(sql.may_run_twice());
+    rounds all(core_, sql.may_run_twice());
     while (true) {
         pooled_connection lent;
         try {
-            lent = co_await lend(core, so_far);
+            lent = co_await all.lend();
             co_return co_await lent->run(sql, values);
-        } catch (const error& failure) {
-            go_on(*core, so_far, failure, lent.session().get());
+        } catch (...) {
+            all.go_on(current_failure(), lent.session().get());
         }
     }
 }
@@ -95,16 +116,15 @@ asio::awaitable<std::uint64_t> pool::count(statement sql, params values) {
 }
 
 asio::awaitable<pipeline_results> pool::run(pipeline batch) {
-    const auto core = core_;
+    rounds all(core_, false);
     const auto shared = std::make_shared<const pipeline>(std::move(batch));
-    tries so_far(false);
     while (true) {
         pooled_connection lent;
         try {
-            lent = co_await lend(core, so_far);
+            lent = co_await all.lend();
             co_return co_await lent.session()->run_pipeline(shared);
-        } catch (const error& failure) {  // nothing of it was sent
-            go_on(*core, so_far, failure, nullptr);
+        } catch (...) {  // nothing of it was sent
+            all.go_on(current_failure(), nullptr);
         }
     }
 }
@@ -113,44 +133,42 @@ asio::awaitable<pipeline_results> pool::run(pipeline batch) {
 class pool::stream_source : public std::enable_shared_from_this<stream_source> {
 public:
     stream_source(std::shared_ptr<pool_core> core, statement sql, params values)
-        : core_(std::move(core)),
-          sql_(std::move(sql)),
+        : sql_(std::move(sql)),
           values_(std::move(values)),
-          so_far_(sql_.may_run_twice()) {}
+          all_(std::move(core), sql_.may_run_twice()) {}
 
     asio::awaitable<row_stream> open() {
         const auto self = shared_from_this();
         while (true) {
             const auto lent = std::make_shared<pooled_connection>();
             try {
-                *lent = co_await lend(core_, so_far_);
+                *lent = co_await all_.lend();
                 const std::uint64_t number = co_await lent->session()->start_rows(sql_, values_);
                 row_stream rows(lent->session(), lent, number);
                 session_ = lent->session();
                 rows.after_failure_ = [self](error failure, bool rows_seen,
                                              std::shared_ptr<void> lease) {
-                    return self->open_again(std::move(failure), rows_seen, std::move(lease));
+                    return self->open_again(failure, rows_seen, std::move(lease));
                 };
                 co_return rows;
-            } catch (const error& failure) {
-                go_on(*core_, so_far_, failure, lent->session().get());
+            } catch (...) {
+                all_.go_on(current_failure(), lent->session().get());
             }
         }
     }
 
 private:
-    asio::awaitable<row_stream> open_again(error failure, bool rows_seen,
+    // No coroutine: it decides, and throws, before anything is awaited.
+    asio::awaitable<row_stream> open_again(const error& failure, bool rows_seen,
                                            std::shared_ptr<void> lease) {
-        const auto self = shared_from_this();
-        go_on(*core_, so_far_, failure, session_.lock().get(), rows_seen);
+        all_.go_on(failure, session_.lock().get(), rows_seen);
         lease.reset();
-        co_return co_await open();
+        return open();
     }
 
-    const std::shared_ptr<pool_core> core_;
     const statement sql_;
     const params values_;
-    tries so_far_;
+    rounds all_;
     std::weak_ptr<postgres_session> session_;
 };
 
@@ -160,17 +178,16 @@ asio::awaitable<row_stream> pool::start_stream(statement sql, params values) {
 }
 
 asio::awaitable<bitdotio::transaction> pool::begin(transaction_options options) {
-    const auto core = core_;
     const std::string begin = options.begin_statement();
-    tries so_far(true);  // an empty transaction changes nothing
+    rounds all(core_, true);  // an empty transaction changes nothing
     while (true) {
         const auto lent = std::make_shared<pooled_connection>();
         try {
-            *lent = co_await lend(core, so_far);
+            *lent = co_await all.lend();
             co_await (*lent)->script(begin);
             co_return bitdotio::transaction(lent->session(), lent, options.resolvable);
-        } catch (const error& failure) {
-            go_on(*core, so_far, failure, nullptr);
+        } catch (...) {
+            all.go_on(current_failure(), nullptr);
         }
     }
 }
@@ -191,7 +208,7 @@ asio::awaitable<void> pool::commit(bitdotio::transaction& open) {
     outcome found = outcome::unknown;
     try {
         found = co_await resolve_commit(*this, *unknown);
-    } catch (const error&) {  // the caller has cancelled, or the pool is closed
+    } catch (const std::exception&) {  // the caller has cancelled, or the pool is closed
     }
     if (found == outcome::unknown) {
         throw *unknown;

@@ -3,7 +3,6 @@
 #include "postgres_session.hpp"
 #include "statement_words.hpp"
 
-#include <algorithm>
 #include <utility>
 
 namespace bitdotio {
@@ -181,8 +180,9 @@ void postgres_session::collect_batch(libpq::result answer) {
         --syncs_;
         if (!committed_.message.empty()) {
             const error executed = unconfirmed_commit(stage::sent, std::exchange(committed_, {}));
-            const std::size_t last = std::min(batch.answered + 1, entries.size());
-            for (std::size_t i = batch.sync_each ? batch.answered : 0; i < last; ++i) {
+            // It was the entry that this sync ends, or all.
+            for (std::size_t i = batch.sync_each ? batch.answered : 0;
+                 i < entries.size() && (i == batch.answered || !batch.sync_each); ++i) {
                 entries[i].failure = entries[i].failure.value_or(executed);
             }
         }

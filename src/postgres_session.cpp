@@ -1,6 +1,8 @@
 // A session's life: opening, watching while idle, cleaning up, closing.
 #include "postgres_session.hpp"
 
+#include "failure.hpp"
+
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 

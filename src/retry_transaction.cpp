@@ -10,7 +10,9 @@
 #include "transaction_scope.hpp"
 
 #include <boost/asio/steady_timer.hpp>
+#include <boost/system/system_error.hpp>
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -60,6 +62,8 @@ struct transaction_retry::progress {
     time_point deadline;
     std::uint64_t wakes = 0;
     int attempts = 1;
+    std::optional<error> last;  // why there is to be another try
+    std::chrono::milliseconds delay{0};
     bool elsewhere = false;
     bool committing = false;
 };
@@ -70,19 +74,30 @@ transaction_retry::transaction_retry(pool from, transaction_retry_options option
 transaction_retry::~transaction_retry() = default;
 
 asio::awaitable<transaction> transaction_retry::begin() {
-    std::optional<transaction> open;
-    try {
-        co_await limit(begin_into(open));
-    } catch (const error& failure) {
-        const error all = failure.code() != errc::timeout || failure.phase() != phase::none
-                              ? failure
-                              : failure.with(phase::acquiring)
-                                    .with_message(
-                                        "the time for all tries of the transaction was "
-                                        "up before it could begin");
-        throw progress_->told(all);
+    while (true) {
+        std::optional<transaction> open;
+        std::optional<error> failure;
+        try {
+            co_await limit(begin_into(open));
+        } catch (const error& thrown) {
+            failure = thrown;
+        }
+        if (!failure) {
+            co_return std::move(*open);
+        }
+        if (failure->code() == errc::timeout && failure->phase() == phase::none) {
+            failure = failure->with(phase::acquiring)
+                          .with_message(
+                              "the time for all tries of the transaction was up before "
+                              "it could begin");
+        }
+        plan(*failure, failure->code() == errc::connection_lost);
+        try {
+            co_await pause();
+        } catch (...) {
+            rethrow();
+        }
     }
-    co_return std::move(*open);
 }
 
 asio::awaitable<void> transaction_retry::begin_into(std::optional<transaction>& open) {
@@ -126,44 +141,67 @@ bool transaction_retry::may_run_again(const transaction& open, const error& fail
            open.scope_->session()->status() == session_status::closed;
 }
 
-asio::awaitable<void> transaction_retry::recover(transaction open, error failure) {
-    progress& so_far = *progress_;
-    const auto now = std::chrono::steady_clock::now();
-    if (failure.code() == errc::cancelled && now >= so_far.deadline) {
-        failure = failure.with_code(errc::timeout)
+void transaction_retry::decide(const transaction& open, std::exception_ptr thrown) {
+    std::optional<error> failure;
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const error& ours) {
+        failure = ours;
+    }
+    if (failure->code() == errc::cancelled &&
+        std::chrono::steady_clock::now() >= progress_->deadline) {
+        failure = failure->with_code(errc::timeout)
                       .with_message(std::string("the time for all tries of the transaction was "
                                                 "up: ") +
-                                    failure.what());
+                                    failure->what());
     }
+    const bool elsewhere = is_read_only_server(*failure);
+    plan(*failure, may_run_again(open, *failure) && (!elsewhere || progress_->may_go_elsewhere()));
+}
+
+// Notes how long to pause before the next try, or throws the failure.
+void transaction_retry::plan(const error& failure, bool may_run_again) {
     std::optional<std::chrono::milliseconds> delay;
-    if (may_run_again(open, failure) &&
-        (!is_read_only_server(failure) || so_far.may_go_elsewhere())) {
-        delay = retry_delay(so_far.pace, so_far.attempts, std::nullopt, random_fraction());
+    if (may_run_again) {
+        delay = retry_delay(progress_->pace, progress_->attempts, std::nullopt, random_fraction());
     }
-    if (!delay || now + *delay >= so_far.deadline) {
-        throw so_far.told(failure);
+    if (!delay || std::chrono::steady_clock::now() + *delay >= progress_->deadline) {
+        throw progress_->told(failure);
     }
-    if (is_read_only_server(failure) && open.is_open()) {
-        open.scope_->session()->close();
-        so_far.from.core_->distrust_idle();
-    } else if (open.is_open()) {
+    progress_->last = failure;
+    progress_->delay = *delay;
+}
+
+asio::awaitable<void> transaction_retry::pause() {
+    asio::steady_timer timer(co_await asio::this_coro::executor, progress_->delay);
+    co_await timer.async_wait(asio::use_awaitable);  // `rethrow` says what a cancellation means
+    ++progress_->attempts;
+    progress_->from.core_->count_retry();
+}
+
+asio::awaitable<transaction> transaction_retry::next(transaction failed) {
+    std::optional<transaction> open = std::move(failed);
+    if (open->is_open() && is_read_only_server(*progress_->last)) {
+        open->scope_->session()->close();
+        progress_->from.core_->distrust_idle();
+    } else if (open->is_open()) {
         // Its locks would stand in the way of the next try.
-        co_await limit(roll_back(open));
+        co_await limit(roll_back(*open));
     }
-    {
-        const transaction over = std::move(open);  // gives the connection back
+    open.reset();  // gives the connection back
+    co_await pause();
+    co_return co_await begin();
+}
+
+void transaction_retry::rethrow() const {
+    try {
+        throw;
+    } catch (const boost::system::system_error&) {
+        throw progress_->told(progress_->last->with_code(errc::cancelled)
+                                  .with_message(std::string("cancelled before the next try of a "
+                                                            "transaction that had failed: ") +
+                                                progress_->last->what()));
     }
-    asio::steady_timer pause(co_await asio::this_coro::executor, *delay);
-    boost::system::error_code aborted;
-    co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, aborted));
-    if (aborted) {
-        throw so_far.told(failure.with_code(errc::cancelled)
-                              .with_message(std::string("cancelled before the next try of a "
-                                                        "transaction that had failed: ") +
-                                            failure.what()));
-    }
-    ++so_far.attempts;
-    so_far.from.core_->count_retry();
 }
 
 asio::awaitable<void> transaction_retry::roll_back(transaction& open) {

@@ -87,7 +87,12 @@ asio::awaitable<std::optional<row_chunk>> row_stream::next(std::size_t most) {
             if (!next_one) {
                 throw *failure;
             }
-            *this = co_await next_one(*failure, rows_seen_, std::move(lease));
+            auto next = next_one(*failure, rows_seen_, std::move(lease));
+            try {
+                *this = co_await std::move(next);
+            } catch (const boost::system::system_error&) {  // who is cancelled may await nothing
+                throw *failure;
+            }
         }
     } while (failure);
     rows_seen_ = rows_seen_ || !rows.empty();

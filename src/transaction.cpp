@@ -94,7 +94,12 @@ asio::awaitable<void> transaction::commit() {
     const auto open = scope();
     co_await open->enter(level_);  // while a nested one is open, this stays open too
     scope_.reset();
-    co_await open->commit(level_);
+    try {
+        co_await open->commit(level_);
+    } catch (...) {
+        open->abandon(level_);  // unless it is over
+        throw;
+    }
 }
 
 asio::awaitable<void> transaction::rollback() {

@@ -88,16 +88,19 @@ asio::awaitable<void> transaction_scope::commit(std::size_t level) {
     const auto lease = lease_;
     // Whatever COMMIT ends in, it is over: there is nothing left to roll back here.
     close();
-    if (!resolvable_) {
-        co_await session->commit();
-        co_return;
-    }
-    const std::string id = co_await ask_for_id(session);
+    std::string id;
     try {
+        if (resolvable_) {
+            id = co_await ask_for_id(session);
+        }
         co_await session->commit();
     } catch (const error& failure) {
+        session->roll_back_first();  // it is open still where COMMIT was never sent
         throw failure.code() == errc::commit_outcome_unknown ? failure.with_transaction_id(id)
                                                              : failure;
+    } catch (...) {
+        session->roll_back_first();
+        throw;
     }
 }
 
@@ -109,7 +112,6 @@ asio::awaitable<std::string> transaction_scope::ask_for_id(
     } catch (const error& failure) {
         // Where a statement had failed before, COMMIT finds the words for it.
         if (!echoes_earlier(failure.server())) {
-            session->roll_back_first();
             throw;
         }
     }
@@ -136,6 +138,12 @@ asio::awaitable<void> transaction_scope::rollback(std::size_t level) {
     } catch (const error& failure) {
         // A connection that is lost has already undone everything.
         if (failure.code() != errc::connection_lost) {
+            // Given up before it was sent, or midway: it is still to be done.
+            if (level > 1) {
+                abandon(level);
+            } else {
+                session->roll_back_first();
+            }
             throw;
         }
         close();

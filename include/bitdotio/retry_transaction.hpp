@@ -55,13 +55,20 @@ public:
     asio::awaitable<void> commit(transaction& open);
     /// Runs a try, at most until the time for all of them is up.
     asio::awaitable<void> limit(asio::awaitable<void> attempt);
-    /// Rolls back and pauses if there is to be another try; throws the failure if not.
-    asio::awaitable<void> recover(transaction open, error failure);
+    /// Returns if there is to be another try; throws the failure if not.
+    void decide(const transaction& open, std::exception_ptr thrown);
+    /// Rolls back, pauses and begins anew.
+    asio::awaitable<transaction> next(transaction failed);
+    /// Throws the exception being handled; if it is Asio's word for who awaits something after
+    /// having been cancelled, as the error the tries ended with.
+    [[noreturn]] void rethrow() const;
 
 private:
     struct progress;
 
     asio::awaitable<void> begin_into(std::optional<transaction>& open);
+    asio::awaitable<void> pause();
+    void plan(const error& failure, bool may_run_again);
     asio::awaitable<void> roll_back(transaction& open);
     static asio::awaitable<void> cancellable(asio::awaitable<void> attempt);
     bool may_run_again(const transaction& open, const error& failure) const;
@@ -117,8 +124,8 @@ auto retry_transaction(pool from, Work& work,
     using answer = typename std::invoke_result_t<Work&, transaction&>::value_type;
     using value_type = std::conditional_t<std::is_void_v<answer>, std::monostate, answer>;
     transaction_retry all(std::move(from), std::move(options));
+    transaction open = co_await all.begin();
     while (true) {
-        transaction open = co_await all.begin();
         std::optional<value_type> value;
         std::exception_ptr thrown;
         auto one = wire::attempt(all, work, open, value, thrown);
@@ -130,13 +137,12 @@ auto retry_transaction(pool from, Work& work,
                 co_return std::move(*value);
             }
         }
-        std::optional<error> failure;
+        all.decide(open, thrown);
         try {
-            std::rethrow_exception(thrown);
-        } catch (const error& ours) {
-            failure = ours;
+            open = co_await all.next(std::move(open));
+        } catch (...) {
+            all.rethrow();
         }
-        co_await all.recover(std::move(open), std::move(*failure));
     }
 }
 // Name the callable on the line before, then pass it.

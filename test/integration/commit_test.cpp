@@ -7,8 +7,13 @@
 #include <bitdotio/pool.hpp>
 #include <bitdotio/resolve_commit.hpp>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/steady_timer.hpp>
+
 #include <doctest/doctest.h>
 
+#include <exception>
 #include <optional>
 #include <string>
 #include <utility>
@@ -201,6 +206,36 @@ TEST_CASE("resolvable transactions commit, fail and read as others do") {
     test::run(work());
 }
 
+TEST_CASE("a promoted standby does not answer for its primary's transactions") {
+    test::postgres_standby standby(shared());
+    const auto work = [&]() -> asio::awaitable<void> {
+        pool connections(co_await asio::this_coro::executor, shared().connect());
+        pool others(co_await asio::this_coro::executor, standby.connect());
+        // On a standby there is nothing to settle, and nothing to ask for.
+        transaction reader = co_await others.begin(resolvable());
+        co_await reader.query("SELECT 1");
+        co_await reader.commit();
+
+        const std::string done = shared().value(
+            "SELECT pg_current_xact_id() || '/' || "
+            "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '/' || "
+            "system_identifier FROM pg_control_system()");
+        standby.catch_up();
+        const error lost = error(errc::commit_outcome_unknown, "x").with_transaction_id(done);
+        const outcome here = co_await resolve_commit(connections, lost);
+        CHECK(here == outcome::executed);
+        // It might be promoted to what the transaction is part of, so it is asked again, in vain.
+        const outcome waiting = co_await resolve_commit(others, lost, 300ms);
+        CHECK(waiting == outcome::unknown);
+        standby.promote();
+        const outcome elsewhere = co_await resolve_commit(others, lost);
+        CHECK(elsewhere == outcome::unknown);
+        co_await connections.close();
+        co_await others.close();
+    };
+    test::run(work());
+}
+
 TEST_CASE("COMMIT as a statement is a COMMIT, and loss before one leaves nothing") {
     const auto work = [&]() -> asio::awaitable<void> {
         roadblock block;
@@ -255,6 +290,57 @@ TEST_CASE("a procedure that commits before it fails is not said to have done not
         CHECK(results.failure(1)->outcome() == outcome::unknown);
         REQUIRE(results.failure(2));
         CHECK(results.failure(2)->outcome() == outcome::not_executed);
+    };
+    test::run(work());
+}
+
+// How an end that its caller gave up before it was sent leaves a connection.
+asio::awaitable<void> give_up_end(connection& c, bool committing, bool nested,
+                                  asio::cancellation_signal& signal) {
+    co_await asio::this_coro::throw_if_cancelled(false);
+    transaction open = co_await c.begin();
+    co_await open.query("INSERT INTO t VALUES (103)");
+    std::optional<transaction> inner;
+    if (nested) {
+        inner = co_await open.begin();
+    }
+    transaction& last = nested ? *inner : open;
+    signal.emit(asio::cancellation_type::terminal);
+    try {
+        if (committing) {
+            co_await last.commit();
+        } else {
+            co_await last.rollback();
+        }
+        FAIL("it ended well");
+    } catch (const error& failure) {
+        CHECK(failure.code() == errc::cancelled);
+        CHECK(failure.outcome() == outcome::not_sent);
+    }
+}
+
+TEST_CASE("an end given up before it was sent leaves no transaction to the next statement") {
+    const auto work = [&]() -> asio::awaitable<void> {
+        const auto executor = co_await asio::this_coro::executor;
+        for (const bool committing : {true, false}) {
+            for (const bool nested : {true, false}) {
+                CAPTURE(committing);
+                CAPTURE(nested);
+                connection c = co_await connection::open(shared().connect());
+                asio::cancellation_signal signal;
+                asio::steady_timer ended(executor, asio::steady_timer::time_point::max());
+                const auto on_end = [&](std::exception_ptr) { ended.cancel(); };
+                auto giving_up = give_up_end(c, committing, nested, signal);
+                asio::co_spawn(executor, std::move(giving_up),
+                               asio::bind_cancellation_slot(signal.slot(), on_end));
+                boost::system::error_code ignored;
+                co_await ended.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+                const result answer =
+                    co_await c.query("SELECT pg_current_xact_id_if_assigned() IS NULL");
+                CHECK(answer.one<bool>());
+            }
+        }
+        CHECK(rows_of(103) == 0);
     };
     test::run(work());
 }

@@ -1,11 +1,16 @@
 // Which statements a pool sends again, and what the errors of those it does not say.
 #include "support/database.hpp"
+#include "support/relay.hpp"
 #include "support/roadblock.hpp"
 
 #include <bitdotio/pool.hpp>
+#include <bitdotio/retry_transaction.hpp>
 
 #include <doctest/doctest.h>
 
+#include <chrono>
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -256,6 +261,105 @@ TEST_CASE("what a read-only server refuses goes to a new connection once") {
         CHECK(leased->attempts() == 1);
         CHECK(held->backend_pid() == backend);
         held.release();
+        co_await connections.close();
+    };
+    test::run(work());
+}
+
+// The road drops what it is given until it has dropped something: a request that is on its way when
+// the server has waited long enough.
+asio::awaitable<void> lose_one_request(std::shared_ptr<test::relay> road) {
+    const std::size_t before = road->swallowed;
+    road->mode = test::relay_mode::swallow;
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    while (road->swallowed == before && std::chrono::steady_clock::now() < deadline) {
+        co_await test::rest(1ms);
+    }
+    road->mode = test::relay_mode::pass;
+}
+
+TEST_CASE("what a backend that waited too long never read runs again, once and silently") {
+    const auto work = [&]() -> asio::awaitable<void> {
+        const auto executor = co_await asio::this_coro::executor;
+        const auto road = test::relay::start(executor, shared().port());
+        connect_options through = shared().connect();
+        through.hosts = {{"127.0.0.1", road->port()}};
+        shared().execute(
+            "ALTER ROLE tester SET idle_session_timeout = '1s';"
+            "ALTER ROLE tester SET idle_in_transaction_session_timeout = '1s'");
+        pool connections(executor, through);
+
+        std::optional<error> failure;
+        std::optional<pooled_connection> held;
+        std::optional<transaction> open;
+        int runs = 0;
+        auto in_transaction = [&](transaction& t) -> asio::awaitable<void> {
+            co_await t.query("INSERT INTO t VALUES (32)");
+            if (++runs == 1) {
+                road->mode = test::relay_mode::swallow;  // from COMMIT on
+            }
+        };
+        auto both = [&](int kind) -> asio::awaitable<void> {
+            auto one = [&](std::size_t i) -> asio::awaitable<void> {
+                if (i == 0) {
+                    co_await lose_one_request(road);
+                } else if (kind == 0) {
+                    failure = co_await test::failure_of(connections, "INSERT INTO t VALUES (30)");
+                } else if (kind == 1) {
+                    failure = co_await test::failure_of(**held, "INSERT INTO t VALUES (31)");
+                } else {
+                    try {
+                        co_await open->commit();
+                    } catch (const error& thrown) {
+                        failure = thrown;
+                    }
+                }
+            };
+            test::expect_none(co_await test::gather(2, one));
+        };
+        co_await test::open_all(connections, 1);
+        co_await both(0);
+        CHECK_FALSE(failure);
+        CHECK(rows_of(30) == 1);
+        auto now = co_await connections.statistics();
+        CHECK(now.retried == 1);
+
+        held = co_await connections.acquire();
+        co_await both(1);
+        REQUIRE(failure);
+        CHECK(failure->code() == errc::connection_lost);
+        CHECK(failure->sqlstate() == "57P05");
+        CHECK(failure->phase() == phase::awaiting_reply);
+        CHECK(failure->outcome() == outcome::not_executed);
+        CHECK(rows_of(31) == 0);
+        held.reset();
+
+        open = co_await connections.begin();
+        co_await open->query("INSERT INTO t VALUES (31)");
+        co_await both(2);
+        REQUIRE(failure);
+        CHECK(failure->code() == errc::connection_lost);
+        CHECK(failure->sqlstate() == "25P03");
+        CHECK(failure->phase() == phase::committing);
+        CHECK(failure->outcome() == outcome::not_executed);
+        CHECK(rows_of(31) == 0);
+
+        auto again = [&](std::size_t i) -> asio::awaitable<void> {
+            if (i == 1) {
+                co_await retry_transaction(connections, in_transaction);
+                co_return;
+            }
+            while (runs == 0) {
+                co_await test::rest(1ms);
+            }
+            co_await lose_one_request(road);
+        };
+        test::expect_none(co_await test::gather(2, again));
+        CHECK(runs == 2);
+        CHECK(rows_of(32) == 1);
+        shared().execute(
+            "ALTER ROLE tester RESET idle_session_timeout;"
+            "ALTER ROLE tester RESET idle_in_transaction_session_timeout");
         co_await connections.close();
     };
     test::run(work());

@@ -14,6 +14,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace {
 
@@ -81,6 +82,23 @@ struct meeting {
 
     int missing;
 };
+
+template <class Work>
+concept retriable = requires(pool from, Work&& work) {
+    retry_transaction(from, std::forward<Work>(work));
+};
+template <class Work>
+concept runnable = requires(pool from, Work&& work) {
+    from.transaction(std::forward<Work>(work));
+};
+
+TEST_CASE("a callable must have a name, which a temporary has not") {
+    auto work = [](transaction&) -> asio::awaitable<void> { co_return; };
+    CHECK(retriable<decltype(work)&>);
+    CHECK_FALSE(retriable<decltype(work)>);
+    CHECK(runnable<decltype(work)&>);
+    CHECK_FALSE(runnable<decltype(work)>);
+}
 
 TEST_CASE("transactions that contradict each other all happen, each once") {
     const auto work = [&]() -> asio::awaitable<void> {
@@ -312,7 +330,9 @@ TEST_CASE("a transaction without a chance ends after its tries, with their numbe
         failure = co_await failure_of_retries(connections, loses, limited);
         REQUIRE(failure);
         CHECK(runs > 1);
-        CHECK(failure->attempts() == runs);
+        // The last may have had no time to begin.
+        const bool counted = failure->attempts() == runs || failure->attempts() == runs + 1;
+        CHECK(counted);
         const bool well =
             failure->code() == errc::transaction_conflict || failure->code() == errc::timeout;
         CHECK(well);
