@@ -234,7 +234,7 @@ asio::awaitable<void> fail_late(std::string verb, std::string name) {
     figures.writes = book.counts();
     figures.violations = found.violations.size();
     figures.retried = counts.retried;
-    test::report(33, name, "pool.query, lease, script, pipeline; under way", figures);
+    test::report(33, name, "pool.query, lease, script, pipeline, under way", figures);
 }
 
 }  // namespace
