@@ -108,6 +108,10 @@ asio::awaitable<void> race(postgres_primary& server, int fault, const char* sett
     figures.writes = book.counts();
     figures.retried = counts.retried;
     CHECK(figures.writes.unknown == 0);
+    // Nearly always it is not even noticed: COMMIT is the exception, which is not sent again.
+    const bool noticed = std::string(setting) != "idle_session_timeout";
+    const bool quiet = noticed || figures.writes.acknowledged >= figures.runs * 95 / 100;
+    CHECK(quiet);
     const test::verdict found = co_await judge(pool, book, server);
     figures.violations = found.violations.size();
     test::report(fault, setting, where, figures);
@@ -128,7 +132,12 @@ TEST_CASE("sessions the server ended for idling are replaced, those on loan say 
                         auto rest) -> asio::awaitable<std::optional<bitdotio::error>> {
         co_await rest();
         const auto failure = co_await test::write_one(pool, book);
-        CHECK_FALSE(failure);  // it crossed the goodbye, which proves that it was not executed
+        // Who crosses a goodbye, which proves that nothing was executed, is sent again; who crosses
+        // two in a row is told.
+        if (failure) {
+            CHECK(failure->attempts() == 2);
+            CHECK(failure->sqlstate() == "57P05");
+        }
         co_return failure;
     };
     test::run(race(server, 2, "idle_session_timeout", "pool.query, at the same time", statement));
