@@ -26,7 +26,7 @@ constexpr std::chrono::seconds patience{20};
 
 // Waits in the server for whoever holds point 1, in the midst of the statement.
 constexpr const char* held_insert = "INSERT INTO ledger SELECT $1::bigint FROM hold(1)";
-// Does not wait, although whoever commits waits for the holder of point 2.
+// Does not wait, although others who commit do.
 constexpr const char* quick_insert =
     "INSERT INTO ledger SELECT $1::bigint FROM set_config('spots.quick', 'on', true)";
 constexpr const char* held_rows =
@@ -277,17 +277,13 @@ std::string_view to_string(spot where) {
     return "";
 }
 
-std::string_view to_string(moment when) {
-    return when == moment::resting ? "at rest" : "under way";
-}
-
 const char* const spots_schema =
     "CREATE TABLE ledger (key bigint NOT NULL);"
-    "CREATE FUNCTION hold(point integer) RETURNS void LANGUAGE plpgsql AS $$"
-    "  BEGIN PERFORM pg_advisory_xact_lock_shared(point); END $$;"
-    "CREATE FUNCTION hold_commit() RETURNS trigger LANGUAGE plpgsql AS $$"
-    "  BEGIN IF current_setting('spots.quick', true) IS DISTINCT FROM 'on'"
-    "    THEN PERFORM hold(2); END IF; RETURN NULL; END $$;"
+    "CREATE FUNCTION hold(point integer) RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
+    "  PERFORM pg_advisory_xact_lock_shared(point); END $$;"
+    "CREATE FUNCTION hold_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+    "  IF current_setting('spots.quick', true) IS DISTINCT FROM 'on' THEN"
+    "    PERFORM hold(2); END IF; RETURN NULL; END $$;"
     "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON ledger DEFERRABLE INITIALLY DEFERRED"
     "  FOR EACH ROW EXECUTE FUNCTION hold_commit()";
 
@@ -356,8 +352,11 @@ asio::awaitable<std::vector<ending_at>> play(bitdotio::pool from, ledger& book,
     };
     const auto failures = co_await gather(players.size() + 1, one);
     if (!failures.empty()) {
-        throw std::runtime_error(std::string("a client did not come to its point: ") +
-                                 failures.front().what());
+        std::string words = "clients did not come to their points";
+        for (const bitdotio::error& failure : failures) {
+            words += std::string("; ") + failure.what();
+        }
+        throw std::runtime_error(words);
     }
     std::vector<ending_at> ends;
     for (const player& each : players) {

@@ -41,7 +41,9 @@ std::string_view to_string(spot where);
 /// while the server executes them and has not answered.
 enum class moment { resting, under_way };
 
-std::string_view to_string(moment when);
+inline std::string_view to_string(moment when) {
+    return when == moment::resting ? "at rest" : "under way";
+}
 
 /// What became of one client.
 struct ending_at {
