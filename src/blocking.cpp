@@ -1,4 +1,4 @@
-// The threads for work that blocks: a service of the execution context, joined when it ends.
+// The threads for work that blocks: a service of the execution context, which ends with it.
 #include "blocking.hpp"
 
 #include "deadline.hpp"
@@ -6,18 +6,128 @@
 #include <boost/asio/execution/context.hpp>
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/thread_pool.hpp>
 
+#include <condition_variable>
+#include <deque>
 #include <memory>
+#include <mutex>
+#include <system_error>
+#include <thread>
 #include <utility>
 
 namespace bitdotio {
 
 namespace {
 
-// Two, because a server that does not answer must not hold up the one that does, and because a
-// storm of cancels must not become a storm of connections.
-constexpr std::size_t thread_count = 2;
+// Two, because a storm of cancels must not become a storm of connections. Work that nobody waits
+// for any more does not count: a server that does not answer must not hold up those that do.
+constexpr std::size_t usual = 2;
+constexpr std::size_t most = 16;
+// How long the end of the context waits for work that somebody waited for until then.
+constexpr std::chrono::seconds patience{5};
+
+struct job {
+    std::function<void()> work;
+    std::exception_ptr failure;
+    asio::steady_timer* waiter = nullptr;  // belongs to the caller's strand
+    bool running = false;
+    bool given_up = false;
+    bool finished = false;
+};
+using job_ptr = std::shared_ptr<job>;
+
+// Outlives its context for as long as work hangs, so nothing in it refers to the context then.
+class crew : public std::enable_shared_from_this<crew> {
+public:
+    void take(job_ptr given) {
+        const std::lock_guard lock(mutex_);
+        queue_.push_back(std::move(given));
+        if (!help() && threads_ == 0) {
+            queue_.pop_back();
+            throw error(errc::system_failed, "cannot start a thread");
+        }
+        called_.notify_one();
+    }
+
+    void give_up(job& given) noexcept {
+        const std::lock_guard lock(mutex_);
+        given.waiter = nullptr;
+        given.given_up = true;
+        hanging_ += given.running;
+        help();
+    }
+
+    bool is_finished(const job& given) {
+        const std::lock_guard lock(mutex_);
+        return given.finished;
+    }
+
+    void end() {
+        std::unique_lock lock(mutex_);
+        over_ = true;
+        queue_.clear();
+        called_.notify_all();
+        gone_.wait_for(lock, patience, [this] { return threads_ == hanging_; });
+    }
+
+private:
+    // Starts a thread if one is needed and allowed. False if the system has none.
+    bool help() noexcept {
+        if (queue_.size() <= idle_ || threads_ - hanging_ >= usual || threads_ >= most) {
+            return true;
+        }
+        try {
+            std::thread([self = shared_from_this()] { self->labour(); }).detach();
+        } catch (const std::system_error&) {
+            return false;
+        }
+        ++threads_;
+        return true;
+    }
+
+    void labour() {
+        std::unique_lock lock(mutex_);
+        while (!over_) {
+            if (queue_.empty()) {
+                ++idle_;
+                called_.wait(lock);
+                --idle_;
+                continue;
+            }
+            const job_ptr next = std::move(queue_.front());
+            queue_.pop_front();
+            next->running = true;
+            hanging_ += next->given_up;
+            lock.unlock();
+            try {
+                next->work();
+            } catch (...) {
+                next->failure = std::current_exception();
+            }
+            next->work = nullptr;
+            lock.lock();
+            next->running = false;
+            next->finished = true;
+            hanging_ -= next->given_up;
+            if (next->waiter && !over_) {
+                asio::post(next->waiter->get_executor(), [next] {
+                    if (next->waiter) next->waiter->cancel();
+                });
+            }
+        }
+        --threads_;
+        gone_.notify_all();
+    }
+
+    std::mutex mutex_;
+    std::condition_variable called_;
+    std::condition_variable gone_;
+    std::deque<job_ptr> queue_;
+    std::size_t threads_ = 0;
+    std::size_t idle_ = 0;
+    std::size_t hanging_ = 0;  // threads whose work nobody waits for
+    bool over_ = false;
+};
 
 class blocking_service : public asio::execution_context::service {
 public:
@@ -25,56 +135,52 @@ public:
     static inline asio::execution_context::id id;
 
     explicit blocking_service(asio::execution_context& context)
-        : asio::execution_context::service(context), threads_(thread_count) {}
+        : asio::execution_context::service(context), crew_(std::make_shared<crew>()) {}
 
-    asio::thread_pool& threads() { return threads_; }
+    const std::shared_ptr<crew>& workers() { return crew_; }
 
 private:
-    void shutdown() override {
-        threads_.stop();
-        threads_.join();
-    }
+    void shutdown() override { crew_->end(); }
 
-    asio::thread_pool threads_;
+    std::shared_ptr<crew> crew_;
+};
+
+// What waits for a job, until it is finished or the wait ends in another way.
+class wait_for_job {
+public:
+    wait_for_job(std::shared_ptr<crew> workers, job_ptr given,
+                 const asio::any_io_executor& executor)
+        : workers_(std::move(workers)), job_(std::move(given)), done_(executor, never) {
+        job_->waiter = &done_;
+        workers_->take(job_);
+    }
+    ~wait_for_job() { workers_->give_up(*job_); }
+    wait_for_job(const wait_for_job&) = delete;
+
+    asio::steady_timer& done() { return done_; }
+    bool is_finished() const { return workers_->is_finished(*job_); }
+
+private:
+    std::shared_ptr<crew> workers_;
+    job_ptr job_;
+    asio::steady_timer done_;
 };
 
 }  // namespace
 
 asio::awaitable<void> run_blocking(std::function<void()> work) {
-    struct job {
-        explicit job(std::function<void()> what, asio::any_io_executor where)
-            : work(std::move(what)), done(where, never) {}
-        std::function<void()> work;
-        asio::steady_timer done;
-        std::exception_ptr failure;
-        bool finished = false;
-    };
     const auto executor = co_await asio::this_coro::executor;
     auto& context = asio::query(executor, asio::execution::context);
-    const auto shared = std::make_shared<job>(std::move(work), executor);
-    auto task = [shared] {
-        try {
-            shared->work();
-        } catch (...) {
-            shared->failure = std::current_exception();
-        }
-        shared->work = nullptr;
-        // The timer belongs to the caller's strand.
-        asio::post(shared->done.get_executor(), [shared] {
-            shared->finished = true;
-            shared->done.cancel();
-        });
-    };
-    asio::post(asio::use_service<blocking_service>(context).threads(), std::move(task));
-    if (!shared->finished) {
-        boost::system::error_code ended;
-        co_await shared->done.async_wait(asio::redirect_error(asio::use_awaitable, ended));
-    }
-    if (!shared->finished) {
+    const job_ptr given = std::make_shared<job>();
+    given->work = std::move(work);
+    wait_for_job wait(asio::use_service<blocking_service>(context).workers(), given, executor);
+    boost::system::error_code ended;
+    co_await wait.done().async_wait(asio::redirect_error(asio::use_awaitable, ended));
+    if (!wait.is_finished()) {
         throw error(errc::cancelled, "waiting was cancelled");
     }
-    if (shared->failure) {
-        std::rethrow_exception(shared->failure);
+    if (given->failure) {
+        std::rethrow_exception(given->failure);
     }
 }
 

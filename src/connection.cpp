@@ -49,7 +49,7 @@ asio::awaitable<std::vector<result>> connection::script(statement sql) {
 }
 
 asio::awaitable<pipeline_results> connection::run(pipeline batch) {
-    return open_session(session_)->run_pipeline(std::move(batch));
+    return open_session(session_)->run_pipeline(std::make_shared<const pipeline>(std::move(batch)));
 }
 
 asio::awaitable<row_stream> connection::start_stream(statement sql, params values) {
@@ -78,7 +78,7 @@ asio::awaitable<std::uint64_t> connection::count(statement sql, params values) {
 asio::awaitable<transaction> connection::begin(transaction_options options) {
     const auto session = open_session(session_);
     co_await session->script(options.begin_statement());
-    co_return transaction(session, nullptr);
+    co_return transaction(session, nullptr, options.resolvable);
 }
 
 bool connection::is_open() const noexcept {

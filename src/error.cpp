@@ -39,6 +39,7 @@ std::string_view to_string(errc code) noexcept {
         case errc::tls_failed: return "TLS failed";
         case errc::connection_lost: return "connection lost";
         case errc::commit_outcome_unknown: return "commit outcome unknown";
+        case errc::replication_unconfirmed: return "replication unconfirmed";
         case errc::database_asleep: return "database asleep";
         case errc::server_busy: return "server busy";
         case errc::acquire_timeout: return "acquire timeout";
@@ -90,6 +91,7 @@ struct error::contents {
     std::string http_body{};
     bitdotio::phase phase = bitdotio::phase::none;
     bitdotio::outcome outcome = bitdotio::outcome::not_sent;
+    std::string transaction_id{};
     int attempts = 1;
     bool woke_database = false;
 };
@@ -125,6 +127,9 @@ phase error::phase() const noexcept {
 }
 outcome error::outcome() const noexcept {
     return contents_->outcome;
+}
+const std::string& error::transaction_id() const noexcept {
+    return contents_->transaction_id;
 }
 int error::attempts() const noexcept {
     return contents_->attempts;
@@ -162,6 +167,11 @@ error error::with_http(int status, std::string body) const {
     contents said = copy();
     said.http_status = status;
     said.http_body = std::move(body);
+    return error(std::move(said));
+}
+error error::with_transaction_id(std::string id) const {
+    contents said = copy();
+    said.transaction_id = std::move(id);
     return error(std::move(said));
 }
 error error::with_attempts(int attempts) const {

@@ -38,6 +38,10 @@ server_message message_of(const PGresult* answer) {
     }
     message.sqlstate = field(answer, PG_DIAG_SQLSTATE);
     message.message = field(answer, PG_DIAG_MESSAGE_PRIMARY);
+    if (message.message.empty() && message.sqlstate.empty()) {
+        // libpq's own, such as out of memory: not the server's, but an error nevertheless.
+        message.message = PQresultErrorMessage(answer);
+    }
     message.detail = field(answer, PG_DIAG_MESSAGE_DETAIL);
     message.hint = field(answer, PG_DIAG_MESSAGE_HINT);
     message.context = field(answer, PG_DIAG_CONTEXT);

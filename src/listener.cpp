@@ -232,7 +232,9 @@ private:
 
     void lose() {
         if (!lost_) {
-            lost_ = lost_connection(phase::none, session_->goodbye(), "the server hung up");
+            failure_facts facts;
+            facts.said = session_->goodbye();
+            lost_ = lost_connection(stage::leased, std::move(facts), "the server hung up");
         }
         session_->close();
         session_.reset();

@@ -1,10 +1,17 @@
 // The handles of a pool and of what it lends.
 #include <bitdotio/pool.hpp>
+#include <bitdotio/resolve_commit.hpp>
 
 #include "failure.hpp"
 #include "pool_core.hpp"
 #include "postgres_session.hpp"
+#include "tries.hpp"
 
+#include <boost/system/system_error.hpp>
+
+#include <exception>
+#include <optional>
+#include <string>
 #include <utility>
 
 namespace bitdotio {
@@ -44,22 +51,61 @@ asio::awaitable<pooled_connection> pool::acquire() {
     return core_->acquire();
 }
 
+namespace {
+
+// The error being handled. Who is cancelled between two tries may not await the second: Asio says
+// so with an exception of its own.
+error current_failure() {
+    try {
+        throw;
+    } catch (const error& failure) {
+        return failure;
+    } catch (const boost::system::system_error&) {
+        return error(errc::cancelled, "cancelled before it was tried again");
+    }
+}
+
+// The tries of one call, on connections of its pool.
+class rounds {
+public:
+    rounds(std::shared_ptr<pool_core> core, bool may_run_twice)
+        : core_(std::move(core)), so_far_(may_run_twice), wakes_(core_->wakes()) {}
+
+    asio::awaitable<pooled_connection> lend() { return core_->acquire(); }
+
+    // Returns if there is to be another try; if not, throws the failure. `failed_on` is the session
+    // it happened on.
+    void go_on(const error& failure, postgres_session* failed_on, bool rows_seen = false) {
+        if (core_->wakes() != wakes_) {
+            so_far_.woke();
+        }
+        if (!so_far_.again(failure, rows_seen)) {
+            throw so_far_.told(failure);
+        }
+        core_->count_retry();
+        if (failed_on && is_read_only_server(failure)) {
+            failed_on->close();
+            core_->distrust_idle();
+        }
+    }
+
+private:
+    const std::shared_ptr<pool_core> core_;
+    tries so_far_;
+    const std::uint64_t wakes_;
+};
+
+}  // namespace
+
 asio::awaitable<result> pool::run(statement sql, params values) {
-    const auto core = core_;
-    bool resent = false;
-    for (int attempt = 1;; ++attempt) {
-        pooled_connection lent = co_await core->acquire();
+    rounds all(core_, sql.may_run_twice());
+    while (true) {
+        pooled_connection lent;
         try {
+            lent = co_await all.lend();
             co_return co_await lent->run(sql, values);
-        } catch (const error& failure) {
-            // What was never sent moves on as often as it must; what was sent and provably not
-            // executed is sent again once.
-            const bool sent = failure.outcome() != outcome::not_sent;
-            if (!provably_not_executed(failure) || (sent && resent)) {
-                throw failure.with_attempts(attempt);
-            }
-            resent = resent || sent;
-            core->count_retry();
+        } catch (...) {
+            all.go_on(current_failure(), lent.session().get());
         }
     }
 }
@@ -70,33 +116,108 @@ asio::awaitable<std::uint64_t> pool::count(statement sql, params values) {
 }
 
 asio::awaitable<pipeline_results> pool::run(pipeline batch) {
-    pooled_connection lent = co_await acquire();
-    co_return co_await lent->run(std::move(batch));
+    rounds all(core_, false);
+    const auto shared = std::make_shared<const pipeline>(std::move(batch));
+    while (true) {
+        pooled_connection lent;
+        try {
+            lent = co_await all.lend();
+            co_return co_await lent.session()->run_pipeline(shared);
+        } catch (...) {  // nothing of it was sent
+            all.go_on(current_failure(), nullptr);
+        }
+    }
 }
 
+// A stream that may begin anew, until its first row has been handed out.
+class pool::stream_source : public std::enable_shared_from_this<stream_source> {
+public:
+    stream_source(std::shared_ptr<pool_core> core, statement sql, params values)
+        : sql_(std::move(sql)),
+          values_(std::move(values)),
+          all_(std::move(core), sql_.may_run_twice()) {}
+
+    asio::awaitable<row_stream> open() {
+        const auto self = shared_from_this();
+        while (true) {
+            const auto lent = std::make_shared<pooled_connection>();
+            try {
+                *lent = co_await all_.lend();
+                const std::uint64_t number = co_await lent->session()->start_rows(sql_, values_);
+                row_stream rows(lent->session(), lent, number);
+                session_ = lent->session();
+                rows.after_failure_ = [self](error failure, bool rows_seen,
+                                             std::shared_ptr<void> lease) {
+                    return self->open_again(failure, rows_seen, std::move(lease));
+                };
+                co_return rows;
+            } catch (...) {
+                all_.go_on(current_failure(), lent->session().get());
+            }
+        }
+    }
+
+private:
+    // No coroutine: it decides, and throws, before anything is awaited.
+    asio::awaitable<row_stream> open_again(const error& failure, bool rows_seen,
+                                           std::shared_ptr<void> lease) {
+        all_.go_on(failure, session_.lock().get(), rows_seen);
+        lease.reset();
+        return open();
+    }
+
+    const statement sql_;
+    const params values_;
+    rounds all_;
+    std::weak_ptr<postgres_session> session_;
+};
+
 asio::awaitable<row_stream> pool::start_stream(statement sql, params values) {
-    const auto lent = std::make_shared<pooled_connection>(co_await acquire());
-    const std::uint64_t stream =
-        co_await lent->session()->start_rows(std::move(sql), std::move(values));
-    co_return row_stream(lent->session(), lent, stream);
+    const auto source = std::make_shared<stream_source>(core_, std::move(sql), std::move(values));
+    co_return co_await source->open();
 }
 
 asio::awaitable<bitdotio::transaction> pool::begin(transaction_options options) {
-    const auto core = core_;
     const std::string begin = options.begin_statement();
-    for (bool again = false;; again = true) {
-        const auto lent = std::make_shared<pooled_connection>(co_await core->acquire());
+    rounds all(core_, true);  // an empty transaction changes nothing
+    while (true) {
+        const auto lent = std::make_shared<pooled_connection>();
         try {
-            // An empty transaction changes nothing: BEGIN may always be sent again.
+            *lent = co_await all.lend();
             co_await (*lent)->script(begin);
-            co_return bitdotio::transaction(lent->session(), lent);
-        } catch (const error& failure) {
-            if (failure.code() != errc::connection_lost ||
-                (again && failure.outcome() != outcome::not_sent)) {
-                throw;
-            }
-            core->count_retry();
+            co_return bitdotio::transaction(lent->session(), lent, options.resolvable);
+        } catch (...) {
+            all.go_on(current_failure(), nullptr);
         }
+    }
+}
+
+asio::awaitable<void> pool::commit(bitdotio::transaction& open) {
+    std::optional<error> unknown;
+    try {
+        co_await open.commit();
+    } catch (const error& failure) {
+        if (failure.transaction_id().empty()) {
+            throw;
+        }
+        unknown = failure;
+    }
+    if (!unknown) {
+        co_return;
+    }
+    outcome found = outcome::unknown;
+    try {
+        found = co_await resolve_commit(*this, *unknown);
+    } catch (const std::exception&) {  // the caller has cancelled, or the pool is closed
+    }
+    if (found == outcome::unknown) {
+        throw *unknown;
+    }
+    if (found == outcome::not_executed) {
+        throw unknown->with_code(errc::connection_lost)
+            .with(outcome::not_executed)
+            .with_message(std::string("the server says that the transaction was not committed: ") +
+                          unknown->what());
     }
 }
 

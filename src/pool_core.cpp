@@ -131,7 +131,10 @@ asio::awaitable<void> pool_core::dial(std::list<asio::cancellation_signal>::iter
         const resource session = co_await connector_.dial();
         ++counted_.opened;
         state_.dialled(session, std::chrono::steady_clock::now());
-        counted_.wakes += state_.take_woke();
+        if (state_.take_woke()) {
+            ++counted_.wakes;
+            wakes_.fetch_add(1, std::memory_order_relaxed);
+        }
         last_dial_error_.reset();
         watch(session);
     } catch (const error& failure) {
@@ -228,6 +231,13 @@ void pool_core::set_timer(std::optional<time_point> next) {
 
 void pool_core::count_retry() noexcept {
     asio::post(strand_, [self = shared_from_this()] { ++self->counted_.retried; });
+}
+
+void pool_core::distrust_idle() noexcept {
+    asio::post(strand_, [self = shared_from_this()] {
+        self->state_.distrust_idle();
+        self->obey();
+    });
 }
 
 asio::awaitable<pool_statistics> pool_core::do_statistics() {

@@ -10,6 +10,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 
+#include <atomic>
 #include <list>
 #include <memory>
 #include <optional>
@@ -31,6 +32,11 @@ public:
 
     void give_back(std::shared_ptr<postgres_session> session) noexcept;
     void count_retry() noexcept;
+
+    /// A server that is no longer to be written to answered: none of what idles may be lent again.
+    void distrust_idle() noexcept;
+    /// How often the database was found asleep and woke, to be compared before and after a wait.
+    std::uint64_t wakes() const noexcept { return wakes_.load(std::memory_order_relaxed); }
 
 private:
     using resource = std::shared_ptr<postgres_session>;
@@ -70,6 +76,7 @@ private:
     std::optional<time_point> timer_at_;
     asio::steady_timer drained_;
     pool_statistics counted_;
+    std::atomic<std::uint64_t> wakes_{0};
 };
 
 }  // namespace bitdotio

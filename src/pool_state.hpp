@@ -132,6 +132,9 @@ public:
             now + (busy_ ? busy_delay(failed_, jitter) : wake_delay(failed_, waited, jitter));
     }
 
+    /// What is idle now must not be lent again.
+    void distrust_idle() { close_all_idle_ = true; }
+
     /// A dial that was given up by us, because of `close`.
     void dial_abandoned() { --dialling_; }
 
@@ -147,6 +150,9 @@ public:
             refuse_everyone(now_do, refusal::closed);
             close_idle(now_do, idle_.size());
             return now_do;
+        }
+        if (std::exchange(close_all_idle_, false)) {
+            close_idle(now_do, idle_.size());
         }
         if (std::exchange(refuse_all_, false)) {
             refuse_everyone(now_do, refusal::fatal);
@@ -289,6 +295,7 @@ private:
     bool busy_ = false;
     bool closed_ = false;
     bool refuse_all_ = false;
+    bool close_all_idle_ = false;
     bool woke_ = false;
     std::optional<time_point> failing_since_;
     std::optional<time_point> fatal_until_;

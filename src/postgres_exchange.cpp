@@ -2,6 +2,7 @@
 #include "cancel_request.hpp"
 #include "failure.hpp"
 #include "postgres_session.hpp"
+#include "statement_words.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -76,11 +77,7 @@ asio::awaitable<void> postgres_session::do_commit() {
     const bool committed = !answers_.empty() && answers_.back().command_tag() == "COMMIT";
     answers_.clear();
     if (!committed) {
-        throw error(errc::query_failed,
-                    "the transaction was rolled back instead of committed, "
-                    "because a statement in it had failed")
-            .with(phase::committing)
-            .with(outcome::not_executed);
+        throw refused_commit(std::exchange(failed_by_, {}));
     }
 }
 
@@ -93,10 +90,35 @@ asio::awaitable<void> postgres_session::exchange(const statement& sql, const par
         co_await settle_debts();
     }
     get_ready();
+    note(sql, how);
+    if (commits_) {
+        when = phase::committing;
+    }
     const bool in_transaction = status() == session_status::in_transaction;
     send(sql, values, how);
     const auto interrupted = co_await supervise(settle(), deadline_of(sql), when);
     conclude(how, when, interrupted, in_transaction);
+}
+
+// What has to be known of a statement to say what its failure means.
+void postgres_session::note(const statement& sql, kind how) {
+    const bool open = status() == session_status::in_transaction;
+    if (!open) {
+        failed_by_ = {};
+    }
+    // A text of several statements may commit anywhere.
+    in_transaction_ = open && (how == kind::extended || !may_commit(sql.sql()));
+    midway_ = !open && may_commit_midway(sql.sql());
+    commits_ = how == kind::extended && commits(sql.sql());
+}
+
+stage postgres_session::stage_at(phase when) const {
+    switch (when) {
+        case phase::none:
+        case phase::sending: return stage::leased;
+        case phase::committing: return stage::committing;
+        default: return in_transaction_ ? stage::in_transaction : stage::sent;
+    }
 }
 
 time_point postgres_session::deadline_of(const statement& sql) const {
@@ -115,6 +137,9 @@ void postgres_session::get_ready() {
     }
     answers_.clear();
     refusal_ = {};
+    committed_ = {};
+    in_transaction_ = false;
+    midway_ = false;
     copy_started_ = false;
 }
 
@@ -164,12 +189,14 @@ asio::awaitable<std::optional<error>> postgres_session::supervise(asio::awaitabl
     if (!stopped) {
         abort();
         const bool commit = when == phase::committing;
+        const outcome known = judge(stage_at(when), failure_facts()).outcome;
         throw error(commit ? errc::commit_outcome_unknown : interrupted->code(),
-                    "the statement was given up and its connection cut, because the server "
-                    "did not acknowledge the cancellation; whether it was executed is "
-                    "unknown")
+                    std::string("the statement was given up and its connection cut, because the "
+                                "server did not acknowledge the cancellation; ") +
+                        (in_transaction_ && !commit ? "its transaction is rolled back"
+                                                    : "whether it was executed is unknown"))
             .with(when)
-            .with(outcome::unknown);
+            .with(known);
     }
     co_return interrupted;
 }
@@ -232,7 +259,13 @@ void postgres_session::conclude(kind how, phase when, const std::optional<error>
                                   answers_.back().command_tag() == "DISCARD ALL")) {
             statements_.clear();
         }
+        if (const auto executed = unconfirmed(when, interrupted)) {
+            throw *executed;
+        }
         return;  // also where a cancel came too late: it ended well
+    }
+    if (in_transaction && !echoes_earlier(refusal_)) {
+        failed_by_ = refusal_;
     }
     const bool several = how == kind::simple && !answers_.empty();
     const bool was_prepared = std::exchange(answers_, {}).size() >= plan_.parts - 1;
@@ -240,9 +273,9 @@ void postgres_session::conclude(kind how, phase when, const std::optional<error>
         send_again_ = true;
         return;
     }
-    const error failure = refusal_error(when, interrupted);
     // Of a script, what went before the failed statement may have been committed by it.
-    throw several ? failure.with(outcome::unknown) : failure;
+    midway_ = midway_ || several;
+    throw refusal_error(when, interrupted);
 }
 
 bool postgres_session::refused() const {
@@ -250,8 +283,8 @@ bool postgres_session::refused() const {
 }
 
 error postgres_session::refusal_error(phase when, const std::optional<error>& interrupted) {
-    error failure = refused_statement(std::exchange(refusal_, {})).with(when);
-    if (interrupted && failure.sqlstate() == "57014") {
+    error failure = refused_statement(stage_at(when), std::exchange(refusal_, {}), midway_);
+    if (interrupted && was_stopped(failure.sqlstate())) {
         failure = failure.with_code(interrupted->code())
                       .with_message(interrupted->code() == errc::timeout
                                         ? "the statement took too long and was stopped"
@@ -267,8 +300,8 @@ bool postgres_session::heal(bool was_prepared) {
     if (plan.what == statement_cache::action::unnamed) {
         return false;
     }
-    const std::string& code = refusal_.sqlstate;
-    if (code == "26000" || code == "42P05") {
+    const plan_verdict found = judge_plan(refusal_);
+    if (found == plan_verdict::missing) {
         // Somebody deallocated it, or a pooler gave us another server connection: then preparing
         // would go on failing.
         statements_.clear();
@@ -281,8 +314,7 @@ bool postgres_session::heal(bool was_prepared) {
         statements_.forget(plan.name);
         return false;
     }
-    // Its tables changed. Only the check of a cached plan is that; 0A000 has other causes.
-    if (code == "0A000" && refusal_.routine == "RevalidateCachedQuery") {
+    if (found == plan_verdict::outdated) {
         statements_.evict(plan.name);
         return true;
     }
@@ -290,11 +322,26 @@ bool postgres_session::heal(bool was_prepared) {
 }
 
 error postgres_session::lost(phase when) {
+    failure_facts facts;
+    facts.midway = midway_;
+    facts.committed = !committed_.message.empty();
     const bool said = refusal_.severity == "FATAL" || refusal_.severity == "PANIC";
-    error failure = lost_connection(when, said ? std::move(refusal_) : goodbye_,
+    facts.said = facts.committed ? committed_ : said ? std::move(refusal_) : goodbye_;
+    error failure = lost_connection(stage_at(when), std::move(facts),
                                     conn_ ? libpq::last_words(conn_.get()) : "it is closed");
     finish();
     return failure;
+}
+
+// The statement ended well, but the server had stopped waiting for its standby: cancelled by us,
+// or by somebody else.
+std::optional<error> postgres_session::unconfirmed(phase when,
+                                                   const std::optional<error>& interrupted) {
+    if (committed_.message.empty()) {
+        return std::nullopt;
+    }
+    const error told = unconfirmed_commit(stage_at(when), std::exchange(committed_, {}));
+    return interrupted ? told.with_code(interrupted->code()) : told;
 }
 
 }  // namespace bitdotio

@@ -1,6 +1,7 @@
 // Many statements in one trip: sent while their answers are taken in.
 #include "failure.hpp"
 #include "postgres_session.hpp"
+#include "statement_words.hpp"
 
 #include <numeric>
 #include <utility>
@@ -15,6 +16,7 @@ struct postgres_session::batch_progress {
     pipeline_results& results;
     bool sync_each;
     std::vector<statement_cache::plan> plans{};      // of each entry sent
+    std::vector<bool> midway{};                      // whether it may commit before it fails
     std::size_t answered = 0;                        // entries whose answers are complete
     std::size_t parts_answered = 0;                  // of the entry being answered
     std::optional<std::size_t> failed{};             // the first refused entry
@@ -50,11 +52,14 @@ bool postgres_session::is_stoppable() const {
     return !batch_ || batch_->sync_each || batch_->synced;
 }
 
-asio::awaitable<pipeline_results> postgres_session::run_pipeline(pipeline batch) {
+asio::awaitable<pipeline_results> postgres_session::run_pipeline(
+    std::shared_ptr<const pipeline> batch) {
     return on_strand(strand_, shared_from_this(), do_run_pipeline(std::move(batch)));
 }
 
-asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(pipeline batch) {
+asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(
+    std::shared_ptr<const pipeline> shared) {
+    const pipeline& batch = *shared;
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
@@ -73,6 +78,7 @@ asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(pipeline bat
     }
 
     batch_progress progress(results, batch.sync() == pipeline_sync::each_statement);
+    const phase when = note_batch(batch);
     PQenterPipelineMode(conn_.get());
     status_ = session_status::busy;
     const time_point deadline = deadline_after(batch.timeout().value_or(statement_timeout_));
@@ -80,8 +86,7 @@ asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(pipeline bat
     std::optional<error> cut;
     batch_ = &progress;
     try {
-        interrupted =
-            co_await supervise(talk_pipeline(batch, progress), deadline, phase::awaiting_reply);
+        interrupted = co_await supervise(talk_pipeline(batch, progress), deadline, when);
     } catch (const error& failure) {
         cut = failure;
     }
@@ -93,13 +98,24 @@ asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(pipeline bat
                     "connection was closed")
                   .with(outcome::unknown);
     } else if (!cut && PQstatus(conn_.get()) == CONNECTION_BAD) {
-        cut = lost(phase::awaiting_reply);
+        cut = lost(when);
     } else if (!cut) {
         leave_pipeline();
         take_status();
     }
     finish_entries(progress, batch.size(), interrupted, cut);
     co_return results;
+}
+
+// What has to be known of a pipeline to say what its failure means.
+phase postgres_session::note_batch(const pipeline& batch) {
+    in_transaction_ = status() == session_status::in_transaction;
+    midway_ = batch.sync() == pipeline_sync::each_statement && batch.size() > 1;
+    bool ends = false;
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+        ends = ends || commits(batch.sql(i).sql());
+    }
+    return in_transaction_ && ends ? phase::committing : phase::awaiting_reply;
 }
 
 asio::awaitable<void> postgres_session::talk_pipeline(const pipeline& batch,
@@ -140,6 +156,8 @@ bool postgres_session::send_entry(const statement& sql, const params& values, bo
     const bool sent = (!prepares || send_preparation(sql)) && send_bound(sql) &&
                       (!sync || libpq::send_sync(conn_.get()));
     progress.plans.push_back(std::exchange(plan_, {}));
+    progress.midway.push_back(!in_transaction_ && progress.sync_each &&
+                              may_commit_midway(sql.sql()));
     syncs_ += sent && sync;
     progress.synced = sent && sync;
     return sent;
@@ -172,6 +190,14 @@ void postgres_session::collect_batch(libpq::result answer) {
     const ExecStatusType status = PQresultStatus(answer.get());
     if (status == PGRES_PIPELINE_SYNC) {
         --syncs_;
+        if (!committed_.message.empty()) {
+            const error executed = unconfirmed_commit(stage::sent, std::exchange(committed_, {}));
+            // It was the entry that this sync ends, or all.
+            for (std::size_t i = batch.sync_each ? batch.answered : 0;
+                 i < entries.size() && (i == batch.answered || !batch.sync_each); ++i) {
+                entries[i].failure = entries[i].failure.value_or(executed);
+            }
+        }
         batch.answered += batch.sync_each;
         batch.parts_answered = 0;
         batch.complete = batch.answered == entries.size();
@@ -197,12 +223,15 @@ void postgres_session::collect_batch(libpq::result answer) {
         return;
     }
     server_message message = libpq::message_of(answer.get());
-    if (message.sqlstate.empty()) {
+    if (message.sqlstate.empty() && PQstatus(conn_.get()) == CONNECTION_BAD) {
         return;  // libpq's own words about a lost connection
     }
     if (message.severity == "FATAL" || message.severity == "PANIC") {
         goodbye_ = std::move(message);
         return;
+    }
+    if (in_transaction_ && !echoes_earlier(message)) {
+        failed_by_ = message;
     }
     refusal_ = message;
     plan_ = batch.plans[batch.answered];
@@ -211,7 +240,8 @@ void postgres_session::collect_batch(libpq::result answer) {
     refusal_ = {};
     batch.failed = batch.failed.value_or(batch.answered);
     entry.answer = result();
-    entry.failure = refused_statement(std::move(message));
+    const stage when = in_transaction_ ? stage::in_transaction : stage::sent;
+    entry.failure = refused_statement(when, std::move(message), batch.midway[batch.answered]);
 }
 
 // What is not answered is said too: for each statement there is a result or an error.
@@ -221,7 +251,7 @@ void postgres_session::finish_entries(batch_progress& batch, std::size_t size,
     std::vector<pipeline_results::entry>& entries = batch.results.entries_;
     for (std::size_t i = 0; i < size; ++i) {
         auto& entry = entries[i];
-        if (interrupted && entry.failure && entry.failure->sqlstate() == "57014") {
+        if (interrupted && entry.failure && was_stopped(entry.failure->sqlstate())) {
             entry.failure = entry.failure->with_code(interrupted->code())
                                 .with_message(interrupted->code() == errc::timeout
                                                   ? "the pipeline took too long and was stopped"
@@ -236,7 +266,7 @@ void postgres_session::finish_entries(batch_progress& batch, std::size_t size,
         } else if (!batch.sync_each && batch.failed && !entry.failure) {
             entry.failure = failed_with(*batch.failed, entries[*batch.failed].failure->what());
         } else if (!batch.sync_each && batch.failed_at_sync && !entry.failure) {
-            entry.failure = refused_statement(*batch.failed_at_sync);
+            entry.failure = refused_statement(stage::sent, *batch.failed_at_sync);
         }
         if (entry.failure) {
             entry.answer = result();

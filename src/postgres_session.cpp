@@ -157,16 +157,19 @@ error postgres_session::dial_error() const {
 }
 
 void postgres_session::receive_notice(void* self, const PGresult* notice) {
+    auto& mine = *static_cast<postgres_session*>(self);
     server_message message = libpq::message_of(notice);
-    // A goodbye comes as a notice, because no statement waits for it: FATAL 57P01, 57P05, 25P03;
-    // in an immediate stop or a crash of another backend even as a WARNING.
-    const std::string& code = message.sqlstate;
-    if (code == "57P01" || code == "57P02" || code == "57P05" || code == "25P03" ||
-        message.severity == "FATAL") {
-        static_cast<postgres_session*>(self)->goodbye_ = std::move(message);
-    } else if (const auto& told = static_cast<postgres_session*>(self)->on_notice_) {
+    const notice_verdict what = judge_notice(message);
+    if (what == notice_verdict::goodbye) {  // a notice, because no statement waits for it
+        mine.goodbye_ = std::move(message);
+        return;
+    }
+    if (what == notice_verdict::committed) {
+        mine.committed_ = message;
+    }
+    if (mine.on_notice_) {
         try {
-            told(message);
+            mine.on_notice_(message);
         } catch (...) {  // libpq, which calls this, is C and cannot pass it on
         }
     }
@@ -291,6 +294,7 @@ void postgres_session::roll_back_first() {
 }
 
 void postgres_session::close() {
+    status_ = session_status::closed;  // at once, so that a pool it goes back to does not lend it
     asio::dispatch(strand_, [self = shared_from_this()] {
         if (self->under_way_) {
             self->close_when_done_ = true;

@@ -12,6 +12,7 @@
 
 #include "deadline.hpp"
 #include "dial_parameters.hpp"
+#include "failure.hpp"
 #include "host_choice.hpp"
 #include "libpq.hpp"
 #include "statement_cache.hpp"
@@ -58,7 +59,7 @@ public:
     asio::awaitable<std::vector<result>> script(statement sql);
     /// Runs COMMIT; a loss on the way is errc::commit_outcome_unknown.
     asio::awaitable<void> commit();
-    asio::awaitable<pipeline_results> run_pipeline(pipeline batch);
+    asio::awaitable<pipeline_results> run_pipeline(std::shared_ptr<const pipeline> batch);
 
     // Streams: one at a time, known by its number. Between their calls the session is busy and
     // does nothing else.
@@ -161,7 +162,10 @@ private:
     error refusal_error(phase when, const std::optional<error>& interrupted);
     bool heal(bool was_prepared);
     bool alive();
+    void note(const statement& sql, kind how);
+    stage stage_at(phase when) const;
     error lost(phase when);
+    std::optional<error> unconfirmed(phase when, const std::optional<error>& interrupted);
     void take_status();
 
     // postgres_transfer.cpp: bytes there and back.
@@ -181,10 +185,11 @@ private:
 
     // postgres_pipeline.cpp: many statements, one trip.
     struct batch_progress;
-    asio::awaitable<pipeline_results> do_run_pipeline(pipeline batch);
+    asio::awaitable<pipeline_results> do_run_pipeline(std::shared_ptr<const pipeline> shared);
     asio::awaitable<void> talk_pipeline(const pipeline& batch, batch_progress& progress);
     bool send_entry(const statement& sql, const params& values, bool sync,
                     batch_progress& progress);
+    phase note_batch(const pipeline& batch);
     void take_available();
     void collect_batch(libpq::result answer);
     static void finish_entries(batch_progress& batch, std::size_t size,
@@ -248,6 +253,11 @@ private:
     server_message refusal_;       // its first error
     bool copy_started_ = false;    // it was a COPY, which this exchange cannot serve
     server_message goodbye_;       // a FATAL notice: why the server ended the session
+    server_message committed_;     // a warning: it has committed, and no standby has confirmed that
+    server_message failed_by_;     // the first error in the open transaction
+    bool in_transaction_ = false;  // so the statement under way began, alone in its text
+    bool midway_ = false;          // it may commit before it fails
+    bool commits_ = false;         // it ends the transaction
     bool watching_ = false;
     bool roll_back_first_ = false;
     bool close_when_done_ = false;

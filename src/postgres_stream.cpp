@@ -49,7 +49,8 @@ asio::awaitable<void> postgres_session::begin_flow(const statement& sql, const p
     get_ready();
     ++stream_;
     flow_abandoned_ = false;
-    flow_in_transaction_ = status() == session_status::in_transaction;
+    note(sql, kind::extended);
+    flow_in_transaction_ = in_transaction_;
     flow_timeout_ = sql.timeout().value_or(statement_timeout_);
     send(statement(sql).unprepared(), values, kind::extended);
 }
@@ -222,15 +223,20 @@ asio::awaitable<std::uint64_t> postgres_session::do_finish_copy_in(
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
     require_flow(flow::copy_in, stream);
+    const bool was_alive = alive();
     PQputCopyEnd(conn_.get(), failure ? failure->c_str() : nullptr);
     flow_ = flow::rows;  // from here on only answers are to come
     const auto interrupted =
         co_await supervise(settle(), deadline_after(flow_timeout_), phase::awaiting_reply);
-    if (failure && refusal_.sqlstate == "57014") {
+    if (failure && was_stopped(refusal_.sqlstate)) {
         refusal_ = {};  // as was asked for
     }
     const std::uint64_t rows = answers_.empty() ? 0 : answers_.back().affected_rows();
-    conclude_flow(interrupted);
+    try {
+        conclude_flow(interrupted);
+    } catch (const error& lost) {
+        throw was_alive ? lost : lost.with(outcome::not_executed);  // its end was never sent
+    }
     co_return rows;
 }
 
@@ -312,7 +318,9 @@ asio::awaitable<void> postgres_session::end_flow() {
 
 void postgres_session::require_flow(flow wanted, std::uint64_t stream) const {
     if (!conn_) {
-        throw lost_connection(phase::awaiting_reply, goodbye_, "it is closed");
+        failure_facts facts;
+        facts.said = goodbye_;
+        throw lost_connection(stage_at(phase::awaiting_reply), std::move(facts), "it is closed");
     }
     if (flow_ != wanted || stream != stream_ || flow_abandoned_) {
         throw error(errc::protocol_violated, "the stream is over").with(outcome::not_sent);
@@ -331,7 +339,13 @@ void postgres_session::conclude_flow(const std::optional<error>& interrupted) {
     take_status();
     answers_.clear();
     if (refused()) {
+        if (flow_in_transaction_ && !echoes_earlier(refusal_)) {
+            failed_by_ = refusal_;
+        }
         throw refusal_error(phase::awaiting_reply, interrupted);
+    }
+    if (const auto executed = unconfirmed(phase::awaiting_reply, interrupted)) {
+        throw *executed;
     }
     if (interrupted) {
         throw interrupted->with(phase::awaiting_reply).with(outcome::executed);

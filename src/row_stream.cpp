@@ -43,6 +43,8 @@ row_stream::row_stream(std::shared_ptr<postgres_session> session, std::shared_pt
 row_stream& row_stream::operator=(row_stream&& other) noexcept {
     if (this != &other) {
         abandon();
+        after_failure_ = std::move(other.after_failure_);
+        rows_seen_ = other.rows_seen_;
         session_ = std::move(other.session_);
         lease_ = std::move(other.lease_);
         stream_ = other.stream_;
@@ -67,15 +69,33 @@ asio::awaitable<std::optional<row_chunk>> row_stream::next(std::size_t most) {
         co_return std::nullopt;
     }
     std::vector<result> rows;
-    try {
-        rows = co_await session_->next_rows(stream_, most);
-    } catch (const error& failure) {
-        if (!is_out_of_turn(failure)) {
-            session_.reset();
-            lease_.reset();
+    std::optional<error> failure;
+    do {
+        failure.reset();
+        try {
+            rows = co_await session_->next_rows(stream_, most);
+        } catch (const error& thrown) {
+            if (is_out_of_turn(thrown)) {
+                throw;
+            }
+            failure = thrown;
         }
-        throw;
-    }
+        if (failure) {
+            const replacement next_one = std::move(after_failure_);
+            auto lease = std::move(lease_);
+            session_.reset();
+            if (!next_one) {
+                throw *failure;
+            }
+            auto next = next_one(*failure, rows_seen_, std::move(lease));
+            try {
+                *this = co_await std::move(next);
+            } catch (const boost::system::system_error&) {  // who is cancelled may await nothing
+                throw *failure;
+            }
+        }
+    } while (failure);
+    rows_seen_ = rows_seen_ || !rows.empty();
     if (rows.empty()) {
         session_.reset();
         lease_.reset();

@@ -8,8 +8,10 @@
 
 namespace bitdotio {
 
-transaction::transaction(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease)
-    : scope_(std::make_shared<transaction_scope>(std::move(session), std::move(lease))) {}
+transaction::transaction(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
+                         bool resolvable)
+    : scope_(
+          std::make_shared<transaction_scope>(std::move(session), std::move(lease), resolvable)) {}
 
 transaction::transaction(std::shared_ptr<transaction_scope> scope, std::size_t level) noexcept
     : scope_(std::move(scope)), level_(level) {}
@@ -49,7 +51,11 @@ asio::awaitable<result> transaction::run(statement sql, params values) {
 
 asio::awaitable<pipeline_results> transaction::run(pipeline batch) {
     const auto session = co_await scope()->enter(level_);
-    co_return co_await session->run_pipeline(std::move(batch));
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+        scope_->note(batch.sql(i));
+    }
+    const auto shared = std::make_shared<const pipeline>(std::move(batch));
+    co_return co_await session->run_pipeline(shared);
 }
 
 asio::awaitable<std::uint64_t> transaction::count(statement sql, params values) {
@@ -88,7 +94,12 @@ asio::awaitable<void> transaction::commit() {
     const auto open = scope();
     co_await open->enter(level_);  // while a nested one is open, this stays open too
     scope_.reset();
-    co_await open->commit(level_);
+    try {
+        co_await open->commit(level_);
+    } catch (...) {
+        open->abandon(level_);  // unless it is over
+        throw;
+    }
 }
 
 asio::awaitable<void> transaction::rollback() {

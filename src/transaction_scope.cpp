@@ -1,16 +1,31 @@
 // Savepoints, and whose turn it is.
 #include "transaction_scope.hpp"
 
+#include "failure.hpp"
 #include "postgres_session.hpp"
+#include "statement_words.hpp"
 
 #include <algorithm>
 #include <utility>
 
 namespace bitdotio {
 
+namespace {
+
+// What resolve_commit takes apart again. The number alone would be another transaction's on a
+// server that has been promoted or restored. Assigned, not only looked up: a transaction that only
+// notifies has none before its COMMIT.
+constexpr const char* identity =
+    "SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.concat_ws('/', "
+    "pg_catalog.pg_current_xact_id(), "
+    "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8), "
+    "(SELECT system_identifier FROM pg_catalog.pg_control_system())) END";
+
+}  // namespace
+
 transaction_scope::transaction_scope(std::shared_ptr<postgres_session> session,
-                                     std::shared_ptr<void> lease)
-    : session_(std::move(session)), lease_(std::move(lease)) {}
+                                     std::shared_ptr<void> lease, bool resolvable)
+    : session_(std::move(session)), lease_(std::move(lease)), resolvable_(resolvable) {}
 
 std::string transaction_scope::savepoint(std::size_t level) {
     return "bitdotio_" + std::to_string(level);
@@ -43,7 +58,12 @@ asio::awaitable<std::shared_ptr<postgres_session>> transaction_scope::enter(std:
 
 asio::awaitable<result> transaction_scope::run(std::size_t level, statement sql, params values) {
     const auto session = co_await enter(level);
+    note(sql);
     co_return co_await session->run(std::move(sql), std::move(values));
+}
+
+void transaction_scope::note(const statement& sql) noexcept {
+    may_have_committed_ = may_have_committed_ || commits(sql.sql());
 }
 
 asio::awaitable<std::vector<result>> transaction_scope::script(std::size_t level, statement sql) {
@@ -68,7 +88,34 @@ asio::awaitable<void> transaction_scope::commit(std::size_t level) {
     const auto lease = lease_;
     // Whatever COMMIT ends in, it is over: there is nothing left to roll back here.
     close();
-    co_await session->commit();
+    std::string id;
+    try {
+        if (resolvable_) {
+            id = co_await ask_for_id(session);
+        }
+        co_await session->commit();
+    } catch (const error& failure) {
+        session->roll_back_first();  // it is open still where COMMIT was never sent
+        throw failure.code() == errc::commit_outcome_unknown ? failure.with_transaction_id(id)
+                                                             : failure;
+    } catch (...) {
+        session->roll_back_first();
+        throw;
+    }
+}
+
+asio::awaitable<std::string> transaction_scope::ask_for_id(
+    std::shared_ptr<postgres_session> session) {
+    try {
+        const result answer = co_await session->run(identity, params());
+        co_return answer.one<std::optional<std::string>>().value_or("");
+    } catch (const error& failure) {
+        // Where a statement had failed before, COMMIT finds the words for it.
+        if (!echoes_earlier(failure.server())) {
+            throw;
+        }
+    }
+    co_return "";
 }
 
 asio::awaitable<void> transaction_scope::rollback(std::size_t level) {
@@ -91,6 +138,12 @@ asio::awaitable<void> transaction_scope::rollback(std::size_t level) {
     } catch (const error& failure) {
         // A connection that is lost has already undone everything.
         if (failure.code() != errc::connection_lost) {
+            // Given up before it was sent, or midway: it is still to be done.
+            if (level > 1) {
+                abandon(level);
+            } else {
+                session->roll_back_first();
+            }
             throw;
         }
         close();

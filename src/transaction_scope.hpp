@@ -26,7 +26,8 @@ class postgres_session;
 /// Thread safety: as the handles: one operation at a time.
 class transaction_scope {
 public:
-    transaction_scope(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease);
+    transaction_scope(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
+                      bool resolvable);
 
     asio::awaitable<result> run(std::size_t level, statement sql, params values);
     asio::awaitable<std::vector<result>> script(std::size_t level, statement sql);
@@ -46,14 +47,23 @@ public:
     void abandon(std::size_t level) noexcept;
 
     std::shared_ptr<void> lease() const { return lease_; }
+    std::shared_ptr<postgres_session> session() const { return session_; }
+
+    /// A statement of the user's is about to be sent.
+    void note(const statement& sql) noexcept;
+    /// Whether one of them was a COMMIT or the like.
+    bool may_have_committed() const noexcept { return may_have_committed_; }
     std::string new_cursor_name() { return "bitdotio_cursor_" + std::to_string(++cursors_); }
 
 private:
     static std::string savepoint(std::size_t level);
+    static asio::awaitable<std::string> ask_for_id(std::shared_ptr<postgres_session> session);
     void close() noexcept;
 
     std::shared_ptr<postgres_session> session_;  // none when it is over
     std::shared_ptr<void> lease_;
+    bool resolvable_;
+    bool may_have_committed_ = false;
     std::size_t depth_ = 1;
     std::optional<std::size_t> dropped_;  // the outermost of the nested that were dropped
     std::size_t cursors_ = 0;

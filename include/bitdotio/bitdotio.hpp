@@ -18,7 +18,9 @@
 #include <bitdotio/pipeline.hpp>
 #include <bitdotio/pool.hpp>
 #include <bitdotio/quoting.hpp>
+#include <bitdotio/resolve_commit.hpp>
 #include <bitdotio/result.hpp>
+#include <bitdotio/retry_transaction.hpp>
 #include <bitdotio/row_stream.hpp>
 #include <bitdotio/statement.hpp>
 #include <bitdotio/transaction.hpp>

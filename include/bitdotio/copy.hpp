@@ -89,7 +89,8 @@ public:
     /// Ends it and returns the number of rows copied.
     ///
     /// Errors: errc::query_failed with the server's fields (`server().context` names the line);
-    ///     nothing was copied then. errc::connection_lost with outcome::unknown.
+    ///     nothing was copied then. errc::connection_lost with outcome::unknown, or not_executed
+    ///     if the connection was seen to be dead before its end was sent.
     asio::awaitable<std::uint64_t> finish();
 
     /// Gives it up: nothing was copied. `reason` stands in the server's log.

@@ -35,6 +35,9 @@ enum class errc {
     connection_lost,
     /// The connection broke while COMMIT was under way: the transaction may have happened.
     commit_outcome_unknown,
+    /// It is committed on this server, but no synchronous standby has confirmed that it has it: do
+    /// not run it again.
+    replication_unconfirmed,
     /// The database was still waking when the time was up: try again, or allow more time.
     database_asleep,
     /// The server has no connection left (SQLSTATE class 53): try later or use fewer.
@@ -147,6 +150,9 @@ public:
 
     bitdotio::phase phase() const noexcept;
     bitdotio::outcome outcome() const noexcept;
+    /// Which transaction's COMMIT was not answered, for `resolve_commit` and for logs: its number,
+    /// the server's timeline and its system identifier. Empty unless it was begun as resolvable.
+    const std::string& transaction_id() const noexcept;
     /// How many times the operation was tried, at least 1.
     int attempts() const noexcept;
     /// Whether the operation met a sleeping database on its way.
@@ -159,6 +165,7 @@ public:
     error with_code(errc code) const;
     error with_message(std::string message) const;
     error with_http(int status, std::string body) const;
+    error with_transaction_id(std::string id) const;
     error with_attempts(int attempts) const;
     error with_woke_database(bool woke) const;
 

@@ -101,10 +101,14 @@ public:
 
     /// Runs one statement on a connection of the pool, in a transaction of its own.
     ///
-    /// If the connection turns out to be dead and the statement provably was not executed, it runs
-    /// once more on a fresh one; the caller sees a slower statement.
+    /// If the connection turns out to be dead and the statement was not sent, it moves on to
+    /// another; if it was sent and provably not executed, it is sent once more; if nobody can say,
+    /// only if its marks allow it: statement::idempotent, statement::read_only. What a server
+    /// refuses that may not be written to (SQLSTATE 25006) is sent once more on a new connection,
+    /// which after a failover leads elsewhere. The caller sees a slower statement.
     ///
-    /// Errors and cancellation: those of `acquire` and connection::query.
+    /// Errors and cancellation: those of `acquire` and connection::query, with the number of
+    ///     `attempts()`. `outcome()` speaks of all of them.
     template <class... Values>
     asio::awaitable<result> query(statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
@@ -119,9 +123,12 @@ public:
         return count(std::move(bound.sql), std::move(bound.values));
     }
 
-    /// As connection::run and connection::stream, on a connection of the pool, which comes back
-    /// at their end. Nothing is run again.
+    /// As connection::run, on a connection of the pool, which comes back at the end. Only a
+    /// pipeline of which nothing was sent moves on to another connection.
     asio::awaitable<pipeline_results> run(pipeline batch);
+    /// As connection::stream, on a connection of the pool, which comes back at the end. Runs again
+    /// as `query` does, also when the first call of row_stream::next finds out, but never after a
+    /// row has been handed out.
     template <class... Values>
     asio::awaitable<row_stream> stream(statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
@@ -135,15 +142,22 @@ public:
         transaction_options options = transaction_options());
 
     /// Runs `work(transaction&)`, an awaitable, in a transaction: commits when it ends well, rolls
-    /// back when it throws, and passes on what it returns or throws.
+    /// back when it throws, and passes on what it returns or throws. It runs once, see
+    /// retry_transaction.
     ///
     /// Parameters: a named callable; a temporary would be destroyed while it runs.
+    /// Errors: those of `begin`, of `work`, and of transaction::commit, of which those of an
+    /// unknown
+    ///     outcome are settled first if transaction_options::resolvable is set: as success, or
+    ///     as errc::connection_lost with outcome::not_executed.
     /// Cancellation: terminal, partial, total; the transaction is rolled back.
     template <class Work>
-    auto transaction(Work& work) -> std::invoke_result_t<Work&, bitdotio::transaction&>;
+    auto transaction(Work& work, transaction_options options = transaction_options())
+        -> std::invoke_result_t<Work&, bitdotio::transaction&>;
+    // Name the callable on the line before, then pass it.
     template <class Work>
-    void transaction(Work&& work) requires(!std::is_lvalue_reference_v<Work>) =
-        delete;  // name the callable on the line before, then pass it
+    void transaction(Work&& work, transaction_options options = transaction_options()) requires(
+        !std::is_lvalue_reference_v<Work>) = delete;
 
     /// What it is doing, and has done.
     asio::awaitable<pool_statistics> statistics();
@@ -155,23 +169,28 @@ public:
     asio::awaitable<void> close();
 
 private:
+    friend class transaction_retry;
+    class stream_source;
+
     asio::awaitable<std::uint64_t> count(statement sql, params values);
     asio::awaitable<row_stream> start_stream(statement sql, params values);
+    asio::awaitable<void> commit(bitdotio::transaction& open);
 
     std::shared_ptr<pool_core> core_;
 };
 
 template <class Work>
-auto pool::transaction(Work& work) -> std::invoke_result_t<Work&, bitdotio::transaction&> {
+auto pool::transaction(Work& work, transaction_options options)
+    -> std::invoke_result_t<Work&, bitdotio::transaction&> {
     using value = typename std::invoke_result_t<Work&, bitdotio::transaction&>::value_type;
-    bitdotio::transaction open = co_await begin();
+    bitdotio::transaction open = co_await begin(std::move(options));
     if constexpr (std::is_void_v<value>) {
         // If it throws, `open` is abandoned: the pool rolls it back off this path.
         co_await work(open);
-        co_await open.commit();
+        co_await commit(open);
     } else {
         value answer = co_await work(open);
-        co_await open.commit();
+        co_await commit(open);
         co_return answer;
     }
 }

@@ -1,12 +1,14 @@
 // The rows of a big result, piece by piece, in bounded memory.
 #pragma once
 
+#include <bitdotio/error.hpp>
 #include <bitdotio/result.hpp>
 
 #include <boost/asio/awaitable.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -91,6 +93,12 @@ private:
 
     void abandon() noexcept;
 
+    // The stream that takes this one's place after a failure, or throws it. None if nothing may.
+    using replacement = std::function<asio::awaitable<row_stream>(error failure, bool rows_seen,
+                                                                  std::shared_ptr<void> lease)>;
+
+    replacement after_failure_;
+    bool rows_seen_ = false;
     std::shared_ptr<postgres_session> session_;
     std::shared_ptr<void> lease_;
     std::uint64_t stream_;  // which of the session's

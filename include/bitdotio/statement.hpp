@@ -63,11 +63,44 @@ public:
     }
     bool may_be_prepared() const noexcept { return prepared_; }
 
+    /// Says that running it twice does no harm: it sets what it sets, or finds its own mark. Then
+    /// a pool sends it once more when the connection broke and nobody can say whether it ran, or
+    /// when it lost against another (SQLSTATE 40001, 40P01); a stream only as long as no row has
+    /// been handed out. Nobody checks the promise.
+    ///
+    /// It counts only where the statement is a transaction of its own: never inside a transaction,
+    /// on a connection of your own, on one that was acquired, or in a pipeline.
+    statement&& idempotent() && {
+        idempotent_ = true;
+        return std::move(*this);
+    }
+    statement& idempotent() & {
+        idempotent_ = true;
+        return *this;
+    }
+    bool is_idempotent() const noexcept { return idempotent_; }
+
+    /// Says that it changes nothing, functions it calls included. As `idempotent`.
+    statement&& read_only() && {
+        read_only_ = true;
+        return std::move(*this);
+    }
+    statement& read_only() & {
+        read_only_ = true;
+        return *this;
+    }
+    bool is_read_only() const noexcept { return read_only_; }
+
+    /// Whether its caller said that running it twice does no harm.
+    bool may_run_twice() const noexcept { return idempotent_ || read_only_; }
+
 private:
     std::string sql_;
     std::optional<std::chrono::milliseconds> timeout_;
     bool text_results_ = false;
     bool prepared_ = true;
+    bool idempotent_ = false;
+    bool read_only_ = false;
 };
 
 }  // namespace bitdotio

@@ -30,7 +30,8 @@ class transaction_scope;
 /// one ahead of the next statement of the one around it.
 ///
 /// Nothing is retried inside a transaction: after errc::connection_lost it is gone, and the whole
-/// of it must be run again. Loss while COMMIT is under way is errc::commit_outcome_unknown.
+/// of it must be run again, which retry_transaction does. Loss while COMMIT is under way is
+/// errc::commit_outcome_unknown, also where COMMIT is run as a statement.
 ///
 /// Thread safety: as its connection: from any thread, one operation at a time.
 class transaction {
@@ -76,8 +77,12 @@ public:
     /// Makes it permanent; of a nested one, part of the one around it.
     ///
     /// Errors: errc::commit_outcome_unknown if the connection broke, the deadline passed or the
-    ///     caller cancelled while COMMIT was under way and the server did not answer;
-    ///     errc::query_failed if a statement had failed before and the server rolled back.
+    ///     caller cancelled while COMMIT was under way and the server did not answer, with a
+    ///     `transaction_id()` for resolve_commit if transaction_options::resolvable is set;
+    ///     errc::replication_unconfirmed if it is committed and the server was kept from waiting
+    ///     for its synchronous standby; errc::timeout or cancelled with outcome::executed if that
+    ///     was this side's deadline or cancellation; errc::query_failed or transaction_conflict if
+    ///     a statement had failed before and the server rolled back, with that failure's SQLSTATE.
     /// Cancellation: terminal, partial, total.
     asio::awaitable<void> commit();
 
@@ -90,10 +95,12 @@ public:
 private:
     friend class connection;
     friend class pool;
+    friend class transaction_retry;
     friend class cursor;
     friend class large_object;
     // `lease` is what gives the connection back, if it is a pool's.
-    transaction(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease);
+    transaction(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
+                bool resolvable);
     transaction(std::shared_ptr<transaction_scope> scope, std::size_t level) noexcept;
 
     asio::awaitable<std::uint64_t> count(statement sql, params values);

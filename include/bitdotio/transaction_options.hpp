@@ -21,6 +21,11 @@ struct transaction_options {
     /// Waits at its beginning until it can never be refused with 40001. Only for transactions
     /// that are serializable and read only.
     bool deferrable = false;
+    /// Makes errc::commit_outcome_unknown something that can be settled: the transaction's number
+    /// is asked for ahead of COMMIT, which costs one more trip, and a number even if nothing was
+    /// written. pool::transaction and retry_transaction then settle it by themselves, others
+    /// with resolve_commit. Needs PostgreSQL 13; on a standby it changes nothing.
+    bool resolvable = false;
 
     /// The statement that begins it.
     ///

@@ -67,6 +67,7 @@ bitdotio::connect_options pgbouncer::console() const {
     bitdotio::connect_options options = connect_;
     options.user = "console";
     options.database = "pgbouncer";
+    options.wake_timeout = std::chrono::seconds(3);
     return options;
 }
 

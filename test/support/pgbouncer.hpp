@@ -31,6 +31,7 @@ public:
     bitdotio::connect_options connect() const;
 
     void start();
+    bool is_running() { return daemon_.is_running(); }
     /// Ends it like a crash of its machine's process: every client is cut off.
     void stop();
     /// Runs a command of its console, such as "PAUSE".

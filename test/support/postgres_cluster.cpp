@@ -71,6 +71,15 @@ bitdotio::connect_options postgres_server::superuser(const std::string& database
 }
 
 void postgres_server::start() {
+    launch({});
+}
+
+void postgres_server::start_slowly() {
+    daemon_.write(data() / "recovery.signal", "");
+    launch({"restore_command=sleep 0.4; false", "hot_standby=off"});
+}
+
+void postgres_server::launch(std::vector<std::string> more) {
     std::vector<std::string> words{program("postgres"), "-D", data()};
     for (const std::string& setting : {
              "port=" + std::to_string(port_),
@@ -94,6 +103,10 @@ void postgres_server::start() {
              std::string("autovacuum=off"),
              std::string("logging_collector=off"),
          }) {
+        words.push_back("-c");
+        words.push_back(setting);
+    }
+    for (const std::string& setting : more) {
         words.push_back("-c");
         words.push_back(setting);
     }
@@ -137,10 +150,48 @@ std::string postgres_server::value(const std::string& sql) {
     return script("tests", sql).back().one<std::string>();
 }
 
-void postgres_server::kill_backends() {
-    execute(
-        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
-        "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'");
+void postgres_server::kill_backends(const std::string& application) {
+    const std::string chosen =
+        "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'" +
+        (application.empty() ? "" : " AND application_name = '" + application + "'");
+    // All at once, then waiting for each.
+    execute("SELECT pg_terminate_backend(pid) " + chosen +
+            "; SELECT pg_terminate_backend(pid, 10000) " + chosen);
+}
+
+void postgres_server::crash() {
+    daemon_.end(SIGKILL);
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (has_processes(data())) {
+        if (std::chrono::steady_clock::now() >= deadline) {
+            throw std::runtime_error("processes of the crashed server are left");
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+}
+
+void postgres_server::kill_hard(const std::vector<int>& backends) {
+    for (const int backend : backends) {
+        ::kill(backend, SIGKILL);  // it may have followed the first already
+    }
+    // Until the server has seen the death it goes on as if nothing had happened.
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    for (const int backend : backends) {
+        while (::kill(backend, 0) == 0) {
+            if (std::chrono::steady_clock::now() >= deadline) {
+                throw std::runtime_error("a killed backend is still there");
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+    }
+    value("SELECT 1::text");
+}
+
+std::vector<int> postgres_server::backends(const std::string& application) {
+    return script("tests",
+                  "SELECT pid FROM pg_stat_activity WHERE application_name = '" + application + "'")
+        .back()
+        .rows_as<int>();
 }
 
 postgres_primary::postgres_primary() {

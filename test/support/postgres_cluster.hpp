@@ -35,8 +35,21 @@ public:
     void start();
     void stop(stop_mode how);
     bool is_running() { return daemon_.is_running(); }
-    /// Ends all sessions of clients and waits until they are gone.
-    void kill_backends();
+    /// Ends the postmaster as the kernel does that has no memory left, and waits until its
+    /// orphans have followed it.
+    void crash();
+    /// What is stopped recovers from its archive when it is started, which has nothing and says so
+    /// slowly: meanwhile the server answers that it is starting up.
+    void start_slowly();
+    /// Sends a signal to the postmaster.
+    void signal(int number) { daemon_.signal(number); }
+    /// Kills these backends, so that the server ends all others and starts itself again; returns
+    /// when it is ready.
+    void kill_hard(const std::vector<int>& backends);
+    /// The processes that serve an application, by connect_options::application_name.
+    std::vector<int> backends(const std::string& application);
+    /// Ends all sessions of clients, or those of an application, and waits until they are gone.
+    void kill_backends(const std::string& application = "");
     /// Runs a script as the superuser, in the database "tests".
     void execute(const std::string& sql);
     /// The first field of a statement run as the superuser, as text.
@@ -57,6 +70,7 @@ protected:
     friend class postgres_standby;
 
 private:
+    void launch(std::vector<std::string> more);
     bool is_ready() const;
 };
 

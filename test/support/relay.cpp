@@ -57,13 +57,13 @@ awaitable<void> pump(relay_ptr owner, socket_ptr from, socket_ptr to, bool from_
 
 awaitable<void> serve(relay_ptr owner) {
     const auto executor = co_await asio::this_coro::executor;
-    const tcp::endpoint target(asio::ip::address_v4::loopback(), owner->target);
     for (;;) {
         const auto client = std::make_shared<tcp::socket>(executor);
         const auto server = std::make_shared<tcp::socket>(executor);
         co_await owner->acceptor.async_accept(*client, asio::use_awaitable);
         ++owner->accepted;
         owner->clients.push_back(client);
+        const tcp::endpoint target(asio::ip::address_v4::loopback(), owner->target);
         co_await server->async_connect(target, asio::use_awaitable);
         asio::co_spawn(executor, pump(owner, client, server, true), asio::detached);
         asio::co_spawn(executor, pump(owner, server, client, false), asio::detached);

@@ -35,7 +35,7 @@ struct relay {
     void hang_up();
 
     boost::asio::ip::tcp::acceptor acceptor;
-    std::uint16_t target;
+    std::uint16_t target;  ///< of those who come from now on
     relay_mode mode = relay_mode::pass;
     int accepted = 0;                   ///< connections so far
     int ended = 0;                      ///< those of them that a client or this relay has ended

@@ -180,4 +180,10 @@ void wire_client::close() {
     stream_.next_layer().close(ignored);
 }
 
+void wire_client::reset() {
+    boost::system::error_code ignored;
+    stream_.next_layer().set_option(asio::socket_base::linger(true, 0), ignored);
+    close();
+}
+
 }  // namespace test

@@ -59,6 +59,8 @@ public:
     /// How the connection ended: what the next read reports.
     asio::awaitable<boost::system::error_code> end();
     void close();
+    /// Ends it without order: RST.
+    void reset();
 
     reply last;             ///< the last message seen, or the last error
     std::uint32_t pid = 0;  ///< of BackendKeyData

@@ -73,6 +73,7 @@ TEST_CASE("a new error knows its code and its sentence and claims nothing else")
     CHECK(made.http_body().empty());
     CHECK(made.phase() == phase::none);
     CHECK(made.outcome() == outcome::not_sent);
+    CHECK(made.transaction_id().empty());
     CHECK(made.attempts() == 1);
     CHECK_FALSE(made.woke_database());
 }
@@ -83,6 +84,7 @@ TEST_CASE("each way to say more changes one thing and keeps the others") {
                             .with(phase::replied)
                             .with(outcome::not_executed)
                             .with_http(400, "{}")
+                            .with_transaction_id("738/1/7")
                             .with_attempts(3)
                             .with_woke_database(true);
     const auto check_others = [&](const error& changed, const char* but) {
@@ -97,6 +99,7 @@ TEST_CASE("each way to say more changes one thing and keeps the others") {
         CHECK((changed.outcome() == whole.outcome()) == (one != "outcome"));
         CHECK((changed.http_status() == whole.http_status()) == (one != "http"));
         CHECK((changed.http_body() == whole.http_body()) == (one != "http"));
+        CHECK((changed.transaction_id() == whole.transaction_id()) == (one != "transaction"));
         CHECK((changed.attempts() == whole.attempts()) == (one != "attempts"));
         CHECK((changed.woke_database() == whole.woke_database()) == (one != "woke"));
     };
@@ -107,6 +110,7 @@ TEST_CASE("each way to say more changes one thing and keeps the others") {
     check_others(whole.with_code(errc::conflict), "code");
     check_others(whole.with_message("other words"), "message");
     check_others(whole.with_http(409, "null"), "http");
+    check_others(whole.with_transaction_id("739/1/7"), "transaction");
     check_others(whole.with_attempts(4), "attempts");
     check_others(whole.with_woke_database(false), "woke");
 
@@ -117,6 +121,7 @@ TEST_CASE("each way to say more changes one thing and keeps the others") {
     CHECK(whole.outcome() == outcome::not_executed);
     CHECK(whole.http_status() == 400);
     CHECK(whole.http_body() == "{}");
+    CHECK(whole.transaction_id() == "738/1/7");
     CHECK(whole.attempts() == 3);
     CHECK(whole.woke_database());
 }

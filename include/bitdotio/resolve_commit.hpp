@@ -1,0 +1,33 @@
+// What became of a transaction whose COMMIT was not answered.
+#pragma once
+
+#include <bitdotio/error.hpp>
+#include <bitdotio/pool.hpp>
+
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+/// Asks the server what became of a transaction after errc::commit_outcome_unknown.
+///
+/// A connection of the pool asks until the transaction is over; the one it was on is lost.
+/// outcome::executed: it is committed. outcome::not_executed: it was rolled back and never will be
+/// committed. outcome::unknown: nobody can say, because the time was up, because the server has
+/// forgotten (it does after some hundred million transactions), or because the database is on
+/// another server than before: one that was promoted or restored may have missed the transaction,
+/// and given its number to another.
+///
+/// Parameters: `failure` as thrown by transaction::commit of a transaction that was begun with
+///     transaction_options::resolvable; `limit` is the time for all of it.
+/// Errors: errc::bad_input if the failure has no `transaction_id()`; errc::pool_closed.
+/// Cancellation: terminal, partial, total; errc::cancelled, and nothing is known.
+/// Thread safety: may be called from any thread.
+/// See: PostgreSQL manual, 9.27.8 "Transaction ID and Snapshot Information Functions".
+asio::awaitable<outcome> resolve_commit(pool from, error failure,
+                                        std::chrono::milliseconds limit = std::chrono::seconds(10));
+
+}  // namespace bitdotio

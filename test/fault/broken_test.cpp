@@ -1,0 +1,92 @@
+// Connections that break in the open: reset or ended, idle or at a chosen message.
+#include "fault/strike.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+namespace {
+
+namespace asio = boost::asio;
+using test::after;
+using test::all_places;
+using test::any_message;
+using test::before;
+using test::fault;
+using test::gate;
+using test::meaning;
+using test::rows;
+using test::side;
+
+// A fault that strikes at a message.
+fault at(int number, std::string name, rows left, test::gate_rule rule) {
+    fault made;
+    made.number = number;
+    made.name = std::move(name);
+    made.left = left;
+    made.arm = [rule](gate& road) { road.set(rule); };
+    return made;
+}
+
+// One that strikes at once, while nothing is under way.
+fault idle(int number, std::string name, void (gate::*strike)()) {
+    fault made;
+    made.number = number;
+    made.name = std::move(name);
+    made.means = meaning::known;
+    made.arm = [strike](gate& road) { (road.*strike)(); };
+    return made;
+}
+
+TEST_CASE("a connection that ended while nothing was under way is replaced, or known to be dead") {
+    test::run_everywhere(
+        {idle(16, "RST while idle", &gate::reset), idle(19, "FIN while idle", &gate::cut)},
+        all_places());
+}
+
+TEST_CASE("a request that is lost leaves the outcome unknown, and nothing behind") {
+    test::run_everywhere(
+        {at(17, "RST, request lost", rows::none, before(side::frontend, any_message).reset()),
+         at(19, "FIN, request lost", rows::none, before(side::frontend, any_message).cut())},
+        all_places());
+}
+
+TEST_CASE("a reply that is lost leaves the outcome unknown, and nothing twice") {
+    test::run_everywhere(
+        {at(18, "RST, reply lost", rows::all, before(side::backend, any_message).reset()),
+         at(19, "FIN, reply lost", rows::all, before(side::backend, any_message).cut()),
+         at(19, "FIN from the server only", rows::all,
+            before(side::backend, any_message).half_close())},
+        all_places());
+}
+
+TEST_CASE("what is complete is not acknowledged before the server is ready for more") {
+    test::run_everywhere({at(21, "cut between CommandComplete and ReadyForQuery", rows::all,
+                             before(side::backend, 'Z').cut()),
+                          at(21, "RST between CommandComplete and ReadyForQuery", rows::all,
+                             before(side::backend, 'Z').reset())},
+                         all_places());
+}
+
+// Packets are dropped for a while, as by a router that has forgotten a connection; then it says so.
+asio::awaitable<void> forget_flow(std::shared_ptr<gate> road) {
+    co_await road->until_fired();
+    road->reset();
+}
+
+TEST_CASE("a flow that the network forgot ends as one that was reset") {
+    fault forgotten;
+    forgotten.number = 24;
+    forgotten.name = "forgotten flow";
+    forgotten.left = rows::none;
+    forgotten.arm = [](gate& road) {
+        road.set(before(side::frontend, any_message).hold_both());
+        asio::co_spawn(road.executor(), forget_flow(road.shared_from_this()), asio::detached);
+    };
+    test::run_everywhere({forgotten}, all_places());
+}
+
+}  // namespace

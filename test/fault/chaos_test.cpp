@@ -1,0 +1,200 @@
+// Many clients, random faults, and a history that the table has to agree with at the end.
+#include "fault/crowd.hpp"
+#include "fault/spots.hpp"
+#include "support/fault_report.hpp"
+#include "support/invariants.hpp"
+#include "support/postgres_cluster.hpp"
+#include "support/run.hpp"
+#include "support/values.hpp"
+
+#include <bitdotio/pool.hpp>
+
+#include <signal.h>
+
+#include <cstdlib>
+#include <functional>
+
+namespace {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+using test::ledger;
+using test::postgres_primary;
+using test::stop_mode;
+
+std::uint64_t number_of(const char* variable, std::uint64_t otherwise) {
+    const char* const text = std::getenv(variable);
+    return text ? std::stoull(text) : otherwise;
+}
+
+test::dice chaos_dice() {
+    test::dice dice;
+    dice.seed = number_of("BITDOTIO_CHAOS_SEED", dice.seed);
+    dice.engine.seed(dice.seed);
+    MESSAGE("BITDOTIO_CHAOS_SEED=" << dice.seed);
+    return dice;
+}
+
+constexpr const char* ours = "bitdotio";
+
+// What is broken at random.
+class breaker {
+public:
+    breaker(postgres_primary& server, test::dice& dice) : server_(server), dice_(dice) {}
+
+    /// Breaks something; it works again when this returns.
+    void strike() {
+        ++faults_;
+        switch (dice_.number(1, 11)) {
+            case 1: restart(stop_mode::fast); break;
+            case 2: restart(stop_mode::immediate); break;
+            case 3:
+                server_.crash();
+                server_.start();
+                break;
+            case 4:
+            case 5: one_of_ours(SIGKILL); break;
+            case 6: server_.kill_backends(ours); break;
+            case 7:
+            case 8: some("pg_terminate_backend"); break;
+            case 9:
+            case 10: some("pg_cancel_backend"); break;
+            case 11: pause(); break;
+        }
+    }
+
+    std::uint64_t faults() const { return faults_; }
+
+private:
+    void restart(stop_mode how) {
+        server_.stop(how);
+        server_.start();
+    }
+
+    void some(const std::string& verb) {
+        server_.execute("SELECT " + verb +
+                        "(pid) FROM pg_stat_activity WHERE application_name = '" + ours +
+                        "' AND random() < 0.4");
+    }
+
+    // One backend's end by force makes the server restart itself.
+    int one_of_ours(int signal) {
+        const std::vector<int> backends = server_.backends(ours);
+        if (backends.empty()) {
+            return 0;
+        }
+        const auto last = static_cast<std::int64_t>(backends.size()) - 1;
+        const int chosen = backends[static_cast<std::size_t>(dice_.number(0, last))];
+        if (signal == SIGKILL) {
+            server_.kill_hard({chosen});
+        } else {
+            ::kill(chosen, signal);
+        }
+        return chosen;
+    }
+
+    void pause() {
+        const int stopped = one_of_ours(SIGSTOP);
+        std::this_thread::sleep_for(std::chrono::milliseconds(dice_.number(1, 50)));
+        if (stopped != 0) {
+            ::kill(stopped, SIGCONT);
+        }
+    }
+
+    postgres_primary& server_;
+    test::dice& dice_;
+    std::uint64_t faults_ = 0;
+};
+
+struct chaos {
+    test::verdict found;
+    test::figures figures;
+    std::uint64_t faults = 0;
+    std::uint64_t lost = 0;
+};
+
+constexpr std::size_t clients = 24;
+
+// `calm` is how many operations may pass between two faults.
+
+asio::awaitable<chaos> run_chaos(postgres_primary& server, test::policy how,
+                                 std::uint64_t operations, std::int64_t calm) {
+    test::dice choices = chaos_dice();
+    test::dice troubles = choices;  // of their own: they are used on another thread
+    bitdotio::connect_options direct = server.connect();
+    direct.application_name = "direct";
+    bitdotio::connection before = co_await bitdotio::connection::open(direct);
+    co_await before.query("TRUNCATE ledger, marks");
+    co_await before.close();
+
+    bitdotio::pool_options options;
+    options.max_size = 16;
+    bitdotio::pool pool(co_await asio::this_coro::executor, server.connect(), options);
+    ledger book;
+    test::crowd everybody(pool, book, choices, how, operations);
+    breaker trouble(server, troubles);
+    auto one = [&](std::size_t i) -> asio::awaitable<void> {
+        if (i < clients) {
+            co_await everybody.work();
+            co_return;
+        }
+        while (!everybody.is_over()) {
+            const auto next =
+                everybody.done() + static_cast<std::uint64_t>(choices.number(10, calm));
+            while (!everybody.is_over() && everybody.done() < next) {
+                co_await test::rest(3ms);
+            }
+            std::function<void()> strike = [&] { trouble.strike(); };
+            co_await test::elsewhere(std::move(strike));
+        }
+    };
+    test::expect_none(co_await test::gather(clients + 1, one));
+    test::expect_none(everybody.strange());
+    CHECK(everybody.misread() == 0);
+
+    co_await test::expect_at_rest(pool);
+    bitdotio::connection after = co_await bitdotio::connection::open(direct);
+    CHECK(co_await test::backends_of(after, ours) <= options.max_size);
+    const auto counts = co_await pool.statistics();
+    co_await test::expect_gone(pool, after, ours);
+    chaos result;
+    result.found = co_await test::check(book, after);
+    co_await after.close();
+    result.faults = trouble.faults();
+    result.lost = everybody.lost();
+    result.figures.runs = operations;
+    result.figures.writes = book.counts();
+    result.figures.violations = result.found.violations.size();
+    result.figures.retried = counts.retried;
+    result.figures.slowest = everybody.slowest();
+    MESSAGE(operations << " operations, " << result.faults << " faults, "
+                       << result.figures.writes.acknowledged << " writes acknowledged, "
+                       << result.figures.writes.not_executed << " not executed, "
+                       << result.figures.writes.unknown << " unknown, " << counts.retried
+                       << " sent again, " << result.found.count(test::breach::twice)
+                       << " there twice, slowest " << result.figures.slowest.count() << " ms");
+    co_return result;
+}
+
+}  // namespace
+
+TEST_CASE("under random faults no acknowledged write is missing and none is there twice") {
+    postgres_primary server;
+    server.execute(std::string("SET ROLE tester; ") + test::crowd::schema);
+    const test::descriptor_baseline descriptors;
+    const std::uint64_t operations = number_of("BITDOTIO_CHAOS_OPERATIONS", 50'000);
+    const chaos result = test::run(run_chaos(server, test::policy::contract, operations, 900),
+                                   100s + operations * 10ms);
+    test::expect_clean(result.found);
+    CHECK(result.faults >= operations / 1'000);
+    CHECK(result.lost > 0);  // else nothing was tried
+    test::report(0, std::to_string(result.faults) + " random faults", "chaos", result.figures);
+    descriptors.expect();
+
+    {
+        const chaos control = test::run(run_chaos(server, test::policy::naive, 3'000, 100), 200s);
+        CHECK(control.found.count(test::breach::twice) > 0);
+        test::report(0, std::to_string(control.faults) + " random faults",
+                     "negative control: clients that always try again", control.figures);
+    }
+}

@@ -1,0 +1,115 @@
+// Networks and servers that say nothing: every waiter is told in time, and no write comes late.
+#include "fault/strike.hpp"
+
+#include "support/gather.hpp"
+#include "support/pool_use.hpp"
+#include "support/run.hpp"
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+namespace {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+using bitdotio::errc;
+using bitdotio::outcome;
+using test::all_places;
+using test::arena;
+using test::door;
+using test::fault;
+using test::gate;
+using test::meaning;
+using test::rows;
+using test::side;
+
+fault late(int number, std::string name, rows left, std::function<void(gate&)> arm) {
+    fault made;
+    made.number = number;
+    made.name = std::move(name);
+    made.means = meaning::late;
+    made.left = left;
+    made.arm = std::move(arm);
+    return made;
+}
+
+TEST_CASE("on a dead road every operation ends in time, and what was given up never runs late") {
+    const auto all_dead = [](gate& road) {
+        road.hold_both();
+        road.set(door::silent);  // cancellations go the same road
+    };
+    const auto requests_dead = [](gate& road) { road.hold(side::frontend); };
+    const auto replies_dead = [](gate& road) { road.hold(side::backend); };
+    test::run_everywhere({late(22, "half-open", rows::none, all_dead),
+                          late(23, "half-open, requests lost", rows::none, requests_dead),
+                          late(23, "half-open, replies lost", rows::all, replies_dead)},
+                         all_places(), 250ms);
+}
+
+asio::awaitable<void> wait_at(door how, int number, const char* name) {
+    constexpr std::size_t waiters = 20;
+    arena here(co_await asio::this_coro::executor, test::shared_postgres(), 250ms);
+    co_await here.begin();
+    here.road().cut();
+    here.road().set(how);
+    const auto begin = std::chrono::steady_clock::now();
+    auto one = [&](std::size_t) -> asio::awaitable<void> {
+        const auto failed = co_await test::write_one(here.pool(), here.book());
+        if (failed) throw *failed;
+    };
+    const auto failures = co_await test::gather(waiters, one);
+    const auto took = std::chrono::steady_clock::now() - begin;
+    CHECK(failures.size() == waiters);
+    for (const bitdotio::error& failure : failures) {
+        CHECK(failure.code() == errc::database_asleep);
+        CHECK(failure.outcome() == outcome::not_sent);
+    }
+    CHECK(took <= here.acquire_timeout() + 400ms);
+    CHECK(here.road().accepted() < 20);
+    co_await here.judge();
+    fault what;
+    what.number = number;
+    what.name = name;
+    here.report(what, "pool");
+}
+
+TEST_CASE("a server that accepts and never answers costs its waiters their deadline, not more") {
+    test::run_without_trace(test::shared_postgres(),
+                            wait_at(door::silent, 27, "accepts, never answers"));
+}
+
+TEST_CASE("a server that accepts and hangs up counts as asleep until the deadline") {
+    test::run_without_trace(test::shared_postgres(),
+                            wait_at(door::hang_up, 28, "accepts and hangs up"));
+}
+
+// Waiters meet a server that does not let them in; then it does.
+asio::awaitable<void> wake(door how) {
+    arena here(co_await asio::this_coro::executor, test::shared_postgres(), 2s);
+    co_await here.begin();
+    here.road().cut();
+    here.road().set(how);
+    std::size_t served = 0;
+    auto one = [&](std::size_t i) -> asio::awaitable<void> {
+        if (i == 0) {
+            std::function<bool()> knocked = [&] { return here.road().accepted() >= 2; };
+            co_await here.road().until(knocked, "a knock");
+            here.road().heal();
+            co_return;
+        }
+        const auto failed = co_await test::write_one(here.pool(), here.book());
+        if (failed) throw *failed;
+        ++served;
+    };
+    test::expect_none(co_await test::gather(21, one));
+    CHECK(served == 20);
+    co_await here.judge();
+}
+
+TEST_CASE("waiters are served when a server that held its answer or hung up lets them in") {
+    test::run_without_trace(test::shared_postgres(), wake(door::silent));
+    test::run_without_trace(test::shared_postgres(), wake(door::hang_up));
+}
+
+}  // namespace

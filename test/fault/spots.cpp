@@ -1,0 +1,399 @@
+// Clients that come to a point and wait there: at rest for a word, under way for a lock.
+#include "fault/spots.hpp"
+
+#include "support/gather.hpp"
+#include "support/pool_use.hpp"
+
+#include "blocking.hpp"
+
+#include <bitdotio/pipeline.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace test {
+
+using bitdotio::errc;
+using bitdotio::outcome;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr std::chrono::seconds patience{20};
+
+// Waits in the server for whoever holds point 1, in the midst of the statement.
+constexpr const char* held_insert = "INSERT INTO ledger SELECT $1::bigint FROM hold(1)";
+// Does not wait, although others who commit do.
+constexpr const char* quick_insert =
+    "INSERT INTO ledger SELECT $1::bigint FROM set_config('spots.quick', 'on', true)";
+constexpr const char* held_rows =
+    "SELECT i, CASE WHEN i = 5000 THEN hold(1)::text END FROM generate_series(1, 10000) i";
+
+// Where clients wait for each other, and then for a word.
+class meeting {
+public:
+    explicit meeting(asio::any_io_executor executor)
+        : word_(executor, asio::steady_timer::time_point::max()) {}
+
+    asio::awaitable<void> arrive() {
+        ++arrived_;
+        boost::system::error_code ignored;
+        if (!over_) {
+            co_await word_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+        }
+    }
+    std::size_t arrived() const { return arrived_; }
+    void go_on() {
+        over_ = true;
+        word_.cancel();
+    }
+
+private:
+    std::size_t arrived_ = 0;
+    bool over_ = false;
+    asio::steady_timer word_;
+};
+
+// One client at its place.
+class player {
+public:
+    player(bitdotio::pool from, ledger& book, spot where, moment when, meeting& point)
+        : from_(std::move(from)), book_(book), when_(when), point_(point) {
+        end_.where = where;
+    }
+
+    asio::awaitable<void> play() {
+        switch (end_.where) {
+            case spot::query: co_await query(); break;
+            case spot::lease: co_await lease(); break;
+            case spot::transaction: co_await transaction(); break;
+            case spot::commit: co_await commit(); break;
+            case spot::pipeline: co_await pipeline(); break;
+            case spot::copy: co_await copy(); break;
+            case spot::rows: co_await rows(); break;
+        }
+        ended_ = steady_clock::now();
+    }
+
+    ending_at end(steady_clock::time_point struck) const {
+        ending_at result = end_;
+        result.took = std::chrono::duration_cast<milliseconds>(ended_ - struck);
+        return result;
+    }
+
+private:
+    const char* insert() const { return when_ == moment::resting ? ledger::insert : held_insert; }
+
+    asio::awaitable<void> rest_at_point() {
+        if (when_ == moment::resting) {
+            co_await point_.arrive();
+        }
+    }
+
+    void open(std::size_t count) { end_.keys = book_.open(count); }
+
+    asio::awaitable<void> query() {
+        co_await rest_at_point();
+        open(1);
+        end_.failure = co_await record(book_, end_.keys, from_.query(insert(), end_.keys.front()));
+    }
+
+    asio::awaitable<void> lease() {
+        bitdotio::pooled_connection lent = co_await from_.acquire();
+        co_await lent->query("SELECT 1");
+        co_await rest_at_point();
+        open(1);
+        end_.failure = co_await record(book_, end_.keys, lent->query(insert(), end_.keys.front()));
+    }
+
+    asio::awaitable<void> transaction() {
+        open(2);
+        bitdotio::transaction open = co_await from_.begin();
+        co_await open.query(ledger::insert, end_.keys.front());
+        co_await rest_at_point();
+        bool commits = false;
+        try {
+            co_await open.query(insert(), end_.keys.back());
+            commits = true;
+            co_await open.commit();
+            book_.acknowledge(end_.keys);
+        } catch (const bitdotio::error& failure) {
+            book_.fail(end_.keys, commits ? failure.outcome() : outcome::not_executed);
+            end_.failure = failure;
+        }
+    }
+
+    asio::awaitable<void> commit() {
+        open(2);
+        bitdotio::transaction open = co_await from_.begin();
+        for (const ledger::key key : end_.keys) {
+            co_await open.query(ledger::insert, key);
+        }
+        co_await rest_at_point();
+        end_.failure = co_await record(book_, end_.keys, open.commit());
+    }
+
+    asio::awaitable<void> pipeline() {
+        co_await rest_at_point();
+        bitdotio::pipeline batch;
+        for (const char* const sql : {quick_insert, insert(), quick_insert}) {
+            end_.keys.push_back(book_.open());
+            batch.add(sql, end_.keys.back());
+        }
+        std::optional<bitdotio::pipeline_results> results;
+        try {
+            results.emplace(co_await from_.run(std::move(batch)));
+        } catch (const bitdotio::error& failure) {
+            book_.fail(end_.keys, failure.outcome());
+            end_.failure = failure;
+            co_return;
+        }
+        for (std::size_t i = 0; i < end_.keys.size(); ++i) {
+            if (const bitdotio::error* const failure = results->failure(i)) {
+                book_.fail(end_.keys[i], failure->outcome());
+                end_.statements.push_back(*failure);
+                end_.failure = *failure;
+            } else {
+                book_.acknowledge(end_.keys[i]);
+                end_.statements.push_back(std::nullopt);
+            }
+        }
+    }
+
+    asio::awaitable<void> copy() {
+        open(5);
+        bitdotio::pooled_connection lent = co_await from_.acquire();
+        bitdotio::copy_in rows = co_await lent->copy_from("COPY ledger FROM STDIN");
+        std::string lines;
+        for (const ledger::key key : end_.keys) {
+            lines += std::to_string(key) + "\n";
+        }
+        co_await rows.write(lines);
+        co_await rest_at_point();
+        end_.failure = co_await record(book_, end_.keys, rows.finish());
+    }
+
+    asio::awaitable<void> rows() {
+        bitdotio::pooled_connection lent = co_await from_.acquire();
+        bitdotio::row_stream stream = co_await lent->stream(held_rows);
+        std::size_t seen = 0;
+        bool rested = false;
+        try {
+            while (const auto chunk = co_await stream.next(100)) {
+                seen += chunk->size();
+                if (seen >= 1'000 && !rested) {  // the server waits at row 5,000
+                    rested = true;
+                    co_await rest_at_point();
+                }
+            }
+            CHECK(seen == 10'000);
+        } catch (const bitdotio::error& failure) {
+            end_.failure = failure;
+        }
+    }
+
+    bitdotio::pool from_;
+    ledger& book_;
+    const moment when_;
+    meeting& point_;
+    ending_at end_;
+    steady_clock::time_point ended_;
+};
+
+// Until all are there: at rest by their own word, under way by the server's.
+asio::awaitable<void> await_clients(std::size_t count, const meeting& point, moment when,
+                                    bitdotio::connection& holder) {
+    const auto deadline = steady_clock::now() + patience;
+    std::size_t there = 0;
+    while (there < count) {
+        if (steady_clock::now() >= deadline) {
+            throw std::runtime_error("the clients did not come to their points in time");
+        }
+        co_await rest(milliseconds(2));
+        there = point.arrived();
+        if (when == moment::under_way) {
+            const auto answer = co_await holder.query(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted");
+            there = answer.one<std::size_t>();
+        }
+    }
+}
+
+std::optional<errc> code_of(const std::optional<bitdotio::error>& failure) {
+    return failure ? std::optional(failure->code()) : std::nullopt;
+}
+
+// The goodbye, or the end, was in the receive buffer before anything was sent.
+void judge_resting(const ending_at& end) {
+    INFO(end.text());
+    switch (end.where) {
+        case spot::query:
+        case spot::pipeline: CHECK_FALSE(end.failure); break;
+        case spot::lease:
+        case spot::transaction:
+        case spot::commit: CHECK(end.failed(errc::connection_lost, outcome::not_sent)); break;
+        case spot::copy:
+            REQUIRE(end.failure);
+            CHECK(end.failure->code() == errc::connection_lost);
+            break;
+        case spot::rows: CHECK(code_of(end.failure) == errc::connection_lost); break;
+    }
+}
+
+// Nothing proves anything: it may have been executed.
+void judge_under_way(const ending_at& end) {
+    INFO(end.text());
+    switch (end.where) {
+        case spot::query:
+        case spot::lease:
+        case spot::copy: CHECK(end.failed(errc::connection_lost, outcome::unknown)); break;
+        case spot::commit: CHECK(end.failed(errc::commit_outcome_unknown, outcome::unknown)); break;
+        case spot::pipeline:
+            REQUIRE(end.statements.size() == 3);
+            CHECK_FALSE(end.statements[0]);
+            CHECK(end.failed(errc::connection_lost, outcome::unknown));
+            CHECK(end.statements[1]);
+            break;
+        case spot::transaction:
+        case spot::rows: CHECK(code_of(end.failure) == errc::connection_lost); break;
+    }
+}
+
+}  // namespace
+
+std::string_view to_string(spot where) {
+    switch (where) {
+        case spot::query: return "pool.query";
+        case spot::lease: return "lease";
+        case spot::transaction: return "transaction";
+        case spot::commit: return "COMMIT";
+        case spot::pipeline: return "pipeline";
+        case spot::copy: return "COPY";
+        case spot::rows: return "row stream";
+    }
+    return "";
+}
+
+const char* const spots_schema =
+    "CREATE TABLE ledger (key bigint NOT NULL);"
+    "CREATE FUNCTION hold(point integer) RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
+    "  PERFORM pg_advisory_xact_lock_shared(point); END $$;"
+    "CREATE FUNCTION hold_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+    "  IF current_setting('spots.quick', true) IS DISTINCT FROM 'on' THEN"
+    "    PERFORM hold(2); END IF; RETURN NULL; END $$;"
+    "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON ledger DEFERRABLE INITIALLY DEFERRED"
+    "  FOR EACH ROW EXECUTE FUNCTION hold_commit()";
+
+bool ending_at::failed(errc code, outcome known) const {
+    return failure && failure->code() == code && failure->outcome() == known;
+}
+
+std::string ending_at::text() const {
+    const std::string all(to_string(where));
+    if (!failure) {
+        return all + " ended well";
+    }
+    return all + " failed: " + std::string(to_string(failure->code())) + ", " +
+           std::string(to_string(failure->outcome())) + ", SQLSTATE \"" + failure->sqlstate() +
+           "\", " + failure->what();
+}
+
+void expect_loss(const ending_at& end, moment when) {
+    when == moment::resting ? judge_resting(end) : judge_under_way(end);
+}
+
+asio::awaitable<void> elsewhere(std::function<void()> work) {
+    co_await bitdotio::run_blocking(std::move(work));
+}
+
+asio::awaitable<std::vector<ending_at>> play(bitdotio::pool from, ledger& book,
+                                             const std::vector<spot>& places, moment when,
+                                             const bitdotio::connect_options& direct,
+                                             const std::function<asio::awaitable<void>()>& strike) {
+    const auto executor = co_await asio::this_coro::executor;
+    bitdotio::connect_options options = direct;
+    options.application_name = "holder";
+    bitdotio::connection holder = co_await bitdotio::connection::open(options);
+    // The stream of rows waits in the server at rest too, or it would be read already.
+    co_await holder.query("SELECT pg_advisory_lock(1)");
+    if (when == moment::under_way) {
+        co_await holder.query("SELECT pg_advisory_lock(2)");
+    }
+    // As many idle connections as there are clients, for those who rest without one.
+    co_await open_all(from, places.size());
+    meeting point(executor);
+    std::vector<player> players;
+    for (const spot where : places) {
+        players.emplace_back(from, book, where, when, point);
+    }
+    steady_clock::time_point struck;
+    auto one = [&](std::size_t i) -> asio::awaitable<void> {
+        if (i < players.size()) {
+            co_await players[i].play();
+            co_return;
+        }
+        // Whatever fails here must not leave the others waiting.
+        std::exception_ptr failure;
+        try {
+            co_await await_clients(players.size(), point, when, holder);
+            struck = steady_clock::now();
+            co_await strike();
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        co_await holder.close();
+        point.go_on();
+        if (failure) {
+            std::rethrow_exception(failure);
+        }
+    };
+    const auto failures = co_await gather(players.size() + 1, one);
+    if (!failures.empty()) {
+        std::string words = "clients did not come to their points";
+        for (const bitdotio::error& failure : failures) {
+            words += std::string("; ") + failure.what();
+        }
+        throw std::runtime_error(words);
+    }
+    std::vector<ending_at> ends;
+    for (const player& each : players) {
+        ends.push_back(each.end(struck));
+    }
+    co_return ends;
+}
+
+void spot_figures::add(const ending_at& end, const ledger& book) {
+    auto found = std::find_if(entries_.begin(), entries_.end(),
+                              [&](const entry& one) { return one.where == end.where; });
+    if (found == entries_.end()) {
+        found = entries_.insert(entries_.end(), entry{end.where, {}, {}});
+    }
+    figures measured;
+    measured.runs = 1;
+    measured.writes = book.counts(end.keys);
+    measured.slowest = end.took;
+    found->measured += measured;
+    found->keys.insert(found->keys.end(), end.keys.begin(), end.keys.end());
+}
+
+void spot_figures::report(int fault, const std::string& name, moment when, const verdict& found,
+                          std::uint64_t retried) const {
+    for (const entry& one : entries_) {
+        figures measured = one.measured;
+        for (const violation& bad : found.violations) {
+            measured.violations +=
+                static_cast<std::size_t>(std::count(one.keys.begin(), one.keys.end(), bad.key));
+        }
+        if (one.where == spot::query) {
+            measured.retried = retried;
+        }
+        test::report(fault, name,
+                     std::string(to_string(one.where)) + ", " + std::string(to_string(when)),
+                     measured);
+    }
+}
+
+}  // namespace test

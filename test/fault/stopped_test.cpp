@@ -1,0 +1,101 @@
+// Backends that a signal has stopped: alive for the network, and deaf to cancellations.
+#include "fault/spots.hpp"
+#include "support/invariants.hpp"
+#include "support/postgres_cluster.hpp"
+#include "support/run.hpp"
+
+#include <doctest/doctest.h>
+
+#include <signal.h>
+
+#include <functional>
+
+namespace {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+using bitdotio::errc;
+using bitdotio::outcome;
+using test::ending_at;
+using test::ledger;
+using test::moment;
+using test::postgres_primary;
+using test::spot;
+
+constexpr const char* ours = "bitdotio";
+constexpr auto statement_timeout = 1'500ms;
+constexpr auto cancel_timeout = 300ms;
+
+// Nobody acknowledged the cancellation.
+void judge_end(const ending_at& end) {
+    INFO(end.text());
+    CHECK(end.took < statement_timeout + cancel_timeout + 1s);  // they are many on one thread
+    switch (end.where) {
+        case spot::query:
+        case spot::lease:
+        case spot::pipeline:
+        case spot::copy: CHECK(end.failed(errc::timeout, outcome::unknown)); break;
+        case spot::commit: CHECK(end.failed(errc::commit_outcome_unknown, outcome::unknown)); break;
+        case spot::transaction: CHECK(end.failed(errc::timeout, outcome::not_executed)); break;
+        case spot::rows:
+            REQUIRE(end.failure);
+            CHECK(end.failure->code() == errc::timeout);
+            break;
+    }
+}
+
+asio::awaitable<void> stop_all(postgres_primary& server, moment when) {
+    server.execute("TRUNCATE ledger");
+    bitdotio::connect_options options = server.connect();
+    options.statement_timeout = statement_timeout;
+    options.cancel_timeout = cancel_timeout;
+    bitdotio::pool_options limits;
+    limits.max_size = std::size(test::all_spots);
+    bitdotio::pool pool(co_await asio::this_coro::executor, options, limits);
+    ledger book;
+    test::spot_figures figures;
+    std::vector<int> stopped;
+    const std::function<asio::awaitable<void>()> strike = [&]() -> asio::awaitable<void> {
+        std::function<void()> verb = [&] {
+            stopped = server.backends(ours);
+            for (const int backend : stopped) {
+                ::kill(backend, SIGSTOP);
+            }
+        };
+        co_await test::elsewhere(std::move(verb));
+    };
+    bitdotio::connect_options direct = server.connect();
+    direct.application_name = "direct";
+    const std::vector<spot> spots(std::begin(test::all_spots), std::end(test::all_spots));
+    const auto ends = co_await test::play(pool, book, spots, when, direct, strike);
+    for (const ending_at& end : ends) {
+        judge_end(end);
+        figures.add(end, book);
+    }
+    // The stopped ones are still there, and nobody waits for them.
+    CHECK_FALSE(co_await test::write_one(pool, book));
+    co_await test::expect_at_rest(pool);
+    const auto counts = co_await pool.statistics();
+    for (const int backend : stopped) {
+        ::kill(backend, SIGCONT);
+    }
+    bitdotio::connection after = co_await bitdotio::connection::open(direct);
+    co_await test::expect_gone(pool, after, ours);
+    const test::verdict found = co_await test::check(book, after);
+    test::expect_clean(found);
+    figures.report(14, "backend stopped by SIGSTOP", when, found, counts.retried);
+    co_await after.close();
+}
+
+}  // namespace
+
+TEST_CASE("a backend that answers nothing costs its client the deadlines, and nobody else") {
+    postgres_primary server;
+    server.execute(std::string("SET ROLE tester; ") + test::spots_schema);
+    const test::descriptor_baseline descriptors;
+    for (const moment when : {moment::resting, moment::under_way}) {
+        CAPTURE(test::to_string(when));
+        test::run(stop_all(server, when));
+    }
+    descriptors.expect();
+}

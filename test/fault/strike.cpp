@@ -1,0 +1,398 @@
+// One coroutine for each place; one table of what the contract says.
+#include "fault/strike.hpp"
+
+#include "support/descriptors.hpp"
+#include "support/fault_report.hpp"
+#include "support/pool_use.hpp"
+#include "support/run.hpp"
+
+#include <bitdotio/copy.hpp>
+#include <bitdotio/pipeline.hpp>
+#include <bitdotio/row_stream.hpp>
+#include <bitdotio/transaction.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+namespace test {
+
+using bitdotio::errc;
+using bitdotio::outcome;
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr milliseconds cancel_timeout{250};
+// For a machine that is busy with other tests, under sanitizers.
+constexpr milliseconds slack{400};
+constexpr std::chrono::seconds limit{5};
+
+struct told {
+    std::optional<errc> code;  // nothing if it ends well
+    std::set<outcome> outcomes;
+};
+
+bool through_pool(place where) {
+    return where == place::query || where == place::stream || where == place::pipeline ||
+           where == place::batch;
+}
+
+// The contract: what the writer must be told.
+told contract(meaning means, place where) {
+    const bool undone = where == place::in_transaction;  // no COMMIT was sent
+    switch (means) {
+        case meaning::harmless: return {};
+        case meaning::known:
+            if (through_pool(where)) {
+                return {};
+            }
+            if (where == place::copy_data || where == place::copy_end) {
+                return {errc::connection_lost, {outcome::not_sent, outcome::not_executed}};
+            }
+            return {errc::connection_lost, {outcome::not_sent}};
+        case meaning::lost:
+        case meaning::late: break;
+    }
+    told result{means == meaning::late ? errc::timeout : errc::connection_lost, {outcome::unknown}};
+    if (where == place::commit) {
+        result.code = errc::commit_outcome_unknown;
+    }
+    if (undone || where == place::copy_data) {
+        result.outcomes.insert(outcome::not_executed);
+    }
+    return result;
+}
+
+// How many of its connections to `port` this process believes to be alive.
+std::size_t established(std::uint16_t port) {
+    std::ifstream table("/proc/net/tcp");
+    std::string line;
+    std::size_t count = 0;
+    char wanted[16];
+    std::snprintf(wanted, sizeof wanted, "0100007F:%04X", port);
+    while (std::getline(table, line)) {
+        std::istringstream words(line);
+        std::string number, local, remote, state;
+        words >> number >> local >> remote >> state;
+        count += remote == wanted && state == "01";
+    }
+    return count;
+}
+
+template <class T>
+asio::awaitable<std::optional<bitdotio::error>> caught(asio::awaitable<T> work) {
+    try {
+        co_await std::move(work);
+    } catch (const bitdotio::error& failure) {
+        co_return failure;
+    }
+    co_return std::nullopt;
+}
+
+}  // namespace
+
+std::string_view to_string(place where) {
+    switch (where) {
+        case place::query: return "pool";
+        case place::stream: return "row stream";
+        case place::lease: return "lease";
+        case place::pipeline: return "pipeline";
+        case place::batch: return "transactional pipeline";
+        case place::in_transaction: return "transaction";
+        case place::commit: return "COMMIT";
+        case place::copy_data: return "COPY, data";
+        case place::copy_end: return "COPY, end";
+    }
+    return "";
+}
+
+const std::vector<place>& all_places() {
+    static const std::vector<place> all{place::query,    place::stream,    place::lease,
+                                        place::pipeline, place::batch,     place::in_transaction,
+                                        place::commit,   place::copy_data, place::copy_end};
+    return all;
+}
+
+arena::arena(asio::any_io_executor executor, const private_postgres& home,
+             milliseconds statement_timeout, std::size_t max_size)
+    : home_(home),
+      road_(gate::start(executor, home.port())),
+      options_([&] {
+          bitdotio::connect_options options = home.over_tcp("postgres", "");
+          options.hosts = {{"127.0.0.1", road_->port()}};
+          options.application_name = "arena";
+          options.statement_timeout = statement_timeout;
+          options.cancel_timeout = cancel_timeout;
+          options.connect_timeout = std::chrono::seconds(1);
+          return options;
+      }()),
+      limits_([&] {
+          bitdotio::pool_options limits;
+          limits.max_size = max_size;
+          limits.acquire_timeout = std::chrono::seconds(2);
+          limits.return_timeout = cancel_timeout;
+          return limits;
+      }()),
+      pool_(executor, options_, limits_) {}
+
+asio::awaitable<void> arena::begin() {
+    direct_ = co_await bitdotio::connection::open(home_.superuser());
+    co_await direct_.script(std::string("DROP TABLE IF EXISTS ledger; ") + ledger::create);
+    co_await pool_.query("SELECT 1");
+}
+
+milliseconds arena::patience() const {
+    return options_.statement_timeout + cancel_timeout + slack;
+}
+
+asio::awaitable<std::size_t> arena::backends() {
+    const auto answer = co_await direct_.query(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'arena'");
+    co_return answer.one<std::size_t>();
+}
+
+// Until no connection through the gate is believed to be alive: the end has come all the way.
+asio::awaitable<void> arena::until_seen_dead() {
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    while (established(road_->port()) > 0) {
+        REQUIRE(std::chrono::steady_clock::now() < deadline);
+        co_await rest(milliseconds(1));
+    }
+}
+
+asio::awaitable<void> arena::strike(place where, const fault& what) {
+    const bool several =
+        !(where == place::query || where == place::stream || where == place::lease);
+    keys written;
+    if (where == place::pipeline) {
+        written = {book_.open(), book_.open(), book_.open()};
+    } else {
+        written = book_.open(several ? 3 : 1);
+    }
+    auto begin = std::chrono::steady_clock::now();
+    arming arm = [&]() -> asio::awaitable<void> {
+        what.arm(*road_);
+        if (what.means == meaning::known) {
+            co_await until_seen_dead();
+        }
+        begin = std::chrono::steady_clock::now();
+    };
+    const failure ended = co_await write(where, written, arm);
+    measured_.slowest =
+        std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begin);
+    CHECK(measured_.slowest <= patience());
+
+    const told expected = contract(what.means, where);
+    if (ended) {
+        const std::string words = ended->what();
+        CAPTURE(words);
+        CHECK(to_string(ended->code()) == (expected.code ? to_string(*expected.code) : "none"));
+        CHECK(expected.outcomes.contains(ended->outcome()));
+    } else {
+        CHECK_FALSE(expected.code);
+    }
+}
+
+asio::awaitable<arena::failure> arena::write(place where, const keys& written, arming& arm) {
+    switch (where) {
+        case place::query: {
+            co_await arm();
+            co_return co_await record(book_, written, pool_.query(ledger::insert, written[0]));
+        }
+        case place::stream: {
+            co_await arm();
+            co_return co_await record(book_, written, read_stream(written[0]));
+        }
+        case place::lease: co_return co_await write_lease(written, arm);
+        case place::pipeline: co_return co_await write_pipeline(true, written, arm);
+        case place::batch: co_return co_await write_pipeline(false, written, arm);
+        case place::in_transaction: co_return co_await write_in_transaction(false, written, arm);
+        case place::commit: co_return co_await write_in_transaction(true, written, arm);
+        case place::copy_data: co_return co_await copy(false, written, arm);
+        case place::copy_end: co_return co_await copy(true, written, arm);
+    }
+    co_return std::nullopt;
+}
+
+asio::awaitable<void> arena::read_stream(ledger::key written) {
+    auto rows = co_await pool_.stream("INSERT INTO ledger VALUES ($1) RETURNING key", written);
+    for (bool more = true; more;) {
+        const auto chunk = co_await rows.next();
+        more = chunk.has_value();
+    }
+}
+
+asio::awaitable<arena::failure> arena::write_lease(const keys& written, arming& arm) {
+    auto lent = co_await pool_.acquire();
+    const int backend = lent->backend_pid();
+    co_await arm();
+    failure ended = co_await record(book_, written, lent->query(ledger::insert, written[0]));
+    // A connection is never exchanged under the one who holds it.
+    CHECK((lent->backend_pid() == backend || lent->backend_pid() == 0));
+    co_return ended;
+}
+
+asio::awaitable<arena::failure> arena::write_pipeline(bool each, const keys& written, arming& arm) {
+    bitdotio::pipeline all(each ? bitdotio::pipeline_sync::each_statement
+                                : bitdotio::pipeline_sync::once);
+    for (const ledger::key key : written) {
+        all.add(ledger::insert, key);
+    }
+    co_await arm();
+    failure first;
+    try {
+        const auto results = co_await pool_.run(std::move(all));
+        for (std::size_t i = 0; i < written.size(); ++i) {
+            const bitdotio::error* const failed = results.failure(i);
+            if (failed) {
+                book_.fail(written[i], failed->outcome());
+                first = first.value_or(*failed);
+            } else {
+                book_.acknowledge(written[i]);
+            }
+        }
+    } catch (const bitdotio::error& failed) {
+        book_.fail(written, failed.outcome());
+        first = failed;
+    }
+    co_return first;
+}
+
+asio::awaitable<arena::failure> arena::write_in_transaction(bool at_commit, const keys& written,
+                                                            arming& arm) {
+    auto open = co_await pool_.begin();
+    for (std::size_t i = 0; i < written.size(); ++i) {
+        if (i == 1 && !at_commit) {
+            co_await arm();
+        }
+        const auto failed = co_await caught(open.query(ledger::insert, written[i]));
+        if (failed) {
+            book_.fail(written, outcome::not_executed);  // without COMMIT
+            co_return failed;
+        }
+    }
+    if (at_commit) {
+        co_await arm();
+    }
+    co_return co_await record(book_, written, open.commit());
+}
+
+asio::awaitable<arena::failure> arena::copy(bool at_end, const keys& written, arming& arm) {
+    auto lent = co_await pool_.acquire();
+    std::string lines;
+    for (const ledger::key key : written) {
+        lines += std::to_string(key) + "\n";
+    }
+    co_return co_await record(book_, written, copy_rows(*lent, at_end, lines, arm));
+}
+
+asio::awaitable<void> arena::copy_rows(bitdotio::connection& through, bool at_end,
+                                       std::string lines, arming& arm) {
+    auto rows = co_await through.copy_from("COPY ledger FROM STDIN");
+    if (!at_end) {
+        co_await arm();
+    }
+    co_await rows.write(std::move(lines));
+    if (at_end) {
+        co_await arm();
+    }
+    co_await rows.finish();
+}
+
+asio::awaitable<void> arena::until_unused() {
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    for (auto now = co_await pool_.statistics(); now.used + now.waiting + now.dialling > 0;
+         now = co_await pool_.statistics()) {
+        REQUIRE(std::chrono::steady_clock::now() < deadline);
+        co_await rest(milliseconds(1));
+    }
+}
+
+asio::awaitable<std::size_t> arena::judge() {
+    road_->heal();
+    const auto answer = co_await pool_.query("SELECT 42");
+    CHECK(answer.one<int>() == 42);
+    co_await until_unused();
+    const auto counts = co_await pool_.statistics();
+    CHECK(counts.idle <= limits_.max_size);
+    CHECK(road_->most_sessions() <= limits_.max_size);
+    co_await pool_.close();
+    co_await road_->until_empty();
+    const verdict found = co_await check(book_, direct_);
+    CHECK_MESSAGE(found.clean(), found.text());
+    CHECK((co_await backends()) == 0);
+    const auto there = co_await direct_.query("SELECT count(*) FROM ledger");
+    measured_.runs = 1;
+    measured_.writes = book_.counts();
+    measured_.violations = found.violations.size();
+    measured_.retried = counts.retried;
+    co_await direct_.close();
+    co_return there.one<std::size_t>();
+}
+
+void arena::report(const fault& what, std::string_view where) const {
+    test::report(what.number, what.name, std::string(where), measured_);
+}
+
+namespace {
+
+// How many rows must be there, if that can be said.
+std::optional<std::size_t> expected_rows(const fault& what, place where, std::size_t asked) {
+    if (contract(what.means, where).code == std::nullopt) {
+        return asked;
+    }
+    if (what.means == meaning::known || what.left == rows::none || where == place::in_transaction) {
+        return 0;
+    }
+    if (what.left == rows::all && where != place::pipeline) {
+        return asked;
+    }
+    return std::nullopt;
+}
+
+asio::awaitable<void> run_one(fault what, place where, milliseconds statement_timeout) {
+    const std::string situation = what.name + " @ " + std::string(to_string(where));
+    CAPTURE(situation);
+    arena here(co_await asio::this_coro::executor, shared_postgres(), statement_timeout);
+    co_await here.begin();
+    co_await here.strike(where, what);
+    const std::size_t there = co_await here.judge();
+    const auto expected = expected_rows(what, where, here.book().size());
+    if (expected) {
+        CHECK(there == *expected);
+    }
+    here.report(what, to_string(where));
+}
+
+}  // namespace
+
+void run_everywhere(const std::vector<fault>& faults, const std::vector<place>& places,
+                    milliseconds statement_timeout) {
+    const private_postgres& home = shared_postgres();
+    for (const fault& what : faults) {
+        for (const place where : places) {
+            run_without_trace(home, run_one(what, where, statement_timeout));
+        }
+    }
+}
+
+void run_without_trace(const private_postgres&, asio::awaitable<void> work) {
+    const auto before = open_descriptors();
+    run(std::move(work));
+    CHECK(open_descriptors() == before);
+}
+
+private_postgres& shared_postgres() {
+    static private_postgres instance([] {
+        private_postgres_options options;
+        options.hba = "host all all 127.0.0.1/32 trust\n";
+        return options;
+    }());
+    return instance;
+}
+
+}  // namespace test

@@ -1,0 +1,134 @@
+// The places where a fault can strike a client of a pool, and what the contract says of each.
+#pragma once
+
+#include "support/fault_report.hpp"
+#include "support/gate.hpp"
+#include "support/ledger.hpp"
+#include "support/postgres.hpp"
+
+#include <bitdotio/connection.hpp>
+#include <bitdotio/error.hpp>
+#include <bitdotio/pool.hpp>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace test {
+
+namespace asio = boost::asio;
+
+/// What is under way when a fault strikes. Each writes keys of a ledger.
+enum class place {
+    query,           ///< a statement of the pool
+    stream,          ///< a statement of the pool whose rows are read piece by piece
+    lease,           ///< a statement on a connection on loan
+    pipeline,        ///< statements for one trip, each for itself
+    batch,           ///< statements for one trip, all or none
+    in_transaction,  ///< the second statement of a transaction
+    commit,          ///< its COMMIT
+    copy_data,       ///< COPY, with rows on their way
+    copy_end,        ///< COPY, when it is finished
+};
+
+std::string_view to_string(place where);
+const std::vector<place>& all_places();
+
+/// What a fault means for an operation, by the contract.
+enum class meaning {
+    harmless,  ///< It goes well, perhaps slowly.
+    known,     ///< The connection was seen to be dead before anything was sent.
+    lost,      ///< The connection broke after something had been sent.
+    late,      ///< No answer came in time.
+};
+
+/// Which rows must be there in the end of an operation that failed after it was sent.
+enum class rows { none, all, some };
+
+struct fault {
+    int number = 0;  ///< in docs/reliability.md
+    std::string name;
+    meaning means = meaning::lost;
+    rows left = rows::some;
+    /// Called right before the operation is sent.
+    std::function<void(gate&)> arm;
+};
+
+/// A pool behind a gate, a book of what it is told to write, and a connection that goes around the
+/// gate. One for each case.
+///
+/// Thread safety: none; it is used where its executor runs, which must be of one thread.
+class arena {
+public:
+    arena(asio::any_io_executor executor, const private_postgres& home,
+          std::chrono::milliseconds statement_timeout, std::size_t max_size = 2);
+
+    /// Makes the table and lets the pool open a connection.
+    asio::awaitable<void> begin();
+    /// Writes at `where`, lets the fault strike, and checks what the writer was told and when.
+    asio::awaitable<void> strike(place where, const fault& what);
+    /// Checks that all is as it should be after faults: the gate heals, the pool works, nothing
+    /// is lent or waited for, what is closed has ended everywhere, and the book is true.
+    ///
+    /// Closes the pool. Returns how many rows there are.
+    asio::awaitable<std::size_t> judge();
+    /// Appends a row to the fault report, once it was judged.
+    void report(const fault& what, std::string_view where) const;
+
+    gate& road() { return *road_; }
+    bitdotio::pool& pool() { return pool_; }
+    ledger& book() { return book_; }
+    bitdotio::connection& direct() { return direct_; }
+    const bitdotio::connect_options& options() const { return options_; }
+
+    std::chrono::milliseconds acquire_timeout() const { return *limits_.acquire_timeout; }
+    /// How many connections of the pool the server has.
+    asio::awaitable<std::size_t> backends();
+    /// How long an operation may take until its waiter is told.
+    std::chrono::milliseconds patience() const;
+
+private:
+    using keys = std::vector<ledger::key>;
+    using failure = std::optional<bitdotio::error>;
+    using arming = std::function<asio::awaitable<void>()>;
+
+    asio::awaitable<failure> write(place where, const keys& written, arming& arm);
+    asio::awaitable<failure> write_pipeline(bool each, const keys& written, arming& arm);
+    asio::awaitable<failure> write_in_transaction(bool at_commit, const keys& written, arming& arm);
+    asio::awaitable<failure> write_lease(const keys& written, arming& arm);
+    asio::awaitable<failure> copy(bool at_end, const keys& written, arming& arm);
+    asio::awaitable<void> read_stream(ledger::key written);
+    asio::awaitable<void> copy_rows(bitdotio::connection& through, bool at_end, std::string lines,
+                                    arming& arm);
+    asio::awaitable<void> until_seen_dead();
+    asio::awaitable<void> until_unused();
+
+    const private_postgres& home_;
+    std::shared_ptr<gate> road_;
+    bitdotio::connect_options options_;
+    bitdotio::pool_options limits_;
+    bitdotio::pool pool_;
+    bitdotio::connection direct_;
+    ledger book_;
+    figures measured_;
+};
+
+/// Runs each fault at each place, on an arena of its own, and reports it.
+void run_everywhere(const std::vector<fault>& faults, const std::vector<place>& places,
+                    std::chrono::milliseconds statement_timeout = std::chrono::seconds(2));
+
+/// Runs `work` against a server, which is running then; fails the test if a descriptor stays open.
+void run_without_trace(const private_postgres& home, asio::awaitable<void> work);
+
+/// A server without TLS for the arenas of a program.
+private_postgres& shared_postgres();
+
+}  // namespace test

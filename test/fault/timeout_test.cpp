@@ -1,0 +1,164 @@
+// The server's own patience: sessions and transactions that it ends for idling.
+#include "fault/spots.hpp"
+#include "support/invariants.hpp"
+#include "support/postgres_cluster.hpp"
+#include "support/run.hpp"
+#include "support/values.hpp"
+
+#include <doctest/doctest.h>
+
+#include <functional>
+
+namespace {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+using bitdotio::errc;
+using bitdotio::outcome;
+using test::ending_at;
+using test::ledger;
+using test::moment;
+using test::postgres_primary;
+using test::spot;
+
+constexpr const char* ours = "bitdotio";
+
+// What every case ends with.
+asio::awaitable<test::verdict> judge(bitdotio::pool pool, const ledger& book,
+                                     const postgres_primary& server) {
+    co_await test::expect_at_rest(pool);
+    bitdotio::connect_options direct = server.connect();
+    direct.application_name = "direct";
+    bitdotio::connection after = co_await bitdotio::connection::open(direct);
+    co_await test::expect_gone(pool, after, ours);
+    const test::verdict found = co_await test::check(book, after);
+    test::expect_clean(found);
+    co_await after.close();
+    co_return found;
+}
+
+// Clients whose sessions the server has ended by the time they go on.
+asio::awaitable<void> be_ended(postgres_primary& server, int fault, const char* setting,
+                               std::string sqlstate, std::vector<spot> spots) {
+    server.execute("TRUNCATE ledger");
+    // Both, so that none is left of those that the pool opened beside.
+    bitdotio::connect_options options = server.connect();
+    options.settings = {{"idle_session_timeout", "700ms"},
+                        {"idle_in_transaction_session_timeout", "700ms"}};
+    bitdotio::pool pool(co_await asio::this_coro::executor, options);
+    ledger book;
+    test::spot_figures figures;
+    const std::function<asio::awaitable<void>()> wait = [&]() -> asio::awaitable<void> {
+        bitdotio::connection direct = co_await bitdotio::connection::open(server.connect());
+        std::size_t left = 2;  // it counts itself
+        while (left > 1) {
+            co_await test::rest(10ms);
+            left = co_await test::backends_of(direct, ours);
+        }
+        co_await direct.close();
+    };
+    bitdotio::connect_options direct = server.connect();
+    direct.application_name = "direct";
+    const auto ends = co_await test::play(pool, book, spots, moment::resting, direct, wait);
+    for (const ending_at& end : ends) {
+        INFO(end.text());
+        figures.add(end, book);
+        if (end.where == spot::query || end.where == spot::pipeline) {
+            CHECK_FALSE(end.failure);
+        } else {
+            CHECK(end.failed(errc::connection_lost, outcome::not_sent));
+            CHECK(end.failure->sqlstate() == sqlstate);
+        }
+    }
+    const auto counts = co_await pool.statistics();
+    const test::verdict found = co_await judge(pool, book, server);
+    figures.report(fault, setting, moment::resting, found, counts.retried);
+}
+
+// Many clients that rest just as long as the server allows, a little more or a little less: some
+// statements cross the goodbye on the way.
+template <class Write>
+asio::awaitable<void> race(postgres_primary& server, int fault, const char* setting,
+                           const char* where, Write& write) {
+    server.execute("TRUNCATE ledger");
+    constexpr std::size_t clients = 10;
+    bitdotio::connect_options options = server.connect();
+    options.settings = {{setting, "40ms"}};
+    bitdotio::pool pool(co_await asio::this_coro::executor, options);
+    ledger book;
+    test::dice dice;
+    CAPTURE(dice.seed);
+    auto one = [&](std::size_t) -> asio::awaitable<void> {
+        for (int turn = 0; turn < 25; ++turn) {
+            const auto rest = [&] {
+                return test::rest(std::chrono::milliseconds(dice.number(30, 42)));
+            };
+            const auto failure = co_await write(pool, book, rest);
+            if (failure) {
+                INFO(std::string(failure->what()));
+                CHECK(failure->code() == errc::connection_lost);
+                CHECK(failure->outcome() != outcome::unknown);
+            }
+        }
+    };
+    test::expect_none(co_await test::gather(clients, one));
+    const auto counts = co_await pool.statistics();
+    test::figures figures;
+    figures.runs = clients * 25;
+    figures.writes = book.counts();
+    figures.retried = counts.retried;
+    CHECK(figures.writes.unknown == 0);
+    // Nearly always it is not even noticed: COMMIT is the exception, which is not sent again.
+    const bool noticed = std::string(setting) != "idle_session_timeout";
+    const bool quiet = noticed || figures.writes.acknowledged >= figures.runs * 95 / 100;
+    CHECK(quiet);
+    const test::verdict found = co_await judge(pool, book, server);
+    figures.violations = found.violations.size();
+    test::report(fault, setting, where, figures);
+}
+
+}  // namespace
+
+TEST_CASE("sessions the server ended for idling are replaced, those on loan say so") {
+    postgres_primary server;
+    server.execute(std::string("SET ROLE tester; ") + test::spots_schema);
+    const test::descriptor_baseline descriptors;
+    test::run(be_ended(server, 2, "idle_session_timeout", "57P05",
+                       {spot::query, spot::lease, spot::pipeline}));
+    test::run(be_ended(server, 3, "idle_in_transaction_session_timeout", "25P03",
+                       {spot::transaction, spot::commit}));
+
+    auto statement = [](bitdotio::pool& pool, ledger& book,
+                        auto rest) -> asio::awaitable<std::optional<bitdotio::error>> {
+        co_await rest();
+        const auto failure = co_await test::write_one(pool, book);
+        // Who crosses a goodbye, which proves that nothing was executed, is sent again; who crosses
+        // two in a row is told.
+        if (failure) {
+            CHECK(failure->attempts() >= 2);
+            CHECK(failure->sqlstate() == "57P05");
+        }
+        co_return failure;
+    };
+    test::run(race(server, 2, "idle_session_timeout", "pool.query, at the same time", statement));
+
+    auto commit = [](bitdotio::pool& pool, ledger& book,
+                     auto rest) -> asio::awaitable<std::optional<bitdotio::error>> {
+        const auto keys = book.open(2);
+        std::optional<bitdotio::transaction> open;
+        try {
+            open.emplace(co_await pool.begin());
+            for (const ledger::key key : keys) {
+                co_await open->query(ledger::insert, key);
+            }
+        } catch (const bitdotio::error& failure) {  // on a slow machine it rested there already
+            book.fail(keys, outcome::not_executed);
+            co_return failure;
+        }
+        co_await rest();
+        co_return co_await test::record(book, keys, open->commit());
+    };
+    test::run(
+        race(server, 3, "idle_in_transaction_session_timeout", "COMMIT, at the same time", commit));
+    descriptors.expect();
+}
