@@ -42,12 +42,27 @@ error still_asleep(const error& last) {
 }
 
 // Waiting may help: a standby may be about to be promoted, a primary to come back as a standby.
-error of_other_role(const host_port& host, session_attributes wanted) {
-    return error(errc::database_asleep, "the server at " + place(host) +
-                                            " is of another role: target_session_attrs asks for " +
-                                            std::string(describe(wanted)))
+error of_other_role(session_attributes wanted, const std::string& places) {
+    return error(errc::database_asleep,
+                 "no server of the wanted role: target_session_attrs asks for " +
+                     std::string(describe(wanted)) + "; of another role: " + places)
         .with(phase::connecting)
         .with(outcome::not_sent);
+}
+
+// No host would do: which were of another role, and how the last of the others failed.
+error no_host(const std::optional<error>& last, session_attributes wanted,
+              const std::string& other_roles) {
+    if (other_roles.empty()) {
+        return last.value_or(error(errc::connect_failed, "no host has an address"));
+    }
+    const error role = of_other_role(wanted, other_roles);
+    if (!last) {
+        return role;
+    }
+    // One that cannot be found must not hide one that may change its role.
+    const error& remedy = judge_dial(*last) == dial_verdict::fatal ? role : *last;
+    return remedy.with_message(std::string(last->what()) + "; " + role.what());
 }
 
 error dial_cancelled() {
@@ -157,6 +172,7 @@ asio::awaitable<connector::session> connector::dial() const {
         shuffle(hosts, random_fraction);
     }
     std::optional<error> last;
+    std::string other_roles;
     session second_best;
     for (const host_port& host : hosts) {
         std::vector<address> addresses;
@@ -184,7 +200,9 @@ asio::awaitable<connector::session> connector::dial() const {
                     break;
                 }
                 candidate->close();
-                last = of_other_role(host, options_->target_session_attrs);
+                if (!other_roles.ends_with(place(host))) {
+                    other_roles += (other_roles.empty() ? "" : ", ") + place(host);
+                }
             } catch (const error& failure) {
                 const bool fatal = judge_dial(failure) == dial_verdict::fatal;
                 if (failure.code() == errc::cancelled || (fatal && !second_best)) {
@@ -197,7 +215,7 @@ asio::awaitable<connector::session> connector::dial() const {
     if (second_best) {
         co_return second_best;
     }
-    throw last.value_or(error(errc::connect_failed, "no host has an address"));
+    throw no_host(last, options_->target_session_attrs, other_roles);
 }
 
 asio::awaitable<connector::session> connector::open() const {
