@@ -15,6 +15,9 @@
 
 namespace test {
 
+/// How long what a coroutine leaves behind may take to end.
+inline constexpr std::chrono::seconds settling{10};
+
 template <class T>
 boost::asio::awaitable<void> store(boost::asio::awaitable<T> work, std::optional<T>& value) {
     value.emplace(co_await std::move(work));
@@ -22,13 +25,14 @@ boost::asio::awaitable<void> store(boost::asio::awaitable<T> work, std::optional
 
 /// Runs `work` on an io_context of its own and returns its value, or throws what it throws.
 ///
-/// Errors: std::runtime_error if it has not ended by `limit`: a test never hangs.
+/// Errors: std::runtime_error if it has not ended by `limit`, a test never hangs; the same if it
+///     leaves work behind that does not end by itself.
 template <class T>
 T run(boost::asio::awaitable<T> work, std::chrono::milliseconds limit = std::chrono::seconds(60)) {
     namespace asio = boost::asio;
     if constexpr (std::is_void_v<T>) {
         asio::io_context io(1);
-        const auto guard = asio::make_work_guard(io);
+        auto guard = asio::make_work_guard(io);
         const auto deadline = std::chrono::steady_clock::now() + limit;
         bool ended = false;
         std::exception_ptr failure;
@@ -39,9 +43,13 @@ T run(boost::asio::awaitable<T> work, std::chrono::milliseconds limit = std::chr
         while (!ended && std::chrono::steady_clock::now() < deadline) {
             io.run_one_until(deadline);
         }
-        io.poll();  // what sessions that ended have left to do at once: their goodbyes
+        // What sessions that ended have left to do, and what other threads still hold of this
+        // executor: a coroutine that ran on a server's thread lets go of it after it has answered.
+        guard.reset();
+        io.run_for(settling);
         if (!ended) throw std::runtime_error("the coroutine did not end by its deadline");
         if (failure) std::rethrow_exception(failure);
+        if (!io.stopped()) throw std::runtime_error("the coroutine ended and left work behind");
     } else {
         std::optional<T> value;
         run(store(std::move(work), value), limit);
