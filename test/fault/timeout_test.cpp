@@ -179,7 +179,7 @@ TEST_CASE("connections that the server ends for their age lose and double no wri
     postgres_primary server;
     server.execute(std::string("SET ROLE tester; ") + test::crowd::schema);
     const test::descriptor_baseline descriptors;
-    test::run(grow_old(server));
+    test::run(grow_old(server), 150s);
     descriptors.expect();
 }
 
