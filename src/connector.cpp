@@ -124,7 +124,7 @@ asio::awaitable<connector::session> connector::dial_address(address target,
                                options.database, options.user)
                        .value_or("");
     }
-    const auto opened = std::make_shared<postgres_session>(executor_, options);
+    const auto opened = make_for_this_process<postgres_session>(executor_, options);
     try {
         co_await opened->open(dial_parameters(options, target.named, target.numeric, password),
                               deadline_after(options.connect_timeout));

@@ -42,8 +42,8 @@ void pooled_connection::release() noexcept {
 }
 
 pool::pool(asio::any_io_executor executor, connect_options connect, pool_options options)
-    : core_(std::make_shared<pool_core>(std::move(executor), std::move(connect),
-                                        std::move(options))) {
+    : core_(make_for_this_process<pool_core>(std::move(executor), std::move(connect),
+                                             std::move(options))) {
     core_->start();
 }
 

@@ -45,14 +45,17 @@ void pool_core::start() {
 }
 
 asio::awaitable<pooled_connection> pool_core::acquire() {
+    birth_.check_same_process("the pool");
     return on_strand(strand_, shared_from_this(), do_acquire());
 }
 
 asio::awaitable<pool_statistics> pool_core::statistics() {
+    birth_.check_same_process("the pool");
     return on_strand(strand_, shared_from_this(), do_statistics());
 }
 
 asio::awaitable<void> pool_core::close() {
+    birth_.check_same_process("the pool");
     return on_strand(strand_, shared_from_this(), do_close());
 }
 
@@ -173,6 +176,9 @@ void pool_core::watch(const resource& session) {
 }
 
 void pool_core::give_back(resource session) noexcept {
+    if (!birth_.is_here()) {
+        return;  // it was lent in the process that forked this one, and is there
+    }
     asio::post(strand_, [self = shared_from_this(), session = std::move(session)]() mutable {
         self->take_back(std::move(session));
     });

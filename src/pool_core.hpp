@@ -5,6 +5,7 @@
 
 #include "connector.hpp"
 #include "pool_state.hpp"
+#include "process_birth.hpp"
 
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -63,6 +64,7 @@ private:
     error refusal_error(refusal why) const;
     std::string counts() const;
 
+    const process_birth birth_;
     asio::strand<asio::any_io_executor> strand_;
     const connector connector_;
     const pool_options options_;

@@ -37,15 +37,15 @@ postgres_session::turn::~turn() {
 }
 
 asio::awaitable<result> postgres_session::run(statement sql, params values) {
-    return on_strand(strand_, shared_from_this(), do_run(std::move(sql), std::move(values)));
+    return on_own_strand(do_run(std::move(sql), std::move(values)));
 }
 
 asio::awaitable<std::vector<result>> postgres_session::script(statement sql) {
-    return on_strand(strand_, shared_from_this(), do_script(std::move(sql)));
+    return on_own_strand(do_script(std::move(sql)));
 }
 
 asio::awaitable<void> postgres_session::commit() {
-    return on_strand(strand_, shared_from_this(), do_commit());
+    return on_own_strand(do_commit());
 }
 
 asio::awaitable<result> postgres_session::do_run(statement sql, params values) {

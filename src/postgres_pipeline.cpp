@@ -54,7 +54,7 @@ bool postgres_session::is_stoppable() const {
 
 asio::awaitable<pipeline_results> postgres_session::run_pipeline(
     std::shared_ptr<const pipeline> batch) {
-    return on_strand(strand_, shared_from_this(), do_run_pipeline(std::move(batch)));
+    return on_own_strand(do_run_pipeline(std::move(batch)));
 }
 
 asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(

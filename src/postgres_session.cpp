@@ -290,10 +290,16 @@ bool postgres_session::alive() {
 }
 
 void postgres_session::roll_back_first() {
+    if (!birth_.is_here()) {
+        return;
+    }
     asio::dispatch(strand_, [self = shared_from_this()] { self->roll_back_first_ = true; });
 }
 
 void postgres_session::close() {
+    if (!birth_.is_here()) {
+        return;
+    }
     status_ = session_status::closed;  // at once, so that a pool it goes back to does not lend it
     asio::dispatch(strand_, [self = shared_from_this()] {
         if (self->under_way_) {

@@ -15,6 +15,7 @@
 #include "failure.hpp"
 #include "host_choice.hpp"
 #include "libpq.hpp"
+#include "process_birth.hpp"
 #include "statement_cache.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
@@ -45,6 +46,8 @@ struct copy_start {
 ///
 /// Thread safety: every function may be called from any thread; what awaits runs on the session's
 ///     own strand and resumes on the caller's executor.
+/// Lifetime: made by make_for_this_process. In a child of its process operations throw
+///     errc::forked, and the rest does nothing.
 class postgres_session : public std::enable_shared_from_this<postgres_session> {
 public:
     postgres_session(asio::any_io_executor executor, const connect_options& options);
@@ -128,6 +131,12 @@ private:
     };
 
     using strand = asio::strand<asio::any_io_executor>;
+
+    template <class T>
+    asio::awaitable<T> on_own_strand(asio::awaitable<T> operation) {
+        birth_.check_same_process("the connection");
+        return on_strand(strand_, shared_from_this(), std::move(operation));
+    }
 
     asio::awaitable<void> do_open(libpq_parameters parameters, time_point deadline);
     asio::awaitable<void> poll_until_open(libpq_parameters parameters);
@@ -220,6 +229,7 @@ private:
 
     static void receive_notice(void* self, const PGresult* notice);
 
+    const process_birth birth_;
     strand strand_;
     asio::posix::stream_descriptor socket_;
     libpq::connection conn_;

@@ -68,6 +68,8 @@ enum class errc {
     system_failed,
     /// The peer broke its protocol, or the connection was used out of turn.
     protocol_violated,
+    /// It belongs to the process that forked this one: make a new one here. Nothing was sent.
+    forked,
 };
 
 /// The category of `errc`, named "bitdotio".
