@@ -127,11 +127,7 @@ time_point postgres_session::deadline_of(const statement& sql) const {
 
 // Before anything is said: the watch ends, and what the server said meanwhile is heard.
 void postgres_session::get_ready() {
-    ++watch_generation_;
-    on_death_ = nullptr;
-    if (std::exchange(watching_, false)) {
-        socket_.cancel();
-    }
+    end_watch();
     if (!alive()) {
         throw lost(phase::sending);
     }

@@ -9,6 +9,7 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <algorithm>
 #include <cstdio>
 #include <random>
 
@@ -251,6 +252,14 @@ void postgres_session::do_watch() {
     socket_.async_wait(asio::posix::descriptor_base::wait_read, std::move(event));
 }
 
+void postgres_session::end_watch() {
+    ++watch_generation_;
+    on_death_ = nullptr;
+    if (std::exchange(watching_, false)) {
+        socket_.cancel();
+    }
+}
+
 void postgres_session::watch_event(std::uint64_t generation,
                                    const boost::system::error_code& failure) {
     if (failure || generation != watch_generation_) {
@@ -287,6 +296,64 @@ bool postgres_session::alive() {
         }
     }
     return PQstatus(conn_.get()) == CONNECTION_OK && goodbye_.sqlstate.empty();
+}
+
+asio::awaitable<bool> postgres_session::probe(std::chrono::milliseconds timeout) {
+    const auto self = shared_from_this();
+    if (!birth_.is_here()) {
+        co_return false;
+    }
+    try {
+        co_return co_await on_strand(strand_, self, do_probe(timeout));
+    } catch (const std::exception&) {  // the caller was cancelled before it began
+    }
+    auto give_up = [self] {
+        if (!self->under_way_) {
+            self->abort();
+        }
+    };
+    asio::dispatch(strand_, give_up);
+    co_return false;
+}
+
+asio::awaitable<bool> postgres_session::do_probe(std::chrono::milliseconds timeout) {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    if (under_way_) {
+        co_return false;
+    }
+    std::function<void()> watcher = on_death_;
+    co_await probe_or_abort(std::max(timeout, std::chrono::milliseconds(1)));
+    if (!conn_) {
+        co_return false;
+    }
+    if (watcher) {
+        on_death_ = std::move(watcher);
+        do_watch();
+    }
+    co_return true;
+}
+
+asio::awaitable<void> postgres_session::probe_or_abort(std::chrono::milliseconds timeout) {
+    const turn mine(*this);
+    end_watch();
+    if (status() != session_status::idle || !alive()) {
+        abort();
+        co_return;
+    }
+    PQenterPipelineMode(conn_.get());
+    bool answered = false;
+    if (libpq::send_sync(conn_.get())) {
+        ++syncs_;
+        try {
+            co_await with_deadline(settle(), deadline_after(timeout));
+            answered = syncs_ == 0;
+        } catch (const error&) {  // it took too long
+        }
+    }
+    if (!answered || !PQexitPipelineMode(conn_.get()) ||
+        PQtransactionStatus(conn_.get()) != PQTRANS_IDLE) {
+        abort();
+    }
 }
 
 void postgres_session::roll_back_first() {

@@ -101,6 +101,13 @@ public:
     /// Why the server ended the session, if it said so. To be called as the two above.
     const server_message& goodbye() const noexcept { return goodbye_; }
 
+    /// Asks an idle session for a sign of life: a lone Sync, which runs nothing and leaves all as
+    /// it was, a watch included. False if no answer came in time, or it is not idle, or broken;
+    /// unless an operation is under way it is closed then, without a goodbye. Never throws.
+    ///
+    /// Cancellation: none once it has begun; it is bounded.
+    asio::awaitable<bool> probe(std::chrono::milliseconds timeout);
+
     /// What the server reported about its role when the session was opened.
     const server_role& role() const noexcept { return role_; }
 
@@ -151,6 +158,9 @@ private:
     asio::awaitable<void> do_commit();
     asio::awaitable<void> do_clean(std::chrono::milliseconds timeout);
     asio::awaitable<void> do_clean_up();
+    asio::awaitable<bool> do_probe(std::chrono::milliseconds timeout);
+    asio::awaitable<void> probe_or_abort(std::chrono::milliseconds timeout);
+    void end_watch();
     void do_watch();
     void watch_event(std::uint64_t generation, const boost::system::error_code& failure);
 
