@@ -46,9 +46,19 @@ private:
     };
     using session = std::shared_ptr<postgres_session>;
 
+    // As whom one dial goes on, at whatever address.
+    struct login {
+        std::string user;
+        std::string password;
+        password_file passwords{};
+        int asked = 0;  // for credentials
+    };
+
     asio::awaitable<std::vector<address>> resolve(host_port host) const;
     asio::awaitable<void> read_passwords(std::shared_ptr<password_file> passwords) const;
-    asio::awaitable<session> dial_address(address target, const password_file& passwords) const;
+    asio::awaitable<void> ask(login& who) const;
+    asio::awaitable<session> dial_as(address target, login& who) const;
+    asio::awaitable<session> dial_address(address target, const login& who) const;
     asio::awaitable<suitability> look_at(session candidate) const;
 
     asio::any_io_executor executor_;
