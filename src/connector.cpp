@@ -79,7 +79,7 @@ double random_fraction() {
 }
 
 connector::connector(asio::any_io_executor executor, connect_options options)
-    : executor_(std::move(executor)) {
+    : executor_(std::move(executor)), cancels_(std::make_shared<cancel_queue>(executor_)) {
     check(options);
     options_ = std::make_shared<const connect_options>(std::move(options));
 }
@@ -180,7 +180,7 @@ asio::awaitable<connector::session> connector::dial_address(address target,
                                options.database, options.user)
                        .value_or("");
     }
-    const auto opened = make_for_this_process<postgres_session>(executor_, options);
+    const auto opened = make_for_this_process<postgres_session>(executor_, options, cancels_);
     try {
         co_await opened->open(dial_parameters(options, target.named, target.numeric, password),
                               deadline_after(options.connect_timeout));

@@ -17,6 +17,7 @@
 
 namespace bitdotio {
 
+class cancel_queue;
 class postgres_session;
 
 /// Thread safety: a value over shared, unchanging options; `dial` and `open` may run at once.
@@ -63,6 +64,7 @@ private:
 
     asio::any_io_executor executor_;
     std::shared_ptr<const connect_options> options_;
+    std::shared_ptr<cancel_queue> cancels_;
 };
 
 /// A random number in [0, 1), for jitter.

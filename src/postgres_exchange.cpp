@@ -1,5 +1,4 @@
 // What a statement asks, what its answers mean, and how it is stopped when it takes too long.
-#include "cancel_request.hpp"
 #include "failure.hpp"
 #include "postgres_session.hpp"
 #include "statement_words.hpp"
@@ -214,7 +213,7 @@ asio::awaitable<bool> postgres_session::stop_statement() {
         // it stops only one: so it is repeated.
         co_await with_deadline(flush(), deadline);
         while (true) {
-            co_await with_deadline(request_cancel(conn_.get()), deadline);
+            co_await with_deadline(cancels_->request(conn_.get()), deadline);
             const time_point again = std::min(deadline, deadline_after(cancel_interval));
             const bool settled = co_await settles_before(again);
             if (settled || again == deadline) {

@@ -27,12 +27,14 @@ std::string own_prefix() {
 
 }  // namespace
 
-postgres_session::postgres_session(asio::any_io_executor executor, const connect_options& options)
+postgres_session::postgres_session(asio::any_io_executor executor, const connect_options& options,
+                                   std::shared_ptr<cancel_queue> cancels)
     : strand_(asio::make_strand(executor)),
       socket_(strand_),
       statement_timeout_(options.statement_timeout),
       cancel_timeout_(options.cancel_timeout),
       on_notice_(options.on_notice),
+      cancels_(std::move(cancels)),
       statements_(options.statement_cache_size, options.statement_cache_max_length, own_prefix()) {}
 
 postgres_session::~postgres_session() {

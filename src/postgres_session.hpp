@@ -10,6 +10,7 @@
 #include <bitdotio/result.hpp>
 #include <bitdotio/statement.hpp>
 
+#include "cancel_queue.hpp"
 #include "deadline.hpp"
 #include "dial_parameters.hpp"
 #include "failure.hpp"
@@ -50,7 +51,8 @@ struct copy_start {
 ///     errc::forked, and the rest does nothing.
 class postgres_session : public std::enable_shared_from_this<postgres_session> {
 public:
-    postgres_session(asio::any_io_executor executor, const connect_options& options);
+    postgres_session(asio::any_io_executor executor, const connect_options& options,
+                     std::shared_ptr<cancel_queue> cancels);
     ~postgres_session();
     postgres_session(const postgres_session&) = delete;
     postgres_session& operator=(const postgres_session&) = delete;
@@ -247,6 +249,7 @@ private:
     const std::chrono::milliseconds statement_timeout_;
     const std::chrono::milliseconds cancel_timeout_;
     const std::function<void(const server_message&)> on_notice_;
+    const std::shared_ptr<cancel_queue> cancels_;
 
     // libpq's four arrays of parameters, kept for their capacity.
     std::vector<Oid> types_;
