@@ -188,6 +188,7 @@ void pool_core::take_back(resource session) {
     switch (session->status()) {
         case session_status::idle:
             // The watch is set before it can be lent: the next operation ends it.
+            session->reset_first(options_.reset);
             watch(session);
             state_.returned(std::move(session), std::chrono::steady_clock::now());
             break;

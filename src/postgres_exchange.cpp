@@ -88,6 +88,9 @@ asio::awaitable<void> postgres_session::exchange(const statement& sql, const par
     if (owes_something()) {
         co_await settle_debts();
     }
+    if (owes_reset() && how == kind::simple && !is_one_statement(sql.sql())) {
+        co_await reset_now();
+    }
     get_ready();
     note(sql, how);
     if (commits_) {
@@ -109,6 +112,7 @@ void postgres_session::note(const statement& sql, kind how) {
     in_transaction_ = open && (how == kind::extended || !may_commit(sql.sql()));
     midway_ = !open && may_commit_midway(sql.sql());
     commits_ = how == kind::extended && commits(sql.sql());
+    changed_ = changed_ | session_changes_of(sql.sql());
 }
 
 stage postgres_session::stage_at(phase when) const {
@@ -136,6 +140,7 @@ void postgres_session::get_ready() {
     in_transaction_ = false;
     midway_ = false;
     copy_started_ = false;
+    reset_failure_.reset();
 }
 
 bool postgres_session::owes_something() const {
@@ -247,6 +252,7 @@ void postgres_session::conclude(kind how, phase when, const std::optional<error>
     if (PQstatus(conn_.get()) == CONNECTION_BAD) {
         throw lost(when);
     }
+    require_reset(interrupted);
     leave_pipeline();
     take_status();
     if (!refused()) {

@@ -65,6 +65,7 @@ asio::awaitable<void> postgres_session::do_open(libpq_parameters parameters, tim
     descriptor_ = PQsocket(conn_.get());
     role_.standby = said("in_hot_standby");
     role_.read_only = said("default_transaction_read_only");
+    remember_reports();
     take_status();
 }
 
@@ -134,6 +135,7 @@ void postgres_session::finish() noexcept {
     pieces_ = true;
     rest_.reset();
     syncs_ = 0;
+    reset_left_ = 0;
     detach();
     conn_.reset();
 }

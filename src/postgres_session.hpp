@@ -18,6 +18,7 @@
 #include "libpq.hpp"
 #include "process_birth.hpp"
 #include "statement_cache.hpp"
+#include "statement_words.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -87,6 +88,12 @@ public:
 
     /// The next statement rolls back first. For a transaction that nobody finished.
     void roll_back_first();
+
+    /// For a session that comes back idle: what has been changed in it is undone ahead of the next
+    /// statement, in the same trip where libpq can do that. The statement runs only if that
+    /// succeeds; if not, the session is closed, and the statement's error is
+    /// errc::connection_lost with outcome::not_sent.
+    void reset_first(session_reset how);
 
     /// Calls `on_death` once, on the strand, when the idle session turns out to be dead; until
     /// the next operation begins. What the server sends to a living one is taken in.
@@ -189,6 +196,17 @@ private:
     std::optional<error> unconfirmed(phase when, const std::optional<error>& interrupted);
     void take_status();
 
+    // postgres_reset.cpp: what the last borrower left.
+    void remember_reports();
+    bool reports_changes() const;
+    void owe_reset(session_reset how);
+    bool owes_reset() const noexcept { return reset_due_ != session_change::none; }
+    bool send_reset();
+    asio::awaitable<void> reset_now();
+    bool swallow(const libpq::result& answer);
+    error unfit(const std::string& why);
+    void require_reset(const std::optional<error>& interrupted);
+
     // postgres_transfer.cpp: bytes there and back.
     void send(const statement& sql, const params& values, kind how);
     void check_sent(bool sent);
@@ -211,6 +229,7 @@ private:
     bool send_entry(const statement& sql, const params& values, bool sync,
                     batch_progress& progress);
     phase note_batch(const pipeline& batch);
+    static bool outlives_refusal(const pipeline& batch);
     void take_available();
     void collect_batch(libpq::result answer);
     static void finish_entries(batch_progress& batch, std::size_t size,
@@ -281,6 +300,11 @@ private:
     bool in_transaction_ = false;  // so the statement under way began, alone in its text
     bool midway_ = false;          // it may commit before it fails
     bool commits_ = false;         // it ends the transaction
+    session_change changed_ = session_change::none;    // since it came back the last time
+    session_change reset_due_ = session_change::none;  // to be undone ahead of the next statement
+    std::size_t reset_left_ = 0;                       // of its pieces, not yet answered
+    std::optional<std::string> reset_failure_;         // what the server said against it
+    std::vector<std::string> opened_with_;             // what it reports, in the beginning
     bool watching_ = false;
     bool roll_back_first_ = false;
     bool close_when_done_ = false;

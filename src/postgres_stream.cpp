@@ -49,6 +49,9 @@ asio::awaitable<void> postgres_session::begin_flow(const statement& sql, const p
     if (owes_something()) {
         co_await settle_debts();
     }
+    if (owes_reset()) {
+        co_await reset_now();
+    }
     get_ready();
     ++stream_;
     flow_abandoned_ = false;

@@ -16,6 +16,9 @@ namespace bitdotio {
 // None of these is an aggregate, on purpose: g++ 12 destroys aggregate temporaries twice inside a
 // co_await expression. Make one, set its members, pass it.
 
+/// When a connection that comes back to its pool is given back the state it was opened with.
+enum class session_reset { smart, always, never };
+
 /// How a pool grows, shrinks and waits.
 struct pool_options {
     pool_options() = default;
@@ -36,6 +39,12 @@ struct pool_options {
     std::size_t max_dials = 4;
     /// How long cleaning up a returned connection may take before it is cut.
     std::chrono::milliseconds return_timeout{2'000};
+    /// Settings, roles, temporary tables, LISTEN, session locks and the like must not reach the
+    /// next borrower. `smart` undoes those that the texts of the statements, or the server's
+    /// reports, show to have changed; it costs no round trip, because it goes ahead of the next
+    /// borrower's first statement. `always` undoes them each time, for programs whose functions
+    /// change a session unseen; `never` leaves all as it is.
+    session_reset reset = session_reset::smart;
 
     /// A preset for databases that sleep: idle connections close after 120 s.
     static pool_options serverless();
