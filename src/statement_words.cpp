@@ -116,7 +116,7 @@ session_change changed_by_word(std::string_view first, std::string_view before,
                                std::string_view word) {
     switch (upper(word.front())) {
         case 'H':
-            if (same(word, "HOLD") && same(first, "DECLARE")) return session_change::cursors;
+            if (same(word, "HOLD") && same(before, "WITH")) return session_change::cursors;
             break;
         case 'P':
             if (begins(word, "PG_ADVISORY_LOCK") || begins(word, "PG_TRY_ADVISORY_LOCK")) {
