@@ -46,11 +46,11 @@ error closed_error() {
     return error(errc::connection_lost, "the listener is closed").with(outcome::not_sent);
 }
 
-struct place {
-    explicit place(turnstile& where) : turn(where) {}
-    ~place() { turn.leave(); }
-    place(const place&) = delete;
-    place& operator=(const place&) = delete;
+struct held_place {
+    explicit held_place(turnstile& where) : turn(where) {}
+    ~held_place() { turn.leave(); }
+    held_place(const held_place&) = delete;
+    held_place& operator=(const held_place&) = delete;
     turnstile& turn;
 };
 
@@ -135,7 +135,7 @@ private:
         while (queue_.empty()) {
             co_await turn_.enter();
             {
-                const place mine(turn_);
+                const held_place mine(turn_);
                 if (!channels_.empty() || closed_) {
                     co_await be_open();
                 }
@@ -160,7 +160,7 @@ private:
         co_await asio::this_coro::throw_if_cancelled(false);
         check_channel(channel);
         co_await turn_.enter();
-        const place mine(turn_);
+        const held_place mine(turn_);
         for (int tries = 1;; ++tries) {
             co_await be_open();
             try {
