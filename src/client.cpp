@@ -8,6 +8,7 @@
 #include "process_birth.hpp"
 #include "query_codec.hpp"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <random>
@@ -282,15 +283,31 @@ bitdotio::connect_options client::connect_options(const database_name& name) con
 }
 #endif
 
-asio::awaitable<void> client::close() {
+asio::awaitable<void> client::close([[maybe_unused]] std::chrono::milliseconds drain) {
     const auto self = impl_;
     self->check_same_process();
 #ifndef BITDOTIO_WITHOUT_POSTGRES
+    const auto deadline = std::chrono::steady_clock::now() + drain;
+    std::optional<error> late;  // one pool that is late does not keep the others open
     for (bitdotio::pool& pool : self->pools()) {
-        co_await pool.close();
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+            deadline - std::chrono::steady_clock::now());
+        try {
+            co_await pool.close(std::max(left, std::chrono::milliseconds(0)));
+        } catch (const error& failure) {
+            if (failure.code() != errc::timeout) {
+                throw;
+            }
+            late = failure;
+        }
     }
 #endif
     co_await self->https()->close();
+#ifndef BITDOTIO_WITHOUT_POSTGRES
+    if (late) {
+        throw *late;
+    }
+#endif
 }
 
 }  // namespace bitdotio

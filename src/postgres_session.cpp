@@ -126,6 +126,7 @@ void postgres_session::detach() noexcept {
 
 void postgres_session::finish() noexcept {
     ++watch_generation_;
+    watching_ = false;
     on_death_ = nullptr;
     status_ = session_status::closed;
     pid_ = 0;
@@ -142,6 +143,11 @@ void postgres_session::finish() noexcept {
 
 // A reset instead of a goodbye: nothing that waits in a buffer may still reach the server.
 void postgres_session::abort() noexcept {
+    shut_down();
+    finish();
+}
+
+void postgres_session::shut_down() noexcept {
     const int descriptor = conn_ ? PQsocket(conn_.get()) : -1;
     if (descriptor >= 0) {
         const linger now{1, 0};
@@ -149,7 +155,6 @@ void postgres_session::abort() noexcept {
         // PQfinish would write a goodbye first, and with it what is still queued.
         ::shutdown(descriptor, SHUT_RDWR);
     }
-    finish();
 }
 
 error postgres_session::dial_error() const {
@@ -377,6 +382,18 @@ void postgres_session::close() {
             self->close_when_done_ = true;
         } else {
             self->finish();
+        }
+    });
+}
+
+void postgres_session::cut() {
+    status_ = session_status::closed;
+    asio::dispatch(strand_, [self = shared_from_this()] {
+        if (self->under_way_) {
+            self->close_when_done_ = true;
+            self->shut_down();  // which the operation reads as the end of the connection
+        } else {
+            self->abort();
         }
     });
 }

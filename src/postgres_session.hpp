@@ -129,6 +129,8 @@ public:
 
     /// Says goodbye and closes, once nothing is under way.
     void close();
+    /// Closes at once and without a goodbye; what is under way ends as a lost connection.
+    void cut();
 
 private:
     enum class kind { extended, simple };
@@ -160,6 +162,7 @@ private:
     void detach() noexcept;
     void finish() noexcept;
     void abort() noexcept;
+    void shut_down() noexcept;
     error dial_error() const;
 
     asio::awaitable<result> do_run(statement sql, params values);
