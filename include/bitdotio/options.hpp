@@ -17,6 +17,8 @@ namespace bitdotio {
 // co_await expression. Make one, set its members, pass it.
 
 /// How a pool grows, shrinks and waits.
+///
+/// Thread safety: a value.
 struct pool_options {
     pool_options() = default;
 
@@ -45,6 +47,8 @@ struct pool_options {
 };
 
 /// How failed calls of the HTTP API are retried.
+///
+/// Thread safety: a value.
 struct retry_options {
     retry_options() = default;
 
@@ -55,6 +59,8 @@ struct retry_options {
 };
 
 /// Where the service is and who asks. What is left empty is looked up by `resolved()`.
+///
+/// Thread safety: a value.
 struct client_options {
     client_options() = default;
 
