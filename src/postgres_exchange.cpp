@@ -73,11 +73,7 @@ asio::awaitable<void> postgres_session::do_commit() {
     const statement commit("COMMIT");
     const params none;
     co_await exchange(commit, none, kind::simple, phase::committing);
-    const bool committed = !answers_.empty() && answers_.back().command_tag() == "COMMIT";
     answers_.clear();
-    if (!committed) {
-        throw refused_commit(std::exchange(failed_by_, {}));
-    }
 }
 
 // The one who awaits it holds the turn, and what it refers to.
@@ -100,6 +96,22 @@ asio::awaitable<void> postgres_session::exchange(const statement& sql, const par
     send(sql, values, how);
     const auto interrupted = co_await supervise(settle(), deadline_of(sql), when);
     conclude(how, when, interrupted, in_transaction);
+    if (commits(sql.sql())) {
+        require_commit(how);
+    }
+}
+
+// To commit a transaction that has failed, or to prepare it, rolls it back, which the server does
+// not call an error. It would be taken for success.
+void postgres_session::require_commit(kind how) {
+    if (answers_.empty()) {
+        return;
+    }
+    const result& answer = how == kind::simple ? answers_.front() : answers_.back();
+    if (answer.command_tag() == "ROLLBACK") {
+        answers_.clear();
+        throw refused_commit(std::exchange(failed_by_, {}));
+    }
 }
 
 // What has to be known of a statement to say what its failure means.

@@ -124,6 +124,13 @@ asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(
         take_status();
     }
     finish_entries(progress, batch.size(), interrupted, cut);
+    for (std::size_t i = 0; i < batch.size(); ++i) {  // see require_commit
+        auto& entry = results.entries_[i];
+        if (commits(batch.sql(i).sql()) && entry.answer.command_tag() == "ROLLBACK") {
+            entry.failure = refused_commit(failed_by_);
+            entry.answer = result();
+        }
+    }
     co_return results;
 }
 

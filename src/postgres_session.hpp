@@ -194,6 +194,7 @@ private:
     bool heal(bool was_prepared);
     bool alive();
     void note(const statement& sql, kind how);
+    void require_commit(kind how);
     stage stage_at(phase when) const;
     error lost(phase when);
     std::optional<error> unconfirmed(phase when, const std::optional<error>& interrupted);

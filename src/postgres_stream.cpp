@@ -241,7 +241,8 @@ asio::awaitable<std::uint64_t> postgres_session::do_finish_copy_in(
     try {
         conclude_flow(interrupted);
     } catch (const error& lost) {
-        throw was_alive ? lost : lost.with(outcome::not_executed);  // its end was never sent
+        // Nothing was copied where its end was never sent, or another one than it needs.
+        throw was_alive && !failure ? lost : lost.with(outcome::not_executed);
     }
     co_return rows;
 }

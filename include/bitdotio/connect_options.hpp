@@ -48,6 +48,8 @@ enum class session_attributes {
 
 /// One address of a PostgreSQL server: a host name, an IP address, or the directory of a Unix
 /// socket if it begins with "/".
+///
+/// Thread safety: a value.
 struct host_port {
     host_port() = default;
     host_port(std::string host_, std::uint16_t port_, std::string address_ = "")

@@ -103,6 +103,7 @@ std::string_view to_string(outcome value) noexcept;
 
 /// The server's own words about an error. Empty strings where it gave none.
 ///
+/// Thread safety: a value.
 /// See: PostgreSQL manual, 55.8 "Error and Notice Message Fields".
 struct server_message {
     std::string severity;

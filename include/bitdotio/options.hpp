@@ -22,6 +22,8 @@ namespace bitdotio {
 enum class session_reset { smart, always, never };
 
 /// How a pool grows, shrinks and waits.
+///
+/// Thread safety: a value.
 struct pool_options {
     pool_options() = default;
 
@@ -81,6 +83,8 @@ struct pool_options {
 };
 
 /// How failed calls of the HTTP API are retried.
+///
+/// Thread safety: a value.
 struct retry_options {
     retry_options() = default;
 
@@ -91,6 +95,8 @@ struct retry_options {
 };
 
 /// Where the service is and who asks. What is left empty is looked up by `resolved()`.
+///
+/// Thread safety: a value.
 struct client_options {
     client_options() = default;
 

@@ -60,6 +60,8 @@ private:
 ///
 /// OpenTelemetry calls the first ones db.client.connection.count (state idle or used),
 /// db.client.connection.max and db.client.connection.pending_requests.
+///
+/// Thread safety: a value.
 struct pool_statistics {
     std::size_t idle = 0;
     std::size_t used = 0;
@@ -95,6 +97,7 @@ struct pool_statistics {
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: connections on loan keep the pool alive. Await `close()` before the executor ends.
+///     After fork() the child must not touch it: make one there.
 class pool {
 public:
     /// Errors: errc::bad_input for options that cannot be.
@@ -136,7 +139,7 @@ public:
     }
     asio::awaitable<result> run(statement sql, params values);
 
-    /// As `query`; returns how many rows were touched.
+    /// As `query`, its errors and cancellation too; returns how many rows were touched.
     template <class... Values>
     asio::awaitable<std::uint64_t> execute(statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
@@ -145,10 +148,14 @@ public:
 
     /// As connection::run, on a connection of the pool, which comes back at the end. Only a
     /// pipeline of which nothing was sent moves on to another connection.
+    ///
+    /// Errors and cancellation: those of `acquire` and of connection::run.
     asio::awaitable<pipeline_results> run(pipeline batch);
     /// As connection::stream, on a connection of the pool, which comes back at the end. Runs again
     /// as `query` does, also when the first call of row_stream::next finds out, but never after a
     /// row has been handed out.
+    ///
+    /// Errors and cancellation: as for `query`.
     template <class... Values>
     asio::awaitable<row_stream> stream(statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
@@ -169,8 +176,8 @@ public:
     /// Parameters: a named callable; a temporary would be destroyed while it runs.
     /// Errors: those of `begin`, of `work`, and of transaction::commit, of which those of an
     /// unknown
-    ///     outcome are settled first if transaction_options::resolvable is set: as success, or
-    ///     as errc::connection_lost with outcome::not_executed.
+    ///     outcome are settled first if transaction_options::resolvable is set: as success, or as
+    ///     errc::connection_lost with outcome::not_executed.
     /// Cancellation: terminal, partial, total; the transaction is rolled back.
     template <class Work>
     auto transaction(Work& work, transaction_options options = transaction_options(),
@@ -182,6 +189,8 @@ public:
         !std::is_lvalue_reference_v<Work>) = delete;
 
     /// What it is doing, and has done.
+    ///
+    /// Cancellation: none, it does not wait for the network.
     asio::awaitable<pool_statistics> statistics();
 
     /// Lends none of the connections that are open now to anyone any more: after credentials or

@@ -45,6 +45,8 @@ struct transaction_retry_options {
 };
 
 /// The tries of one call of retry_transaction; not for use by others.
+///
+/// Thread safety: one thread at a time.
 class transaction_retry {
 public:
     transaction_retry(pool from, transaction_retry_options options, std::source_location where);
