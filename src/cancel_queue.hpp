@@ -7,6 +7,8 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/strand.hpp>
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 
 namespace bitdotio {
@@ -26,8 +28,12 @@ public:
         const auto self = shared_from_this();
         co_await on_strand(strand_, self, turn_.enter());
         const place mine(self);
+        sent_.fetch_add(1, std::memory_order_relaxed);
         co_await request_cancel(conn);
     }
+
+    /// How many have been sent so far.
+    std::uint64_t sent() const noexcept { return sent_.load(std::memory_order_relaxed); }
 
 private:
     struct place {
@@ -43,6 +49,7 @@ private:
 
     asio::strand<asio::any_io_executor> strand_;
     turnstile turn_{at_once};
+    std::atomic<std::uint64_t> sent_{0};
 };
 
 }  // namespace bitdotio

@@ -84,6 +84,10 @@ connector::connector(asio::any_io_executor executor, connect_options options)
     options_ = std::make_shared<const connect_options>(std::move(options));
 }
 
+std::uint64_t connector::cancels_sent() const noexcept {
+    return cancels_->sent();
+}
+
 asio::awaitable<std::vector<connector::address>> connector::resolve(host_port host) const {
     std::vector<address> found;
     boost::system::error_code literal;

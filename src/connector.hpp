@@ -10,6 +10,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -36,6 +37,8 @@ public:
     asio::awaitable<std::shared_ptr<postgres_session>> open() const;
 
     const connect_options& options() const { return *options_; }
+    /// How many statements of its sessions the server has been asked to stop.
+    std::uint64_t cancels_sent() const noexcept;
 
 private:
     struct address {

@@ -23,6 +23,7 @@ asio::awaitable<pool_statistics> pool_core::do_statistics() {
     now.waiting = state_.waiting();
     now.max_size = state_.max_size();
     now.waking = state_.is_waking();
+    now.cancels = connector_.cancels_sent();
     now.broken = state_.is_broken(std::chrono::steady_clock::now());
     co_return now;
 }

@@ -85,6 +85,7 @@ struct pool_statistics {
     std::uint64_t retried = 0;        ///< statements sent again
     std::uint64_t rolled_back = 0;    ///< returned in a transaction, or in the middle of something
     std::uint64_t wakes = 0;          ///< times the database was found asleep and woke
+    std::uint64_t cancels = 0;        ///< requests to the server to stop a statement
     std::uint64_t leaked = 0;         ///< held for longer than pool_options::leak_after
 };
 

@@ -389,4 +389,19 @@ TEST_CASE("what has been unreachable for longer than any wake refuses at once, a
     test::run(work());
 }
 
+TEST_CASE("statements that were stopped on the server are counted") {
+    const auto work = []() -> asio::awaitable<void> {
+        pool connections(co_await asio::this_coro::executor, connect());
+        const auto slow = bitdotio::statement("SELECT pg_sleep(60)").timeout(20ms);
+        const auto late = co_await failure(connections.query(slow));
+        CHECK(late.code() == errc::timeout);
+        CHECK(late.outcome() == bitdotio::outcome::not_executed);
+        const pool_statistics now = co_await connections.statistics();
+        CHECK(now.cancels == 1);
+        CHECK(now.opened == 1);
+        co_await connections.close();
+    };
+    test::run(work());
+}
+
 }  // namespace
