@@ -144,16 +144,16 @@ asio::awaitable<void> fork_amid(bitdotio::client_options settings, bitdotio::dat
     co_await has.ears.listen("news");
     co_await has.shared.query("SELECT 1");  // one that idles
     const auto before = co_await has.api.list_databases();
-    const int alone_pid = has.alone.backend_pid();
-    const int lent_pid = has.lent->backend_pid();
+    const auto alone_before = co_await has.alone.query("SELECT pg_backend_pid()");
+    const auto lent_before = co_await has.lent->query("SELECT pg_backend_pid()");
 
     CHECK(in_child([&] { return use_and_drop(has, name); }) == 0);
 
     // On the same connections as before.
     const auto answer = co_await has.alone.query("SELECT pg_backend_pid()");
-    CHECK(answer.one<int>() == alone_pid);
+    CHECK(answer.one<int>() == alone_before.one<int>());
     const auto lent_answer = co_await has.lent->query("SELECT pg_backend_pid()");
-    CHECK(lent_answer.one<int>() == lent_pid);
+    CHECK(lent_answer.one<int>() == lent_before.one<int>());
     co_await has.open->query("SELECT 1");
     co_await has.open->commit();
     std::size_t count = 0;
