@@ -2,6 +2,7 @@
 #include "support/database.hpp"
 #include "support/descriptors.hpp"
 
+#include "cancel_queue.hpp"
 #include "conninfo.hpp"
 #include "postgres_session.hpp"
 
@@ -108,8 +109,9 @@ bitdotio::libpq_parameters parameters(const connect_options& options, std::strin
 }
 
 asio::awaitable<void> open_session(connect_options options, bitdotio::libpq_parameters given) {
-    const auto session =
-        std::make_shared<bitdotio::postgres_session>(co_await asio::this_coro::executor, options);
+    const auto executor = co_await asio::this_coro::executor;
+    const auto session = std::make_shared<bitdotio::postgres_session>(
+        executor, options, std::make_shared<bitdotio::cancel_queue>(executor));
     co_await session->open(std::move(given), bitdotio::deadline_after(10s));
     const auto answer = co_await session->run(statement("SELECT 41 + 1"), bitdotio::params());
     CHECK(answer.one<int>() == 42);
