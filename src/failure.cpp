@@ -327,6 +327,10 @@ bool was_stopped(std::string_view sqlstate) noexcept {
     return sqlstate == "57014";
 }
 
+bool ends_itself_only(const server_message& goodbye) noexcept {
+    return proves_idle(goodbye);
+}
+
 notice_verdict judge_notice(const server_message& notice) noexcept {
     // Terminated (57P01) or cancelled while it waited for its standby. What says so in words only
     // is translated, so the function of the source is what tells.

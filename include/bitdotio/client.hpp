@@ -12,6 +12,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -88,8 +89,8 @@ public:
 
     /// Closes all pools and sessions; waits for lent connections to come back.
     ///
-    /// Cancellation: as pool::close.
-    asio::awaitable<void> close();
+    /// Parameters, errors, cancellation: as pool::close, all pools together.
+    asio::awaitable<void> close(std::chrono::milliseconds drain = std::chrono::seconds(10));
 
 private:
     class impl;

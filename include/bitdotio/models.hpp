@@ -19,6 +19,8 @@ enum class visibility { private_, public_ };
 enum class role { owner, admin, writer, reader };
 
 /// Rows queried in a billing period.
+///
+/// Thread safety: a value.
 struct usage {
     std::int64_t rows_queried = 0;
     std::chrono::sys_seconds period_start{};
@@ -28,6 +30,8 @@ struct usage {
 };
 
 /// What the API tells of a database.
+///
+/// Thread safety: a value.
 struct database {
     std::string id;
     database_name name{"user/db"};
@@ -43,6 +47,8 @@ struct database {
 };
 
 /// What to change about a database; what is not set stays as it is.
+///
+/// Thread safety: a value.
 struct database_changes {
     database_changes() = default;
 
@@ -62,6 +68,8 @@ enum class data_format {
 using query_value = std::variant<std::monostate, bool, std::int64_t, double, std::string>;
 
 /// The result of a query over HTTP.
+///
+/// Thread safety: a value.
 struct query_result {
     struct column {
         std::string name;

@@ -1,13 +1,12 @@
 // initdb, a few files, and the postmaster as the unprivileged user.
 #include "support/postgres.hpp"
 
-#include "support/secrets.hpp"
+#include <bitdotio/connection.hpp>
 
 #include "deadline.hpp"
 #include "server/programs.hpp"
 #include "server/tls_identity.hpp"
-
-#include <bitdotio/connection.hpp>
+#include "support/secrets.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/tcp.hpp>
