@@ -492,7 +492,8 @@ asio::awaitable<void> keep_deadlines() {
         running.add(deadline);
     };
     test::expect_none(co_await test::gather(statements, run));
-    CHECK(running.p99() <= punctuality);
+    CHECK(running.p99() <= timers.p99() + punctuality);
+    MESSAGE("bare timers at p99: " << timers.p99().count() << " ms late");
     MESSAGE("later than their deadline at p99: waiters "
             << waiting.p99().count() << " ms, statements " << running.p99().count() << " ms");
     co_await here.end();
