@@ -66,6 +66,10 @@ bool says(std::string_view sql, std::string_view capitals) {
 
 }  // namespace
 
+std::string_view first_word(std::string_view sql) noexcept {
+    return next_word(sql);
+}
+
 bool commits(std::string_view sql) noexcept {
     const std::string_view first = next_word(sql);
     return same(first, "COMMIT") || same(first, "END") ||
