@@ -14,8 +14,7 @@ namespace {
 using namespace std::chrono;
 
 constexpr std::int64_t days_to_2000 = 10'957;
-constexpr std::int64_t microseconds_a_day = 86'400'000'000;
-constexpr std::int64_t microseconds_to_2000 = days_to_2000 * microseconds_a_day;
+constexpr std::int64_t microseconds_to_2000 = days_to_2000 * wire::microseconds_a_day;
 
 using limits32 = std::numeric_limits<std::int32_t>;
 using limits64 = std::numeric_limits<std::int64_t>;

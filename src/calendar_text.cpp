@@ -14,8 +14,6 @@ namespace {
 using namespace std::chrono;
 using wire::text_reader;
 
-constexpr std::int64_t microseconds_a_day = 86'400'000'000;
-
 using limits64 = std::numeric_limits<std::int64_t>;
 
 // ---- to text
@@ -71,10 +69,10 @@ void put_offset(std::string& out, seconds value) {
 std::string instant_text(std::int64_t since_1970, std::string_view zone) {
     if (since_1970 == limits64::max()) return "infinity";
     if (since_1970 == limits64::min()) return "-infinity";
-    std::int64_t day = since_1970 / microseconds_a_day;
-    std::int64_t clock = since_1970 % microseconds_a_day;
+    std::int64_t day = since_1970 / wire::microseconds_a_day;
+    std::int64_t clock = since_1970 % wire::microseconds_a_day;
     if (clock < 0) {
-        clock += microseconds_a_day;
+        clock += wire::microseconds_a_day;
         --day;
     }
     std::string out;

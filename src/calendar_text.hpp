@@ -9,6 +9,8 @@
 
 namespace bitdotio::wire {
 
+inline constexpr std::int64_t microseconds_a_day = 86'400'000'000;
+
 // Nothing for another style. An instant is in microseconds since 1970, its zone applied.
 std::optional<std::int64_t> parse_instant(std::string_view text, bool with_zone);
 std::optional<date> parse_date(std::string_view text);

@@ -5,6 +5,7 @@
 #include "backoff.hpp"
 #include "https_pool.hpp"
 #include "json_fields.hpp"
+#include "process_birth.hpp"
 #include "query_codec.hpp"
 
 #include <algorithm>
@@ -113,9 +114,12 @@ public:
     // Whether doing it twice is the same as doing it once.
     enum class repeatable { no, yes };
 
+    void check_same_process() const { birth_.check_same_process("the client"); }
+
     // The one place where a call is tried again.
     asio::awaitable<std::string> call(const char* what, std::string method, std::string target,
                                       std::string body, repeatable repeat) {
+        check_same_process();
         const time_point deadline = deadline_after(options_.request_timeout);
         asio::steady_timer pause(co_await asio::this_coro::executor);
         for (int failed = 1;; ++failed) {
@@ -186,6 +190,7 @@ public:
     }
 
     bitdotio::pool pool(const database_name& name) {
+        check_same_process();
         const std::scoped_lock lock(pools_mutex_);
         const auto found = pools_.find(name);
         if (found != pools_.end()) {
@@ -206,6 +211,7 @@ public:
 #endif
 
 private:
+    const process_birth birth_;
     asio::any_io_executor executor_;
     client_options options_;
     std::shared_ptr<https_pool> https_;
@@ -217,7 +223,7 @@ private:
 };
 
 client::client(asio::any_io_executor executor, client_options options)
-    : impl_(std::make_shared<impl>(std::move(executor), std::move(options))) {}
+    : impl_(make_for_this_process<impl>(std::move(executor), std::move(options))) {}
 
 client::client(asio::any_io_executor executor, api_key key)
     : client(std::move(executor), with_key(std::move(key))) {}
@@ -290,12 +296,12 @@ asio::awaitable<service_account> client::get_service_account(std::string id) {
     co_return decoded(body, api::decode_service_account);
 }
 
-asio::awaitable<credentials> client::create_service_account_key(std::string id) {
+asio::awaitable<issued_key> client::create_service_account_key(std::string id) {
     const auto self = impl_;
     const std::string body =
         co_await self->call("make a key for the service account", "POST",
                             account_path(id, "/api-key/"), "", impl::repeatable::no);
-    co_return decoded(body, api::decode_credentials);
+    co_return decoded(body, api::decode_issued_key);
 }
 
 asio::awaitable<void> client::revoke_service_account_keys(std::string id) {
@@ -304,11 +310,11 @@ asio::awaitable<void> client::revoke_service_account_keys(std::string id) {
                         account_path(id, "/api-key/"), "", impl::repeatable::yes);
 }
 
-asio::awaitable<credentials> client::create_api_key() {
+asio::awaitable<issued_key> client::create_api_key() {
     const auto self = impl_;
     const std::string body =
         co_await self->call("make a key", "POST", "/api-key/", "", impl::repeatable::no);
-    co_return decoded(body, api::decode_credentials);
+    co_return decoded(body, api::decode_issued_key);
 }
 
 asio::awaitable<void> client::revoke_api_keys(std::optional<api_key> key) {
@@ -326,6 +332,7 @@ bitdotio::pool client::pool(const database_name& name) {
 }
 
 asio::awaitable<connection> client::connect(database_name name) {
+    impl_->check_same_process();
     return connection::open(impl_->connect_to(name));
 }
 
@@ -334,14 +341,31 @@ bitdotio::connect_options client::connect_options(const database_name& name) con
 }
 #endif
 
-asio::awaitable<void> client::close() {
+asio::awaitable<void> client::close([[maybe_unused]] std::chrono::milliseconds drain) {
     const auto self = impl_;
+    self->check_same_process();
 #ifndef BITDOTIO_WITHOUT_POSTGRES
+    const auto deadline = std::chrono::steady_clock::now() + drain;
+    std::optional<error> late;  // one pool that is late does not keep the others open
     for (bitdotio::pool& pool : self->pools()) {
-        co_await pool.close();
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+            deadline - std::chrono::steady_clock::now());
+        try {
+            co_await pool.close(std::max(left, std::chrono::milliseconds(0)));
+        } catch (const error& failure) {
+            if (failure.code() != errc::timeout) {
+                throw;
+            }
+            late = failure;
+        }
     }
 #endif
     co_await self->https()->close();
+#ifndef BITDOTIO_WITHOUT_POSTGRES
+    if (late) {
+        throw *late;
+    }
+#endif
 }
 
 }  // namespace bitdotio

@@ -79,9 +79,13 @@ double random_fraction() {
 }
 
 connector::connector(asio::any_io_executor executor, connect_options options)
-    : executor_(std::move(executor)) {
+    : executor_(std::move(executor)), cancels_(std::make_shared<cancel_queue>(executor_)) {
     check(options);
     options_ = std::make_shared<const connect_options>(std::move(options));
+}
+
+std::uint64_t connector::cancels_sent() const noexcept {
+    return cancels_->sent();
 }
 
 asio::awaitable<std::vector<connector::address>> connector::resolve(host_port host) const {
@@ -113,10 +117,66 @@ asio::awaitable<std::vector<connector::address>> connector::resolve(host_port ho
     co_return found;
 }
 
+// What a program asks with has been refused, or was not to be had. What a callback throws of ours
+// is the caller's word on what to do about it.
+asio::awaitable<void> connector::ask(login& who) const {
+    const time_point deadline = deadline_after(options_->connect_timeout);
+    std::optional<error> failed;
+    try {
+        credentials given =
+            co_await with_deadline(options_->ask_credentials(++who.asked), deadline);
+        who.user = given.user.empty() ? options_->user : std::move(given.user);
+        who.password = std::move(given.password);
+    } catch (const error& failure) {
+        failed = failure;
+    } catch (const std::exception& failure) {
+        failed.emplace(errc::authentication_failed, failure.what());
+    } catch (...) {
+        failed.emplace(errc::authentication_failed, "ask_credentials threw something unknown");
+    }
+    const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
+    if (state.cancelled() != asio::cancellation_type::none) {
+        throw dial_cancelled();
+    }
+    if (!failed) {
+        co_return;
+    }
+    if (std::chrono::steady_clock::now() >= deadline) {
+        failed.emplace(errc::authentication_failed,
+                       "connect_options::ask_credentials gave none within connect_timeout");
+    }
+    throw failed->with_message(std::string("cannot obtain credentials: ") + failed->what())
+        .with(phase::connecting)
+        .with(outcome::not_sent);
+}
+
+// Credentials that were refused may have been changed since they were given: they are asked for
+// once more.
+asio::awaitable<connector::session> connector::dial_as(address target, login& who) const {
+    try {
+        co_return co_await dial_address(target, who);
+    } catch (const error& failure) {
+        if (failure.sqlstate() != "28P01" || who.asked == 0) {
+            throw;
+        }
+        if (who.asked > 1) {
+            throw failure.with_attempts(who.asked);
+        }
+    }
+    co_await ask(who);
+    try {
+        co_return co_await dial_address(target, who);
+    } catch (const error& failure) {
+        throw failure.with_attempts(who.asked);
+    }
+}
+
 asio::awaitable<connector::session> connector::dial_address(address target,
-                                                            const password_file& passwords) const {
-    const connect_options& options = *options_;
-    std::string password = options.password;
+                                                            const login& who) const {
+    connect_options options = *options_;
+    options.user = who.user;
+    std::string password = who.password;
+    const password_file& passwords = who.passwords;
     if (password.empty() && !passwords.text.empty()) {
         const std::string& host =
             target.named.host.empty() ? target.named.address : target.named.host;
@@ -124,7 +184,7 @@ asio::awaitable<connector::session> connector::dial_address(address target,
                                options.database, options.user)
                        .value_or("");
     }
-    const auto opened = std::make_shared<postgres_session>(executor_, options);
+    const auto opened = make_for_this_process<postgres_session>(executor_, options, cancels_);
     try {
         co_await opened->open(dial_parameters(options, target.named, target.numeric, password),
                               deadline_after(options.connect_timeout));
@@ -163,9 +223,13 @@ asio::awaitable<void> connector::read_passwords(std::shared_ptr<password_file> p
 }
 
 asio::awaitable<connector::session> connector::dial() const {
-    const auto passwords = std::make_shared<password_file>();
-    if (options_->password.empty() && !options_->password_file.empty()) {
+    login who{options_->user, options_->password};
+    if (options_->ask_credentials) {
+        co_await ask(who);
+    } else if (options_->password.empty() && !options_->password_file.empty()) {
+        const auto passwords = std::make_shared<password_file>();
         co_await on_strand(asio::make_strand(executor_), options_, read_passwords(passwords));
+        who.passwords = *passwords;
     }
     std::vector<host_port> hosts = options_->hosts;
     if (options_->load_balance_hosts) {
@@ -190,7 +254,7 @@ asio::awaitable<connector::session> connector::dial() const {
         }
         for (const address& target : addresses) {
             try {
-                session candidate = co_await dial_address(target, *passwords);
+                session candidate = co_await dial_as(target, who);
                 const suitability verdict = co_await look_at(candidate);
                 if (verdict == suitability::suits) {
                     co_return candidate;
@@ -235,7 +299,7 @@ asio::awaitable<connector::session> connector::open() const {
             if (verdict == dial_verdict::fatal || waited + delay > options_->wake_timeout) {
                 const error last =
                     verdict == dial_verdict::waking ? still_asleep(failure) : failure;
-                throw last.with_attempts(static_cast<int>(failed));
+                throw last.with_attempts(static_cast<int>(failed) + failure.attempts() - 1);
             }
         }
         pause.expires_after(delay);

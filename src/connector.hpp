@@ -10,6 +10,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,6 +18,7 @@
 
 namespace bitdotio {
 
+class cancel_queue;
 class postgres_session;
 
 /// Thread safety: a value over shared, unchanging options; `dial` and `open` may run at once.
@@ -35,6 +37,8 @@ public:
     asio::awaitable<std::shared_ptr<postgres_session>> open() const;
 
     const connect_options& options() const { return *options_; }
+    /// How many statements of its sessions the server has been asked to stop.
+    std::uint64_t cancels_sent() const noexcept;
 
 private:
     struct address {
@@ -46,13 +50,24 @@ private:
     };
     using session = std::shared_ptr<postgres_session>;
 
+    // As whom one dial goes on, at whatever address.
+    struct login {
+        std::string user;
+        std::string password;
+        password_file passwords{};
+        int asked = 0;  // for credentials
+    };
+
     asio::awaitable<std::vector<address>> resolve(host_port host) const;
     asio::awaitable<void> read_passwords(std::shared_ptr<password_file> passwords) const;
-    asio::awaitable<session> dial_address(address target, const password_file& passwords) const;
+    asio::awaitable<void> ask(login& who) const;
+    asio::awaitable<session> dial_as(address target, login& who) const;
+    asio::awaitable<session> dial_address(address target, const login& who) const;
     asio::awaitable<suitability> look_at(session candidate) const;
 
     asio::any_io_executor executor_;
     std::shared_ptr<const connect_options> options_;
+    std::shared_ptr<cancel_queue> cancels_;
 };
 
 /// A random number in [0, 1), for jitter.

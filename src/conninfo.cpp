@@ -20,20 +20,6 @@ struct free_options {
 };
 using option_list = std::unique_ptr<PQconninfoOption, free_options>;
 
-bool is_blank(char c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
-}
-
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && is_blank(text.front())) {
-        text.remove_prefix(1);
-    }
-    while (!text.empty() && is_blank(text.back())) {
-        text.remove_suffix(1);
-    }
-    return text;
-}
-
 bool is_keyword(std::string_view word) {
     return !word.empty() && std::all_of(word.begin(), word.end(), [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -56,7 +42,7 @@ bool is_assigned(std::string_view text, std::string_view word) {
 }
 
 // libpq quotes what it could not read, and that may be a password, or the whole of a URI.
-error malformed(std::string_view text, const char* words) {
+error unreadable_string(std::string_view text, const char* words) {
     const std::string complaint = words ? words : "out of memory";
     const std::size_t first = complaint.find('"');
     const std::size_t last = complaint.rfind('"');
@@ -255,6 +241,20 @@ const std::map<std::string_view, setter>& setters() {
 
 }  // namespace
 
+bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
+}
+
+std::string_view trimmed(std::string_view text) {
+    while (!text.empty() && is_blank(text.front())) {
+        text.remove_prefix(1);
+    }
+    while (!text.empty() && is_blank(text.back())) {
+        text.remove_suffix(1);
+    }
+    return text;
+}
+
 conninfo parse_conninfo(std::string_view text) {
     if (text.find('\0') != std::string_view::npos) {
         throw error(errc::bad_input, "the connection string contains a zero byte");
@@ -264,7 +264,7 @@ conninfo parse_conninfo(std::string_view text) {
     const option_list options(PQconninfoParse(std::string(text).c_str(), &words));
     const std::unique_ptr<char, decltype(&PQfreemem)> complaint(words, &PQfreemem);
     if (!options) {
-        throw malformed(text, words);
+        throw unreadable_string(text, words);
     }
     conninfo given;
     for (const PQconninfoOption* one = options.get(); one->keyword; ++one) {

@@ -35,6 +35,12 @@ conninfo defaults_despite(const std::function<const char*(const char*)>& look_up
 /// Errors: errc::bad_input naming keyword and value.
 void apply_conninfo(const conninfo& given, connect_options& options);
 
+/// What separates words, as C's isspace has it, whatever the locale.
+bool is_blank(char c);
+
+/// Without the blanks around it.
+std::string_view trimmed(std::string_view text);
+
 bool is_libpq_keyword(std::string_view keyword);
 
 /// Where the server's Unix socket is if nobody says otherwise.

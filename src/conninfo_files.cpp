@@ -7,15 +7,6 @@ namespace bitdotio {
 
 namespace {
 
-std::string_view trimmed(std::string_view text) {
-    constexpr std::string_view blanks = " \t\r\f\v";
-    const std::size_t first = text.find_first_not_of(blanks);
-    if (first == std::string_view::npos) {
-        return {};
-    }
-    return text.substr(first, text.find_last_not_of(blanks) - first + 1);
-}
-
 // The next line, taken off the text.
 std::string_view take_line(std::string_view& text) {
     const std::size_t end = text.find('\n');

@@ -65,8 +65,7 @@ asio::awaitable<void> copy_in::send(std::string data) {
         co_await session_->write_copy(stream_, std::move(data));
     } catch (const error& failure) {
         if (!is_out_of_turn(failure)) {
-            session_.reset();
-            lease_.reset();
+            abandon();  // also where it never reached the session
         }
         throw;
     }
@@ -116,7 +115,14 @@ asio::awaitable<std::uint64_t> copy_in::finish() {
     if (!session) {
         throw over();
     }
-    co_return co_await session->finish_copy_in(stream_, std::nullopt);
+    std::uint64_t rows = 0;
+    try {
+        rows = co_await session->finish_copy_in(stream_, std::nullopt);
+    } catch (...) {
+        session->abandon_stream(stream_);  // where it was given up before it began
+        throw;
+    }
+    co_return rows;
 }
 
 asio::awaitable<void> copy_in::cancel(std::string reason) {
@@ -125,7 +131,12 @@ asio::awaitable<void> copy_in::cancel(std::string reason) {
     if (!session) {
         throw over();
     }
-    co_await session->finish_copy_in(stream_, std::move(reason));
+    try {
+        co_await session->finish_copy_in(stream_, std::move(reason));
+    } catch (...) {
+        session->abandon_stream(stream_);
+        throw;
+    }
 }
 
 copy_out::copy_out(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
@@ -169,8 +180,7 @@ asio::awaitable<std::optional<std::string>> copy_out::next() {
         data = co_await session_->read_copy(stream_, 65'536);
     } catch (const error& failure) {
         if (!is_out_of_turn(failure)) {
-            session_.reset();
-            lease_.reset();
+            abandon();  // also where it never reached the session
         }
         throw;
     }

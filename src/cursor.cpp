@@ -7,9 +7,9 @@
 
 namespace bitdotio {
 
-cursor::cursor(std::shared_ptr<transaction_scope> scope, std::size_t level,
-               std::string name) noexcept
-    : scope_(std::move(scope)), level_(level), name_(std::move(name)) {}
+cursor::cursor(std::shared_ptr<transaction_scope> scope, std::size_t level, std::string name,
+               statement marks) noexcept
+    : scope_(std::move(scope)), level_(level), name_(std::move(name)), marks_(std::move(marks)) {}
 
 asio::awaitable<cursor> cursor::declare(std::shared_ptr<transaction_scope> scope, std::size_t level,
                                         direction towards, statement sql, params values) {
@@ -17,14 +17,18 @@ asio::awaitable<cursor> cursor::declare(std::shared_ptr<transaction_scope> scope
     const std::string text = "DECLARE " + name +
                              (towards == direction::scroll ? " SCROLL" : " NO SCROLL") +
                              " CURSOR FOR " + sql.sql();
-    sql.replace_sql(text).unprepared();
-    co_await scope->run(level, std::move(sql), std::move(values));
-    co_return cursor(scope, level, name);
+    sql.replace_sql("").unprepared();
+    statement opening = sql;
+    opening.replace_sql(text);
+    co_await scope->run(level, std::move(opening), std::move(values));
+    co_return cursor(scope, level, name, std::move(sql));
 }
 
 // Statements with a cursor's name in them are not worth keeping prepared.
 asio::awaitable<result> cursor::run(std::string sql) {
-    return scope_->run(level_, statement(std::move(sql)).unprepared(), params());
+    statement next = marks_;
+    next.replace_sql(std::move(sql));
+    return scope_->run(level_, std::move(next), params());
 }
 
 asio::awaitable<result> cursor::fetch(std::size_t count) {

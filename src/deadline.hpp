@@ -4,9 +4,12 @@
 #include <bitdotio/error.hpp>
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -79,7 +82,17 @@ asio::awaitable<T> on_strand(Strand strand, std::shared_ptr<const void> owner,
             .with(outcome::not_sent);
     }
     [[maybe_unused]] const auto alive = std::move(owner);
-    co_return co_await asio::co_spawn(strand, std::move(operation), asio::use_awaitable);
+    // Asio 1.24 takes a cancellation to the strand with a pointer into the caller's slot, which is
+    // gone if the operation has ended by the time it arrives. This signal outlives its messengers.
+    const auto signal = std::make_shared<asio::cancellation_signal>();
+    asio::cancellation_slot callers = state.slot();
+    if (callers.is_connected()) {
+        callers.assign([signal, strand](asio::cancellation_type type) {
+            asio::dispatch(strand, [signal, type] { signal->emit(type); });
+        });
+    }
+    auto here = asio::bind_cancellation_slot(signal->slot(), asio::use_awaitable);
+    co_return co_await asio::co_spawn(strand, std::move(operation), std::move(here));
 }
 
 }  // namespace bitdotio

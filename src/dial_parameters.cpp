@@ -60,10 +60,6 @@ bool is_taken(std::string_view keyword) {
     return std::find(std::begin(taken), std::end(taken), keyword) != std::end(taken);
 }
 
-bool is_blank(char c) {
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 // A setting on the server's command line, where blanks separate and a backslash protects.
 void append_setting(std::string& line, const std::string& name, const std::string& value) {
     const bool fits = !name.empty() && std::none_of(name.begin(), name.end(), [](char c) {

@@ -55,6 +55,7 @@ std::string_view to_string(errc code) noexcept {
         case errc::rate_limited: return "rate limited";
         case errc::system_failed: return "system failed";
         case errc::protocol_violated: return "protocol violated";
+        case errc::forked: return "forked";
     }
     return "unknown error";
 }

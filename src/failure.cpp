@@ -166,6 +166,7 @@ constexpr std::pair<std::string_view, errc> dial_words[] = {
     {"no protocols available", errc::bad_input},
     {" alert ", errc::tls_failed},
     {"certificate", errc::tls_failed},
+    {"SSL error: EVP lib", errc::tls_failed},  // signed by another authority of the same name
     // Whatever else happened at an address may pass: refused, hung up, not there yet.
     {"connection to server", errc::database_asleep},
     {"server closed", errc::database_asleep},
@@ -324,6 +325,10 @@ bool echoes_earlier(const server_message& refusal) noexcept {
 
 bool was_stopped(std::string_view sqlstate) noexcept {
     return sqlstate == "57014";
+}
+
+bool ends_itself_only(const server_message& goodbye) noexcept {
+    return proves_idle(goodbye);
 }
 
 notice_verdict judge_notice(const server_message& notice) noexcept {

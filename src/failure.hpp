@@ -107,6 +107,9 @@ bool echoes_earlier(const server_message& refusal) noexcept;
 /// Whether the server refused because it was asked to stop.
 bool was_stopped(std::string_view sqlstate) noexcept;
 
+/// Whether a goodbye is about one session that was idle for too long, not about the server.
+bool ends_itself_only(const server_message& goodbye) noexcept;
+
 /// What the server says without being asked.
 enum class notice_verdict {
     tell,       ///< Words for the user.

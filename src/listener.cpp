@@ -5,6 +5,7 @@
 #include "deadline.hpp"
 #include "failure.hpp"
 #include "postgres_session.hpp"
+#include "process_birth.hpp"
 #include "turnstile.hpp"
 
 #include <boost/asio/dispatch.hpp>
@@ -45,11 +46,11 @@ error closed_error() {
     return error(errc::connection_lost, "the listener is closed").with(outcome::not_sent);
 }
 
-struct place {
-    explicit place(turnstile& where) : turn(where) {}
-    ~place() { turn.leave(); }
-    place(const place&) = delete;
-    place& operator=(const place&) = delete;
+struct held_place {
+    explicit held_place(turnstile& where) : turn(where) {}
+    ~held_place() { turn.leave(); }
+    held_place(const held_place&) = delete;
+    held_place& operator=(const held_place&) = delete;
     turnstile& turn;
 };
 
@@ -66,6 +67,13 @@ public:
           arrived_(strand_, never) {}
 
     const strand& home() const { return strand_; }
+    bool is_here() const noexcept { return birth_.is_here(); }
+
+    template <class T>
+    asio::awaitable<T> at_home(asio::awaitable<T> operation) {
+        birth_.check_same_process("the listener");
+        return on_strand(strand_, shared_from_this(), std::move(operation));
+    }
 
     asio::awaitable<void> do_listen(std::string channel) {
         const auto self = shared_from_this();  // also where the executor ends before the operation
@@ -127,7 +135,7 @@ private:
         while (queue_.empty()) {
             co_await turn_.enter();
             {
-                const place mine(turn_);
+                const held_place mine(turn_);
                 if (!channels_.empty() || closed_) {
                     co_await be_open();
                 }
@@ -152,7 +160,7 @@ private:
         co_await asio::this_coro::throw_if_cancelled(false);
         check_channel(channel);
         co_await turn_.enter();
-        const place mine(turn_);
+        const held_place mine(turn_);
         for (int tries = 1;; ++tries) {
             co_await be_open();
             try {
@@ -240,6 +248,7 @@ private:
         session_.reset();
     }
 
+    const process_birth birth_;
     const strand strand_;
     const connector connector_;
     asio::steady_timer arrived_;  ///< cancelled when `next` has something to look at
@@ -253,7 +262,7 @@ private:
 };
 
 listener::listener(asio::any_io_executor executor, connect_options options)
-    : core_(std::make_shared<core>(std::move(executor), std::move(options))) {}
+    : core_(make_for_this_process<core>(std::move(executor), std::move(options))) {}
 
 listener& listener::operator=(listener&& other) noexcept {
     listener old(std::move(*this));
@@ -262,21 +271,21 @@ listener& listener::operator=(listener&& other) noexcept {
 }
 
 listener::~listener() {
-    if (core_) {
+    if (core_ && core_->is_here()) {
         asio::dispatch(core_->home(), [core = core_] { core->close(); });
     }
 }
 
 asio::awaitable<void> listener::listen(std::string channel) {
-    return on_strand(core_->home(), core_, core_->do_listen(std::move(channel)));
+    return core_->at_home(core_->do_listen(std::move(channel)));
 }
 
 asio::awaitable<void> listener::unlisten(std::string channel) {
-    return on_strand(core_->home(), core_, core_->do_unlisten(std::move(channel)));
+    return core_->at_home(core_->do_unlisten(std::move(channel)));
 }
 
 asio::awaitable<listener_event> listener::next() {
-    return on_strand(core_->home(), core_, core_->do_next());
+    return core_->at_home(core_->do_next());
 }
 
 asio::awaitable<std::optional<listener_event>> listener::next_within(
@@ -294,7 +303,7 @@ asio::awaitable<std::optional<listener_event>> listener::next_within(
 }
 
 asio::awaitable<void> listener::close() {
-    return on_strand(core_->home(), core_, core_->do_close());
+    return core_->at_home(core_->do_close());
 }
 
 }  // namespace bitdotio

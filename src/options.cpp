@@ -7,6 +7,7 @@ namespace bitdotio {
 pool_options pool_options::serverless() {
     pool_options options;
     options.idle_timeout = std::chrono::milliseconds(120'000);
+    options.lets_sleep = true;
     return options;
 }
 
@@ -23,6 +24,13 @@ void pool_options::check() const {
     require(idle_timeout.count() > 0, "idle_timeout must be above 0 ms");
     require(return_timeout.count() > 0, "return_timeout must be above 0 ms");
     require(max_dials > 0, "max_dials must be at least 1");
+    require(max_lifetime.count() > 0, "max_lifetime must be above 0 ms");
+    require(lifetime_jitter > 0 && lifetime_jitter <= 0.5,
+            "lifetime_jitter must be above 0 and at most 0.5, or connections end all at once");
+    require(probe_after.count() >= 0, "probe_after must not be negative; 0 means never");
+    require(probe_timeout.count() > 0, "probe_timeout must be above 0 ms");
+    require(breaker_after.count() >= 0, "breaker_after must not be negative; 0 means never");
+    require(leak_after.count() >= 0, "leak_after must not be negative; 0 means nobody is reported");
 }
 
 }  // namespace bitdotio

@@ -42,13 +42,13 @@ void pooled_connection::release() noexcept {
 }
 
 pool::pool(asio::any_io_executor executor, connect_options connect, pool_options options)
-    : core_(std::make_shared<pool_core>(std::move(executor), std::move(connect),
-                                        std::move(options))) {
+    : core_(make_for_this_process<pool_core>(std::move(executor), std::move(connect),
+                                             std::move(options))) {
     core_->start();
 }
 
-asio::awaitable<pooled_connection> pool::acquire() {
-    return core_->acquire();
+asio::awaitable<pooled_connection> pool::acquire(std::source_location where) {
+    return core_->acquire(where);
 }
 
 namespace {
@@ -71,7 +71,10 @@ public:
     rounds(std::shared_ptr<pool_core> core, bool may_run_twice)
         : core_(std::move(core)), so_far_(may_run_twice), wakes_(core_->wakes()) {}
 
-    asio::awaitable<pooled_connection> lend() { return core_->acquire(); }
+    asio::awaitable<pooled_connection> lend(
+        std::source_location where = std::source_location::current()) {
+        return core_->acquire(where);
+    }
 
     // Returns if there is to be another try; if not, throws the failure. `failed_on` is the session
     // it happened on.
@@ -82,7 +85,7 @@ public:
         if (!so_far_.again(failure, rows_seen)) {
             throw so_far_.told(failure);
         }
-        core_->count_retry();
+        core_->count_retry(failure);
         if (failed_on && is_read_only_server(failure)) {
             failed_on->close();
             core_->distrust_idle();
@@ -95,17 +98,52 @@ private:
     const std::uint64_t wakes_;
 };
 
+// Tells the observer how a statement ended; costs nothing if there is none.
+class query_report {
+public:
+    query_report(const pool_core& core, std::string_view sql) : core_(core), sql_(sql) {
+        if (core.has_observer()) {
+            began_ = std::chrono::steady_clock::now();
+        }
+    }
+
+    void went_well() const { tell(nullptr); }
+
+    void go_on(rounds& all, const error& failure, postgres_session* failed_on) const {
+        try {
+            all.go_on(failure, failed_on);
+        } catch (const error& told) {
+            tell(&told);
+            throw;
+        }
+    }
+
+private:
+    void tell(const error* failure) const {
+        core_.tell([&](pool_observer& observer) {
+            observer.queried(sql_, std::chrono::steady_clock::now() - began_, failure);
+        });
+    }
+
+    const pool_core& core_;
+    const std::string_view sql_;
+    time_point began_{};
+};
+
 }  // namespace
 
 asio::awaitable<result> pool::run(statement sql, params values) {
     rounds all(core_, sql.may_run_twice());
+    const query_report report(*core_, sql.sql());
     while (true) {
         pooled_connection lent;
         try {
             lent = co_await all.lend();
-            co_return co_await lent->run(sql, values);
+            result answer = co_await lent->run(sql, values);
+            report.went_well();
+            co_return answer;
         } catch (...) {
-            all.go_on(current_failure(), lent.session().get());
+            report.go_on(all, current_failure(), lent.session().get());
         }
     }
 }
@@ -177,13 +215,14 @@ asio::awaitable<row_stream> pool::start_stream(statement sql, params values) {
     co_return co_await source->open();
 }
 
-asio::awaitable<bitdotio::transaction> pool::begin(transaction_options options) {
+asio::awaitable<bitdotio::transaction> pool::begin(transaction_options options,
+                                                   std::source_location where) {
     const std::string begin = options.begin_statement();
     rounds all(core_, true);  // an empty transaction changes nothing
     while (true) {
         const auto lent = std::make_shared<pooled_connection>();
         try {
-            *lent = co_await all.lend();
+            *lent = co_await all.lend(where);
             co_await (*lent)->script(begin);
             co_return bitdotio::transaction(lent->session(), lent, options.resolvable);
         } catch (...) {
@@ -225,8 +264,16 @@ asio::awaitable<pool_statistics> pool::statistics() {
     return core_->statistics();
 }
 
-asio::awaitable<void> pool::close() {
-    return core_->close();
+void pool::reset() noexcept {
+    core_->reset();
+}
+
+void pool::resize(std::size_t min_size, std::size_t max_size) {
+    core_->resize(min_size, max_size);
+}
+
+asio::awaitable<void> pool::close(std::chrono::milliseconds drain) {
+    return core_->close(drain);
 }
 
 }  // namespace bitdotio

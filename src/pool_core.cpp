@@ -1,6 +1,8 @@
 // Lending, dialling, taking back: what pool_state decides, done.
 #include "pool_core.hpp"
 
+#include "conninfo.hpp"
+#include "failure.hpp"
 #include "postgres_session.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -8,6 +10,7 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace bitdotio {
@@ -15,6 +18,11 @@ namespace bitdotio {
 namespace {
 
 constexpr std::chrono::milliseconds default_acquire_timeout{30'000};
+
+bool leads_through_sockets(const connect_options& connect) {
+    return std::all_of(connect.hosts.begin(), connect.hosts.end(),
+                       [](const host_port& one) { return is_unix_socket(one.host); });
+}
 
 auto state_settings(const pool_options& options, const connect_options& connect) {
     options.check();
@@ -24,7 +32,12 @@ auto state_settings(const pool_options& options, const connect_options& connect)
     settings.max_waiters = options.max_waiters;
     settings.max_dials = options.max_dials;
     settings.idle_timeout = options.idle_timeout;
+    settings.max_lifetime = options.max_lifetime;
+    settings.lifetime_jitter = options.lifetime_jitter;
+    settings.probe_after =
+        leads_through_sockets(connect) ? std::chrono::milliseconds(0) : options.probe_after;
     settings.wake_timeout = connect.wake_timeout;
+    settings.breaker_after = options.breaker_after;
     return settings;
 }
 
@@ -41,33 +54,35 @@ pool_core::pool_core(asio::any_io_executor executor, connect_options connect, po
 void pool_core::start() {
     if (options_.min_size > 0) {
         asio::post(strand_, [self = shared_from_this()] { self->obey(); });
+        if (options_.lets_sleep) {
+            tell([&](pool_observer& observer) {
+                observer.warned("the database is meant to sleep, but pool_options::min_size is " +
+                                std::to_string(options_.min_size) +
+                                ": connections that are kept open keep it awake");
+            });
+        }
     }
 }
 
-asio::awaitable<pooled_connection> pool_core::acquire() {
-    return on_strand(strand_, shared_from_this(), do_acquire());
+asio::awaitable<pooled_connection> pool_core::acquire(std::source_location where) {
+    birth_.check_same_process("the pool");
+    return on_strand(strand_, shared_from_this(), do_acquire(where));
 }
 
-asio::awaitable<pool_statistics> pool_core::statistics() {
-    return on_strand(strand_, shared_from_this(), do_statistics());
-}
-
-asio::awaitable<void> pool_core::close() {
-    return on_strand(strand_, shared_from_this(), do_close());
-}
-
-asio::awaitable<pooled_connection> pool_core::do_acquire() {
+asio::awaitable<pooled_connection> pool_core::do_acquire(std::source_location where) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const auto now = std::chrono::steady_clock::now();
     const auto timeout = options_.acquire_timeout.value_or(default_acquire_timeout);
     const state::ticket ticket = next_ticket_++;
-    const auto waiting = std::make_shared<waiter>(strand_);
+    const auto waiting = std::make_shared<waiter>(strand_, where, now);
     if (const auto why =
             state_.enqueue(ticket, now, now + timeout, !options_.acquire_timeout.has_value())) {
-        throw refusal_error(*why);
+        waiters_.emplace(ticket, waiting);
+        refuse(state::refused(ticket, *why), now);
+    } else {
+        waiters_.emplace(ticket, waiting);
     }
-    waiters_.emplace(ticket, waiting);
     obey();
     if (!waiting->done) {
         boost::system::error_code ended;
@@ -89,54 +104,101 @@ asio::awaitable<pooled_connection> pool_core::do_acquire() {
 
 // Does what the state decides. Every event ends here.
 void pool_core::obey() {
-    auto orders = state_.decide(std::chrono::steady_clock::now(), [this](const resource& idle) {
-        const bool alive = idle->status() == session_status::idle && idle->looks_alive();
-        counted_.replaced += !alive;
-        return alive;
+    const auto now = std::chrono::steady_clock::now();
+    auto orders = state_.decide(now, [](const resource& idle) {
+        return idle->status() == session_status::idle && idle->looks_alive();
     });
     for (auto& [ticket, session] : orders.lend) {
-        const auto lucky = waiters_.extract(ticket).mapped();
-        lucky->lent = pooled_connection(shared_from_this(), std::move(session));
-        lucky->done = true;
-        lucky->called.cancel();
-        ++counted_.acquired;
+        lend(ticket, std::move(session), now);
     }
-    for (const auto& [ticket, why] : orders.refuse) {
-        const auto unlucky = waiters_.extract(ticket).mapped();
-        unlucky->refused = refusal_error(why);
-        unlucky->done = true;
-        unlucky->called.cancel();
+    for (const state::refused& one : orders.refuse) {
+        refuse(one, now);
     }
-    for (const resource& session : orders.close) {
-        session->close();
+    for (const auto& [session, why] : orders.close) {
+        dispose(session, why);
     }
-    counted_.closed_idle += orders.aged;
+    for (const resource& session : orders.probe) {
+        ++counted_.probes;
+        asio::co_spawn(strand_, do_probe(session), asio::detached);
+    }
     for (std::size_t i = 0; i < orders.dials; ++i) {
         const auto signal = dials_.emplace(dials_.end());
         ++counted_.dials;
-        asio::co_spawn(strand_, dial(signal),
+        asio::co_spawn(strand_, dial(signal, state_.generation()),
                        asio::bind_cancellation_slot(signal->slot(), asio::detached));
     }
+    if (options_.leak_after.count() != 0) {
+        report_leaks(now);
+        const auto leak = leases_.next_leak(options_.leak_after);
+        orders.next =
+            leak && orders.next ? std::min(*leak, *orders.next) : (leak ? leak : orders.next);
+    }
     set_timer(orders.next);
-    if (state_.is_closed() && state_.size() == 0 && returning_ == 0) {
+    if (is_drained()) {
         drained_.cancel();
     }
 }
 
-asio::awaitable<void> pool_core::dial(std::list<asio::cancellation_signal>::iterator signal) {
+void pool_core::lend(state::ticket ticket, resource session, time_point now) {
+    const auto lucky = waiters_.extract(ticket).mapped();
+    leases_.lend(session.get(), lucky->where, now);
+    lucky->lent = pooled_connection(shared_from_this(), std::move(session));
+    lucky->done = true;
+    lucky->called.cancel();
+    ++counted_.acquired;
+    tell([&](pool_observer& observer) { observer.acquired(now - lucky->came); });
+}
+
+void pool_core::refuse(const state::refused& one, time_point now) {
+    const auto unlucky = waiters_.extract(one.who).mapped();
+    pool_picture now_is = picture(now);
+    now_is.waited = one.waited;
+    now_is.place = one.place;
+    now_is.stands_still = leases_.stands_still_since(unlucky->came);
+    unlucky->refused = refusal_error(one.why, now_is);
+    unlucky->done = true;
+    unlucky->called.cancel();
+    ++counted_.refused;
+    tell([&](pool_observer& observer) {
+        observer.acquire_failed(*unlucky->refused, now - unlucky->came);
+    });
+}
+
+void pool_core::dispose(const resource& session, close_reason why) {
+    session->close();
+    switch (why) {
+        case close_reason::dead: ++counted_.replaced; break;
+        case close_reason::idle: ++counted_.closed_idle; break;
+        case close_reason::aged: ++counted_.closed_aged; break;
+        case close_reason::broken: ++counted_.closed_broken; break;
+        case close_reason::evicted: ++counted_.evicted; break;
+        case close_reason::pool_shrunk:
+        case close_reason::pool_reset:
+        case close_reason::pool_closed: break;
+    }
+    tell([&](pool_observer& observer) { observer.closed(why); });
+}
+
+asio::awaitable<void> pool_core::dial(dial_signal signal, std::uint64_t generation) {
     const auto self = shared_from_this();
     co_await asio::this_coro::throw_if_cancelled(false);
+    const auto began = std::chrono::steady_clock::now();
+    tell([](pool_observer& observer) { observer.connecting(); });
     std::optional<error> failed;
     try {
         const resource session = co_await connector_.dial();
+        const auto now = std::chrono::steady_clock::now();
         ++counted_.opened;
-        state_.dialled(session, std::chrono::steady_clock::now());
+        tell([&](pool_observer& observer) { observer.connected(now - began); });
+        const auto failing_since = state_.failing_since();
+        watch(session);
+        state_.dialled(session, generation, now, random_fraction());
         if (state_.take_woke()) {
             ++counted_.wakes;
             wakes_.fetch_add(1, std::memory_order_relaxed);
+            tell([&](pool_observer& observer) { observer.woke(now - *failing_since); });
         }
         last_dial_error_.reset();
-        watch(session);
     } catch (const error& failure) {
         failed = failure;
     } catch (const std::exception& failure) {
@@ -145,11 +207,22 @@ asio::awaitable<void> pool_core::dial(std::list<asio::cancellation_signal>::iter
     if (failed && state_.is_closed()) {
         state_.dial_abandoned();
     } else if (failed) {
+        const auto now = std::chrono::steady_clock::now();
         last_dial_error_ = failed;
-        state_.dial_failed(judge_dial(*failed), std::chrono::steady_clock::now(),
-                           random_fraction());
+        state_.dial_failed(judge_dial(*failed), now, random_fraction());
+        tell([&](pool_observer& observer) { observer.connect_failed(*failed, now - began); });
     }
     dials_.erase(signal);
+    obey();
+}
+
+asio::awaitable<void> pool_core::do_probe(resource session) {
+    const auto self = shared_from_this();
+    const bool answered = co_await session->probe(options_.probe_timeout);
+    if (!answered) {
+        dispose(session, close_reason::dead);
+    }
+    state_.probed(session, answered, std::chrono::steady_clock::now());
     obey();
 }
 
@@ -157,35 +230,54 @@ asio::awaitable<void> pool_core::dial(std::list<asio::cancellation_signal>::iter
 void pool_core::watch(const resource& session) {
     std::function<void()> on_death = [weak = weak_from_this(), quiet = std::weak_ptr(session)] {
         const auto self = weak.lock();
-        if (!self) {
-            return;
+        const resource dead = quiet.lock();
+        if (self && dead) {
+            const bool others_too = !ends_itself_only(dead->goodbye());
+            asio::post(self->strand_, [self, dead, others_too] { self->bury(dead, others_too); });
         }
-        asio::post(self->strand_, [self, quiet] {
-            const resource dead = quiet.lock();
-            if (dead && self->state_.died(dead)) {
-                ++self->counted_.replaced;
-                dead->close();
-                self->obey();
-            }
-        });
     };
     session->watch(std::move(on_death));
 }
 
+void pool_core::bury(const resource& session, bool others_too) {
+    if (!state_.died(session)) {
+        return;
+    }
+    dispose(session, close_reason::dead);
+    if (others_too) {
+        state_.ended_by_server(std::chrono::steady_clock::now());
+    }
+    obey();
+}
+
 void pool_core::give_back(resource session) noexcept {
+    if (!birth_.is_here()) {
+        return;  // it was lent in the process that forked this one, and is there
+    }
     asio::post(strand_, [self = shared_from_this(), session = std::move(session)]() mutable {
         self->take_back(std::move(session));
     });
 }
 
 void pool_core::take_back(resource session) {
+    const auto now = std::chrono::steady_clock::now();
     switch (session->status()) {
-        case session_status::idle:
+        case session_status::idle: {
+            const auto held = leases_.take_back(session.get(), now);
             // The watch is set before it can be lent: the next operation ends it.
+            session->reset_first(options_.reset);
             watch(session);
-            state_.returned(std::move(session), std::chrono::steady_clock::now());
+            state_.returned(session, now);
+            tell([&](pool_observer& observer) { observer.released(held); });
             break;
-        case session_status::closed: state_.lost(); break;
+        }
+        case session_status::closed: {
+            const auto held = leases_.take_back(session.get(), now);
+            state_.lost(session);
+            dispose(session, close_reason::broken);
+            tell([&](pool_observer& observer) { observer.released(held); });
+            break;
+        }
         case session_status::in_transaction:
         case session_status::busy:
             ++counted_.rolled_back;
@@ -202,110 +294,8 @@ asio::awaitable<void> pool_core::do_return(resource session) {
     --returning_;
     if (session->status() != session_status::idle) {
         session->close();
-        state_.lost();
-        obey();
-    } else {
-        take_back(std::move(session));
     }
-}
-
-void pool_core::set_timer(std::optional<time_point> next) {
-    if (next == timer_at_) {
-        return;
-    }
-    timer_at_ = next;
-    timer_.cancel();
-    if (!next) {
-        return;
-    }
-    timer_.expires_at(*next);
-    auto event = [weak = weak_from_this(), at = *next](const boost::system::error_code& failure) {
-        const auto self = weak.lock();
-        if (self && !failure && self->timer_at_ == at) {
-            self->timer_at_.reset();
-            self->obey();
-        }
-    };
-    timer_.async_wait(std::move(event));
-}
-
-void pool_core::count_retry() noexcept {
-    asio::post(strand_, [self = shared_from_this()] { ++self->counted_.retried; });
-}
-
-void pool_core::distrust_idle() noexcept {
-    asio::post(strand_, [self = shared_from_this()] {
-        self->state_.distrust_idle();
-        self->obey();
-    });
-}
-
-asio::awaitable<pool_statistics> pool_core::do_statistics() {
-    pool_statistics now = counted_;
-    now.idle = state_.idle();
-    now.used = state_.used();
-    now.dialling = state_.dialling();
-    now.waiting = state_.waiting();
-    now.waking = state_.is_waking();
-    co_return now;
-}
-
-asio::awaitable<void> pool_core::do_close() {
-    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
-    co_await asio::this_coro::throw_if_cancelled(false);
-    state_.close();
-    obey();
-    for (auto& signal : dials_) {
-        signal.emit(asio::cancellation_type::terminal);
-    }
-    if (state_.size() != 0 || returning_ != 0) {
-        boost::system::error_code ended;
-        co_await drained_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
-    }
-    if (state_.size() != 0 || returning_ != 0) {
-        throw error(errc::cancelled,
-                    "waiting for the pool to close was cancelled; it is closed "
-                    "to new callers");
-    }
-}
-
-std::string pool_core::counts() const {
-    return std::to_string(state_.idle()) + " idle, " + std::to_string(state_.used()) + " in use, " +
-           std::to_string(state_.dialling()) + " being opened, at most " +
-           std::to_string(options_.max_size) + ", " + std::to_string(state_.waiting()) + " waiting";
-}
-
-error pool_core::refusal_error(refusal why) const {
-    const std::string last =
-        last_dial_error_ ? std::string("; the last try to connect: ") + last_dial_error_->what()
-                         : std::string();
-    const auto make = [&](errc code, const std::string& text) {
-        error failure(code, text);
-        if (last_dial_error_) {
-            failure = failure.with(last_dial_error_->server());
-        }
-        return failure.with(phase::acquiring).with(outcome::not_sent);
-    };
-    switch (why) {
-        case refusal::closed: return make(errc::pool_closed, "the pool is closed");
-        case refusal::queue_full:
-            return make(errc::queue_full,
-                        "too many callers wait for a connection already: " + counts());
-        case refusal::waking:
-            return make(errc::database_asleep, "the database did not wake in time" + last);
-        case refusal::busy:
-            return make(errc::server_busy,
-                        "the server had no connection left until the time "
-                        "was up" +
-                            last);
-        case refusal::fatal:
-            if (last_dial_error_) {
-                return last_dial_error_->with(outcome::not_sent);
-            }
-            return make(errc::connect_failed, "cannot connect");
-        case refusal::timed_out: break;
-    }
-    return make(errc::acquire_timeout, "no connection became free in time: " + counts() + last);
+    take_back(std::move(session));
 }
 
 }  // namespace bitdotio

@@ -4,7 +4,10 @@
 #include <bitdotio/pool.hpp>
 
 #include "connector.hpp"
+#include "lease_book.hpp"
 #include "pool_state.hpp"
+#include "process_birth.hpp"
+#include "refusal_error.hpp"
 
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -14,6 +17,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <unordered_map>
 
 namespace bitdotio {
@@ -26,47 +30,76 @@ public:
     /// Begins to keep the minimum, once it is shared.
     void start();
 
-    asio::awaitable<pooled_connection> acquire();
+    asio::awaitable<pooled_connection> acquire(std::source_location where);
     asio::awaitable<pool_statistics> statistics();
-    asio::awaitable<void> close();
+    asio::awaitable<void> close(std::chrono::milliseconds drain);
+    void reset() noexcept;
+    void resize(std::size_t min_size, std::size_t max_size);
 
     void give_back(std::shared_ptr<postgres_session> session) noexcept;
-    void count_retry() noexcept;
+    void count_retry(const error& after) noexcept;
 
     /// A server that is no longer to be written to answered: none of what idles may be lent again.
     void distrust_idle() noexcept;
     /// How often the database was found asleep and woke, to be compared before and after a wait.
     std::uint64_t wakes() const noexcept { return wakes_.load(std::memory_order_relaxed); }
 
+    /// Calls the observer, if there is one. From any thread.
+    template <class Call>
+    void tell(Call&& call) const noexcept {
+        if (options_.observer) {
+            try {
+                call(*options_.observer);
+            } catch (...) {  // it was asked not to
+            }
+        }
+    }
+    bool has_observer() const noexcept { return options_.observer != nullptr; }
+
 private:
     using resource = std::shared_ptr<postgres_session>;
     using state = pool_state<resource>;
+    using dial_signal = std::list<asio::cancellation_signal>::iterator;
 
     struct waiter {
-        explicit waiter(const asio::any_io_executor& executor) : called(executor, never) {}
+        waiter(const asio::any_io_executor& executor, std::source_location where_, time_point came_)
+            : called(executor, never), where(where_), came(came_) {}
         asio::steady_timer called;
+        std::source_location where;
+        time_point came;
         pooled_connection lent;
         std::optional<error> refused;
         bool done = false;
     };
 
-    asio::awaitable<pooled_connection> do_acquire();
-    asio::awaitable<pool_statistics> do_statistics();
-    asio::awaitable<void> do_close();
-    asio::awaitable<void> dial(std::list<asio::cancellation_signal>::iterator signal);
+    // pool_core.cpp: connections come and go.
+    asio::awaitable<pooled_connection> do_acquire(std::source_location where);
+    asio::awaitable<void> dial(dial_signal signal, std::uint64_t generation);
+    asio::awaitable<void> do_probe(resource session);
     asio::awaitable<void> do_return(resource session);
-
     void obey();
+    void lend(state::ticket ticket, resource session, time_point now);
+    void refuse(const state::refused& one, time_point now);
+    void dispose(const resource& session, close_reason why);
     void take_back(resource session);
     void watch(const resource& session);
-    void set_timer(std::optional<time_point> next);
-    error refusal_error(refusal why) const;
-    std::string counts() const;
+    void bury(const resource& session, bool others_too);
 
+    // pool_upkeep.cpp: what the pool does as a whole.
+    asio::awaitable<pool_statistics> do_statistics();
+    asio::awaitable<void> do_close(std::chrono::milliseconds drain);
+    asio::awaitable<void> wait_until_drained();
+    bool is_drained() const;
+    void report_leaks(time_point now);
+    void set_timer(std::optional<time_point> next);
+    pool_picture picture(time_point now) const;
+
+    const process_birth birth_;
     asio::strand<asio::any_io_executor> strand_;
     const connector connector_;
     const pool_options options_;
     state state_;
+    lease_book leases_;
     std::unordered_map<state::ticket, std::shared_ptr<waiter>> waiters_;
     state::ticket next_ticket_ = 0;
     std::optional<error> last_dial_error_;

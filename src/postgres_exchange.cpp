@@ -1,5 +1,4 @@
 // What a statement asks, what its answers mean, and how it is stopped when it takes too long.
-#include "cancel_request.hpp"
 #include "failure.hpp"
 #include "postgres_session.hpp"
 #include "statement_words.hpp"
@@ -37,15 +36,15 @@ postgres_session::turn::~turn() {
 }
 
 asio::awaitable<result> postgres_session::run(statement sql, params values) {
-    return on_strand(strand_, shared_from_this(), do_run(std::move(sql), std::move(values)));
+    return on_own_strand(do_run(std::move(sql), std::move(values)));
 }
 
 asio::awaitable<std::vector<result>> postgres_session::script(statement sql) {
-    return on_strand(strand_, shared_from_this(), do_script(std::move(sql)));
+    return on_own_strand(do_script(std::move(sql)));
 }
 
 asio::awaitable<void> postgres_session::commit() {
-    return on_strand(strand_, shared_from_this(), do_commit());
+    return on_own_strand(do_commit());
 }
 
 asio::awaitable<result> postgres_session::do_run(statement sql, params values) {
@@ -74,11 +73,7 @@ asio::awaitable<void> postgres_session::do_commit() {
     const statement commit("COMMIT");
     const params none;
     co_await exchange(commit, none, kind::simple, phase::committing);
-    const bool committed = !answers_.empty() && answers_.back().command_tag() == "COMMIT";
     answers_.clear();
-    if (!committed) {
-        throw refused_commit(std::exchange(failed_by_, {}));
-    }
 }
 
 // The one who awaits it holds the turn, and what it refers to.
@@ -89,6 +84,9 @@ asio::awaitable<void> postgres_session::exchange(const statement& sql, const par
     if (owes_something()) {
         co_await settle_debts();
     }
+    if (owes_reset() && how == kind::simple && !is_one_statement(sql.sql())) {
+        co_await reset_now();
+    }
     get_ready();
     note(sql, how);
     if (commits_) {
@@ -98,6 +96,22 @@ asio::awaitable<void> postgres_session::exchange(const statement& sql, const par
     send(sql, values, how);
     const auto interrupted = co_await supervise(settle(), deadline_of(sql), when);
     conclude(how, when, interrupted, in_transaction);
+    if (commits(sql.sql())) {
+        require_commit(how);
+    }
+}
+
+// To commit a transaction that has failed, or to prepare it, rolls it back, which the server does
+// not call an error. It would be taken for success.
+void postgres_session::require_commit(kind how) {
+    if (answers_.empty()) {
+        return;
+    }
+    const result& answer = how == kind::simple ? answers_.front() : answers_.back();
+    if (answer.command_tag() == "ROLLBACK") {
+        answers_.clear();
+        throw refused_commit(std::exchange(failed_by_, {}));
+    }
 }
 
 // What has to be known of a statement to say what its failure means.
@@ -110,6 +124,7 @@ void postgres_session::note(const statement& sql, kind how) {
     in_transaction_ = open && (how == kind::extended || !may_commit(sql.sql()));
     midway_ = !open && may_commit_midway(sql.sql());
     commits_ = how == kind::extended && commits(sql.sql());
+    changed_ = changed_ | session_changes_of(sql.sql());
 }
 
 stage postgres_session::stage_at(phase when) const {
@@ -127,11 +142,7 @@ time_point postgres_session::deadline_of(const statement& sql) const {
 
 // Before anything is said: the watch ends, and what the server said meanwhile is heard.
 void postgres_session::get_ready() {
-    ++watch_generation_;
-    on_death_ = nullptr;
-    if (std::exchange(watching_, false)) {
-        socket_.cancel();
-    }
+    end_watch();
     if (!alive()) {
         throw lost(phase::sending);
     }
@@ -141,6 +152,7 @@ void postgres_session::get_ready() {
     in_transaction_ = false;
     midway_ = false;
     copy_started_ = false;
+    reset_failure_.reset();
 }
 
 bool postgres_session::owes_something() const {
@@ -218,7 +230,7 @@ asio::awaitable<bool> postgres_session::stop_statement() {
         // it stops only one: so it is repeated.
         co_await with_deadline(flush(), deadline);
         while (true) {
-            co_await with_deadline(request_cancel(conn_.get()), deadline);
+            co_await with_deadline(cancels_->request(conn_.get()), deadline);
             const time_point again = std::min(deadline, deadline_after(cancel_interval));
             const bool settled = co_await settles_before(again);
             if (settled || again == deadline) {
@@ -252,6 +264,7 @@ void postgres_session::conclude(kind how, phase when, const std::optional<error>
     if (PQstatus(conn_.get()) == CONNECTION_BAD) {
         throw lost(when);
     }
+    require_reset(interrupted);
     leave_pipeline();
     take_status();
     if (!refused()) {

@@ -47,6 +47,20 @@ error failed_with(std::size_t culprit, const std::string& words) {
 
 }  // namespace
 
+// A reset that fails leaves its transaction failed, in which nothing runs; unless a later unit of
+// the batch ends it.
+bool postgres_session::outlives_refusal(const pipeline& batch) {
+    if (batch.sync() != pipeline_sync::each_statement) {
+        return false;
+    }
+    for (std::size_t i = 1; i < batch.size(); ++i) {
+        if (ends_transaction(batch.sql(i).sql())) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // Half of a transactional batch cannot be stopped, only cut: its sync would commit it.
 bool postgres_session::is_stoppable() const {
     return !batch_ || batch_->sync_each || batch_->synced;
@@ -54,7 +68,7 @@ bool postgres_session::is_stoppable() const {
 
 asio::awaitable<pipeline_results> postgres_session::run_pipeline(
     std::shared_ptr<const pipeline> batch) {
-    return on_strand(strand_, shared_from_this(), do_run_pipeline(std::move(batch)));
+    return on_own_strand(do_run_pipeline(std::move(batch)));
 }
 
 asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(
@@ -70,6 +84,9 @@ asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(
     }
     if (owes_something()) {
         co_await settle_debts();
+    }
+    if (owes_reset() && outlives_refusal(batch)) {
+        co_await reset_now();
     }
     get_ready();
     results.entries_.resize(batch.size());
@@ -91,6 +108,9 @@ asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(
         cut = failure;
     }
     batch_ = nullptr;
+    if (!cut && PQstatus(conn_.get()) != CONNECTION_BAD) {
+        require_reset(interrupted);
+    }
     if (!cut && copy_started_) {
         abort();
         cut = error(errc::bad_input,
@@ -104,6 +124,13 @@ asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(
         take_status();
     }
     finish_entries(progress, batch.size(), interrupted, cut);
+    for (std::size_t i = 0; i < batch.size(); ++i) {  // see require_commit
+        auto& entry = results.entries_[i];
+        if (commits(batch.sql(i).sql()) && entry.answer.command_tag() == "ROLLBACK") {
+            entry.failure = refused_commit(failed_by_);
+            entry.answer = result();
+        }
+    }
     co_return results;
 }
 
@@ -114,6 +141,7 @@ phase postgres_session::note_batch(const pipeline& batch) {
     bool ends = false;
     for (std::size_t i = 0; i < batch.size(); ++i) {
         ends = ends || commits(batch.sql(i).sql());
+        changed_ = changed_ | session_changes_of(batch.sql(i).sql());
     }
     return in_transaction_ && ends ? phase::committing : phase::awaiting_reply;
 }
@@ -122,6 +150,9 @@ asio::awaitable<void> postgres_session::talk_pipeline(const pipeline& batch,
                                                       batch_progress& progress) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
+    if (owes_reset() && !send_reset()) {
+        throw error(errc::system_failed, "cannot send: " + libpq::last_words(conn_.get()));
+    }
     std::size_t unflushed = 0;
     for (std::size_t i = 0; i < batch.size(); ++i) {
         const bool sync = progress.sync_each || i + 1 == batch.size();
@@ -170,7 +201,7 @@ void postgres_session::take_available() {
         if (!answer && PQstatus(conn_.get()) == CONNECTION_BAD) {
             return;
         }
-        collect_batch(std::move(answer));
+        collect(std::move(answer));
     }
 }
 

@@ -9,6 +9,7 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <algorithm>
 #include <cstdio>
 #include <random>
 
@@ -26,12 +27,14 @@ std::string own_prefix() {
 
 }  // namespace
 
-postgres_session::postgres_session(asio::any_io_executor executor, const connect_options& options)
+postgres_session::postgres_session(asio::any_io_executor executor, const connect_options& options,
+                                   std::shared_ptr<cancel_queue> cancels)
     : strand_(asio::make_strand(executor)),
       socket_(strand_),
       statement_timeout_(options.statement_timeout),
       cancel_timeout_(options.cancel_timeout),
       on_notice_(options.on_notice),
+      cancels_(std::move(cancels)),
       statements_(options.statement_cache_size, options.statement_cache_max_length, own_prefix()) {}
 
 postgres_session::~postgres_session() {
@@ -62,6 +65,7 @@ asio::awaitable<void> postgres_session::do_open(libpq_parameters parameters, tim
     descriptor_ = PQsocket(conn_.get());
     role_.standby = said("in_hot_standby");
     role_.read_only = said("default_transaction_read_only");
+    remember_reports();
     take_status();
 }
 
@@ -122,6 +126,7 @@ void postgres_session::detach() noexcept {
 
 void postgres_session::finish() noexcept {
     ++watch_generation_;
+    watching_ = false;
     on_death_ = nullptr;
     status_ = session_status::closed;
     pid_ = 0;
@@ -131,12 +136,18 @@ void postgres_session::finish() noexcept {
     pieces_ = true;
     rest_.reset();
     syncs_ = 0;
+    reset_left_ = 0;
     detach();
     conn_.reset();
 }
 
 // A reset instead of a goodbye: nothing that waits in a buffer may still reach the server.
 void postgres_session::abort() noexcept {
+    shut_down();
+    finish();
+}
+
+void postgres_session::shut_down() noexcept {
     const int descriptor = conn_ ? PQsocket(conn_.get()) : -1;
     if (descriptor >= 0) {
         const linger now{1, 0};
@@ -144,7 +155,6 @@ void postgres_session::abort() noexcept {
         // PQfinish would write a goodbye first, and with it what is still queued.
         ::shutdown(descriptor, SHUT_RDWR);
     }
-    finish();
 }
 
 error postgres_session::dial_error() const {
@@ -251,6 +261,14 @@ void postgres_session::do_watch() {
     socket_.async_wait(asio::posix::descriptor_base::wait_read, std::move(event));
 }
 
+void postgres_session::end_watch() {
+    ++watch_generation_;
+    on_death_ = nullptr;
+    if (std::exchange(watching_, false)) {
+        socket_.cancel();
+    }
+}
+
 void postgres_session::watch_event(std::uint64_t generation,
                                    const boost::system::error_code& failure) {
     if (failure || generation != watch_generation_) {
@@ -289,17 +307,93 @@ bool postgres_session::alive() {
     return PQstatus(conn_.get()) == CONNECTION_OK && goodbye_.sqlstate.empty();
 }
 
+asio::awaitable<bool> postgres_session::probe(std::chrono::milliseconds timeout) {
+    const auto self = shared_from_this();
+    if (!birth_.is_here()) {
+        co_return false;
+    }
+    try {
+        co_return co_await on_strand(strand_, self, do_probe(timeout));
+    } catch (const std::exception&) {  // the caller was cancelled before it began
+    }
+    auto give_up = [self] {
+        if (!self->under_way_) {
+            self->abort();
+        }
+    };
+    asio::dispatch(strand_, give_up);
+    co_return false;
+}
+
+asio::awaitable<bool> postgres_session::do_probe(std::chrono::milliseconds timeout) {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    if (under_way_) {
+        co_return false;
+    }
+    std::function<void()> watcher = on_death_;
+    co_await probe_or_abort(std::max(timeout, std::chrono::milliseconds(1)));
+    if (!conn_) {
+        co_return false;
+    }
+    if (watcher) {
+        on_death_ = std::move(watcher);
+        do_watch();
+    }
+    co_return true;
+}
+
+asio::awaitable<void> postgres_session::probe_or_abort(std::chrono::milliseconds timeout) {
+    const turn mine(*this);
+    end_watch();
+    if (status() != session_status::idle || !alive()) {
+        abort();
+        co_return;
+    }
+    PQenterPipelineMode(conn_.get());
+    bool answered = false;
+    if (libpq::send_sync(conn_.get())) {
+        ++syncs_;
+        try {
+            co_await with_deadline(settle(), deadline_after(timeout));
+            answered = syncs_ == 0;
+        } catch (const error&) {  // it took too long
+        }
+    }
+    if (!answered || !PQexitPipelineMode(conn_.get()) ||
+        PQtransactionStatus(conn_.get()) != PQTRANS_IDLE) {
+        abort();
+    }
+}
+
 void postgres_session::roll_back_first() {
+    if (!birth_.is_here()) {
+        return;
+    }
     asio::dispatch(strand_, [self = shared_from_this()] { self->roll_back_first_ = true; });
 }
 
 void postgres_session::close() {
+    if (!birth_.is_here()) {
+        return;
+    }
     status_ = session_status::closed;  // at once, so that a pool it goes back to does not lend it
     asio::dispatch(strand_, [self = shared_from_this()] {
         if (self->under_way_) {
             self->close_when_done_ = true;
         } else {
             self->finish();
+        }
+    });
+}
+
+void postgres_session::cut() {
+    status_ = session_status::closed;
+    asio::dispatch(strand_, [self = shared_from_this()] {
+        if (self->under_way_) {
+            self->close_when_done_ = true;
+            self->shut_down();  // which the operation reads as the end of the connection
+        } else {
+            self->abort();
         }
     });
 }

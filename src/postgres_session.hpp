@@ -10,12 +10,15 @@
 #include <bitdotio/result.hpp>
 #include <bitdotio/statement.hpp>
 
+#include "cancel_queue.hpp"
 #include "deadline.hpp"
 #include "dial_parameters.hpp"
 #include "failure.hpp"
 #include "host_choice.hpp"
 #include "libpq.hpp"
+#include "process_birth.hpp"
 #include "statement_cache.hpp"
+#include "statement_words.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -45,9 +48,12 @@ struct copy_start {
 ///
 /// Thread safety: every function may be called from any thread; what awaits runs on the session's
 ///     own strand and resumes on the caller's executor.
+/// Lifetime: made by make_for_this_process. In a child of its process operations throw
+///     errc::forked, and the rest does nothing.
 class postgres_session : public std::enable_shared_from_this<postgres_session> {
 public:
-    postgres_session(asio::any_io_executor executor, const connect_options& options);
+    postgres_session(asio::any_io_executor executor, const connect_options& options,
+                     std::shared_ptr<cancel_queue> cancels);
     ~postgres_session();
     postgres_session(const postgres_session&) = delete;
     postgres_session& operator=(const postgres_session&) = delete;
@@ -83,6 +89,12 @@ public:
     /// The next statement rolls back first. For a transaction that nobody finished.
     void roll_back_first();
 
+    /// For a session that comes back idle: what has been changed in it is undone ahead of the next
+    /// statement, in the same trip where libpq can do that. The statement runs only if that
+    /// succeeds; if not, the session is closed, and the statement's error is
+    /// errc::connection_lost with outcome::not_sent.
+    void reset_first(session_reset how);
+
     /// Calls `on_death` once, on the strand, when the idle session turns out to be dead; until
     /// the next operation begins. What the server sends to a living one is taken in.
     void watch(std::function<void()> on_death);
@@ -98,6 +110,13 @@ public:
     /// Why the server ended the session, if it said so. To be called as the two above.
     const server_message& goodbye() const noexcept { return goodbye_; }
 
+    /// Asks an idle session for a sign of life: a lone Sync, which runs nothing and leaves all as
+    /// it was, a watch included. False if no answer came in time, or it is not idle, or broken;
+    /// unless an operation is under way it is closed then, without a goodbye. Never throws.
+    ///
+    /// Cancellation: none once it has begun; it is bounded.
+    asio::awaitable<bool> probe(std::chrono::milliseconds timeout);
+
     /// What the server reported about its role when the session was opened.
     const server_role& role() const noexcept { return role_; }
 
@@ -110,6 +129,8 @@ public:
 
     /// Says goodbye and closes, once nothing is under way.
     void close();
+    /// Closes at once and without a goodbye; what is under way ends as a lost connection.
+    void cut();
 
 private:
     enum class kind { extended, simple };
@@ -129,12 +150,19 @@ private:
 
     using strand = asio::strand<asio::any_io_executor>;
 
+    template <class T>
+    asio::awaitable<T> on_own_strand(asio::awaitable<T> operation) {
+        birth_.check_same_process("the connection");
+        return on_strand(strand_, shared_from_this(), std::move(operation));
+    }
+
     asio::awaitable<void> do_open(libpq_parameters parameters, time_point deadline);
     asio::awaitable<void> poll_until_open(libpq_parameters parameters);
     void attach();
     void detach() noexcept;
     void finish() noexcept;
     void abort() noexcept;
+    void shut_down() noexcept;
     error dial_error() const;
 
     asio::awaitable<result> do_run(statement sql, params values);
@@ -142,6 +170,9 @@ private:
     asio::awaitable<void> do_commit();
     asio::awaitable<void> do_clean(std::chrono::milliseconds timeout);
     asio::awaitable<void> do_clean_up();
+    asio::awaitable<bool> do_probe(std::chrono::milliseconds timeout);
+    asio::awaitable<void> probe_or_abort(std::chrono::milliseconds timeout);
+    void end_watch();
     void do_watch();
     void watch_event(std::uint64_t generation, const boost::system::error_code& failure);
 
@@ -163,10 +194,22 @@ private:
     bool heal(bool was_prepared);
     bool alive();
     void note(const statement& sql, kind how);
+    void require_commit(kind how);
     stage stage_at(phase when) const;
     error lost(phase when);
     std::optional<error> unconfirmed(phase when, const std::optional<error>& interrupted);
     void take_status();
+
+    // postgres_reset.cpp: what the last borrower left.
+    void remember_reports();
+    bool reports_changes() const;
+    void owe_reset(session_reset how);
+    bool owes_reset() const noexcept { return reset_due_ != session_change::none; }
+    bool send_reset();
+    asio::awaitable<void> reset_now();
+    bool swallow(const libpq::result& answer);
+    error unfit(const std::string& why);
+    void require_reset(const std::optional<error>& interrupted);
 
     // postgres_transfer.cpp: bytes there and back.
     void send(const statement& sql, const params& values, kind how);
@@ -190,6 +233,7 @@ private:
     bool send_entry(const statement& sql, const params& values, bool sync,
                     batch_progress& progress);
     phase note_batch(const pipeline& batch);
+    static bool outlives_refusal(const pipeline& batch);
     void take_available();
     void collect_batch(libpq::result answer);
     static void finish_entries(batch_progress& batch, std::size_t size,
@@ -220,6 +264,7 @@ private:
 
     static void receive_notice(void* self, const PGresult* notice);
 
+    const process_birth birth_;
     strand strand_;
     asio::posix::stream_descriptor socket_;
     libpq::connection conn_;
@@ -227,6 +272,7 @@ private:
     const std::chrono::milliseconds statement_timeout_;
     const std::chrono::milliseconds cancel_timeout_;
     const std::function<void(const server_message&)> on_notice_;
+    const std::shared_ptr<cancel_queue> cancels_;
 
     // libpq's four arrays of parameters, kept for their capacity.
     std::vector<Oid> types_;
@@ -258,6 +304,11 @@ private:
     bool in_transaction_ = false;  // so the statement under way began, alone in its text
     bool midway_ = false;          // it may commit before it fails
     bool commits_ = false;         // it ends the transaction
+    session_change changed_ = session_change::none;    // since it came back the last time
+    session_change reset_due_ = session_change::none;  // to be undone ahead of the next statement
+    std::size_t reset_left_ = 0;                       // of its pieces, not yet answered
+    std::optional<std::string> reset_failure_;         // what the server said against it
+    std::vector<std::string> opened_with_;             // what it reports, in the beginning
     bool watching_ = false;
     bool roll_back_first_ = false;
     bool close_when_done_ = false;

@@ -10,32 +10,35 @@
 namespace bitdotio {
 
 asio::awaitable<std::uint64_t> postgres_session::start_rows(statement sql, params values) {
-    return on_strand(strand_, shared_from_this(), do_start_rows(std::move(sql), std::move(values)));
+    return on_own_strand(do_start_rows(std::move(sql), std::move(values)));
 }
 
 asio::awaitable<std::vector<result>> postgres_session::next_rows(std::uint64_t stream,
                                                                  std::size_t most) {
-    return on_strand(strand_, shared_from_this(), do_next_rows(stream, most));
+    return on_own_strand(do_next_rows(stream, most));
 }
 
 asio::awaitable<copy_start> postgres_session::start_copy(statement sql, bool in) {
-    return on_strand(strand_, shared_from_this(), do_start_copy(std::move(sql), in));
+    return on_own_strand(do_start_copy(std::move(sql), in));
 }
 
 asio::awaitable<void> postgres_session::write_copy(std::uint64_t stream, std::string data) {
-    return on_strand(strand_, shared_from_this(), do_write_copy(stream, std::move(data)));
+    return on_own_strand(do_write_copy(stream, std::move(data)));
 }
 
 asio::awaitable<std::uint64_t> postgres_session::finish_copy_in(
     std::uint64_t stream, std::optional<std::string> failure) {
-    return on_strand(strand_, shared_from_this(), do_finish_copy_in(stream, std::move(failure)));
+    return on_own_strand(do_finish_copy_in(stream, std::move(failure)));
 }
 
 asio::awaitable<std::string> postgres_session::read_copy(std::uint64_t stream, std::size_t about) {
-    return on_strand(strand_, shared_from_this(), do_read_copy(stream, about));
+    return on_own_strand(do_read_copy(stream, about));
 }
 
 void postgres_session::abandon_stream(std::uint64_t stream) {
+    if (!birth_.is_here()) {
+        return;
+    }
     asio::dispatch(strand_, [self = shared_from_this(), stream] {
         self->flow_abandoned_ = self->flow_abandoned_ || stream == self->stream_;
     });
@@ -45,6 +48,9 @@ void postgres_session::abandon_stream(std::uint64_t stream) {
 asio::awaitable<void> postgres_session::begin_flow(const statement& sql, const params& values) {
     if (owes_something()) {
         co_await settle_debts();
+    }
+    if (owes_reset()) {
+        co_await reset_now();
     }
     get_ready();
     ++stream_;
@@ -235,7 +241,8 @@ asio::awaitable<std::uint64_t> postgres_session::do_finish_copy_in(
     try {
         conclude_flow(interrupted);
     } catch (const error& lost) {
-        throw was_alive ? lost : lost.with(outcome::not_executed);  // its end was never sent
+        // Nothing was copied where its end was never sent, or another one than it needs.
+        throw was_alive && !failure ? lost : lost.with(outcome::not_executed);
     }
     co_return rows;
 }

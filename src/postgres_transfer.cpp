@@ -18,10 +18,12 @@ error waiting_cancelled() {
 void postgres_session::send(const statement& sql, const params& values, kind how) {
     check_text(sql);
     plan_ = {};
-    if (how == kind::simple) {
-        check_sent(PQsendQuery(conn_.get(), sql.sql().c_str()) != 0);
-    } else {
+    if (how == kind::extended) {
         check_sent(send_extended(sql, values));
+    } else if (owes_reset()) {  // one statement, which may go either way
+        check_sent(send_extended(statement(sql).unprepared().text_results(), values));
+    } else {
+        check_sent(PQsendQuery(conn_.get(), sql.sql().c_str()) != 0);
     }
     status_ = session_status::busy;
 }
@@ -50,17 +52,26 @@ void postgres_session::check_sent(bool sent) {
 
 bool postgres_session::send_extended(const statement& sql, const params& values) {
     bind(values);
+    const bool resets = owes_reset();
+    if (resets) {
+        PQenterPipelineMode(conn_.get());
+        if (!send_reset()) {
+            return false;
+        }
+    }
     if (sql.may_be_prepared()) {
         plan_ = statements_.look_up(sql.sql(), types_);
     }
-    if (plan_.what != statement_cache::action::prepare) {
+    const bool prepares = plan_.what == statement_cache::action::prepare;
+    if (!resets && !prepares) {
         return send_bound(sql);
     }
-    // Preparing and running take one trip in a pipeline.
+    // They take one trip in a pipeline.
     PQenterPipelineMode(conn_.get());
-    const bool sent = send_preparation(sql) && send_bound(sql) && libpq::send_sync(conn_.get());
+    const bool sent =
+        (!prepares || send_preparation(sql)) && send_bound(sql) && libpq::send_sync(conn_.get());
     syncs_ += sent;
-    if (!sent) {
+    if (!sent && prepares) {
         statements_.forget(plan_.name);
     }
     return sent;
@@ -176,6 +187,9 @@ asio::awaitable<void> postgres_session::readable() {
 }
 
 void postgres_session::collect(libpq::result answer) {
+    if (swallow(answer)) {
+        return;
+    }
     if (batch_) {
         collect_batch(std::move(answer));
         return;

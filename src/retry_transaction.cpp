@@ -35,8 +35,8 @@ void transaction_retry_options::check() const {
 }
 
 struct transaction_retry::progress {
-    progress(pool from_, transaction_retry_options options_)
-        : from(std::move(from_)), options(std::move(options_)) {
+    progress(pool from_, transaction_retry_options options_, std::source_location where_)
+        : from(std::move(from_)), options(std::move(options_)), where(where_) {
         options.check();
         pace.max_attempts = options.max_attempts;
         pace.first_delay = options.first_delay;
@@ -58,6 +58,7 @@ struct transaction_retry::progress {
 
     pool from;
     const transaction_retry_options options;
+    const std::source_location where;
     retry_options pace;
     time_point deadline;
     std::uint64_t wakes = 0;
@@ -68,8 +69,9 @@ struct transaction_retry::progress {
     bool committing = false;
 };
 
-transaction_retry::transaction_retry(pool from, transaction_retry_options options)
-    : progress_(std::make_unique<progress>(std::move(from), std::move(options))) {}
+transaction_retry::transaction_retry(pool from, transaction_retry_options options,
+                                     std::source_location where)
+    : progress_(std::make_unique<progress>(std::move(from), std::move(options), where)) {}
 
 transaction_retry::~transaction_retry() = default;
 
@@ -102,7 +104,7 @@ asio::awaitable<transaction> transaction_retry::begin() {
 
 asio::awaitable<void> transaction_retry::begin_into(std::optional<transaction>& open) {
     progress_->committing = false;
-    open.emplace(co_await progress_->from.begin(progress_->options.transaction));
+    open.emplace(co_await progress_->from.begin(progress_->options.transaction, progress_->where));
 }
 
 asio::awaitable<void> transaction_retry::commit(transaction& open) {
@@ -176,7 +178,7 @@ asio::awaitable<void> transaction_retry::pause() {
     asio::steady_timer timer(co_await asio::this_coro::executor, progress_->delay);
     co_await timer.async_wait(asio::use_awaitable);  // `rethrow` says what a cancellation means
     ++progress_->attempts;
-    progress_->from.core_->count_retry();
+    progress_->from.core_->count_retry(*progress_->last);
 }
 
 asio::awaitable<transaction> transaction_retry::next(transaction failed) {

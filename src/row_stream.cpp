@@ -83,6 +83,7 @@ asio::awaitable<std::optional<row_chunk>> row_stream::next(std::size_t most) {
         if (failure) {
             const replacement next_one = std::move(after_failure_);
             auto lease = std::move(lease_);
+            session_->abandon_stream(stream_);  // where it was given up before it began
             session_.reset();
             if (!next_one) {
                 throw *failure;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <initializer_list>
 
 namespace bitdotio {
 
@@ -64,10 +65,113 @@ bool says(std::string_view sql, std::string_view capitals) {
                        [](char mine, char theirs) { return upper(mine) == theirs; }) != sql.end();
 }
 
+bool is_one_of(std::string_view word, std::initializer_list<std::string_view> capitals) {
+    return std::any_of(capitals.begin(), capitals.end(),
+                       [word](std::string_view one) { return same(word, one); });
+}
+
+bool begins(std::string_view word, std::string_view capitals) {
+    return same(word.substr(0, capitals.size()), capitals);
+}
+
+// Takes away the word the text begins with.
+std::string_view take_word(std::string_view& sql) {
+    const auto end = std::find_if_not(
+        sql.begin(), sql.end(), [](char c) { return is_letter(c) || (c >= '0' && c <= '9'); });
+    const std::string_view word = sql.substr(0, static_cast<std::size_t>(end - sql.begin()));
+    sql.remove_prefix(word.size());
+    return word;
+}
+
+session_change changed_by_set(std::string_view rest) {
+    std::string_view what = next_word(rest);
+    if (is_one_of(what, {"LOCAL", "TRANSACTION", "CONSTRAINTS"})) {
+        return session_change::none;
+    }
+    if (same(what, "SESSION")) {
+        what = next_word(rest);
+    }
+    if (what.empty()) {  // a quoted name
+        return session_change::settings | session_change::role;
+    }
+    return is_one_of(what, {"ROLE", "AUTHORIZATION", "SESSION_AUTHORIZATION"})
+               ? session_change::role
+               : session_change::settings;
+}
+
+// By the word a statement begins with, and those behind it.
+session_change changed_by_statement(std::string_view first, std::string_view rest) {
+    if (same(first, "SET")) return changed_by_set(rest);
+    if (same(first, "DO")) return session_change::all_but_statements;
+    if (same(first, "LISTEN")) return session_change::listening;
+    if (same(first, "LOAD")) return session_change::settings;
+    if (same(first, "PREPARE") && !same(next_word(rest), "TRANSACTION")) {
+        return session_change::statements;
+    }
+    return session_change::none;
+}
+
+// By a word anywhere in a statement, and the one before it.
+session_change changed_by_word(std::string_view first, std::string_view before,
+                               std::string_view word) {
+    switch (upper(word.front())) {
+        case 'H':
+            if (same(word, "HOLD") && same(before, "WITH")) return session_change::cursors;
+            break;
+        case 'P':
+            if (begins(word, "PG_ADVISORY_LOCK") || begins(word, "PG_TRY_ADVISORY_LOCK")) {
+                return session_change::locks;
+            }
+            if (begins(word, "PG_TEMP")) return session_change::temporary;
+            if (same(word, "PREPARE") && same(first, "DO")) return session_change::statements;
+            break;
+        case 'S':
+            if (same(word, "SET_CONFIG")) return session_change::settings | session_change::role;
+            break;
+        case 'T':
+            if (is_one_of(word, {"TEMP", "TEMPORARY"}) &&
+                (same(first, "CREATE") || is_one_of(before, {"INTO", "LOCAL", "GLOBAL"}))) {
+                return session_change::temporary;
+            }
+            break;
+        default: break;
+    }
+    return session_change::none;
+}
+
 }  // namespace
 
 std::string_view first_word(std::string_view sql) noexcept {
     return next_word(sql);
+}
+
+bool ends_transaction(std::string_view sql) noexcept {
+    std::string_view rest = sql;
+    return commits(sql) || is_one_of(next_word(rest), {"ROLLBACK", "ABORT"});
+}
+
+bool is_one_statement(std::string_view script) noexcept {
+    const std::size_t end = script.find(';');
+    return end == script.npos || script.find_first_not_of("; \t\r\n", end) == script.npos;
+}
+
+session_change session_changes_of(std::string_view sql) noexcept {
+    session_change all = session_change::none;
+    while (!sql.empty()) {
+        const std::string_view first = next_word(sql);
+        all = all | changed_by_statement(first, sql);
+        std::string_view before;
+        while (!sql.empty() && sql.front() != ';') {
+            if (!is_letter(sql.front())) {
+                sql.remove_prefix(1);
+                continue;
+            }
+            const std::string_view word = take_word(sql);
+            all = all | changed_by_word(first, before, word);
+            before = word;
+        }
+    }
+    return all;
 }
 
 bool commits(std::string_view sql) noexcept {

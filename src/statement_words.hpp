@@ -1,4 +1,5 @@
-// What the first words of a statement say: what it is, and when it commits.
+// What the words of a statement say: what it is, when it commits, and what it leaves behind in its
+// session.
 #pragma once
 
 #include <string_view>
@@ -19,5 +20,39 @@ bool may_commit(std::string_view script) noexcept;
 /// fails: CALL, DO, VACUUM, CREATE INDEX CONCURRENTLY and the like. Its failure then proves
 /// nothing.
 bool may_commit_midway(std::string_view sql) noexcept;
+
+/// Whether the statement ends a transaction, whichever way.
+bool ends_transaction(std::string_view sql) noexcept;
+
+/// Whether the text is certainly no more than one statement; in doubt it is not.
+bool is_one_statement(std::string_view script) noexcept;
+
+/// What of its session a statement changes for those that come after it; a set.
+enum class session_change : unsigned {
+    none = 0,
+    settings = 1,
+    role = 2,
+    temporary = 4,  ///< what stands in pg_temp
+    listening = 8,
+    locks = 16,  ///< advisory ones that no transaction ends
+    cursors = 32,
+    statements = 64,  ///< prepared by hand
+    sequences = 128,  ///< what currval says
+    all_but_statements = 191,
+};
+
+constexpr session_change operator|(session_change a, session_change b) noexcept {
+    return static_cast<session_change>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
+constexpr bool has(session_change set, session_change some) noexcept {
+    return (static_cast<unsigned>(set) & static_cast<unsigned>(some)) != 0;
+}
+
+/// What the statements of a text may change beyond their transaction. Words within strings and
+/// comments count too, so it may say too much; what functions and procedures do is not seen,
+/// but for those of PostgreSQL: set_config and the session's advisory locks. DO may do anything.
+///
+/// What goes back to how the session began (RESET, UNLISTEN, DISCARD, …) changes nothing.
+session_change session_changes_of(std::string_view sql) noexcept;
 
 }  // namespace bitdotio

@@ -58,6 +58,11 @@ asio::awaitable<pipeline_results> transaction::run(pipeline batch) {
     co_return co_await session->run_pipeline(shared);
 }
 
+asio::awaitable<std::vector<result>> transaction::script(statement sql) {
+    const auto open = scope();
+    co_return co_await open->script(level_, std::move(sql));
+}
+
 asio::awaitable<std::uint64_t> transaction::count(statement sql, params values) {
     const result answer = co_await run(std::move(sql), std::move(values));
     co_return answer.affected_rows();

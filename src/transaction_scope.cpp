@@ -68,6 +68,7 @@ void transaction_scope::note(const statement& sql) noexcept {
 
 asio::awaitable<std::vector<result>> transaction_scope::script(std::size_t level, statement sql) {
     const auto session = co_await enter(level);
+    may_have_committed_ = may_have_committed_ || may_commit(sql.sql());
     co_return co_await session->script(std::move(sql));
 }
 

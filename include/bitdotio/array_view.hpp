@@ -13,6 +13,8 @@
 namespace bitdotio {
 
 /// One dimension of an array. SQL counts from 1 unless an array says otherwise.
+///
+/// Thread safety: a value.
 struct array_dimension {
     std::size_t size = 0;
     std::int32_t lower_bound = 1;
@@ -24,6 +26,7 @@ struct array_dimension {
 /// index moving fastest. `field.as<array_view>()` gives one where a container would not do: for
 /// lower bounds, or a number of dimensions that is known at run time only.
 ///
+/// Thread safety: one thread at a time, because `next` moves on; the result is only read.
 /// Lifetime: refers to the result of its field.
 class array_view {
 public:

@@ -12,6 +12,8 @@
 namespace bitdotio {
 
 /// The value of a bit or a varbit. (A std::vector<bool> of its own is an array of booleans.)
+///
+/// Thread safety: a value.
 struct bit_string {
     std::vector<bool> bits;
 

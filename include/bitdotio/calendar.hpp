@@ -23,6 +23,8 @@ namespace bitdotio {
 using date = std::chrono::local_days;
 
 /// The value of a time: from 00:00 up to and including 24:00.
+///
+/// Thread safety: a value.
 struct time_of_day {
     std::chrono::microseconds since_midnight{};
 
@@ -31,6 +33,7 @@ struct time_of_day {
 
 /// The value of a timetz: a time of day, and how far its zone is ahead of UTC (east is positive).
 ///
+/// Thread safety: a value.
 /// See: PostgreSQL manual, 8.5.1.2 "Times", which advises against the type.
 struct timetz {
     time_of_day time;
@@ -45,6 +48,8 @@ struct timetz {
 ///
 /// A std::chrono::duration of microseconds or coarser binds as an interval too, and reads from one
 /// without months and days.
+///
+/// Thread safety: a value.
 struct interval {
     std::int32_t months = 0;
     std::int32_t days = 0;

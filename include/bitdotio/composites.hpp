@@ -19,6 +19,7 @@ namespace bitdotio {
 
 /// A composite's fields as they came, one after the other.
 ///
+/// Thread safety: one thread at a time, because `next` moves on; the result is only read.
 /// Lifetime: refers to the result of its field.
 class composite_view {
 public:

@@ -3,6 +3,8 @@
 
 #include <bitdotio/error.hpp>
 
+#include <boost/asio/awaitable.hpp>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -46,6 +48,8 @@ enum class session_attributes {
 
 /// One address of a PostgreSQL server: a host name, an IP address, or the directory of a Unix
 /// socket if it begins with "/".
+///
+/// Thread safety: a value.
 struct host_port {
     host_port() = default;
     host_port(std::string host_, std::uint16_t port_, std::string address_ = "")
@@ -58,6 +62,19 @@ struct host_port {
     std::string address;
 
     friend bool operator==(const host_port&, const host_port&) = default;
+};
+
+/// What a connection authenticates with, see connect_options::ask_credentials.
+// No aggregate, on purpose: see options.hpp.
+struct credentials {
+    credentials() = default;
+    explicit credentials(std::string password_, std::string user_ = "")
+        : user(std::move(user_)), password(std::move(password_)) {}
+
+    /// Empty for connect_options::user.
+    std::string user;
+    /// Never shown.
+    std::string password;
 };
 
 /// Everything about opening a connection, and the defaults of its operations.
@@ -113,6 +130,19 @@ struct connect_options {
     /// See: PostgreSQL manual, 34.16 "The Password File".
     std::string password_file;
     std::string database;
+    /// Asked for each dial instead of `password` and `password_file`, for those that are rotated
+    /// while the program runs. Empty asks nobody.
+    ///
+    /// It may await, as long as connect_timeout at most; then it is cancelled. It must not block,
+    /// nor wait for the pool that asks. Dials of a pool may ask at once.
+    ///
+    /// Parameters: the attempt: 1, and 2 if the server has refused (28P01) what the first gave in
+    ///     this dial, so that what a cache keeps is not to be given again. There is no third.
+    /// Errors: a bitdotio::error passes through, and its code decides whether the dial counts as
+    ///     one of a sleeping database (errc::timeout, connection_lost, database_asleep), which is
+    ///     tried again, or as one that is refused; any other exception, and silence, become
+    ///     errc::authentication_failed. What an exception says is shown: it must hold no secret.
+    std::function<boost::asio::awaitable<credentials>(int attempt)> ask_credentials;
 
     tls_mode tls = tls_mode::verify_full;
     /// PEM file of the authorities to trust; empty for those of the system.

@@ -41,7 +41,8 @@ class transaction;
 /// Thread safety: its functions may be called from any thread, one operation at a time; a second
 ///     one while the first is under way fails with errc::protocol_violated and disturbs nothing.
 /// Lifetime: an operation under way outlives the handle. Destroying the handle closes the
-///     connection in the background once nothing is under way.
+///     connection in the background once nothing is under way. After fork() the child must not
+///     touch it, not even destroy it.
 /// See: PostgreSQL manual, chapter 34 "libpq", chapter 55 "Frontend/Backend Protocol".
 class connection {
 public:
@@ -77,9 +78,13 @@ public:
     }
 
     /// The same with parameters bound beforehand.
+    ///
+    /// Errors and cancellation: as for `query`.
     asio::awaitable<result> run(statement sql, params values);
 
     /// As `query`; returns how many rows were touched.
+    ///
+    /// Errors and cancellation: as for `query`.
     template <class... Values>
     asio::awaitable<std::uint64_t> execute(statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
@@ -117,10 +122,14 @@ public:
     ///
     /// Errors: as for `query`; errc::bad_input if the statement is something else, which has run
     ///     then.
+    /// Cancellation: as for `query`; no COPY is open then.
     asio::awaitable<copy_in> copy_from(statement sql);
     asio::awaitable<copy_out> copy_to(statement sql);
 
     /// Begins a transaction; the returned object refers to this connection's session.
+    ///
+    /// Errors: those of `query`; errc::bad_input for options that contradict each other.
+    /// Cancellation: as for `query`; no transaction is open then.
     asio::awaitable<bitdotio::transaction> begin(
         transaction_options options = transaction_options());
 
@@ -130,7 +139,8 @@ public:
     /// gateway's number for this connection.
     int backend_pid() const noexcept;
 
-    /// Says goodbye and closes. A closed connection stays closed; doing it again does nothing.
+    /// Says goodbye and closes, once the operation under way, if any, has ended. A closed
+    /// connection stays closed; doing it again does nothing.
     ///
     /// Cancellation: none, it does not wait for the network.
     asio::awaitable<void> close();

@@ -80,6 +80,7 @@ public:
     /// form is their text. Rows are collected, and sent some 64 KiB at a time.
     ///
     /// Errors: errc::bad_input if the COPY is not binary; those of `write`.
+    /// Cancellation: as `write`.
     template <class... Values>
     asio::awaitable<void> write_row(const Values&... values) {
         add_row(params(values...));
@@ -91,9 +92,15 @@ public:
     /// Errors: errc::query_failed with the server's fields (`server().context` names the line);
     ///     nothing was copied then. errc::connection_lost with outcome::unknown, or not_executed
     ///     if the connection was seen to be dead before its end was sent.
+    /// Cancellation: terminal, partial, total; the COPY is undone, unless it had ended already:
+    /// then
+    ///     `outcome()` is executed.
     asio::awaitable<std::uint64_t> finish();
 
     /// Gives it up: nothing was copied. `reason` stands in the server's log.
+    ///
+    /// Errors: errc::connection_lost, timeout, cancelled: nothing was copied then either.
+    /// Cancellation: terminal, partial, total; it is given up all the same.
     asio::awaitable<void> cancel(std::string reason);
 
 private:
@@ -150,6 +157,7 @@ public:
     /// Errors: errc::bad_input if the COPY is not binary; errc::unexpected_shape if the row has
     ///     another number of columns; errc::wrong_type and unexpected_null, after which the
     ///     stream goes on with the next row; those of `next`.
+    /// Cancellation: as `next`.
     template <class T>
     asio::awaitable<std::optional<T>> next_row() {
         const bool there = co_await load_row(wire::field_count<T>());

@@ -17,8 +17,12 @@ namespace bitdotio {
 /// A cursor of a transaction. The transaction can do other things between two fetches.
 ///
 /// It lasts until its transaction ends, also when this handle is dropped; `close` frees it earlier.
-/// There is none that outlives its transaction: in a pool it would meet a stranger.
+/// There is none that outlives its transaction: in a pool it would meet a stranger. What its
+/// statement says of timeout and text results holds for each fetch.
 ///
+/// Errors of all: those of transaction::query.
+/// Cancellation: terminal, partial, total. Like a failed statement, a cancelled one ends the
+///     transaction it is in, and the cursor with it.
 /// Thread safety: as its transaction: from any thread, one operation at a time.
 /// See: PostgreSQL manual, SQL commands DECLARE, FETCH, MOVE.
 class cursor {
@@ -26,8 +30,6 @@ public:
     enum class direction { forward_only, scroll };
 
     /// Opens one for a query with its values bound.
-    ///
-    /// Errors and cancellation: as for transaction::query.
     template <class... Values>
     static asio::awaitable<cursor> open(transaction& in, statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
@@ -55,7 +57,8 @@ public:
     const std::string& name() const noexcept { return name_; }
 
 private:
-    cursor(std::shared_ptr<transaction_scope> scope, std::size_t level, std::string name) noexcept;
+    cursor(std::shared_ptr<transaction_scope> scope, std::size_t level, std::string name,
+           statement marks) noexcept;
 
     static asio::awaitable<cursor> declare(std::shared_ptr<transaction_scope> scope,
                                            std::size_t level, direction towards, statement sql,
@@ -65,6 +68,7 @@ private:
     std::shared_ptr<transaction_scope> scope_;
     std::size_t level_;
     std::string name_;
+    statement marks_;  // what was said of the query; its text is gone
 };
 
 }  // namespace bitdotio

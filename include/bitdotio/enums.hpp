@@ -12,6 +12,8 @@
 namespace bitdotio {
 
 /// One value of an enum, and its label in the database.
+///
+/// Thread safety: a value.
 template <class E>
 struct enum_label {
     E value;

@@ -68,6 +68,8 @@ enum class errc {
     system_failed,
     /// The peer broke its protocol, or the connection was used out of turn.
     protocol_violated,
+    /// It belongs to the process that forked this one: make a new one here. Nothing was sent.
+    forked,
 };
 
 /// The category of `errc`, named "bitdotio".
@@ -101,6 +103,7 @@ std::string_view to_string(outcome value) noexcept;
 
 /// The server's own words about an error. Empty strings where it gave none.
 ///
+/// Thread safety: a value.
 /// See: PostgreSQL manual, 55.8 "Error and Notice Message Fields".
 struct server_message {
     std::string severity;

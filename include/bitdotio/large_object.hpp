@@ -16,6 +16,8 @@ namespace bitdotio {
 ///
 /// Errors of all: those of transaction::query; a large object that does not exist is SQLSTATE
 ///     42704.
+/// Cancellation: terminal, partial, total. Like a failed statement, a cancelled one ends the
+///     transaction it is in, and undoes what was written in it.
 /// Thread safety: as its transaction: from any thread, one operation at a time.
 /// See: PostgreSQL manual, chapter 35 "Large Objects".
 class large_object {

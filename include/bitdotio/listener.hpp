@@ -22,6 +22,8 @@ namespace asio = boost::asio;
 /// The connection was lost and there is a new one that listens to the same channels: what was
 /// notified in between has been missed. Who keeps something in step with the database reads it
 /// anew.
+///
+/// Thread safety: a value.
 struct notification_gap {
     explicit notification_gap(error reason_) : reason(std::move(reason_)) {}
 

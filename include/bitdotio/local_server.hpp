@@ -21,6 +21,8 @@ namespace bitdotio {
 namespace asio = boost::asio;
 
 /// Where the server lives and when its databases sleep.
+///
+/// Thread safety: a value.
 struct local_server_options {
     local_server_options() = default;
 
@@ -61,6 +63,9 @@ struct local_server_options {
 
 /// A running server: the HTTPS API and the Postgres endpoint over a private real PostgreSQL.
 ///
+/// Errors of its verbs: errc::not_found for a database that is not there.
+/// Cancellation of its verbs: of `wait_until_asleep` terminal, partial, total; the others do not
+///     stop midway.
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: call `stop()` and await it. The destructor of a running one kills its processes and
 /// removes its temporary files without waiting for them to say goodbye.

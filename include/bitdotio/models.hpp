@@ -20,6 +20,8 @@ enum class visibility { private_, public_ };
 enum class role { owner, admin, writer, reader };
 
 /// Rows queried in a billing period.
+///
+/// Thread safety: a value.
 struct usage {
     std::int64_t rows_queried = 0;
     std::chrono::sys_seconds period_start{};
@@ -29,6 +31,8 @@ struct usage {
 };
 
 /// What the API tells of a database.
+///
+/// Thread safety: a value.
 struct database {
     std::string id;
     database_name name{"user/db"};
@@ -44,6 +48,8 @@ struct database {
 };
 
 /// What to change about a database; what is not set stays as it is.
+///
+/// Thread safety: a value.
 struct database_changes {
     database_changes() = default;
 
@@ -75,7 +81,7 @@ struct service_account {
 };
 
 /// A new key and whose it is. The service shows a key this once.
-struct credentials {
+struct issued_key {
     api_key key{"v2_none"};
     std::string username;
 };
@@ -90,6 +96,8 @@ enum class data_format {
 using query_value = std::variant<std::monostate, bool, std::int64_t, double, std::string>;
 
 /// The result of a query over HTTP.
+///
+/// Thread safety: a value.
 struct query_result {
     struct column {
         std::string name;

@@ -14,6 +14,8 @@ namespace bitdotio {
 /// currency it is and how many digits its fraction has.
 ///
 /// It does not read from text results, nor bind inside a composite: its text is a matter of locale.
+///
+/// Thread safety: a value.
 struct money {
     std::int64_t smallest_units = 0;
 

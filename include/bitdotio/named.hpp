@@ -11,8 +11,10 @@
 
 namespace bitdotio {
 
-/// A value with the name that stands for it in the statement. Made by `named`; it refers to the
-/// value, and is used up in the call it is made for.
+/// A value with the name that stands for it in the statement. Made by `named`.
+///
+/// Thread safety: a value.
+/// Lifetime: refers to name and value; it is used up in the call it is made for.
 template <class T>
 class named_value {
 public:

@@ -16,6 +16,8 @@ namespace bitdotio {
 /// The value of an inet: an address of a host, and how many of its bits name its network.
 ///
 /// For Asio: `asio::ip::make_address(value.address())`, and `inet::parse(address.to_string())`.
+///
+/// Thread safety: a value.
 struct inet {
     std::array<std::uint8_t, 16> octets{};  ///< the first 4 for IPv4, the others zero
     bool v6 = false;
@@ -34,6 +36,8 @@ struct inet {
 };
 
 /// The value of a cidr: a network. Bits after the prefix are zero, or the server refuses it.
+///
+/// Thread safety: a value.
 struct cidr {
     inet network;
 

@@ -3,10 +3,12 @@
 
 #include <bitdotio/api_key.hpp>
 #include <bitdotio/connect_options.hpp>
+#include <bitdotio/observer.hpp>
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,7 +18,12 @@ namespace bitdotio {
 // None of these is an aggregate, on purpose: g++ 12 destroys aggregate temporaries twice inside a
 // co_await expression. Make one, set its members, pass it.
 
+/// When a connection that comes back to its pool is given back the state it was opened with.
+enum class session_reset { smart, always, never };
+
 /// How a pool grows, shrinks and waits.
+///
+/// Thread safety: a value.
 struct pool_options {
     pool_options() = default;
 
@@ -36,8 +43,39 @@ struct pool_options {
     std::size_t max_dials = 4;
     /// How long cleaning up a returned connection may take before it is cut.
     std::chrono::milliseconds return_timeout{2'000};
+    /// A connection is closed at this age, once nobody uses it: what has piled up in its backend
+    /// goes, and connections spread anew over servers behind a name.
+    std::chrono::milliseconds max_lifetime{1'800'000};
+    /// The part of max_lifetime by which each connection's own is longer or shorter, at random, so
+    /// that those opened together do not end together. At most 0.5.
+    double lifetime_jitter = 0.1;
+    /// A connection of which nothing was heard for this time is asked for a sign of life, one round
+    /// trip without a statement, before it is lent: networks forget silent connections without a
+    /// word. 0 means never. Through a Unix socket, where nothing is forgotten, it is never done.
+    std::chrono::milliseconds probe_after{30'000};
+    /// How long that sign of life may take.
+    std::chrono::milliseconds probe_timeout{1'000};
+    /// After dialling has failed for so long (and longer than connect_options::wake_timeout), with
+    /// no connection open, `acquire` fails at once with the cause, while the pool tries on as often
+    /// as before, as long as somebody asks. 0 means that every caller waits for its turn to time
+    /// out.
+    std::chrono::milliseconds breaker_after{60'000};
+    /// Who holds a connection for longer is reported to the observer, with the place where it was
+    /// acquired. 0 means nobody is.
+    std::chrono::milliseconds leak_after{0};
+    /// Says that the database is meant to sleep, so that the observer is warned of what keeps it
+    /// awake: a minimum of connections.
+    bool lets_sleep = false;
+    /// Told what the pool does; empty for nobody. See also prometheus.hpp.
+    std::shared_ptr<pool_observer> observer;
+    /// Settings, roles, temporary tables, LISTEN, session locks and the like must not reach the
+    /// next borrower. `smart` undoes those that the texts of the statements, or the server's
+    /// reports, show to have changed; it costs no round trip, because it goes ahead of the next
+    /// borrower's first statement. `always` undoes them each time, for programs whose functions
+    /// change a session unseen; `never` leaves all as it is.
+    session_reset reset = session_reset::smart;
 
-    /// A preset for databases that sleep: idle connections close after 120 s.
+    /// A preset for databases that sleep: idle connections close after 120 s, and `lets_sleep`.
     static pool_options serverless();
 
     /// Errors: errc::bad_input naming the option and its range.
@@ -45,6 +83,8 @@ struct pool_options {
 };
 
 /// How failed calls of the HTTP API are retried.
+///
+/// Thread safety: a value.
 struct retry_options {
     retry_options() = default;
 
@@ -55,6 +95,8 @@ struct retry_options {
 };
 
 /// Where the service is and who asks. What is left empty is looked up by `resolved()`.
+///
+/// Thread safety: a value.
 struct client_options {
     client_options() = default;
 

@@ -8,10 +8,12 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -55,21 +57,36 @@ private:
 };
 
 /// Counts of a pool at one moment, and since its beginning.
+///
+/// OpenTelemetry calls the first ones db.client.connection.count (state idle or used),
+/// db.client.connection.max and db.client.connection.pending_requests.
+///
+/// Thread safety: a value.
 struct pool_statistics {
     std::size_t idle = 0;
     std::size_t used = 0;
     std::size_t dialling = 0;
+    std::size_t probing = 0;  ///< idle ones that are asked for a sign of life
     std::size_t waiting = 0;
+    std::size_t max_size = 0;
     bool waking = false;  ///< The database does not answer yet and is being probed.
+    bool broken = false;  ///< It has not for so long that callers are refused at once.
 
-    std::uint64_t acquired = 0;     ///< connections lent
-    std::uint64_t dials = 0;        ///< tries to connect, failed ones included
-    std::uint64_t opened = 0;       ///< connections opened
-    std::uint64_t replaced = 0;     ///< found dead while idle or at the look before lending
-    std::uint64_t closed_idle = 0;  ///< closed by the idle timeout
-    std::uint64_t retried = 0;      ///< statements sent again, provably not executed before
-    std::uint64_t rolled_back = 0;  ///< returned in a transaction
-    std::uint64_t wakes = 0;        ///< times the database was found asleep and woke
+    std::uint64_t acquired = 0;  ///< connections lent
+    std::uint64_t refused = 0;   ///< callers who got none: timeout, asleep, queue full, …
+    std::uint64_t dials = 0;     ///< tries to connect, failed ones included
+    std::uint64_t opened = 0;    ///< connections opened
+    std::uint64_t probes = 0;    ///< signs of life asked for
+    std::uint64_t replaced = 0;  ///< found dead while idle, at the look before lending, by a probe
+    std::uint64_t closed_idle = 0;    ///< closed by the idle timeout
+    std::uint64_t closed_aged = 0;    ///< closed at the end of their lifetime
+    std::uint64_t closed_broken = 0;  ///< came back broken, or were not cleaned up in time
+    std::uint64_t evicted = 0;        ///< closed because others showed that they are of no use
+    std::uint64_t retried = 0;        ///< statements sent again
+    std::uint64_t rolled_back = 0;    ///< returned in a transaction, or in the middle of something
+    std::uint64_t wakes = 0;          ///< times the database was found asleep and woke
+    std::uint64_t cancels = 0;        ///< requests to the server to stop a statement
+    std::uint64_t leaked = 0;         ///< held for longer than pool_options::leak_after
 };
 
 /// A pool of connections to one database. A handle: copies share the pool.
@@ -81,6 +98,7 @@ struct pool_statistics {
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: connections on loan keep the pool alive. Await `close()` before the executor ends.
+///     After fork() the child must not touch it: make one there.
 class pool {
 public:
     /// Errors: errc::bad_input for options that cannot be.
@@ -93,11 +111,17 @@ public:
     /// first caller's connection wakes it and the others wait. Whether an idle connection still
     /// lives is seen without a round trip; a dead one is replaced silently.
     ///
+    /// One of which nothing was heard for pool_options::probe_after has to show that it lives
+    /// first.
+    ///
+    /// Parameters: `where` it is acquired, for reports; the place of the call.
     /// Errors: errc::pool_closed; errc::queue_full; errc::acquire_timeout, database_asleep or
-    ///     server_busy after pool_options::acquire_timeout, saying why; any fatal error of
-    ///     opening, to all waiters at once.
+    ///     server_busy after pool_options::acquire_timeout, saying why and, if all connections
+    ///     are lent, who has held them longest; errc::connect_failed or server_busy at once
+    ///     after pool_options::breaker_after; any fatal error of opening, to all waiters at once.
     /// Cancellation: terminal, partial, total. A cancelled wait leaves the pool as it was.
-    asio::awaitable<pooled_connection> acquire();
+    asio::awaitable<pooled_connection> acquire(
+        std::source_location where = std::source_location::current());
 
     /// Runs one statement on a connection of the pool, in a transaction of its own.
     ///
@@ -116,7 +140,7 @@ public:
     }
     asio::awaitable<result> run(statement sql, params values);
 
-    /// As `query`; returns how many rows were touched.
+    /// As `query`, its errors and cancellation too; returns how many rows were touched.
     template <class... Values>
     asio::awaitable<std::uint64_t> execute(statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
@@ -125,10 +149,14 @@ public:
 
     /// As connection::run, on a connection of the pool, which comes back at the end. Only a
     /// pipeline of which nothing was sent moves on to another connection.
+    ///
+    /// Errors and cancellation: those of `acquire` and of connection::run.
     asio::awaitable<pipeline_results> run(pipeline batch);
     /// As connection::stream, on a connection of the pool, which comes back at the end. Runs again
     /// as `query` does, also when the first call of row_stream::next finds out, but never after a
     /// row has been handed out.
+    ///
+    /// Errors and cancellation: as for `query`.
     template <class... Values>
     asio::awaitable<row_stream> stream(statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
@@ -139,7 +167,8 @@ public:
     ///
     /// Errors and cancellation: those of `acquire` and connection::query.
     asio::awaitable<bitdotio::transaction> begin(
-        transaction_options options = transaction_options());
+        transaction_options options = transaction_options(),
+        std::source_location where = std::source_location::current());
 
     /// Runs `work(transaction&)`, an awaitable, in a transaction: commits when it ends well, rolls
     /// back when it throws, and passes on what it returns or throws. It runs once, see
@@ -148,11 +177,12 @@ public:
     /// Parameters: a named callable; a temporary would be destroyed while it runs.
     /// Errors: those of `begin`, of `work`, and of transaction::commit, of which those of an
     /// unknown
-    ///     outcome are settled first if transaction_options::resolvable is set: as success, or
-    ///     as errc::connection_lost with outcome::not_executed.
+    ///     outcome are settled first if transaction_options::resolvable is set: as success, or as
+    ///     errc::connection_lost with outcome::not_executed.
     /// Cancellation: terminal, partial, total; the transaction is rolled back.
     template <class Work>
-    auto transaction(Work& work, transaction_options options = transaction_options())
+    auto transaction(Work& work, transaction_options options = transaction_options(),
+                     std::source_location where = std::source_location::current())
         -> std::invoke_result_t<Work&, bitdotio::transaction&>;
     // Name the callable on the line before, then pass it.
     template <class Work>
@@ -160,13 +190,27 @@ public:
         !std::is_lvalue_reference_v<Work>) = delete;
 
     /// What it is doing, and has done.
+    ///
+    /// Cancellation: none, it does not wait for the network.
     asio::awaitable<pool_statistics> statistics();
+
+    /// Lends none of the connections that are open now to anyone any more: after credentials or
+    /// addresses have changed. What is lent stays with its borrower and is closed afterwards.
+    void reset() noexcept;
+
+    /// Sets new limits. What is too much is closed as soon as nobody uses it.
+    ///
+    /// Errors: errc::bad_input as for pool_options.
+    void resize(std::size_t min_size, std::size_t max_size);
 
     /// Refuses new callers and closes what is idle; returns when all that is lent has come back
     /// and is closed. Doing it again does the same.
     ///
+    /// Parameters: `drain` is how long it waits for what is lent.
+    /// Errors: errc::timeout if not all has come back by then, saying who holds it: what is still
+    ///     lent is cut, and who uses it gets errc::connection_lost. The pool is closed.
     /// Cancellation: terminal, partial, total: stops waiting; the pool stays closed.
-    asio::awaitable<void> close();
+    asio::awaitable<void> close(std::chrono::milliseconds drain = std::chrono::seconds(10));
 
 private:
     friend class transaction_retry;
@@ -180,10 +224,10 @@ private:
 };
 
 template <class Work>
-auto pool::transaction(Work& work, transaction_options options)
+auto pool::transaction(Work& work, transaction_options options, std::source_location where)
     -> std::invoke_result_t<Work&, bitdotio::transaction&> {
     using value = typename std::invoke_result_t<Work&, bitdotio::transaction&>::value_type;
-    bitdotio::transaction open = co_await begin(std::move(options));
+    bitdotio::transaction open = co_await begin(std::move(options), where);
     if constexpr (std::is_void_v<value>) {
         // If it throws, `open` is abandoned: the pool rolls it back off this path.
         co_await work(open);

@@ -17,6 +17,8 @@ namespace bitdotio {
 ///
 /// The server rewrites ranges of integers and dates so that the lower bound is included and the
 /// upper is not: [1,3] comes back as [1,4).
+///
+/// Thread safety: a value.
 template <class T>
 struct range {
     std::optional<T> lower;  ///< nothing: no bound
@@ -42,6 +44,8 @@ struct range {
 };
 
 /// The value of a multirange. The server sorts and joins its ranges, and drops empty ones.
+///
+/// Thread safety: a value.
 template <class T>
 struct multirange {
     std::vector<range<T>> ranges;

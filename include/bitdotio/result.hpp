@@ -69,7 +69,10 @@ private:
     std::unique_ptr<pg_result, clear> result_;
 };
 
-/// Walks the rows, in any order; what it gives refers to the result.
+/// Walks the rows, in any order.
+///
+/// Thread safety: a value.
+/// Lifetime: it and what it gives refer to the result.
 class result::iterator {
 public:
     using value_type = row_view;

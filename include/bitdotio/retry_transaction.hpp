@@ -12,6 +12,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -44,9 +45,11 @@ struct transaction_retry_options {
 };
 
 /// The tries of one call of retry_transaction; not for use by others.
+///
+/// Thread safety: one thread at a time.
 class transaction_retry {
 public:
-    transaction_retry(pool from, transaction_retry_options options);
+    transaction_retry(pool from, transaction_retry_options options, std::source_location where);
     ~transaction_retry();
     transaction_retry(const transaction_retry&) = delete;
     transaction_retry& operator=(const transaction_retry&) = delete;
@@ -119,11 +122,12 @@ asio::awaitable<void> attempt(transaction_retry& all, Work& work, transaction& o
 /// Thread safety: as pool.
 template <class Work>
 auto retry_transaction(pool from, Work& work,
-                       transaction_retry_options options = transaction_retry_options())
+                       transaction_retry_options options = transaction_retry_options(),
+                       std::source_location where = std::source_location::current())
     -> std::invoke_result_t<Work&, transaction&> {
     using answer = typename std::invoke_result_t<Work&, transaction&>::value_type;
     using value_type = std::conditional_t<std::is_void_v<answer>, std::monostate, answer>;
-    transaction_retry all(std::move(from), std::move(options));
+    transaction_retry all(std::move(from), std::move(options), where);
     transaction open = co_await all.begin();
     while (true) {
         std::optional<value_type> value;

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace bitdotio {
 
@@ -43,7 +44,10 @@ public:
     /// As connection::query. After a statement failed, only `rollback` makes sense: the server
     /// answers all else with SQLSTATE 25P02. What may fail goes into a nested transaction.
     ///
-    /// Errors: errc::protocol_violated if it is over, or one nested in it is open.
+    /// Errors: those of connection::query; errc::protocol_violated if it is over, or one nested in
+    ///     it is open.
+    /// Cancellation: terminal, partial, total. Like a failed statement, a cancelled one leaves only
+    ///     `rollback`. All that is run in a transaction has this in common.
     template <class... Values>
     asio::awaitable<result> query(statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
@@ -51,6 +55,11 @@ public:
     }
     asio::awaitable<result> run(statement sql, params values);
     asio::awaitable<pipeline_results> run(pipeline batch);
+
+    /// As connection::script, as part of this transaction: several statements in one text, such as
+    /// a migration. Whether one of them ends the transaction is only guessed: retry_transaction
+    /// runs nothing again after a text that has COMMIT, END or PREPARE anywhere, even in a word.
+    asio::awaitable<std::vector<result>> script(statement sql);
 
     /// As `query`; returns how many rows were touched.
     template <class... Values>
@@ -71,6 +80,7 @@ public:
 
     /// Begins a transaction nested in this one, a savepoint. Until it ends, this one is silent.
     ///
+    /// Errors and cancellation: as for `query`.
     /// See: PostgreSQL manual, SQL command SAVEPOINT.
     asio::awaitable<transaction> begin();
 
@@ -83,10 +93,15 @@ public:
     ///     for its synchronous standby; errc::timeout or cancelled with outcome::executed if that
     ///     was this side's deadline or cancellation; errc::query_failed or transaction_conflict if
     ///     a statement had failed before and the server rolled back, with that failure's SQLSTATE.
-    /// Cancellation: terminal, partial, total.
+    /// Cancellation: terminal, partial, total. One that comes before COMMIT was sent rolls back; a
+    ///     later one that finds it committed changes nothing.
     asio::awaitable<void> commit();
 
     /// Undoes it. A connection that is lost has already undone it: that is no error.
+    ///
+    /// Errors: errc::protocol_violated if it is over; errc::timeout or cancelled: it is then rolled
+    ///     back ahead of the next statement.
+    /// Cancellation: terminal, partial, total, see there.
     asio::awaitable<void> rollback();
 
     /// Whether neither commit nor rollback was called.

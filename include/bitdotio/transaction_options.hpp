@@ -11,6 +11,7 @@ enum class isolation_level { read_committed, repeatable_read, serializable };
 
 /// How a transaction begins. What is not set is the server's default.
 ///
+/// Thread safety: a value.
 /// See: PostgreSQL manual, SQL command BEGIN; 13.2 "Transaction Isolation".
 struct transaction_options {
     transaction_options() = default;

@@ -25,6 +25,8 @@ using timestamptz = std::chrono::sys_time<std::chrono::microseconds>;
 using timestamp = std::chrono::local_time<std::chrono::microseconds>;
 
 /// A UUID, RFC 4122.
+///
+/// Thread safety: a value.
 struct uuid {
     std::array<std::uint8_t, 16> octets{};
 

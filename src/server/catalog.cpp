@@ -78,8 +78,8 @@ void deny_service(const caller& who) {
     }
 }
 
-credentials make_key(records& all, const std::string& account, std::string name) {
-    credentials made;
+issued_key make_key(records& all, const std::string& account, std::string name) {
+    issued_key made;
     made.key = all.add_key(account, now());
     made.username = std::move(name);
     return made;
@@ -348,8 +348,8 @@ asio::awaitable<void> catalog::write_usage() {
 
 // ---- keys and service accounts
 
-asio::awaitable<credentials> catalog::add_key(caller who) {
-    std::function<credentials(records&)> edit = [who = std::move(who)](records& all) {
+asio::awaitable<issued_key> catalog::add_key(caller who) {
+    std::function<issued_key(records&)> edit = [who = std::move(who)](records& all) {
         deny_service(who);
         return make_key(all, who.account, who.name);
     };
@@ -382,8 +382,8 @@ asio::awaitable<service_account> catalog::find_account(caller who, std::string i
     return look(std::move(work));
 }
 
-asio::awaitable<credentials> catalog::add_account_key(caller who, std::string id) {
-    std::function<credentials(records&)> edit = [who = std::move(who),
+asio::awaitable<issued_key> catalog::add_account_key(caller who, std::string id) {
+    std::function<issued_key(records&)> edit = [who = std::move(who),
                                                  id = std::move(id)](records& all) {
         deny_service(who);
         return make_key(all, id, all.find_account(who.account, id).name);

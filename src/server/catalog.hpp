@@ -107,12 +107,12 @@ public:
     // ---- keys and service accounts; permission is denied to service accounts
 
     /// A further key for the caller. This is the only time it is shown.
-    asio::awaitable<credentials> add_key(caller who);
+    asio::awaitable<issued_key> add_key(caller who);
     /// Makes all keys of the caller worthless, or only `key` if it is given and his.
     asio::awaitable<void> revoke_keys(caller who, std::optional<api_key> key);
     asio::awaitable<std::vector<service_account>> accounts(caller who);
     asio::awaitable<service_account> find_account(caller who, std::string id);
-    asio::awaitable<credentials> add_account_key(caller who, std::string id);
+    asio::awaitable<issued_key> add_account_key(caller who, std::string id);
     asio::awaitable<void> revoke_account_keys(caller who, std::string id);
 
     // ---- what the API has no call for

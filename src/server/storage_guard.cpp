@@ -1,10 +1,10 @@
 // Measuring, and ending the sessions that may no longer be what they are.
-#include "server/storage_guard.hpp"
-
+#include <bitdotio/connection.hpp>
 #include <bitdotio/error.hpp>
 
 #include "server/instance_session.hpp"
 #include "server/session_role.hpp"
+#include "server/storage_guard.hpp"
 
 #include <boost/asio/detached.hpp>
 

@@ -36,6 +36,7 @@ test::dice chaos_dice() {
 }
 
 constexpr const char* ours = "bitdotio";
+constexpr std::size_t max_size = 16;
 
 // What is broken at random.
 class breaker {
@@ -45,6 +46,7 @@ public:
     /// Breaks something; it works again when this returns.
     void strike() {
         ++faults_;
+        CHECK(server_.backends(ours).size() <= max_size);
         switch (dice_.number(1, 11)) {
             case 1: restart(stop_mode::fast); break;
             case 2: restart(stop_mode::immediate); break;
@@ -128,7 +130,7 @@ asio::awaitable<chaos> run_chaos(postgres_primary& server, test::policy how,
     co_await before.close();
 
     bitdotio::pool_options options;
-    options.max_size = 16;
+    options.max_size = max_size;
     bitdotio::pool pool(co_await asio::this_coro::executor, server.connect(), options);
     ledger book;
     test::crowd everybody(pool, book, choices, how, operations);

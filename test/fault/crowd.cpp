@@ -1,6 +1,8 @@
 // Dice decide what a client does next; the policy, what it does when it fails.
 #include "fault/crowd.hpp"
 
+#include "fault/spots.hpp"
+
 #include <bitdotio/pipeline.hpp>
 
 #include <algorithm>
@@ -68,7 +70,17 @@ asio::awaitable<void> crowd::one_thing() {
         co_await write(static_cast<std::size_t>(dice_.number(2, 4)), together);
     } else if (lot <= 90) {
         co_await pipeline();
+    } else if (lot <= 93) {
+        auto copy = [&](const keys& written) -> asio::awaitable<void> {
+            co_await insert_by_copy(pool_, written);
+        };
+        co_await write(3, copy);
     } else if (lot <= 95) {
+        auto stream = [&](const keys& written) -> asio::awaitable<void> {
+            co_await insert_by_stream(pool_, written.front());
+        };
+        co_await write(1, stream);
+    } else if (lot <= 98) {
         auto lease = [&](const keys& written) -> asio::awaitable<void> {
             bitdotio::pooled_connection lent = co_await pool_.acquire();
             co_await lent->query("SELECT 1");
@@ -173,6 +185,7 @@ bool crowd::tries_again(const bitdotio::error& failure, int time) const {
 }
 
 void crowd::note(const bitdotio::error& failure) {
+    expect_discreet(failure);
     lost_ += is_loss(failure);
     if (!is_loss(failure) && failure.sqlstate() != "57014") {
         strange_.push_back(failure);

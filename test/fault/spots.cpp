@@ -104,9 +104,12 @@ private:
     asio::awaitable<void> lease() {
         bitdotio::pooled_connection lent = co_await from_.acquire();
         co_await lent->query("SELECT 1");
+        const int backend = lent->backend_pid();
         co_await rest_at_point();
         open(1);
         end_.failure = co_await record(book_, end_.keys, lent->query(insert(), end_.keys.front()));
+        // It is never exchanged under the one who holds it.
+        CHECK((lent->backend_pid() == backend || lent->backend_pid() == 0));
     }
 
     asio::awaitable<void> transaction() {
@@ -305,6 +308,102 @@ void expect_loss(const ending_at& end, moment when) {
     when == moment::resting ? judge_resting(end) : judge_under_way(end);
 }
 
+void expect_silence(const ending_at& end, milliseconds limit) {
+    INFO(end.text());
+    CHECK(end.took < limit);
+    switch (end.where) {
+        case spot::query:
+        case spot::lease:
+        case spot::pipeline:
+        case spot::copy: CHECK(end.failed(errc::timeout, outcome::unknown)); break;
+        case spot::commit: CHECK(end.failed(errc::commit_outcome_unknown, outcome::unknown)); break;
+        case spot::transaction: CHECK(end.failed(errc::timeout, outcome::not_executed)); break;
+        case spot::rows: CHECK(code_of(end.failure) == errc::timeout); break;
+    }
+}
+
+asio::awaitable<void> insert_by_copy(bitdotio::pool from, const std::vector<ledger::key>& keys) {
+    bitdotio::pooled_connection lent = co_await from.acquire();
+    bitdotio::copy_in rows = co_await lent->copy_from("COPY ledger FROM STDIN");
+    std::string lines;
+    for (const ledger::key key : keys) {
+        lines += std::to_string(key) + "\n";
+    }
+    co_await rows.write(std::move(lines));
+    co_await rows.finish();
+}
+
+asio::awaitable<void> insert_by_stream(bitdotio::pool from, ledger::key key) {
+    auto rows = co_await from.stream("INSERT INTO ledger VALUES ($1) RETURNING key", key);
+    for (bool more = true; more;) {
+        const auto chunk = co_await rows.next();
+        more = chunk.has_value();
+    }
+}
+
+namespace {
+
+asio::awaitable<void> insert_on_lease(bitdotio::pool from, ledger::key key) {
+    bitdotio::pooled_connection lent = co_await from.acquire();
+    const int backend = lent->backend_pid();
+    co_await lent->query(ledger::insert, key);
+    CHECK(lent->backend_pid() == backend);
+}
+
+asio::awaitable<std::optional<bitdotio::error>> write_pipeline(bitdotio::pool from, ledger& book) {
+    std::vector<ledger::key> keys;
+    bitdotio::pipeline batch;
+    for (int i = 0; i < 3; ++i) {
+        keys.push_back(book.open());
+        batch.add(ledger::insert, keys.back());
+    }
+    std::optional<bitdotio::error> first;
+    try {
+        const auto results = co_await from.run(std::move(batch));
+        for (std::size_t i = 0; i < keys.size(); ++i) {
+            const bitdotio::error* const failure = results.failure(i);
+            if (failure) {
+                book.fail(keys[i], failure->outcome());
+                first = first.value_or(*failure);
+            } else {
+                book.acknowledge(keys[i]);
+            }
+        }
+    } catch (const bitdotio::error& failure) {
+        book.fail(keys, failure.outcome());
+        first = failure;
+    }
+    if (first) {
+        expect_discreet(*first);
+    }
+    co_return first;
+}
+
+}  // namespace
+
+asio::awaitable<std::optional<bitdotio::error>> write_at(spot where, bitdotio::pool from,
+                                                         ledger& book) {
+    switch (where) {
+        case spot::query: co_return co_await write_one(from, book);
+        case spot::transaction:
+        case spot::commit: co_return co_await write_together(from, book, 2);
+        case spot::pipeline: co_return co_await write_pipeline(from, book);
+        case spot::lease: {
+            const auto key = book.open(1);
+            co_return co_await record(book, key, insert_on_lease(from, key.front()));
+        }
+        case spot::copy: {
+            const auto keys = book.open(3);
+            co_return co_await record(book, keys, insert_by_copy(from, keys));
+        }
+        case spot::rows: {
+            const auto key = book.open(1);
+            co_return co_await record(book, key, insert_by_stream(from, key.front()));
+        }
+    }
+    co_return std::nullopt;
+}
+
 asio::awaitable<void> elsewhere(std::function<void()> work) {
     co_await bitdotio::run_blocking(std::move(work));
 }
@@ -370,6 +469,9 @@ void spot_figures::add(const ending_at& end, const ledger& book) {
                               [&](const entry& one) { return one.where == end.where; });
     if (found == entries_.end()) {
         found = entries_.insert(entries_.end(), entry{end.where, {}, {}});
+    }
+    if (end.failure) {
+        expect_discreet(*end.failure);
     }
     figures measured;
     measured.runs = 1;

@@ -75,6 +75,20 @@ asio::awaitable<std::vector<ending_at>> play(bitdotio::pool from, ledger& book,
                                              const bitdotio::connect_options& direct,
                                              const std::function<asio::awaitable<void>()>& strike);
 
+/// Writes keys from the pool's door on: by COPY on a connection on loan, by a stream of a
+/// statement's rows. Awaited in place.
+asio::awaitable<void> insert_by_copy(bitdotio::pool from, const std::vector<ledger::key>& keys);
+asio::awaitable<void> insert_by_stream(bitdotio::pool from, ledger::key key);
+/// Writes once at a place, from the pool's door on, see `record`. Awaited in place.
+asio::awaitable<std::optional<bitdotio::error>> write_at(spot where, bitdotio::pool from,
+                                                         ledger& book);
+
+/// What the contract says of one to whom nobody answers: the deadlines end it, and the outcome is
+/// unknown, but for a transaction before COMMIT.
+///
+/// Parameters: `limit` is how long it may have taken.
+void expect_silence(const ending_at& end, std::chrono::milliseconds limit);
+
 /// What the contract says of one whose connection is lost: at rest it is replaced silently, or the
 /// client learns that nothing was sent; under way nothing is proved.
 void expect_loss(const ending_at& end, moment when);

@@ -1,9 +1,8 @@
 // One coroutine for each place; one table of what the contract says.
 #include "fault/strike.hpp"
 
-#include "support/descriptors.hpp"
 #include "support/fault_report.hpp"
-#include "support/pool_use.hpp"
+#include "support/invariants.hpp"
 #include "support/run.hpp"
 
 #include <bitdotio/copy.hpp>
@@ -122,7 +121,9 @@ arena::arena(asio::any_io_executor executor, const private_postgres& home,
     : home_(home),
       road_(gate::start(executor, home.port())),
       options_([&] {
-          bitdotio::connect_options options = home.over_tcp("postgres", "");
+          // Which the server never asks for, and nobody may tell.
+          bitdotio::connect_options options = home.over_tcp("postgres", "an arena's password");
+          options.on_notice = expect_discreet_notice;
           options.hosts = {{"127.0.0.1", road_->port()}};
           options.application_name = "arena";
           options.statement_timeout = statement_timeout;
@@ -164,20 +165,25 @@ asio::awaitable<void> arena::until_seen_dead() {
     }
 }
 
-asio::awaitable<void> arena::strike(place where, const fault& what) {
-    const bool several =
-        !(where == place::query || where == place::stream || where == place::lease);
-    keys written;
+arena::keys arena::open_keys(place where) {
     if (where == place::pipeline) {
-        written = {book_.open(), book_.open(), book_.open()};
-    } else {
-        written = book_.open(several ? 3 : 1);
+        return {book_.open(), book_.open(), book_.open()};
     }
+    const bool one = where == place::query || where == place::stream || where == place::lease;
+    return book_.open(one ? 1 : 3);
+}
+
+asio::awaitable<void> arena::strike(place where, const fault& what) {
+    const keys written = open_keys(where);
+    keeps_connection_ = what.means == meaning::harmless;
     auto begin = std::chrono::steady_clock::now();
     arming arm = [&]() -> asio::awaitable<void> {
         what.arm(*road_);
         if (what.means == meaning::known) {
             co_await until_seen_dead();
+        }
+        if (what.means == meaning::harmless) {
+            co_await rest(milliseconds(5));  // the pool may see what comes, and must not mind
         }
         begin = std::chrono::steady_clock::now();
     };
@@ -188,6 +194,7 @@ asio::awaitable<void> arena::strike(place where, const fault& what) {
 
     const told expected = contract(what.means, where);
     if (ended) {
+        expect_discreet(*ended);
         const std::string words = ended->what();
         CAPTURE(words);
         CHECK(to_string(ended->code()) == (expected.code ? to_string(*expected.code) : "none"));
@@ -195,6 +202,49 @@ asio::awaitable<void> arena::strike(place where, const fault& what) {
     } else {
         CHECK_FALSE(expected.code);
     }
+}
+
+asio::awaitable<void> arena::cut_everywhere(place where) {
+    constexpr std::size_t longest_reply = 1'000;
+    std::size_t bytes = 0;
+    bool whole = false;
+    while (!whole) {
+        REQUIRE(bytes < longest_reply);
+        whole = !co_await cut_reply(where, bytes++);
+    }
+    CHECK(bytes > 15);
+}
+
+// Whether anything was cut of a reply from which so many bytes may arrive.
+asio::awaitable<bool> arena::cut_reply(place where, std::size_t bytes) {
+    CAPTURE(bytes);
+    co_await pool_.query("SELECT 1");  // or the reply to a dial is cut
+    const keys written = open_keys(where);
+    const std::size_t before = road_->fired();
+    const gate_rule after = after_bytes(side::backend, bytes);
+    arming arm = [&]() -> asio::awaitable<void> {
+        road_->set(bytes % 2 == 0 ? after.cut() : after.reset());
+        co_return;
+    };
+    const auto begin = std::chrono::steady_clock::now();
+    const failure ended = co_await write(where, written, arm);
+    const auto took =
+        std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begin);
+    measured_.slowest = std::max(measured_.slowest, took);
+    ++measured_.runs;
+    const bool cut = road_->fired() > before;
+    CHECK(ended.has_value() == cut);
+    if (ended) {
+        const bool commits = where == place::commit || where == place::in_transaction;
+        const bool undone = where == place::in_transaction || where == place::copy_data;
+        CAPTURE(std::string(ended->what()));
+        CHECK((ended->code() == errc::connection_lost ||
+               (commits && ended->code() == errc::commit_outcome_unknown)));
+        CHECK((ended->outcome() == outcome::unknown ||
+               (undone && ended->outcome() == outcome::not_executed)));
+    }
+    road_->heal();
+    co_return cut;
 }
 
 asio::awaitable<arena::failure> arena::write(place where, const keys& written, arming& arm) {
@@ -319,6 +369,11 @@ asio::awaitable<std::size_t> arena::judge() {
     co_await until_unused();
     const auto counts = co_await pool_.statistics();
     CHECK(counts.idle <= limits_.max_size);
+    co_await expect_no_trace(pool_, counts.idle);
+    if (keeps_connection_) {
+        CHECK(counts.opened == 1);
+        CHECK(counts.replaced == 0);
+    }
     CHECK(road_->most_sessions() <= limits_.max_size);
     co_await pool_.close();
     co_await road_->until_empty();
@@ -326,7 +381,7 @@ asio::awaitable<std::size_t> arena::judge() {
     CHECK_MESSAGE(found.clean(), found.text());
     CHECK((co_await backends()) == 0);
     const auto there = co_await direct_.query("SELECT count(*) FROM ledger");
-    measured_.runs = 1;
+    measured_.runs = std::max<std::size_t>(measured_.runs, 1);
     measured_.writes = book_.counts();
     measured_.violations = found.violations.size();
     measured_.retried = counts.retried;
@@ -354,10 +409,11 @@ std::optional<std::size_t> expected_rows(const fault& what, place where, std::si
     return std::nullopt;
 }
 
-asio::awaitable<void> run_one(fault what, place where, milliseconds statement_timeout) {
+asio::awaitable<void> run_one(fault what, place where, milliseconds statement_timeout,
+                              const private_postgres& home) {
     const std::string situation = what.name + " @ " + std::string(to_string(where));
     CAPTURE(situation);
-    arena here(co_await asio::this_coro::executor, shared_postgres(), statement_timeout);
+    arena here(co_await asio::this_coro::executor, home, statement_timeout);
     co_await here.begin();
     co_await here.strike(where, what);
     const std::size_t there = co_await here.judge();
@@ -371,11 +427,10 @@ asio::awaitable<void> run_one(fault what, place where, milliseconds statement_ti
 }  // namespace
 
 void run_everywhere(const std::vector<fault>& faults, const std::vector<place>& places,
-                    milliseconds statement_timeout) {
-    const private_postgres& home = shared_postgres();
+                    milliseconds statement_timeout, const private_postgres& home) {
     for (const fault& what : faults) {
         for (const place where : places) {
-            run_without_trace(home, run_one(what, where, statement_timeout));
+            run_without_trace(home, run_one(what, where, statement_timeout, home));
         }
     }
 }

@@ -44,7 +44,7 @@ const std::vector<place>& all_places();
 
 /// What a fault means for an operation, by the contract.
 enum class meaning {
-    harmless,  ///< It goes well, perhaps slowly.
+    harmless,  ///< It goes well, perhaps slowly, and on the connection there is.
     known,     ///< The connection was seen to be dead before anything was sent.
     lost,      ///< The connection broke after something had been sent.
     late,      ///< No answer came in time.
@@ -75,6 +75,9 @@ public:
     asio::awaitable<void> begin();
     /// Writes at `where`, lets the fault strike, and checks what the writer was told and when.
     asio::awaitable<void> strike(place where, const fault& what);
+    /// Writes at `where` once for each number of bytes after which its reply can be cut, until one
+    /// comes whole, and checks what each writer was told. Every other cut is a reset.
+    asio::awaitable<void> cut_everywhere(place where);
     /// Checks that all is as it should be after faults: the gate heals, the pool works, nothing
     /// is lent or waited for, what is closed has ended everywhere, and the book is true.
     ///
@@ -100,6 +103,8 @@ private:
     using failure = std::optional<bitdotio::error>;
     using arming = std::function<asio::awaitable<void>()>;
 
+    keys open_keys(place where);
+    asio::awaitable<bool> cut_reply(place where, std::size_t bytes);
     asio::awaitable<failure> write(place where, const keys& written, arming& arm);
     asio::awaitable<failure> write_pipeline(bool each, const keys& written, arming& arm);
     asio::awaitable<failure> write_in_transaction(bool at_commit, const keys& written, arming& arm);
@@ -119,16 +124,18 @@ private:
     bitdotio::connection direct_;
     ledger book_;
     figures measured_;
+    bool keeps_connection_ = false;
 };
-
-/// Runs each fault at each place, on an arena of its own, and reports it.
-void run_everywhere(const std::vector<fault>& faults, const std::vector<place>& places,
-                    std::chrono::milliseconds statement_timeout = std::chrono::seconds(2));
-
-/// Runs `work` against a server, which is running then; fails the test if a descriptor stays open.
-void run_without_trace(const private_postgres& home, asio::awaitable<void> work);
 
 /// A server without TLS for the arenas of a program.
 private_postgres& shared_postgres();
+
+/// Runs each fault at each place, on an arena of its own, and reports it.
+void run_everywhere(const std::vector<fault>& faults, const std::vector<place>& places,
+                    std::chrono::milliseconds statement_timeout = std::chrono::seconds(2),
+                    const private_postgres& home = shared_postgres());
+
+/// Runs `work` against a server, which is running then; fails the test if a descriptor stays open.
+void run_without_trace(const private_postgres& home, asio::awaitable<void> work);
 
 }  // namespace test

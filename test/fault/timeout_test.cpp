@@ -1,4 +1,5 @@
-// The server's own patience: sessions and transactions that it ends for idling.
+// The server's own patience: sessions and transactions that it ends for idling, or for their age.
+#include "fault/crowd.hpp"
 #include "fault/spots.hpp"
 #include "support/invariants.hpp"
 #include "support/postgres_cluster.hpp"
@@ -7,6 +8,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <functional>
 
 namespace {
@@ -117,7 +119,69 @@ asio::awaitable<void> race(postgres_primary& server, int fault, const char* sett
     test::report(fault, setting, where, figures);
 }
 
+// Connections that are ended at an age, whatever their clients are doing.
+asio::awaitable<void> grow_old(postgres_primary& server) {
+    constexpr std::size_t clients = 14;
+    constexpr std::uint64_t operations = 800;
+    constexpr const char* end_the_old =
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = "
+        "'bitdotio' AND backend_start < clock_timestamp() - interval '250 ms'";
+    bitdotio::pool_options limits;
+    limits.max_size = 8;
+    bitdotio::pool pool(co_await asio::this_coro::executor, server.connect(), limits);
+    bitdotio::connect_options direct = server.connect();
+    direct.application_name = "direct";
+    bitdotio::connection reaper = co_await bitdotio::connection::open(direct);
+    ledger book;
+    test::dice dice;
+    CAPTURE(dice.seed);
+    test::crowd everybody(pool, book, dice, test::policy::contract, operations);
+    std::uint64_t ended = 0;
+    std::size_t most = 0;
+    auto one = [&](std::size_t i) -> asio::awaitable<void> {
+        if (i < clients) {
+            co_await everybody.work();
+            co_return;
+        }
+        while (!everybody.is_over()) {
+            const auto old = co_await reaper.query(end_the_old);
+            ended += old.one<std::uint64_t>();
+            most = std::max(most, co_await test::backends_of(reaper, ours));
+            co_await test::rest(10ms);
+        }
+    };
+    test::expect_none(co_await test::gather(clients + 1, one));
+    co_await reaper.close();
+    test::expect_none(everybody.strange());
+    CHECK(everybody.misread() == 0);
+    CHECK(ended >= 20);
+    CHECK(everybody.lost() > 0);  // some were met at work
+    CHECK(most <= limits.max_size);
+    const auto counts = co_await pool.statistics();
+    const test::verdict found = co_await judge(pool, book, server);
+    test::figures figures;
+    figures.runs = operations;
+    figures.writes = book.counts();
+    figures.violations = found.violations.size();
+    figures.retried = counts.retried;
+    figures.slowest = everybody.slowest();
+    MESSAGE(ended << " connections ended at their age, " << figures.writes.acknowledged
+                  << " writes acknowledged, " << figures.writes.unknown << " unknown, "
+                  << counts.retried << " sent again");
+    test::report(41, "maximum lifetime, ended by the server",
+                 "pool.query, lease, transaction, pipeline, COPY, row stream, at the same time",
+                 figures);
+}
+
 }  // namespace
+
+TEST_CASE("connections that the server ends for their age lose and double no write") {
+    postgres_primary server;
+    server.execute(std::string("SET ROLE tester; ") + test::crowd::schema);
+    const test::descriptor_baseline descriptors;
+    test::run(grow_old(server));
+    descriptors.expect();
+}
 
 TEST_CASE("sessions the server ended for idling are replaced, those on loan say so") {
     postgres_primary server;

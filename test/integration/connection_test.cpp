@@ -2,6 +2,7 @@
 #include "support/database.hpp"
 #include "support/descriptors.hpp"
 
+#include "cancel_queue.hpp"
 #include "conninfo.hpp"
 #include "postgres_session.hpp"
 
@@ -15,10 +16,54 @@
 
 #include <doctest/doctest.h>
 
+#include <dlfcn.h>
+#include <netdb.h>
 #include <unistd.h>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
+#include <mutex>
 #include <thread>
+#include <vector>
+
+namespace {
+
+// Which threads have asked for the addresses of a name.
+std::mutex askers_mutex;
+std::vector<std::thread::id> askers;
+
+void forget_askers() {
+    const std::lock_guard lock(askers_mutex);
+    askers.clear();
+}
+
+auto askers_here() {
+    const std::lock_guard lock(askers_mutex);
+    return std::count(askers.begin(), askers.end(), std::this_thread::get_id());
+}
+
+auto askers_elsewhere() {
+    const auto here = askers_here();
+    const std::lock_guard lock(askers_mutex);
+    return std::ssize(askers) - here;
+}
+
+}  // namespace
+
+// Stands before the C library's, for libpq too. Numbers are no names: nobody is asked for them.
+extern "C" __attribute__((visibility("default"))) int getaddrinfo(const char* name,
+                                                                  const char* service,
+                                                                  const addrinfo* hints,
+                                                                  addrinfo** found) {
+    using function = int(const char*, const char*, const addrinfo*, addrinfo**);
+    static const auto next = reinterpret_cast<function*>(dlsym(RTLD_NEXT, "getaddrinfo"));
+    if (name && !(hints && (hints->ai_flags & AI_NUMERICHOST))) {
+        const std::lock_guard lock(askers_mutex);
+        askers.push_back(std::this_thread::get_id());
+    }
+    return next(name, service, hints, found);
+}
 
 namespace {
 
@@ -64,8 +109,9 @@ bitdotio::libpq_parameters parameters(const connect_options& options, std::strin
 }
 
 asio::awaitable<void> open_session(connect_options options, bitdotio::libpq_parameters given) {
-    const auto session =
-        std::make_shared<bitdotio::postgres_session>(co_await asio::this_coro::executor, options);
+    const auto executor = co_await asio::this_coro::executor;
+    const auto session = std::make_shared<bitdotio::postgres_session>(
+        executor, options, std::make_shared<bitdotio::cancel_queue>(executor));
     co_await session->open(std::move(given), bitdotio::deadline_after(10s));
     const auto answer = co_await session->run(statement("SELECT 41 + 1"), bitdotio::params());
     CHECK(answer.one<int>() == 42);
@@ -83,6 +129,20 @@ TEST_CASE("a connection opens over verified TLS, by address and by name") {
     connect_options by_name = shared().connect;
     by_name.hosts.front().host = "localhost";
     CHECK(test::run(select_one(by_name)) == 1);
+}
+
+TEST_CASE("names are resolved on another thread, and libpq is given addresses") {
+    connect_options by_name = shared().connect;
+    by_name.hosts.front().host = "localhost";
+    forget_askers();
+    CHECK(test::run(select_one(by_name)) == 1);
+    CHECK(askers_here() == 0);
+    CHECK(askers_elsewhere() > 0);
+
+    forget_askers();
+    const std::string port = std::to_string(by_name.hosts[0].port);
+    test::run(open_session(by_name, parameters(by_name, "localhost", "", port)));
+    CHECK(askers_here() > 0);  // what libpq does if it is let
 }
 
 TEST_CASE("a refused first host of two leads to the second, in our walk and in libpq's") {

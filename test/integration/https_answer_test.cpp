@@ -1,8 +1,9 @@
 // One HTTPS session and answers written by hand: what is sent, what is kept, what is refused.
-#include "https_session.hpp"
 #include "support/child.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
+
+#include "https_session.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>

@@ -1,8 +1,9 @@
 // One HTTPS session to the real server, over a road that can fail.
-#include "https_session.hpp"
 #include "support/relay.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
+
+#include "https_session.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>

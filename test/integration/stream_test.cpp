@@ -3,14 +3,23 @@
 
 #include <bitdotio/pool.hpp>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <malloc.h>
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <exception>
+#include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #ifdef __SANITIZE_ADDRESS__
@@ -86,8 +95,10 @@ TEST_CASE("a big result is streamed in little memory") {
         while (const std::optional<row_chunk> chunk = co_await rows.next()) {
             chunk->each(
                 [&](const row_view& row) { octets += row[0].as<std::string_view>().size(); });
+            most = std::max(most, allocated());
         }
         CHECK(octets == 200'000'000);
+        CHECK(most > before);
         CHECK(most < before + 10'000'000);
     };
     test::run(work());
@@ -122,7 +133,7 @@ TEST_CASE("while a stream is open the connection does nothing else, and dropping
         const int pid = c.backend_pid();
         {
             row_stream rows =
-                co_await c.stream("SELECT repeat('x', 1000) FROM generate_series(1, 100000000)");
+                co_await c.stream("SELECT repeat('x', 1000), generate_series(1, 100000000)");
             const std::optional<row_chunk> chunk = co_await rows.next();
             CHECK(chunk);
             errc code{};
@@ -358,6 +369,110 @@ TEST_CASE("a COPY that fails, is given up or dropped copies nothing and leaves a
         CHECK(unknown == "42P01");
         co_await c.script("DROP TABLE nothing");
         CHECK(c.backend_pid() == pid);
+    };
+    test::run(work());
+}
+
+// Cancels its caller, then goes on with one of the streams; the handle is kept by the caller.
+asio::awaitable<void> go_on_cancelled(std::string way, row_stream& rows, copy_in& in, copy_out& out,
+                                      asio::cancellation_signal& signal,
+                                      std::optional<error>& failure) {
+    co_await asio::this_coro::throw_if_cancelled(false);
+    signal.emit(asio::cancellation_type::terminal);
+    try {
+        if (way == "next row") {
+            co_await rows.next();
+        } else if (way == "write") {
+            co_await in.write("2\n");
+        } else if (way == "finish") {
+            co_await in.finish();
+        } else if (way == "cancel") {
+            co_await in.cancel("changed our mind");
+        } else {
+            co_await out.next();
+        }
+    } catch (const error& told) {
+        failure = told;
+    }
+}
+
+TEST_CASE("a stream whose caller gave up before going on with it frees its connection") {
+    const auto work = []() -> asio::awaitable<void> {
+        const auto executor = co_await asio::this_coro::executor;
+        connection for_rows = co_await connection::open(shared().connect);
+        connection for_in = co_await connection::open(shared().connect);
+        connection for_out = co_await connection::open(shared().connect);
+        co_await for_rows.script("CREATE TABLE begun (a int)");
+        const std::string endless = "SELECT repeat('x', 1000), generate_series(1, 100000000)";
+        for (const std::string way : {"next row", "write", "finish", "cancel", "next piece"}) {
+            CAPTURE(way);
+            row_stream rows = co_await for_rows.stream(endless);
+            copy_in in = co_await for_in.copy_from("COPY begun FROM STDIN");
+            co_await in.write("1\n");
+            copy_out out = co_await for_out.copy_to("COPY (" + endless + ") TO STDOUT");
+            std::optional<error> failure;
+            asio::cancellation_signal signal;
+            asio::steady_timer ended(executor, asio::steady_timer::time_point::max());
+            bool has_ended = false;  // it may end before anybody waits for it
+            const auto on_end = [&](std::exception_ptr) {
+                has_ended = true;
+                ended.cancel();
+            };
+            auto going_on = go_on_cancelled(way, rows, in, out, signal, failure);
+            asio::co_spawn(executor, std::move(going_on),
+                           asio::bind_cancellation_slot(signal.slot(), on_end));
+            boost::system::error_code ignored;
+            if (!has_ended) {
+                co_await ended.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+            }
+            REQUIRE(failure);
+            CHECK(failure->code() == errc::cancelled);
+            CHECK(failure->outcome() == outcome::not_sent);
+            if (way == "next row") {
+                co_await expect_well(for_rows);
+            } else if (way == "next piece") {
+                co_await expect_well(for_out);
+            } else {
+                const result none = co_await for_in.query("SELECT count(*)::int FROM begun");
+                CHECK(none.one<int>() == 0);
+            }
+        }
+        co_await for_in.script("DROP TABLE begun");  // whose COPY still holds it
+    };
+    test::run(work());
+}
+
+TEST_CASE("a COPY past its deadline when it ends has copied nothing") {
+    const auto work = []() -> asio::awaitable<void> {
+        connection c = co_await connection::open(shared().connect);
+        co_await c.script(
+            "CREATE TABLE slow (a int); "
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN PERFORM pg_sleep(30); RETURN NULL; END $$; "
+            "CREATE TRIGGER waiting AFTER INSERT ON slow EXECUTE FUNCTION wait()");
+        for (const bool finishing : {true, false}) {
+            CAPTURE(finishing);
+            copy_in in = co_await c.copy_from(statement("COPY slow FROM STDIN").timeout(200ms));
+            co_await in.write("1\n");
+            std::optional<error> failure;
+            try {
+                if (finishing) {
+                    co_await in.finish();
+                } else {
+                    co_await in.cancel("changed our mind");
+                }
+            } catch (const error& told) {
+                failure = told;
+            }
+            CHECK(failure.has_value() == finishing);
+            if (failure) {
+                CHECK(failure->code() == errc::timeout);
+                CHECK(failure->outcome() == outcome::not_executed);
+            }
+            const result none = co_await c.query("SELECT count(*)::int FROM slow");
+            CHECK(none.one<int>() == 0);
+        }
+        co_await c.script("DROP TABLE slow; DROP FUNCTION wait");
     };
     test::run(work());
 }

@@ -9,10 +9,12 @@
 
 #include <boost/asio/this_coro.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <tuple>
+#include <vector>
 
 using namespace bitdotio;
 namespace asio = boost::asio;
@@ -185,23 +187,114 @@ TEST_CASE("a pool gets a connection with dropped nested transactions back clean"
     test::run(work());
 }
 
-TEST_CASE("a transaction prepared on one connection is committed on another") {
+// The transactions that wait for the second phase.
+asio::awaitable<std::vector<std::string>> prepared_ones(connection& c) {
+    const result found = co_await c.query("SELECT gid FROM pg_prepared_xacts ORDER BY gid");
+    co_return found.rows_as<std::string>();
+}
+
+TEST_CASE("a transaction prepared on one connection is committed or rolled back on another") {
     test::private_postgres_options options;
     options.settings = "max_prepared_transactions = 2";
     test::private_postgres server(options);
     server.run("CREATE TABLE twice (a int)");
     const auto work = [&]() -> asio::awaitable<void> {
-        connection first = co_await connection::open(server.superuser());
-        co_await first.script("BEGIN");
-        co_await first.execute("INSERT INTO twice VALUES ($1)", 1);
-        co_await first.script("PREPARE TRANSACTION 'one'");
-        const std::int64_t none = co_await rows_of(first, "twice");
+        pool p(co_await asio::this_coro::executor, server.superuser());
+        for (const int number : {1, 2}) {
+            transaction t = co_await p.begin();
+            co_await t.execute("INSERT INTO twice VALUES ($1)", number);
+            co_await t.execute("PREPARE TRANSACTION " + quote_literal(std::to_string(number)));
+        }
+        const pool_statistics now = co_await p.statistics();
+        CHECK(now.opened == 1);
+        CHECK(now.rolled_back == 0);
+        co_await p.close();
+
+        connection other = co_await connection::open(server.superuser());
+        const std::int64_t none = co_await rows_of(other, "twice");
         CHECK(none == 0);
-        co_await first.close();
-        connection second = co_await connection::open(server.superuser());
-        co_await second.script("COMMIT PREPARED 'one'");
-        const std::int64_t rows = co_await rows_of(second, "twice");
-        CHECK(rows == 1);
+        const std::vector<std::string> both = co_await prepared_ones(other);
+        CHECK(both == std::vector<std::string>{"1", "2"});
+        co_await other.execute("COMMIT PREPARED '1'");
+        co_await other.script("ROLLBACK PREPARED '2'");
+        const result kept = co_await other.query("SELECT a FROM twice");
+        CHECK(kept.one<int>() == 1);
+        const auto again = co_await failure_of(other.execute("COMMIT PREPARED '1'"));
+        REQUIRE(again);
+        CHECK(again->sqlstate() == "42704");
+        CHECK(again->outcome() == outcome::not_executed);
+    };
+    test::run(work());
+}
+
+TEST_CASE("to prepare or commit a failed transaction is an error however it is said") {
+    test::private_postgres_options options;
+    options.settings = "max_prepared_transactions = 2";
+    test::private_postgres server(options);
+    const auto work = [&]() -> asio::awaitable<void> {
+        connection c = co_await connection::open(server.superuser());
+        const auto in_pipeline = [&](std::string sql) -> asio::awaitable<std::uint64_t> {
+            pipeline batch;
+            batch.add(sql);
+            const pipeline_results results = co_await c.run(std::move(batch));
+            co_return results[0].affected_rows();
+        };
+        for (const std::string sql : {"PREPARE TRANSACTION 'one'", "COMMIT", "end"}) {
+            CAPTURE(sql);
+            for (const int way : {0, 1, 2}) {
+                CAPTURE(way);
+                co_await c.script("BEGIN");
+                const auto cause = co_await failure_of(c.execute("SELECT 1 / 0"));
+                REQUIRE(cause);
+                std::optional<error> failure;
+                if (way == 0) {
+                    failure = co_await failure_of(c.execute(sql));
+                } else if (way == 1) {
+                    failure = co_await failure_of(c.script(sql));
+                } else {
+                    failure = co_await failure_of(in_pipeline(sql));
+                }
+                REQUIRE(failure);
+                CHECK(failure->code() == errc::query_failed);
+                CHECK(failure->sqlstate() == "22012");
+                CHECK(failure->outcome() == outcome::not_executed);
+                const result well =
+                    co_await c.query("SELECT pg_current_xact_id_if_assigned()::text");
+                CHECK(well.one<std::optional<std::string>>() == std::nullopt);
+            }
+        }
+        const std::vector<std::string> none = co_await prepared_ones(c);
+        CHECK(none.empty());
+        const auto nothing_open = co_await c.script("COMMIT");
+        CHECK(nothing_open.size() == 1);
+    };
+    test::run(work());
+}
+
+TEST_CASE("a script inside a transaction is undone with it, and ends with its own savepoint") {
+    const auto work = []() -> asio::awaitable<void> {
+        pool p(co_await asio::this_coro::executor, shared().connect);
+        {
+            transaction t = co_await p.begin();
+            const std::vector<result> answers = co_await t.script(
+                "CREATE TABLE migrated (a int); INSERT INTO migrated VALUES (1), (2); "
+                "SELECT a FROM migrated ORDER BY a");
+            REQUIRE(answers.size() == 3);
+            CHECK(answers[1].affected_rows() == 2);
+            CHECK(answers[2].rows_as<int>() == std::vector<int>{1, 2});
+            transaction inner = co_await t.begin();
+            const auto broken =
+                co_await failure_of(inner.script("DELETE FROM migrated; SELECT 1 / 0"));
+            REQUIRE(broken);
+            CHECK(broken->sqlstate() == "22012");
+            CHECK(broken->outcome() == outcome::not_executed);
+            co_await inner.rollback();
+            const result kept = co_await t.query("SELECT count(*)::int FROM migrated");
+            CHECK(kept.one<int>() == 2);
+        }
+        const result gone = co_await p.query("SELECT to_regclass('migrated') IS NULL");
+        CHECK(gone.one<bool>());
+        co_await p.close();
     };
     test::run(work());
 }
@@ -215,6 +308,20 @@ TEST_CASE("values bind by name") {
         CHECK(text == "a:id");
         CHECK(number == 10);
         CHECK_THROWS_AS(c.query("SELECT :x", named("y", 1)), error);
+    };
+    test::run(work());
+}
+
+TEST_CASE("percent signs and backslashes mean themselves, beside values and in them") {
+    const auto work = []() -> asio::awaitable<void> {
+        connection c = co_await connection::open(shared().connect);
+        const result answer = co_await c.query(
+            "SELECT $1::text LIKE '100\\%%' AND 7 % 4 = 3, $1::text LIKE $2, $3::text", "100% wool",
+            "%\\% w_ol", "C:\\new\\'%s'");
+        const auto [beside, pattern, path] = answer.one<std::tuple<bool, bool, std::string>>();
+        CHECK(beside);
+        CHECK(pattern);
+        CHECK(path == "C:\\new\\'%s'");
     };
     test::run(work());
 }
@@ -270,6 +377,49 @@ TEST_CASE("a cursor gives a big result in portions, in binary, in both direction
         CHECK(over->code() == errc::protocol_violated);
         const result well = co_await c.query("SELECT 1");
         CHECK(well.one<int>() == 1);
+    };
+    test::run(work());
+}
+
+TEST_CASE("a cursor keeps what its statement said of text results and time") {
+    const auto work = []() -> asio::awaitable<void> {
+        connection c = co_await connection::open(shared().connect);
+        transaction t = co_await c.begin();
+        cursor points = co_await cursor::open(
+            t, statement("SELECT point(i, $1) FROM generate_series(1, 3) i").text_results(), 5);
+        const result first = co_await points.fetch(2);
+        CHECK(first.rows_as<std::string>() == std::vector<std::string>{"(1,5)", "(2,5)"});
+        cursor slow = co_await cursor::open(
+            t, statement("SELECT pg_sleep(30)").timeout(std::chrono::milliseconds(200)));
+        const auto failure = co_await failure_of(slow.fetch(1));
+        REQUIRE(failure);
+        CHECK(failure->code() == errc::timeout);
+    };
+    test::run(work());
+}
+
+TEST_CASE(
+    "cursors that others made are read by their names, and WITH HOLD outlives its transaction") {
+    const auto work = []() -> asio::awaitable<void> {
+        connection c = co_await connection::open(shared().connect);
+        co_await c.script(
+            "CREATE FUNCTION opened() RETURNS refcursor LANGUAGE plpgsql AS "
+            "$$ DECLARE a refcursor := 'An \"odd\" one'; "
+            "BEGIN OPEN a FOR SELECT generate_series(1, 3); RETURN a; END $$");
+        transaction t = co_await c.begin();
+        const result opened = co_await t.query("SELECT opened()::text");
+        const std::string name = quote_identifier(opened.one<std::string>());
+        const result all = co_await t.query("FETCH ALL FROM " + name);
+        CHECK(all.rows_as<int>() == std::vector<int>{1, 2, 3});
+        co_await t.execute("DECLARE held CURSOR WITH HOLD FOR SELECT generate_series(1, 3)");
+        co_await t.commit();
+
+        const result held = co_await c.query("FETCH 2 FROM held");
+        CHECK(held.rows_as<int>() == std::vector<int>{1, 2});
+        const auto gone = co_await failure_of(c.query("FETCH 1 FROM " + name));
+        REQUIRE(gone);
+        CHECK(gone->sqlstate() == "34000");
+        co_await c.script("CLOSE held; DROP FUNCTION opened");
     };
     test::run(work());
 }

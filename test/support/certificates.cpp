@@ -46,30 +46,50 @@ key_ptr read_key(const fs::path& path) {
     return key_ptr(PEM_read_PrivateKey(open(path, "r").get(), nullptr, nullptr, nullptr));
 }
 
-}  // namespace
+constexpr long hour = 3'600;
 
-void issue_certificate(const fs::path& directory, const std::string& name,
-                       const std::string& password) {
-    const certificate_ptr issuer = read_certificate(directory / "ca.pem");
-    const key_ptr issuer_key = read_key(directory / "ca.key");
-    const certificate_ptr made(X509_new());
-    const key_ptr key(EVP_EC_gen("P-256"));
+// A certificate of `name` for a key, signed by the authority of a directory.
+certificate_ptr certify(EVP_PKEY* key, const std::string& name, const fs::path& authority,
+                        long from, long until) {
+    const certificate_ptr issuer = read_certificate(authority / "ca.pem");
+    const key_ptr issuer_key = read_key(authority / "ca.key");
+    certificate_ptr made(X509_new());
     check(issuer && issuer_key && made && key, "make a certificate");
     ASN1_INTEGER_set(X509_get_serialNumber(made.get()), 4711);
     X509_set_version(made.get(), X509_VERSION_3);
-    X509_gmtime_adj(X509_getm_notBefore(made.get()), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(made.get()), 86'400);
+    X509_gmtime_adj(X509_getm_notBefore(made.get()), from);
+    X509_gmtime_adj(X509_getm_notAfter(made.get()), until);
     X509_NAME_add_entry_by_txt(X509_get_subject_name(made.get()), "CN", MBSTRING_UTF8,
                                reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
     X509_set_issuer_name(made.get(), X509_get_subject_name(issuer.get()));
-    X509_set_pubkey(made.get(), key.get());
+    X509_set_pubkey(made.get(), key);
     check(X509_sign(made.get(), issuer_key.get(), EVP_sha256()) > 0, "sign a certificate");
+    return made;
+}
+
+void write(X509* made, const fs::path& path) {
+    check(PEM_write_X509(open(path, "w").get(), made) == 1, "write a certificate");
+}
+
+}  // namespace
+
+void issue_server_certificate(const fs::path& directory, const std::string& name,
+                              const std::string& host, const fs::path& authority, bool expired) {
+    const key_ptr key = read_key(directory / "server.key");
+    const certificate_ptr made =
+        certify(key.get(), host, authority, -2 * hour, expired ? -hour : 24 * hour);
+    write(made.get(), directory / (name + ".pem"));
+}
+
+void issue_certificate(const fs::path& directory, const std::string& name,
+                       const std::string& password) {
+    const key_ptr key(EVP_EC_gen("P-256"));
+    const certificate_ptr made = certify(key.get(), name, directory, -hour, 24 * hour);
+    write(made.get(), directory / (name + ".pem"));
 
     const fs::path key_file = directory / (name + ".key");
-    const file_ptr certificate_out = open(directory / (name + ".pem"), "w");
     const file_ptr key_out = open(key_file, "w");
     ::chmod(key_file.c_str(), 0600);
-    check(PEM_write_X509(certificate_out.get(), made.get()) == 1, "write a certificate");
     check(PEM_write_PKCS8PrivateKey(key_out.get(), key.get(),
                                     password.empty() ? nullptr : EVP_aes_256_cbc(), nullptr, 0,
                                     nullptr, const_cast<char*>(password.c_str())) == 1,

@@ -8,6 +8,11 @@
 
 namespace test {
 
+/// Whether tests take the time that a build on every change has not: BITDOTIO_SOAK is set.
+inline bool soaking() {
+    return std::getenv("BITDOTIO_SOAK") != nullptr;
+}
+
 /// Sets or removes a variable and puts back what was there before.
 ///
 /// Thread safety: none; the environment is the process's.

@@ -84,7 +84,18 @@ gate::gate(const asio::any_io_executor& executor, std::uint16_t target)
 std::shared_ptr<gate> gate::start(const asio::any_io_executor& executor, std::uint16_t target) {
     const std::shared_ptr<gate> made(new gate(executor, target));
     made->listen();
-    return made;
+    // Its own coroutines hold it too: it ends when the last of its users lets go.
+    return std::shared_ptr<gate>(made.get(), [made](gate*) { made->shut(); });
+}
+
+void gate::shut() {
+    error_code ignored;
+    closed_ = true;
+    acceptor_.close(ignored);
+    const std::vector<link_ptr> links = links_;
+    for (const link_ptr& on : links) {
+        on->close_both(true);
+    }
 }
 
 void gate::listen() {
@@ -125,7 +136,7 @@ awaitable<void> gate::serve(std::shared_ptr<gate> self) {
         }
         co_await made->from(side::backend)
             .async_connect(target, asio::redirect_error(asio::use_awaitable, failure));
-        if (failure) {
+        if (failure || closed_) {
             made->close_both(true);
             continue;
         }

@@ -89,7 +89,7 @@ enum class door {
 /// Thread safety: none; it is used where its executor runs, which must be of one thread.
 class gate : public std::enable_shared_from_this<gate> {
 public:
-    /// Starts one; it runs as long as `executor` does.
+    /// Starts one; it ends, and every connection with it, when what is returned does.
     ///
     /// Parameters: `target` is the port of the server on 127.0.0.1.
     static std::shared_ptr<gate> start(const boost::asio::any_io_executor& executor,
@@ -141,6 +141,7 @@ private:
 
     static std::size_t index(side from) { return from == side::frontend ? 0 : 1; }
     void listen();
+    void shut();
     boost::asio::awaitable<void> serve(std::shared_ptr<gate> self);
     boost::asio::awaitable<void> pump(std::shared_ptr<gate> self, link_ptr on, side from);
     boost::asio::awaitable<void> deliver(link& on, side from, wire_message message);
@@ -159,6 +160,7 @@ private:
     std::uint16_t target_;
     std::uint16_t port_ = 0;
     door door_ = door::open;
+    bool closed_ = false;
     std::vector<gate_rule> rules_;
     std::vector<link_ptr> links_;
     std::map<std::pair<side, char>, int> seen_;

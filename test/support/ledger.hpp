@@ -1,6 +1,8 @@
 // What clients were told about their writes, held against what the table has.
 #pragma once
 
+#include "support/secrets.hpp"
+
 #include <bitdotio/connection.hpp>
 #include <bitdotio/error.hpp>
 #include <bitdotio/transaction.hpp>
@@ -109,6 +111,7 @@ asio::awaitable<std::optional<bitdotio::error>> record(ledger& book, std::vector
         co_await std::move(write);
         book.acknowledge(keys);
     } catch (const bitdotio::error& failure) {
+        expect_discreet(failure);
         book.fail(keys, failure.outcome());
         co_return failure;
     }
@@ -136,6 +139,7 @@ asio::awaitable<std::optional<bitdotio::error>> write_together(Session& through,
             co_await open->query(ledger::insert, key);
         }
     } catch (const bitdotio::error& failure) {
+        expect_discreet(failure);
         book.fail(keys, bitdotio::outcome::not_executed);
         co_return failure;
     }

@@ -1,11 +1,12 @@
 // initdb, a few files, and the postmaster as the unprivileged user.
 #include "support/postgres.hpp"
 
+#include <bitdotio/connection.hpp>
+
 #include "deadline.hpp"
 #include "server/programs.hpp"
 #include "server/tls_identity.hpp"
-
-#include <bitdotio/connection.hpp>
+#include "support/secrets.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -128,6 +129,7 @@ connect_options private_postgres::over_tcp(const std::string& user,
     options.hosts = {{"127.0.0.1", port_}};
     options.user = user;
     options.password = password;
+    keep_secret(password);
     options.database = "postgres";
     if (tls_) {
         options.ca_file = ca_file();

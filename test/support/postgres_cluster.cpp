@@ -1,6 +1,8 @@
 // initdb, pg_basebackup, postgres, and the superuser's statements through our own connection.
 #include "support/postgres_cluster.hpp"
 
+#include "support/secrets.hpp"
+
 #include <bitdotio/connection.hpp>
 
 #include "server/programs.hpp"
@@ -38,6 +40,7 @@ asio::awaitable<std::vector<bitdotio::result>> run_script(bitdotio::connect_opti
 
 const std::string& postgres_server::password() {
     static const std::string word = "only for tests";
+    keep_secret(word);
     return word;
 }
 
@@ -59,6 +62,7 @@ bitdotio::connect_options postgres_server::connect() const {
     options.database = "tests";
     options.ca_file = tls_.ca_file;
     options.wake_timeout = std::chrono::seconds(20);
+    options.on_notice = expect_discreet_notice;
     return options;
 }
 

@@ -1,6 +1,8 @@
 // The server on its thread, and requests written by hand.
 #include "support/test_server.hpp"
 
+#include "support/secrets.hpp"
+
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
@@ -104,6 +106,8 @@ bitdotio::connect_options test_server::connect_options(const bitdotio::database_
     bitdotio::connect_options options;
     options.hosts = {{postgres_host(), postgres_port()}};
     options.password = key().reveal();
+    keep_secret(options.password);
+    options.on_notice = expect_discreet_notice;
     options.database = name.full();
     options.ca_file = ca_file();
     return options;

@@ -143,7 +143,7 @@ asio::awaitable<void> conflict(fs::path directory) {
 asio::awaitable<void> revoked(fs::path directory) {
     const auto opened = co_await open(directory, "adam");
     const caller who = co_await opened->find_user("adam");
-    const credentials second = co_await opened->add_key(who);
+    const issued_key second = co_await opened->add_key(who);
     CHECK(second.username == "adam");
     co_await opened->admit(second.key, "::1");
     co_await opened->revoke_keys(who, second.key);

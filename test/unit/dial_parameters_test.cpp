@@ -82,6 +82,15 @@ TEST_CASE("a certificate without a key file holds its key itself") {
     CHECK(told(options)["sslkey"] == "/me.key");
 }
 
+TEST_CASE("a peer that is gone is noticed by keepalives, and by what it does not acknowledge") {
+    std::map<std::string, std::string> all = told(somewhere());
+    CHECK(all["keepalives_idle"] == "10");
+    CHECK(all["keepalives_interval"] == "5");
+    CHECK(all["keepalives_count"] == "3");
+    CHECK(all["tcp_user_timeout"] == "15000");
+    CHECK((!all.contains("keepalives") || all["keepalives"] == "1"));
+}
+
 TEST_CASE("settings become words of the server's command line, whatever is in them") {
     connect_options options = somewhere();
     options.settings = {{"search_path", "a, \"b c\""}, {"x.y", "back\\slash"}, {"z.z", ""}};

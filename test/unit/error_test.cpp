@@ -13,7 +13,7 @@ namespace {
 using namespace bitdotio;
 
 // The last of each; one more makes the tests below fail until they know it.
-constexpr errc last_code = errc::protocol_violated;
+constexpr errc last_code = errc::forked;
 constexpr phase last_phase = phase::committing;
 constexpr outcome last_outcome = outcome::unknown;
 

@@ -58,6 +58,7 @@ TEST_CASE("a dial that fails without the server's word is sorted by libpq's") {
         {at + "SSL error: unexpected eof while reading", errc::database_asleep},
         {at + "SSL SYSCALL error: Connection reset by peer", errc::database_asleep},
         {at + "SSL error: certificate verify failed", errc::tls_failed},
+        {at + "SSL error: EVP lib", errc::tls_failed},
         {at + "SSL error: tlsv1 alert unknown ca", errc::tls_failed},
         {at + "SSL error: tlsv13 alert certificate required", errc::tls_failed},
         {at + "server certificate for \"a\" does not match host name \"h\"", errc::tls_failed},

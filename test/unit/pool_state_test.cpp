@@ -9,6 +9,7 @@
 namespace {
 
 using namespace std::chrono_literals;
+using bitdotio::close_reason;
 using bitdotio::dial_verdict;
 using bitdotio::refusal;
 using state = bitdotio::pool_state<int>;
@@ -30,13 +31,23 @@ std::vector<std::pair<state::ticket, int>> lent(const state::orders& orders) {
     return orders.lend;
 }
 
+std::vector<std::pair<state::ticket, refusal>> refused(const state::orders& orders) {
+    std::vector<std::pair<state::ticket, refusal>> all;
+    for (const state::refused& one : orders.refuse) {
+        all.emplace_back(one.who, one.why);
+    }
+    return all;
+}
+
+using closes = std::vector<std::pair<int, close_reason>>;
+
 // A pool with `count` connections, named 1, 2, …, all idle since `start`.
 state with_idle(int count, state::settings settings = with(0, 10)) {
     state pool(settings);
     for (int i = 1; i <= count; ++i) {
         pool.enqueue(static_cast<state::ticket>(1000 + i), start, start + 30s, false);
         pool.decide(start, alive);
-        pool.dialled(i, start);
+        pool.dialled(i, 0, start, 0.5);
         pool.decide(start, alive);
     }
     for (int i = 1; i <= count; ++i) {
@@ -51,7 +62,7 @@ TEST_CASE("an empty pool dials for the first waiter and lends it what was dialle
     const auto first = pool.decide(start, alive);
     CHECK(first.dials == 1);
     CHECK(first.lend.empty());
-    pool.dialled(7, start + 1s);
+    pool.dialled(7, 0, start + 1s, 0.5);
     const auto second = pool.decide(start + 1s, alive);
     CHECK(lent(second) == std::vector<std::pair<state::ticket, int>>{{1, 7}});
     CHECK(pool.used() == 1);
@@ -95,7 +106,7 @@ TEST_CASE("dead idle connections are closed and replaced at the look before lend
     state pool = with_idle(3);
     pool.enqueue(1, start, start + 30s, false);
     const auto orders = pool.decide(start, [](int what) { return what == 1; });
-    CHECK(orders.close == std::vector<int>{3, 2});
+    CHECK(orders.close == closes{{3, close_reason::dead}, {2, close_reason::dead}});
     CHECK(lent(orders) == std::vector<std::pair<state::ticket, int>>{{1, 1}});
 }
 
@@ -116,7 +127,7 @@ TEST_CASE("the pool never grows above its maximum") {
         dials += pool.decide(start, alive).dials;
     }
     for (int made = 1; made <= 3; ++made) {
-        pool.dialled(made, start);
+        pool.dialled(made, 0, start, 0.5);
         dials += pool.decide(start, alive).dials;
     }
     CHECK(dials == 3);
@@ -132,7 +143,7 @@ TEST_CASE("growth begins with one dial and doubles with each success, up to four
     CHECK(pool.decide(start, alive).dials == 1);
     std::vector<std::size_t> at_once;
     for (int made = 1; made <= 6; ++made) {
-        pool.dialled(made, start);
+        pool.dialled(made, 0, start, 0.5);
         pool.decide(start, alive);
         at_once.push_back(pool.dialling());
     }
@@ -158,7 +169,7 @@ TEST_CASE("a sleeping database is probed by one dial at a time, with growing pau
     }
     CHECK(pauses ==
           std::vector<std::chrono::milliseconds>{50ms, 100ms, 200ms, 400ms, 500ms, 500ms});
-    pool.dialled(1, now);
+    pool.dialled(1, 0, now, 0.5);
     CHECK(pool.take_woke());
     CHECK_FALSE(pool.take_woke());
     CHECK(lent(pool.decide(now, alive)).front().first == 1);
@@ -171,10 +182,11 @@ TEST_CASE("waking extends the deadline of callers that set none, and of no other
     pool.decide(start, alive);
     pool.dial_failed(dial_verdict::waking, start + 1s, 0.5);
     const auto after_thirty = pool.decide(start + 30s, alive);
-    CHECK(after_thirty.refuse ==
+    CHECK(refused(after_thirty) ==
           std::vector<std::pair<state::ticket, refusal>>{{2, refusal::waking}});
     const auto after_all = pool.decide(start + 61s, alive);
-    CHECK(after_all.refuse == std::vector<std::pair<state::ticket, refusal>>{{1, refusal::waking}});
+    CHECK(refused(after_all) ==
+          std::vector<std::pair<state::ticket, refusal>>{{1, refusal::waking}});
 }
 
 TEST_CASE("a fatal failure goes to all waiters at once and to those that follow at its heels") {
@@ -186,7 +198,7 @@ TEST_CASE("a fatal failure goes to all waiters at once and to those that follow 
     pool.dial_failed(dial_verdict::fatal, start, 0.5);
     const auto orders = pool.decide(start, alive);
     CHECK(orders.refuse.size() == 200);
-    CHECK(orders.refuse.front().second == refusal::fatal);
+    CHECK(orders.refuse.front().why == refusal::fatal);
     CHECK(orders.dials == 0);
     CHECK(pool.enqueue(201, start + 100ms, start + 30s, true) == refusal::fatal);
     CHECK_FALSE(pool.enqueue(202, start + 300ms, start + 30s, true));
@@ -200,7 +212,7 @@ TEST_CASE("a server without connections left is tried again later than a sleepin
     pool.dial_failed(dial_verdict::busy, start, 0.5);
     const auto orders = pool.decide(start, alive);
     CHECK(orders.next == start + 200ms);
-    CHECK(pool.decide(start + 1s, alive).refuse ==
+    CHECK(refused(pool.decide(start + 1s, alive)) ==
           std::vector<std::pair<state::ticket, refusal>>{{1, refusal::busy}});
 }
 
@@ -210,7 +222,7 @@ TEST_CASE("a wait that no connection ends is refused when its time is up") {
     pool.decide(start, alive);
     pool.enqueue(2, start, start + 5s, false);
     CHECK(pool.decide(start, alive).next == start + 5s);
-    CHECK(pool.decide(start + 5s, alive).refuse ==
+    CHECK(refused(pool.decide(start + 5s, alive)) ==
           std::vector<std::pair<state::ticket, refusal>>{{2, refusal::timed_out}});
 }
 
@@ -227,9 +239,10 @@ TEST_CASE("idle connections close after the idle timeout, the oldest first, down
     state pool = with_idle(3, with(1, 10));
     CHECK(pool.decide(start + 9s, alive).close.empty());
     CHECK(pool.decide(start + 9s, alive).next == start + 10s);
-    CHECK(pool.decide(start + 10s, alive).close == std::vector<int>{1, 2});
+    CHECK(pool.decide(start + 10s, alive).close ==
+          closes{{1, close_reason::idle}, {2, close_reason::idle}});
     CHECK(pool.idle() == 1);
-    CHECK_FALSE(pool.decide(start + 20s, alive).next);
+    CHECK(pool.decide(start + 20s, alive).next == start + 30min);  // its lifetime
 }
 
 TEST_CASE("without a minimum an idle pool ends with no connection and nothing to wait for") {
@@ -243,9 +256,9 @@ TEST_CASE("without a minimum an idle pool ends with no connection and nothing to
 TEST_CASE("a minimum is dialled without waiters and restored after a death") {
     state pool(with(2, 10));
     CHECK(pool.decide(start, alive).dials == 1);
-    pool.dialled(1, start);
+    pool.dialled(1, 0, start, 0.5);
     CHECK(pool.decide(start, alive).dials == 1);
-    pool.dialled(2, start);
+    pool.dialled(2, 0, start, 0.5);
     CHECK(pool.decide(start, alive).dials == 0);
     CHECK(pool.died(1));
     CHECK(pool.decide(start, alive).dials == 1);
@@ -259,108 +272,225 @@ TEST_CASE("a closed pool refuses everyone and closes what is idle and what comes
     CHECK(pool.enqueue(2, start, start + 30s, false) == refusal::closed);
     CHECK(pool.decide(start, alive).close.size() == 1);
     pool.returned(2, start);
-    CHECK(pool.decide(start, alive).close == std::vector<int>{2});
+    CHECK(pool.decide(start, alive).close == closes{{2, close_reason::pool_closed}});
     CHECK(pool.size() == 0);
 }
 
-// Random schedules; the seed of a failing one is in its message.
-TEST_CASE("no schedule of events loses or doubles a connection, or breaks the order of waiters") {
-    for (unsigned seed = 1; seed <= 3000; ++seed) {
-        INFO("seed ", seed);
-        std::mt19937 random(seed);
-        const auto below = [&](std::size_t limit) { return random() % limit; };
-        const std::size_t most = 1 + below(4);
-        state pool(with(below(most), most));
-        auto now = start;
-        state::ticket next_ticket = 0;
-        int next_connection = 0;
-        std::size_t dialling = 0;
-        std::set<int> open;
-        std::vector<int> lent_out;
-        std::set<state::ticket> waiting;
-        const auto obey = [&](const state::orders& orders) {
-            for (const auto& [who, what] : orders.lend) {
-                REQUIRE(waiting.count(who) == 1);
-                REQUIRE(who == *waiting.begin());  // first come, first served
-                waiting.erase(who);
-                REQUIRE(open.count(what) == 1);
-                REQUIRE(std::find(lent_out.begin(), lent_out.end(), what) == lent_out.end());
-                lent_out.push_back(what);
-            }
-            for (const auto& [who, why] : orders.refuse) {
-                REQUIRE(waiting.erase(who) == 1);
-            }
-            for (const int what : orders.close) {
-                REQUIRE(open.erase(what) == 1);
-            }
-            dialling += orders.dials;
-            REQUIRE(dialling == pool.dialling());
-            REQUIRE(open.size() + dialling <= most);
-            REQUIRE(pool.used() == lent_out.size());
-            REQUIRE(pool.waiting() == waiting.size());
-            REQUIRE(pool.idle() == open.size() - lent_out.size());
-        };
-        for (int step = 0; step < 60; ++step) {
-            now += std::chrono::milliseconds(below(2000));
-            switch (below(7)) {
-                case 0:
-                case 1:
-                    if (!pool.enqueue(++next_ticket, now, now + 20s, below(2) == 0)) {
-                        waiting.insert(next_ticket);
-                    }
-                    break;
-                case 2:
-                    if (!waiting.empty() && pool.forget(*waiting.rbegin())) {
-                        waiting.erase(*waiting.rbegin());
-                    }
-                    break;
-                case 3:
-                    if (!lent_out.empty()) {
-                        const int what = lent_out.back();
-                        lent_out.pop_back();
-                        if (below(4) == 0) {
-                            open.erase(what);
-                            pool.lost();
-                        } else {
-                            pool.returned(what, now);
-                        }
-                    }
-                    break;
-                case 4:
-                    if (dialling > 0) {
-                        --dialling;
-                        open.insert(++next_connection);
-                        pool.dialled(next_connection, now);
-                    }
-                    break;
-                case 5:
-                    if (dialling > 0) {
-                        --dialling;
-                        pool.dial_failed(static_cast<dial_verdict>(below(3)), now, 0.25);
-                    }
-                    break;
-                case 6:
-                    if (!open.empty() && pool.died(*open.begin())) {
-                        open.erase(open.begin());
-                    }
-                    break;
-            }
-            obey(pool.decide(now, [&](int) { return below(8) != 0; }));
-        }
-        // Nothing is stuck at the end: with dials that succeed, everyone is served.
-        for (int round = 0; round < 200 && !waiting.empty(); ++round) {
-            now += 500ms;
-            for (; dialling > 0; --dialling) {
-                open.insert(++next_connection);
-                pool.dialled(next_connection, now);
-            }
-            for (const int what : std::exchange(lent_out, {})) {
-                pool.returned(what, now);
-            }
-            obey(pool.decide(now, alive));
-        }
-        REQUIRE(waiting.empty());
+TEST_CASE("connections end at their lifetime, spread by chance, idle ones by a timer") {
+    auto settings = with(0, 10);
+    settings.idle_timeout = 10min;
+    settings.max_lifetime = 100s;
+    settings.lifetime_jitter = 0.1;
+    state pool(settings);
+    const double chances[] = {0.0, 0.5, 0.999};
+    for (int made = 1; made <= 3; ++made) {
+        pool.enqueue(static_cast<state::ticket>(made), start, start + 30s, false);
+        pool.decide(start, alive);
+        pool.dialled(made, 0, start, chances[made - 1]);
+        pool.decide(start, alive);
     }
+    pool.returned(1, start);
+    pool.returned(2, start);
+    CHECK(pool.decide(start + 1s, alive).next == start + 90s);
+    CHECK(pool.decide(start + 90s, alive).close == closes{{1, close_reason::aged}});
+    CHECK(pool.decide(start + 90s, alive).next == start + 100s);
+    CHECK(pool.decide(start + 100s, alive).close == closes{{2, close_reason::aged}});
+    // The third is lent: it ends when it comes back, and is not lent again.
+    pool.enqueue(4, start + 110s, start + 140s, false);
+    CHECK(pool.decide(start + 110s, alive).close.empty());
+    pool.returned(3, start + 111s);
+    const auto orders = pool.decide(start + 111s, alive);
+    CHECK(orders.close == closes{{3, close_reason::aged}});
+    CHECK(orders.lend.empty());
+}
+
+TEST_CASE("what was not heard of for long is probed before it is lent") {
+    auto settings = with(0, 10);
+    settings.probe_after = 5s;
+    state pool = with_idle(2, settings);
+    pool.enqueue(1, start + 5s, start + 30s, false);
+    const auto asked = pool.decide(start + 5s, alive);
+    CHECK(asked.lend.empty());
+    CHECK(asked.probe == std::vector<int>{2});
+    CHECK(asked.dials == 0);
+    pool.probed(2, true, start + 5s);
+    CHECK(lent(pool.decide(start + 5s, alive)) ==
+          std::vector<std::pair<state::ticket, int>>{{1, 2}});
+    // Its borrower heard of it: it is as good as new.
+    pool.returned(2, start + 6s);
+    pool.enqueue(2, start + 7s, start + 30s, false);
+    CHECK(pool.decide(start + 7s, alive).probe.empty());
+}
+
+TEST_CASE("a probe that is not answered makes all suspect that rested, and a dial is begun") {
+    auto settings = with(0, 10);
+    settings.probe_after = 5s;
+    settings.idle_timeout = 60s;
+    state pool = with_idle(3, settings);
+    pool.enqueue(1, start + 4s, start + 60s, false);
+    CHECK(pool.decide(start + 4s, alive).lend.size() == 1);  // 3
+    pool.returned(3, start + 4s);                            // rested for less than the others
+    pool.enqueue(2, start + 5s, start + 60s, false);
+    pool.enqueue(3, start + 5s, start + 60s, false);
+    const auto first = pool.decide(start + 5s, alive);
+    CHECK(first.lend.size() == 1);  // 3 again
+    CHECK(first.probe == std::vector<int>{2});
+    pool.returned(3, start + 5s);
+    pool.enqueue(4, start + 5s, start + 60s, false);
+    pool.probed(2, false, start + 6s);
+    const auto second = pool.decide(start + 6s, alive);
+    CHECK(second.lend.empty());
+    CHECK(second.probe == std::vector<int>{3, 1});  // of which nothing was heard since
+    CHECK(second.dials == 2);                       // they may be as silent
+}
+
+TEST_CASE("someone who waits for a probe takes what becomes free before") {
+    auto settings = with(0, 2);
+    settings.probe_after = 5s;
+    state pool = with_idle(2, settings);
+    pool.enqueue(1, start + 1s, start + 30s, false);
+    pool.decide(start + 1s, alive);  // lends 2
+    pool.enqueue(2, start + 6s, start + 30s, false);
+    CHECK(pool.decide(start + 6s, alive).probe == std::vector<int>{1});
+    pool.returned(2, start + 6s);
+    CHECK(lent(pool.decide(start + 6s, alive)) ==
+          std::vector<std::pair<state::ticket, int>>{{2, 2}});
+    pool.probed(1, true, start + 6s);
+    CHECK(pool.decide(start + 6s, alive).lend.empty());
+    CHECK(pool.idle() == 1);
+}
+
+TEST_CASE("a probe does not put off the idle timeout") {
+    auto settings = with(0, 2);
+    settings.probe_after = 5s;
+    state pool = with_idle(1, settings);
+    pool.enqueue(1, start + 6s, start + 30s, false);
+    pool.decide(start + 6s, alive);
+    pool.forget(1);
+    pool.probed(1, true, start + 6s);
+    CHECK(pool.decide(start + 6s, alive).next == start + 10s);
+    CHECK(pool.decide(start + 10s, alive).close == closes{{1, close_reason::idle}});
+}
+
+TEST_CASE("two ends by the server within a moment evict all that is idle, two apart do not") {
+    for (const auto apart : {100ms, 101ms}) {
+        state pool = with_idle(4);
+        CHECK(pool.died(1));
+        pool.ended_by_server(start + 1s);
+        CHECK(pool.decide(start + 1s, alive).close.empty());
+        CHECK(pool.died(2));
+        pool.ended_by_server(start + 1s + apart);
+        const auto orders = pool.decide(start + 1s + apart, alive);
+        CHECK(orders.close.size() == (apart == 100ms ? 2 : 0));
+        CHECK(pool.idle() == (apart == 100ms ? 0 : 2));
+    }
+}
+
+TEST_CASE("after a reset nothing is lent that was open or being opened before") {
+    state pool = with_idle(2);
+    pool.enqueue(1, start, start + 30s, false);
+    pool.decide(start, alive);  // lends 2
+    pool.enqueue(2, start, start + 30s, false);
+    pool.enqueue(3, start, start + 30s, false);
+    const auto before = pool.generation();
+    CHECK(pool.decide(start, alive).dials == 1);
+    pool.reset();
+    CHECK(pool.generation() != before);
+    pool.decide(start, alive);
+    pool.dialled(7, before, start, 0.5);
+    const auto orders = pool.decide(start, alive);
+    CHECK(orders.close == closes{{7, close_reason::pool_reset}});
+    CHECK(orders.lend.empty());
+    CHECK(orders.dials == 1);
+    pool.returned(2, start);
+    CHECK(pool.decide(start, alive).close == closes{{2, close_reason::pool_reset}});
+}
+
+TEST_CASE("a smaller maximum closes what is idle at once and what is lent when it comes back") {
+    state pool = with_idle(4);
+    pool.enqueue(1, start, start + 30s, false);
+    pool.enqueue(2, start, start + 30s, false);
+    pool.decide(start, alive);  // lends 4 and 3
+    pool.resize(0, 1);
+    CHECK(pool.decide(start, alive).close ==
+          closes{{1, close_reason::pool_shrunk}, {2, close_reason::pool_shrunk}});
+    pool.returned(4, start);
+    CHECK(pool.decide(start, alive).close == closes{{4, close_reason::pool_shrunk}});
+    pool.returned(3, start);
+    CHECK(pool.decide(start, alive).close.empty());
+    CHECK(pool.size() == 1);
+}
+
+// A pool whose dials fail with `verdict` as often as they are allowed to, until `end`.
+state::time_point fail_until(state& pool, state::time_point now, state::time_point end,
+                             dial_verdict verdict) {
+    while (true) {
+        const auto orders = pool.decide(now, alive);
+        if (orders.dials > 0) {
+            pool.dial_failed(verdict, now, 0.5);
+        } else if (!orders.next || *orders.next > end) {
+            return end;
+        } else {
+            now = *orders.next;
+        }
+    }
+}
+
+TEST_CASE("what fails for a minute is broken: callers are refused at once, and it is tried on") {
+    state pool(with(0, 10));
+    pool.enqueue(1, start, start + 30s, true);
+    auto now = fail_until(pool, start, start + 59s, dial_verdict::waking);
+    CHECK_FALSE(pool.is_broken(now));
+    CHECK_FALSE(pool.enqueue(2, now, now + 1s, false));
+    now = fail_until(pool, now, start + 61s, dial_verdict::waking);
+    CHECK(pool.is_broken(now));
+    CHECK(pool.enqueue(3, now, now + 30s, true) == refusal::broken);
+    // Who was refused has asked: the next probe comes at its time, and one only.
+    const auto next = pool.next_dial(now);
+    REQUIRE(next);
+    CHECK(pool.decide(now, alive).dials == 0);
+    CHECK(pool.decide(*next, alive).dials == 1);
+    pool.dialled(7, 0, *next, 0.5);
+    pool.decide(*next, alive);
+    CHECK_FALSE(pool.is_broken(*next));
+    CHECK_FALSE(pool.enqueue(4, *next, *next + 30s, true));
+    CHECK(pool.decide(*next, alive).lend.size() == 1);
+}
+
+TEST_CASE("a broken database that nobody asks for is left alone, and then tried anew") {
+    state pool(with(0, 10));
+    pool.enqueue(1, start, start + 30s, true);
+    fail_until(pool, start, start + 61s, dial_verdict::waking);
+    CHECK(pool.waiting() == 0);
+    const auto orders = pool.decide(start + 65s, alive);
+    CHECK(orders.dials == 0);
+    CHECK_FALSE(orders.next);
+    // Long afterwards what was known is too old to refuse anybody.
+    CHECK_FALSE(pool.enqueue(2, start + 10min, start + 11min, true));
+    CHECK(pool.decide(start + 10min, alive).dials == 1);
+}
+
+TEST_CASE("a pool with a live connection is not broken, however dialling fails") {
+    state pool = with_idle(1);
+    pool.enqueue(1, start, start + 10min, false);
+    pool.enqueue(2, start, start + 10min, false);
+    const auto now = fail_until(pool, start, start + 70s, dial_verdict::busy);
+    CHECK(pool.used() == 1);
+    CHECK_FALSE(pool.is_broken(now));
+    CHECK_FALSE(pool.enqueue(3, now, now + 1s, false));
+}
+
+TEST_CASE("who is refused learns how long it waited and which place it had") {
+    state pool = with_idle(1, with(0, 1));
+    pool.enqueue(1, start, start + 30s, false);
+    pool.decide(start, alive);
+    pool.enqueue(2, start, start + 30s, false);
+    pool.enqueue(3, start + 1s, start + 5s, false);
+    const auto orders = pool.decide(start + 5s, alive);
+    REQUIRE(orders.refuse.size() == 1);
+    CHECK(orders.refuse.front().who == 3);
+    CHECK(orders.refuse.front().waited == 4s);
+    CHECK(orders.refuse.front().place == 2);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// When a statement commits, by its first words.
+// When a statement commits, and what it leaves in its session, by its words.
 #include "statement_words.hpp"
 
 #include <doctest/doctest.h>
@@ -47,6 +47,84 @@ TEST_CASE("what may commit before it fails is known by its first words") {
                             "SELECT 'CONCURRENTLY'", "DROP TABLE databases"}) {
         CAPTURE(sql);
         CHECK_FALSE(may_commit_midway(sql));
+    }
+}
+
+TEST_CASE("what changes the session beyond its transaction is known by its words") {
+    const auto settings_or_role = session_change::settings | session_change::role;
+    const std::pair<const char*, session_change> table[] = {
+        {"SET a = 1", session_change::settings},
+        {"set session time zone 'UTC'", session_change::settings},
+        {" -- why\nSET/**/x TO 1;", session_change::settings},
+        {"SELECT 1; SET a = 1", session_change::settings},
+        {"SET \"a\" = 1", settings_or_role},
+        {"SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", session_change::settings},
+        {"SET ROLE ann", session_change::role},
+        {"SET SESSION AUTHORIZATION ann", session_change::role},
+        {"set session_authorization = ann", session_change::role},
+        {"SELECT set_config('a', $1, false)", settings_or_role},
+        {"SELECT pg_catalog.\"set_config\"('a', $1, true)", settings_or_role},
+        {"CREATE TEMP TABLE t (a int)", session_change::temporary},
+        {"create local temporary view v AS SELECT 1", session_change::temporary},
+        {"CREATE TABLE pg_temp.t (a int)", session_change::temporary},
+        {"CREATE FUNCTION pg_temp.f() RETURNS int", session_change::temporary},
+        {"SELECT 1 AS a INTO TEMP t", session_change::temporary},
+        {"SELECT 1 INTO LOCAL TEMPORARY TABLE t", session_change::temporary},
+        {"LISTEN news", session_change::listening},
+        {"SELECT pg_advisory_lock(1)", session_change::locks},
+        {"SELECT pg_try_advisory_lock_shared(1, 2)", session_change::locks},
+        {"DECLARE c CURSOR WITH HOLD FOR SELECT 1", session_change::cursors},
+        {"PREPARE p AS SELECT 1", session_change::statements},
+        {"LOAD 'auto_explain'", session_change::settings},
+        {"DO $$ BEGIN END $$", session_change::all_but_statements},
+        {"do $$ BEGIN EXECUTE 'PREPARE p AS SELECT 1'; END $$",
+         session_change::all_but_statements | session_change::statements},
+        {"LISTEN a; SET b = 1", session_change::listening | session_change::settings},
+    };
+    for (const auto& [sql, change] : table) {
+        CAPTURE(sql);
+        CHECK(session_changes_of(sql) == change);
+    }
+    for (const char* sql : {"",
+                            ";",
+                            "SELECT 1",
+                            "UPDATE t SET a = 1",
+                            "SET LOCAL a = 1",
+                            "SET TRANSACTION READ ONLY",
+                            "SET CONSTRAINTS ALL DEFERRED",
+                            "RESET ALL",
+                            "UNLISTEN *",
+                            "DISCARD ALL",
+                            "BEGIN",
+                            "PREPARE TRANSACTION 'x'",
+                            "SELECT pg_advisory_xact_lock(1)",
+                            "SELECT temp FROM weather",
+                            "INSERT INTO temps VALUES (1)",
+                            "DECLARE c CURSOR FOR SELECT hold FROM t",
+                            "SELECT reset_config()",
+                            "CALL work()",
+                            "(SELECT 1)",
+                            "SELECT 'x",
+                            "/* SET a = 1 */"}) {
+        CAPTURE(sql);
+        CHECK(session_changes_of(sql) == session_change::none);
+    }
+}
+
+TEST_CASE("a text is certain to be one statement where nothing stands behind a semicolon") {
+    CHECK(is_one_statement(""));
+    CHECK(is_one_statement("SELECT 1"));
+    CHECK(is_one_statement("SELECT 1 ; ;\n"));
+    CHECK_FALSE(is_one_statement("SELECT 1; SELECT 2"));
+    CHECK_FALSE(is_one_statement("SELECT ';x'"));
+}
+
+TEST_CASE("what ends a transaction is known by its first words") {
+    for (const char* sql : {"COMMIT", "end", "ROLLBACK", "rollback to a", "ABORT"}) {
+        CHECK(ends_transaction(sql));
+    }
+    for (const char* sql : {"", "SELECT 1", "BEGIN", "SAVEPOINT rollback"}) {
+        CHECK_FALSE(ends_transaction(sql));
     }
 }
 
