@@ -384,7 +384,7 @@ asio::awaitable<service_account> catalog::find_account(caller who, std::string i
 
 asio::awaitable<issued_key> catalog::add_account_key(caller who, std::string id) {
     std::function<issued_key(records&)> edit = [who = std::move(who),
-                                                 id = std::move(id)](records& all) {
+                                                id = std::move(id)](records& all) {
         deny_service(who);
         return make_key(all, id, all.find_account(who.account, id).name);
     };
