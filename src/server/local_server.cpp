@@ -8,6 +8,8 @@
 #include "server/catalog.hpp"
 #include "server/cluster.hpp"
 #include "server/http_listener.hpp"
+#include "server/job_work.hpp"
+#include "server/jobs.hpp"
 #include "server/pg_listener.hpp"
 #include "server/routes.hpp"
 #include "server/tls_identity.hpp"
@@ -78,6 +80,7 @@ public:
     asio::ssl::context pg_tls;
     std::shared_ptr<bitdotio::catalog> catalog;
     std::shared_ptr<bitdotio::cluster> cluster;
+    std::shared_ptr<bitdotio::jobs> jobs;
     std::shared_ptr<door> http;
     std::optional<pg_listener> postgres;
     bool profile_written = false;
@@ -91,6 +94,7 @@ private:
 
     asio::awaitable<void> open_parts();
     asio::awaitable<void> remove_leftovers();
+    asio::awaitable<std::shared_ptr<const job_routes>> open_jobs();
     asio::awaitable<void> write_profile();
     asio::awaitable<void> close_parts();
 
@@ -133,10 +137,12 @@ asio::awaitable<void> local_server::impl::open_parts() {
     co_await run_blocking(work);
     ca_file = identity->ca_file.string();
 
-    const auto answers = std::make_shared<routes>(catalog, cluster);
-    http = make_http_door(executor, http_tls, [answers](http_request request) {
+    const std::shared_ptr<const job_routes> about_jobs = co_await open_jobs();
+    const auto answers = std::make_shared<routes>(catalog, cluster, about_jobs);
+    const http_handler handler = [answers](http_request request) {
         return answers->answer(std::move(request));
-    });
+    };
+    http = make_http_door(executor, http_tls, handler, job_routes::streams);
     postgres.emplace(executor, pg_tls, catalog, cluster);
     http->listen(options.listen, options.api_port);
     postgres->entrance()->listen(options.listen, options.postgres_port);
@@ -155,6 +161,29 @@ asio::awaitable<void> local_server::impl::remove_leftovers() {
     for (const std::string& id : there) {
         if (!std::binary_search(known.begin(), known.end(), id)) co_await cluster->remove(id);
     }
+}
+
+asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs() {
+    const auto threads = std::make_shared<worker_threads>(4);
+    fetch_limits limits;
+    limits.largest = options.largest_import;
+    limits.allow_private = options.allow_private_urls;
+    const auto work = std::make_shared<const job_work>(cluster, threads, limits);
+    const jobs::task doing = [work](job_record record, std::filesystem::path file,
+                                    jobs::count_retry again) {
+        return work->carry_out(std::move(record), std::move(file), std::move(again));
+    };
+    const std::filesystem::path directory = cluster->directory();
+    std::optional<download_link> links;
+    std::function<void()> open = [&] {
+        links = download_link::open(directory / "download-secret");
+    };
+    co_await threads->run(open);
+    jobs = co_await bitdotio::jobs::open(strand.get_inner_executor(), threads, directory / "jobs",
+                                         options.jobs_kept, doing);
+    co_return std::make_shared<const job_routes>(catalog, jobs, threads, std::move(*links),
+                                                 options.download_link_life,
+                                                 options.largest_import);
 }
 
 asio::awaitable<void> local_server::impl::write_profile() {
@@ -199,6 +228,7 @@ asio::awaitable<void> local_server::impl::close_parts() {
         co_await run_blocking(work);
     }
     if (http) co_await http->close(request_grace);
+    if (jobs) co_await jobs->close();
     // Ends the sessions with PostgreSQL's own words, which the gateway still passes on.
     if (cluster) co_await cluster->close();
     if (postgres) co_await postgres->entrance()->close(session_grace);

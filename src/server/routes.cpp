@@ -85,6 +85,14 @@ asio::awaitable<http_response> routes::answer(http_request request) const {
 
 asio::awaitable<http_response> routes::dispatch(const http_request& request,
                                                 const route& target) const {
+    const job_route job = job_route::find(request.method, request.target);
+    if (job.what == job_route::call::download) {
+        co_return co_await jobs_->download(job, request);
+    }
+    if (job.what != job_route::call::none) {
+        std::string asking = co_await authorize(request.authorization);
+        co_return co_await jobs_->answer(std::move(asking), job, request);
+    }
     if (target.call == api_call::unknown_path) {
         co_return api_error(404, "there is no such path in this API: " + request.target,
                             "not_found");

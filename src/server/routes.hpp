@@ -4,6 +4,7 @@
 #include "server/catalog.hpp"
 #include "server/cluster.hpp"
 #include "server/http_listener.hpp"
+#include "server/job_routes.hpp"
 #include "server/router.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -19,8 +20,11 @@ namespace bitdotio {
 /// Thread safety: `answer` may be called from any thread, also at once.
 class routes {
 public:
-    routes(std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances)
-        : catalog_(std::move(known)), cluster_(std::move(instances)) {}
+    routes(std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances,
+           std::shared_ptr<const job_routes> about_jobs)
+        : catalog_(std::move(known)),
+          cluster_(std::move(instances)),
+          jobs_(std::move(about_jobs)) {}
 
     /// Never throws for what the request is; errors become the API's error bodies.
     asio::awaitable<http_response> answer(http_request request) const;
@@ -41,6 +45,7 @@ private:
 
     std::shared_ptr<catalog> catalog_;
     std::shared_ptr<cluster> cluster_;
+    std::shared_ptr<const job_routes> jobs_;
 };
 
 }  // namespace bitdotio
