@@ -120,6 +120,7 @@ asio::awaitable<void> local_server::impl::open_parts() {
     wanted.sleep_after = options.sleep_after;
     wanted.idle_session_timeout = options.idle_session_timeout;
     wanted.idle_in_transaction_timeout = options.idle_session_timeout;
+    wanted.max_connections = options.max_connections;
     cluster = co_await bitdotio::cluster::open(executor, wanted);
     catalog = co_await bitdotio::catalog::open(executor, cluster->directory(), options.user);
     co_await remove_leftovers();
@@ -138,6 +139,7 @@ asio::awaitable<void> local_server::impl::open_parts() {
         return answers->answer(std::move(request));
     });
     postgres.emplace(executor, pg_tls, catalog, cluster);
+    postgres->wait_for_wakes(options.wake_timeout);
     http->listen(options.listen, options.api_port);
     postgres->entrance()->listen(options.listen, options.postgres_port);
     host = reachable(options.listen);
