@@ -219,12 +219,12 @@ asio::awaitable<bool> postgres_session::stop_statement() {
     if (flow_ == flow::copy_in) {
         PQputCopyEnd(conn_.get(), "given up by the client");
         flow_ = flow::rows;
-        co_return co_await settles_before(deadline_after(cancel_timeout_));
+        co_return co_await settles_before(std::min(deadline_after(cancel_timeout_), give_up_at_));
     }
     if (PQsocket(conn_.get()) < 0 || !is_stoppable()) {
         co_return false;
     }
-    const time_point deadline = deadline_after(cancel_timeout_);
+    const time_point deadline = std::min(deadline_after(cancel_timeout_), give_up_at_);
     try {
         // Before the whole statement is there, the server would ignore it; and where several run,
         // it stops only one: so it is repeated.

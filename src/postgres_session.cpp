@@ -410,10 +410,12 @@ asio::awaitable<void> postgres_session::do_clean(std::chrono::milliseconds timeo
     if (conn_ && !under_way_) {
         try {
             const turn mine(*this);
-            co_await with_deadline(do_clean_up(), deadline_after(timeout));
+            give_up_at_ = deadline_after(timeout);
+            co_await with_deadline(do_clean_up(), give_up_at_);
         } catch (const error&) {
             abort();
         }
+        give_up_at_ = never;
     }
     if (status() != session_status::idle) {
         abort();

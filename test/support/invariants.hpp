@@ -44,7 +44,7 @@ inline asio::awaitable<std::size_t> backends_of(bitdotio::connection& direct,
 
 /// How much later than its deadline a waiter may be told, 99 times of 100.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr std::chrono::milliseconds punctuality{250};  // on a machine that does much else
+inline constexpr std::chrono::milliseconds punctuality{500};  // on a machine that does much else
 #else
 inline constexpr std::chrono::milliseconds punctuality{50};
 #endif
