@@ -76,12 +76,10 @@ asio::awaitable<pooled_connection> pool_core::do_acquire(std::source_location wh
     const auto timeout = options_.acquire_timeout.value_or(default_acquire_timeout);
     const state::ticket ticket = next_ticket_++;
     const auto waiting = std::make_shared<waiter>(strand_, where, now);
+    waiters_.emplace(ticket, waiting);
     if (const auto why =
             state_.enqueue(ticket, now, now + timeout, !options_.acquire_timeout.has_value())) {
-        waiters_.emplace(ticket, waiting);
         refuse(state::refused(ticket, *why), now);
-    } else {
-        waiters_.emplace(ticket, waiting);
     }
     obey();
     if (!waiting->done) {
