@@ -9,11 +9,13 @@
 
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace bitdotio {
 
@@ -62,12 +64,23 @@ public:
         return given.finished;
     }
 
+    // Whose work has ended is joined, so that what libraries keep for a thread is given back before
+    // the process ends; whose work hangs is left to itself.
     void end() {
         std::unique_lock lock(mutex_);
         over_ = true;
         queue_.clear();
         called_.notify_all();
         gone_.wait_for(lock, patience, [this] { return threads_ == hanging_; });
+        for (auto& [id, hanging] : at_work_) {
+            hanging.detach();
+        }
+        at_work_.clear();
+        std::vector<std::thread> ended = std::move(ended_);
+        lock.unlock();
+        for (std::thread& one : ended) {
+            one.join();
+        }
     }
 
 private:
@@ -77,7 +90,9 @@ private:
             return true;
         }
         try {
-            std::thread([self = shared_from_this()] { self->labour(); }).detach();
+            std::thread one([self = shared_from_this()] { self->labour(); });
+            const auto id = one.get_id();
+            at_work_.emplace(id, std::move(one));
         } catch (const std::system_error&) {
             return false;
         }
@@ -116,6 +131,11 @@ private:
             }
         }
         --threads_;
+        const auto mine = at_work_.find(std::this_thread::get_id());
+        if (mine != at_work_.end()) {
+            ended_.push_back(std::move(mine->second));
+            at_work_.erase(mine);
+        }
         gone_.notify_all();
     }
 
@@ -123,6 +143,8 @@ private:
     std::condition_variable called_;
     std::condition_variable gone_;
     std::deque<job_ptr> queue_;
+    std::map<std::thread::id, std::thread> at_work_;
+    std::vector<std::thread> ended_;
     std::size_t threads_ = 0;
     std::size_t idle_ = 0;
     std::size_t hanging_ = 0;  // threads whose work nobody waits for

@@ -2,8 +2,6 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
-#include <openssl/ssl.h>
-
 #include <iostream>
 
 namespace {
@@ -32,9 +30,6 @@ struct counter : doctest::IReporter {
 REGISTER_LISTENER("counter", 1, counter);
 
 int main(int argc, char** argv) {
-    // Begun before all servers that tests share, OpenSSL ends after them: what their threads keep
-    // in it is given back.
-    OPENSSL_init_ssl(0, nullptr);
     doctest::Context context(argc, argv);
     const int status = context.run();
     if (context.shouldExit())  // only asked to list or to explain
