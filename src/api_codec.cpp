@@ -8,6 +8,16 @@ namespace bitdotio::api {
 
 namespace json = boost::json;
 
+std::string_view role_name(role value) {
+    switch (value) {
+        case role::owner: return "OWNER";
+        case role::admin: return "ADMIN";
+        case role::writer: return "WRITER";
+        case role::reader: return "READER";
+    }
+    return "READER";
+}
+
 namespace {
 
 std::optional<std::int64_t> optional_limit(const json::object& object) {
@@ -31,16 +41,6 @@ json::value nullable(const std::optional<T>& value) {
     return value ? json::value(*value) : json::value(nullptr);
 }
 
-std::string_view role_name(role value) {
-    switch (value) {
-        case role::owner: return "OWNER";
-        case role::admin: return "ADMIN";
-        case role::writer: return "WRITER";
-        case role::reader: return "READER";
-    }
-    return "READER";
-}
-
 role decode_role(const json::object& object) {
     const std::string name = required_string(object, "role");
     for (const role value : {role::owner, role::admin, role::writer, role::reader}) {
@@ -51,13 +51,18 @@ role decode_role(const json::object& object) {
     throw wrong("role", "OWNER, ADMIN, WRITER or READER");
 }
 
+json::value role_value(role value) {
+    const std::string_view name = role_name(value);
+    return json::string_view(name.data(), name.size());
+}
+
 json::value usage_value(const std::optional<usage>& value) {
     if (!value) {
         return nullptr;
     }
     return {{"rows_queried", value->rows_queried},
-            {"period_start", encode_time(value->period_start)},
-            {"period_end", encode_time(value->period_end)}};
+            {"period_start", encode_date(value->period_start)},
+            {"period_end", encode_date(value->period_end)}};
 }
 
 std::optional<usage> decode_usage(const json::object& object, std::string_view field) {
@@ -95,7 +100,7 @@ json::object database_object(const database& value) {
     object["date_created"] =
         value.date_created ? json::value(encode_time(*value.date_created)) : json::value(nullptr);
     object["is_private"] = value.is_private;
-    object["role"] = json::string_view(role_name(value.role).data(), role_name(value.role).size());
+    object["role"] = role_value(value.role);
     object["storage_limit_bytes"] = nullable(value.storage_limit_bytes);
     object["storage_usage_bytes"] = value.storage_usage_bytes;
     object["usage_current"] = usage_value(value.usage_current);
@@ -103,15 +108,20 @@ json::object database_object(const database& value) {
     return object;
 }
 
-database decode_database(const json::object& object) {
-    database value;
-    value.id = required_string(object, "id");
-    const std::string name = required_string(object, "name");
+database_name decode_name(const json::object& object) {
     try {
-        value.name = database_name(name);
+        return database_name(required_string(object, "name"));
+    } catch (const malformed_body&) {
+        throw;
     } catch (const error& failure) {
         throw malformed_body("name", std::string("field \"name\": ") + failure.what());
     }
+}
+
+database decode_database(const json::object& object) {
+    database value;
+    value.id = required_string(object, "id");
+    value.name = decode_name(object);
     value.date_created = optional_time(object, "date_created");
     value.is_private = optional_bool(object, "is_private").value_or(true);
     value.role = decode_role(object);
@@ -119,6 +129,59 @@ database decode_database(const json::object& object) {
     value.storage_usage_bytes = optional_integer(object, "storage_usage_bytes").value_or(0);
     value.usage_current = decode_usage(object, "usage_current");
     value.usage_previous = decode_usage(object, "usage_previous");
+    return value;
+}
+
+json::object account_object(const service_account& value) {
+    json::array databases;
+    for (const service_account::grant& each : value.databases) {
+        databases.push_back(json::object{{"id", each.id}, {"name", each.name.full()}});
+    }
+    json::object object;
+    object["id"] = value.id;
+    object["name"] = value.name;
+    object["date_created"] =
+        value.date_created ? json::value(encode_time(*value.date_created)) : json::value(nullptr);
+    object["role"] = role_value(value.role);
+    object["databases"] = std::move(databases);
+    object["token_count"] = value.token_count;
+    object["active_token_count"] = value.active_token_count;
+    return object;
+}
+
+// The objects of a list field, each decoded.
+template <class Decode>
+auto decode_list(const json::object& object, std::string_view field, Decode decode) {
+    const json::value* list = find(object, field);
+    if (!list || !list->is_array()) {
+        throw wrong(field, "a list");
+    }
+    std::vector<decltype(decode(object))> values;
+    for (const json::value& entry : list->as_array()) {
+        if (!entry.is_object()) {
+            throw wrong(field, "a list of objects");
+        }
+        values.push_back(decode(entry.as_object()));
+    }
+    return values;
+}
+
+service_account decode_account(const json::object& object) {
+    service_account value;
+    value.id = required_string(object, "id");
+    value.name = required_string(object, "name");
+    value.date_created = optional_time(object, "date_created");
+    value.role = decode_role(object);
+    if (find(object, "databases")) {
+        value.databases = decode_list(object, "databases", [](const json::object& entry) {
+            service_account::grant grant;
+            grant.id = required_string(entry, "id");
+            grant.name = decode_name(entry);
+            return grant;
+        });
+    }
+    value.token_count = optional_integer(object, "token_count").value_or(0);
+    value.active_token_count = optional_integer(object, "active_token_count").value_or(0);
     return value;
 }
 
@@ -164,24 +227,52 @@ std::string encode(const query_request& value) {
         json::object{{"database_name", value.database_name}, {"query_string", value.query_string}});
 }
 
+std::string encode(const service_account& value) {
+    return json::serialize(account_object(value));
+}
+
+std::string encode(const std::vector<service_account>& values) {
+    json::array list;
+    for (const service_account& value : values) {
+        list.push_back(account_object(value));
+    }
+    return json::serialize(json::object{{"service_accounts", std::move(list)}});
+}
+
+std::string encode(const credentials& value) {
+    return json::serialize(
+        json::object{{"api_key", value.key.reveal()}, {"username", value.username}});
+}
+
 database decode_database(std::string_view body) {
     return decode_database(parse_object(body));
 }
 
 std::vector<database> decode_databases(std::string_view body) {
+    return decode_list(parse_object(body), "databases",
+                       [](const json::object& entry) { return decode_database(entry); });
+}
+
+service_account decode_service_account(std::string_view body) {
+    return decode_account(parse_object(body));
+}
+
+std::vector<service_account> decode_service_accounts(std::string_view body) {
+    return decode_list(parse_object(body), "service_accounts", decode_account);
+}
+
+credentials decode_credentials(std::string_view body) {
     const json::object object = parse_object(body);
-    const json::value* list = find(object, "databases");
-    if (!list || !list->is_array()) {
-        throw wrong("databases", "a list");
+    credentials value;
+    try {
+        value.key = api_key(required_string(object, "api_key"));
+    } catch (const malformed_body&) {
+        throw;
+    } catch (const error& failure) {  // its words do not repeat the key
+        throw malformed_body("api_key", std::string("field \"api_key\": ") + failure.what());
     }
-    std::vector<database> values;
-    for (const json::value& entry : list->as_array()) {
-        if (!entry.is_object()) {
-            throw wrong("databases", "a list of objects");
-        }
-        values.push_back(decode_database(entry.as_object()));
-    }
-    return values;
+    value.username = required_string(object, "username");
+    return value;
 }
 
 create_request decode_create_request(std::string_view body) {

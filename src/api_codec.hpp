@@ -33,11 +33,16 @@ struct error_answer {
 // What is encoded is compact JSON. What is decoded may hold more fields than are known. All
 // decode functions throw malformed_body.
 
+std::string_view role_name(role value);
+
 std::string encode(const database& value);
 std::string encode(const std::vector<database>& values);
 std::string encode(const create_request& value);
 std::string encode(const database_changes& value);
 std::string encode(const query_request& value);
+std::string encode(const service_account& value);
+std::string encode(const std::vector<service_account>& values);
+std::string encode(const credentials& value);
 
 database decode_database(std::string_view body);
 std::vector<database> decode_databases(std::string_view body);
@@ -45,6 +50,9 @@ std::vector<database> decode_databases(std::string_view body);
 create_request decode_create_request(std::string_view body);
 database_changes decode_database_changes(std::string_view body);
 query_request decode_query_request(std::string_view body);
+service_account decode_service_account(std::string_view body);
+std::vector<service_account> decode_service_accounts(std::string_view body);
+credentials decode_credentials(std::string_view body);
 
 /// Never throws for want of sense: what cannot be understood is no message.
 error_answer decode_error(std::string_view body);

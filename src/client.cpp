@@ -82,6 +82,20 @@ database one_database(const std::string& body) {
     return decoded(body, [](const std::string& text) { return api::decode_database(text); });
 }
 
+// The path of a service account, with what follows its id.
+std::string account_path(const std::string& id, const char* rest) {
+    const auto is_plain = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '-' || c == '_';
+    };
+    if (id.empty() || !std::all_of(id.begin(), id.end(), is_plain)) {
+        throw error(errc::bad_input,
+                    "the id of a service account is of letters, digits and dashes, such as "
+                    "list_service_accounts gives it");
+    }
+    return "/service-account/" + id + rest;
+}
+
 }  // namespace
 
 class client::impl {
@@ -266,6 +280,50 @@ asio::awaitable<query_result> client::query(database_name name, std::string sql,
     const std::string body = co_await self->call("run the query", "POST", target,
                                                  api::encode(request), impl::repeatable::no);
     co_return decoded(body, api::decode_query_answer);
+}
+
+asio::awaitable<std::vector<service_account>> client::list_service_accounts() {
+    const auto self = impl_;
+    const std::string body = co_await self->call("list service accounts", "GET",
+                                                 "/service-account/", "", impl::repeatable::yes);
+    co_return decoded(body, api::decode_service_accounts);
+}
+
+asio::awaitable<service_account> client::get_service_account(std::string id) {
+    const auto self = impl_;
+    const std::string body = co_await self->call("get the service account", "GET",
+                                                 account_path(id, ""), "", impl::repeatable::yes);
+    co_return decoded(body, api::decode_service_account);
+}
+
+asio::awaitable<credentials> client::create_service_account_key(std::string id) {
+    const auto self = impl_;
+    const std::string body =
+        co_await self->call("make a key for the service account", "POST",
+                            account_path(id, "/api-key/"), "", impl::repeatable::no);
+    co_return decoded(body, api::decode_credentials);
+}
+
+asio::awaitable<void> client::revoke_service_account_keys(std::string id) {
+    const auto self = impl_;
+    co_await self->call("revoke the service account's keys", "DELETE",
+                        account_path(id, "/api-key/"), "", impl::repeatable::yes);
+}
+
+asio::awaitable<credentials> client::create_api_key() {
+    const auto self = impl_;
+    const std::string body =
+        co_await self->call("make a key", "POST", "/api-key/", "", impl::repeatable::no);
+    co_return decoded(body, api::decode_credentials);
+}
+
+asio::awaitable<void> client::revoke_api_keys(std::optional<api_key> key) {
+    const auto self = impl_;
+    std::string target = "/api-key/";
+    if (key) {
+        target += "?api_key=" + key->reveal();
+    }
+    co_await self->call("revoke keys", "DELETE", std::move(target), "", impl::repeatable::no);
 }
 
 #ifndef BITDOTIO_WITHOUT_POSTGRES

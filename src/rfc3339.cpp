@@ -98,6 +98,10 @@ std::string encode_time(instant value) {
     return text;
 }
 
+std::string encode_date(instant value) {
+    return encode_time(value).substr(0, 10);
+}
+
 std::optional<instant> decode_time(std::string_view text) {
     const auto date = take_date(text);
     const bool t = take(text, "Tt ");

@@ -18,6 +18,9 @@ std::string encode_time(instant value);
 /// See: RFC 3339, 5.6 "Internet Date/Time Format".
 std::optional<instant> decode_time(std::string_view text);
 
+/// The date in UTC, without the time: "2024-05-06".
+std::string encode_date(instant value);
+
 /// A date alone, such as "2024-05-06". Nothing if `text` is none.
 std::optional<std::chrono::sys_days> decode_date(std::string_view text);
 

@@ -69,6 +69,30 @@ public:
     asio::awaitable<query_result> query(database_name name, std::string sql,
                                         data_format format = data_format::rows);
 
+    /// The service accounts of the key's owner.
+    ///
+    /// This and the five calls below are for the key of a user: to that of a service account the
+    /// service answers errc::permission_denied.
+    asio::awaitable<std::vector<service_account>> list_service_accounts();
+
+    /// Errors: errc::bad_input for an id of which the service has none: letters, digits and dashes.
+    asio::awaitable<service_account> get_service_account(std::string id);
+
+    /// A further key for a service account. It is shown this once. A call whose answer was lost
+    /// may have made one nobody knows: revoke the account's keys, then make another.
+    asio::awaitable<credentials> create_service_account_key(std::string id);
+
+    /// Makes all keys of a service account worthless.
+    asio::awaitable<void> revoke_service_account_keys(std::string id);
+
+    /// A further key of one's own, shown this once.
+    asio::awaitable<credentials> create_api_key();
+
+    /// Makes one key worthless, or all of the owner's, this client's among them.
+    ///
+    /// Errors: errc::not_found if `key` is not one of the owner's.
+    asio::awaitable<void> revoke_api_keys(std::optional<api_key> key = std::nullopt);
+
 #ifndef BITDOTIO_WITHOUT_POSTGRES
     /// The pool of a database, made on first use with client_options::pool and shared by all.
     ///

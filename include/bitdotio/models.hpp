@@ -1,6 +1,7 @@
-// What the API speaks of: databases, their usage, the result of a query.
+// What the API speaks of: databases, their usage, accounts and keys, the result of a query.
 #pragma once
 
+#include <bitdotio/api_key.hpp>
 #include <bitdotio/database_name.hpp>
 
 #include <chrono>
@@ -56,6 +57,33 @@ struct database_changes {
     std::optional<std::string> name;
     std::optional<visibility> visible;
     std::optional<std::int64_t> storage_limit_bytes;
+};
+
+/// An account for a program instead of a person: it has one role, for the databases it was given.
+struct service_account {
+    /// A database it may use.
+    struct grant {
+        std::string id;
+        database_name name{"user/db"};
+
+        friend bool operator==(const grant&, const grant&) = default;
+    };
+
+    std::string id;
+    std::string name;
+    std::optional<std::chrono::sys_time<std::chrono::microseconds>> date_created;
+    bitdotio::role role = bitdotio::role::reader;
+    std::vector<grant> databases;
+    std::int64_t token_count = 0;         ///< keys it was ever given
+    std::int64_t active_token_count = 0;  ///< those that are not revoked
+
+    friend bool operator==(const service_account&, const service_account&) = default;
+};
+
+/// A new key and whose it is. The service shows a key this once.
+struct credentials {
+    api_key key{"v2_none"};
+    std::string username;
 };
 
 /// How the rows of a query are laid out in JSON.

@@ -72,6 +72,59 @@ TEST_CASE("a database is written with every field, null where there is nothing")
           R"("usage_previous":null})");
 }
 
+TEST_CASE("a period of usage is written as dates, as the service's own description has it") {
+    database all = sample();
+    const std::string body = api::encode(all);
+    CHECK(body.find(R"("usage_current":{"rows_queried":12,"period_start":"2024-05-01",)"
+                    R"("period_end":"2024-06-01"})") != std::string::npos);
+}
+
+TEST_CASE("a service account and a key survive the way there and back") {
+    service_account robot;
+    robot.id = "7d1a57b5";
+    robot.name = "robot";
+    robot.date_created = sys_days(2024y / 5 / 6) + 7h;
+    robot.role = role::admin;
+    service_account::grant grant;
+    grant.id = "1";
+    grant.name = "adam/db";
+    robot.databases = {grant};
+    robot.token_count = 3;
+    robot.active_token_count = 2;
+    CHECK(api::decode_service_account(api::encode(robot)) == robot);
+    const std::vector<service_account> several{robot, robot};
+    CHECK(api::decode_service_accounts(api::encode(several)) == several);
+    CHECK(api::encode(std::vector<service_account>()) == R"({"service_accounts":[]})");
+
+    credentials fresh;
+    fresh.key = api_key("v2_secret");
+    fresh.username = "robot";
+    CHECK(api::encode(fresh) == R"({"api_key":"v2_secret","username":"robot"})");
+    const credentials read = api::decode_credentials(api::encode(fresh));
+    CHECK(read.key == fresh.key);
+    CHECK(read.username == "robot");
+}
+
+TEST_CASE("a malformed account or key is refused with its field and without the key") {
+    const auto account = [](const std::string& body) { return api::decode_service_account(body); };
+    CHECK(refused_field(account, R"({"name":"x","role":"READER"})") == "id");
+    CHECK(refused_field(account, R"({"id":"1","name":"x","role":"BOSS"})") == "role");
+    CHECK(refused_field(account, R"({"id":"1","name":"x","role":"READER","databases":7})") ==
+          "databases");
+    CHECK(refused_field(account,
+                        R"({"id":"1","name":"x","role":"READER","databases":[{"id":"1"}]})") ==
+          "name");
+    const auto key = [](const std::string& body) { return api::decode_credentials(body); };
+    CHECK(refused_field(key, R"({"username":"x"})") == "api_key");
+    CHECK(refused_field(key, R"({"api_key":"v2_x"})") == "username");
+    try {
+        api::decode_credentials(R"({"api_key":"secret!","username":"x"})");
+        FAIL("it was taken");
+    } catch (const api::malformed_body& failure) {
+        CHECK(std::string(failure.what()).find("secret") == std::string::npos);
+    }
+}
+
 TEST_CASE("a list of databases survives the way there and back") {
     const std::vector<database> several = {sample(), api::decode_database(least())};
     CHECK(api::decode_databases(api::encode(several)) == several);
