@@ -239,7 +239,7 @@ std::string encode(const std::vector<service_account>& values) {
     return json::serialize(json::object{{"service_accounts", std::move(list)}});
 }
 
-std::string encode(const credentials& value) {
+std::string encode(const issued_key& value) {
     return json::serialize(
         json::object{{"api_key", value.key.reveal()}, {"username", value.username}});
 }
@@ -261,9 +261,9 @@ std::vector<service_account> decode_service_accounts(std::string_view body) {
     return decode_list(parse_object(body), "service_accounts", decode_account);
 }
 
-credentials decode_credentials(std::string_view body) {
+issued_key decode_issued_key(std::string_view body) {
     const json::object object = parse_object(body);
-    credentials value;
+    issued_key value;
     try {
         value.key = api_key(required_string(object, "api_key"));
     } catch (const malformed_body&) {

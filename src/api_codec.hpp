@@ -42,7 +42,7 @@ std::string encode(const database_changes& value);
 std::string encode(const query_request& value);
 std::string encode(const service_account& value);
 std::string encode(const std::vector<service_account>& values);
-std::string encode(const credentials& value);
+std::string encode(const issued_key& value);
 
 database decode_database(std::string_view body);
 std::vector<database> decode_databases(std::string_view body);
@@ -52,7 +52,7 @@ database_changes decode_database_changes(std::string_view body);
 query_request decode_query_request(std::string_view body);
 service_account decode_service_account(std::string_view body);
 std::vector<service_account> decode_service_accounts(std::string_view body);
-credentials decode_credentials(std::string_view body);
+issued_key decode_issued_key(std::string_view body);
 
 /// Never throws for want of sense: what cannot be understood is no message.
 error_answer decode_error(std::string_view body);

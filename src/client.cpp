@@ -296,12 +296,12 @@ asio::awaitable<service_account> client::get_service_account(std::string id) {
     co_return decoded(body, api::decode_service_account);
 }
 
-asio::awaitable<credentials> client::create_service_account_key(std::string id) {
+asio::awaitable<issued_key> client::create_service_account_key(std::string id) {
     const auto self = impl_;
     const std::string body =
         co_await self->call("make a key for the service account", "POST",
                             account_path(id, "/api-key/"), "", impl::repeatable::no);
-    co_return decoded(body, api::decode_credentials);
+    co_return decoded(body, api::decode_issued_key);
 }
 
 asio::awaitable<void> client::revoke_service_account_keys(std::string id) {
@@ -310,11 +310,11 @@ asio::awaitable<void> client::revoke_service_account_keys(std::string id) {
                         account_path(id, "/api-key/"), "", impl::repeatable::yes);
 }
 
-asio::awaitable<credentials> client::create_api_key() {
+asio::awaitable<issued_key> client::create_api_key() {
     const auto self = impl_;
     const std::string body =
         co_await self->call("make a key", "POST", "/api-key/", "", impl::repeatable::no);
-    co_return decoded(body, api::decode_credentials);
+    co_return decoded(body, api::decode_issued_key);
 }
 
 asio::awaitable<void> client::revoke_api_keys(std::optional<api_key> key) {

@@ -141,6 +141,10 @@ session_change changed_by_word(std::string_view first, std::string_view before,
 
 }  // namespace
 
+std::string_view first_word(std::string_view sql) noexcept {
+    return next_word(sql);
+}
+
 bool ends_transaction(std::string_view sql) noexcept {
     std::string_view rest = sql;
     return commits(sql) || is_one_of(next_word(rest), {"ROLLBACK", "ABORT"});

@@ -1,9 +1,13 @@
-// What the words of a statement say: when it commits, and what it leaves behind in its session.
+// What the words of a statement say: what it is, when it commits, and what it leaves behind in its
+// session.
 #pragma once
 
 #include <string_view>
 
 namespace bitdotio {
+
+/// The statement's first word as it is written, comments passed over; empty if it begins otherwise.
+std::string_view first_word(std::string_view sql) noexcept;
 
 /// Whether the statement ends a transaction by making it permanent, or ready for that: COMMIT, END,
 /// PREPARE TRANSACTION, COMMIT PREPARED. If its answer is lost, so is that of the transaction.

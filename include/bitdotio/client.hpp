@@ -80,13 +80,13 @@ public:
 
     /// A further key for a service account. It is shown this once. A call whose answer was lost
     /// may have made one nobody knows: revoke the account's keys, then make another.
-    asio::awaitable<credentials> create_service_account_key(std::string id);
+    asio::awaitable<issued_key> create_service_account_key(std::string id);
 
     /// Makes all keys of a service account worthless.
     asio::awaitable<void> revoke_service_account_keys(std::string id);
 
     /// A further key of one's own, shown this once.
-    asio::awaitable<credentials> create_api_key();
+    asio::awaitable<issued_key> create_api_key();
 
     /// Makes one key worthless, or all of the owner's, this client's among them.
     ///

@@ -3,6 +3,7 @@
 
 #include <bitdotio/api_key.hpp>
 #include <bitdotio/database_name.hpp>
+#include <bitdotio/models.hpp>
 #include <bitdotio/options.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -13,6 +14,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace bitdotio {
 
@@ -39,6 +41,17 @@ struct local_server_options {
     std::chrono::milliseconds idle_session_timeout{300'000};
     /// The owner of the first key: the user part of database names.
     std::string user = "local";
+    /// How much a database may hold that was made without a limit of its own. Over its limit it is
+    /// read-only until space is freed or the limit raised.
+    std::int64_t storage_limit_bytes = std::int64_t(10) << 30;
+    /// How often databases that are awake are measured.
+    std::chrono::milliseconds storage_check_interval{10'000};
+    /// How many calls of the API a key may make at once, and how many a second in the long run;
+    /// others are answered with 429. 0 a second for no limit.
+    int call_burst = 200;
+    int calls_per_second = 50;
+    /// When a query of the API is ended.
+    std::chrono::milliseconds query_timeout{300'000};
     /// The profile to write for clients (mode 0600), removed on stop; empty for none.
     std::filesystem::path profile_file;
     /// The directory of initdb and postgres; empty for the newest one installed.
@@ -78,6 +91,24 @@ public:
     const api_key& key() const noexcept;
     /// The options a client needs to use this server: addresses, CA file, key.
     client_options client() const;
+
+    /// Makes a service account of the first key's user, which may use `databases` of his as `what`
+    /// allows: role::admin, role::writer or role::reader. Over the API its keys are made and
+    /// revoked, see client::create_service_account_key.
+    ///
+    /// Errors: errc::bad_input for a name that cannot be, or role::owner; errc::conflict if there
+    ///     is an account of that name; errc::not_found for a database that is not his.
+    asio::awaitable<service_account> create_account(std::string name, role what,
+                                                    std::vector<database_name> databases);
+    /// Lets the account use one more database, or one less.
+    ///
+    /// Errors: errc::not_found.
+    asio::awaitable<service_account> grant(std::string account_id, database_name name);
+    asio::awaitable<service_account> revoke(std::string account_id, database_name name);
+    /// Removes the account with its keys.
+    ///
+    /// Errors: errc::not_found.
+    asio::awaitable<void> remove_account(std::string account_id);
 
     /// Puts a database to sleep now, ending its connections.
     asio::awaitable<void> sleep(database_name name);

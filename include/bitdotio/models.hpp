@@ -81,7 +81,7 @@ struct service_account {
 };
 
 /// A new key and whose it is. The service shows a key this once.
-struct credentials {
+struct issued_key {
     api_key key{"v2_none"};
     std::string username;
 };

@@ -1,6 +1,6 @@
 // The three shapes, as JSON.
 #include "server/api_error.hpp"
-#include "server/records.hpp"
+#include "server/key_secret.hpp"
 
 #include <boost/json.hpp>
 
@@ -16,11 +16,13 @@ json::string text(std::string_view value) {
 
 }  // namespace
 
-http_response api_error(int status, std::string_view message, std::string_view type) {
+http_response api_error(int status, std::string_view message, std::string_view type,
+                        std::string_view help) {
     json::object body;
     body["status_code"] = status;
-    body["error_id"] = records::new_id();
+    body["error_id"] = new_id();
     body["message"] = text(message);
+    if (!help.empty()) body["help"] = text(help);
     if (!type.empty()) body["error"] = json::object{{"type", text(type)}};
     return http_response(status, json::serialize(body));
 }
@@ -28,13 +30,14 @@ http_response api_error(int status, std::string_view message, std::string_view t
 http_response unauthorized(std::string_view detail) {
     json::object body;
     body["detail"] = text(detail);
-    body["uuid"] = records::new_id();
+    body["uuid"] = new_id();
     return http_response(401, json::serialize(body));
 }
 
-http_response unprocessable(std::string_view field, std::string_view message,
-                            std::string_view type) {
-    json::array place{"body"};
+http_response unprocessable(std::string_view field, std::string_view message, std::string_view type,
+                            std::string_view part) {
+    json::array place;
+    place.emplace_back(text(part));
     if (!field.empty()) place.emplace_back(text(field));
     json::object entry;
     entry["loc"] = std::move(place);

@@ -324,8 +324,10 @@ asio::awaitable<std::int64_t> cluster::do_storage_bytes(std::string id) {
         std::error_code gone;
         for (fs::recursive_directory_iterator at(base, gone), end; !gone && at != end;
              at.increment(gone)) {
-            if (at.depth() == 0 && at->path().filename() == "1") {
-                at.disable_recursion_pending();  // template1, which nobody can enter
+            // template1, which nobody can enter, and what a sort or a join lays aside.
+            const fs::path name = at.depth() == 0 ? at->path().filename() : fs::path();
+            if (name == "1" || name == "pgsql_tmp") {
+                at.disable_recursion_pending();
             }
             std::error_code ignored;
             if (at->is_regular_file(ignored)) {

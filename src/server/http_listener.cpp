@@ -49,6 +49,8 @@ public:
 
     asio::awaitable<void> serve() override {
         const auto self = shared_from_this();
+        boost::system::error_code gone;
+        peer_ = lowest().socket().remote_endpoint(gone).address().to_string();
         lowest().expires_after(patience);
         co_await stream_.async_handshake(asio::ssl::stream_base::server, use_awaitable);
         while (!leaving_ && co_await serve_one()) {
@@ -102,7 +104,9 @@ private:
         const bool keep_alive = message.keep_alive() && !leaving_;
         const unsigned version = message.version();
         lowest().expires_never();
-        const http_response answer = co_await handle(take(incoming));
+        http_request request = take(incoming);
+        request.peer = peer_;
+        const http_response answer = co_await handle(std::move(request));
         co_await send(answer, version, keep_alive && !leaving_);
         co_return keep_alive && !leaving_;
     }
@@ -152,6 +156,9 @@ private:
         message.set(http::field::server, "bitdotio/" BITDOTIO_VERSION);
         message.set(http::field::content_type, "application/json");
         if (!answer.allow.empty()) message.set(http::field::allow, answer.allow);
+        for (const auto& [name, value] : answer.headers) {
+            message.set(name, value);
+        }
         if (answer.status == 401) message.set(http::field::www_authenticate, "Bearer");
         message.body() = std::move(answer.body);
         message.keep_alive(keep_alive);
@@ -163,6 +170,7 @@ private:
     beast::ssl_stream<beast::tcp_stream> stream_;
     const http_handler handler_;
     beast::flat_buffer buffer_;
+    std::string peer_;
     bool idle_ = false;     // between two requests
     bool leaving_ = false;  // the server is closing
 };

@@ -9,6 +9,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace boost::asio::ssl {
 class context;
@@ -23,6 +25,7 @@ struct http_request {
     std::string method;
     std::string target;         ///< path and query, still percent-encoded
     std::string authorization;  ///< the header of that name, empty if there is none
+    std::string peer;           ///< the client's address, without the port
     std::string body;
 };
 
@@ -34,6 +37,7 @@ struct http_response {
     int status = 200;
     std::string body;
     std::string allow;  ///< the header of that name, left out if empty
+    std::vector<std::pair<std::string, std::string>> headers;  ///< further ones
 };
 
 using http_handler = std::function<asio::awaitable<http_response>(http_request)>;

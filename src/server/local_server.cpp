@@ -10,6 +10,7 @@
 #include "server/http_listener.hpp"
 #include "server/pg_listener.hpp"
 #include "server/routes.hpp"
+#include "server/storage_guard.hpp"
 #include "server/tls_identity.hpp"
 
 #include <boost/asio/detached.hpp>
@@ -78,6 +79,7 @@ public:
     asio::ssl::context pg_tls;
     std::shared_ptr<bitdotio::catalog> catalog;
     std::shared_ptr<bitdotio::cluster> cluster;
+    std::shared_ptr<storage_guard> guard;
     std::shared_ptr<door> http;
     std::optional<pg_listener> postgres;
     bool profile_written = false;
@@ -121,8 +123,13 @@ asio::awaitable<void> local_server::impl::open_parts() {
     wanted.idle_session_timeout = options.idle_session_timeout;
     wanted.idle_in_transaction_timeout = options.idle_session_timeout;
     cluster = co_await bitdotio::cluster::open(executor, wanted);
-    catalog = co_await bitdotio::catalog::open(executor, cluster->directory(), options.user);
+    catalog_options kept(cluster->directory(), options.user);
+    kept.storage_limit = options.storage_limit_bytes;
+    kept.calls = token_bucket::settings(options.call_burst, options.calls_per_second);
+    catalog = co_await bitdotio::catalog::open(executor, kept);
     co_await remove_leftovers();
+    guard =
+        std::make_shared<storage_guard>(executor, catalog, cluster, options.storage_check_interval);
 
     const auto identity = std::make_shared<tls_identity>();
     std::function<void()> work = [identity, self = shared_from_this()] {
@@ -133,11 +140,11 @@ asio::awaitable<void> local_server::impl::open_parts() {
     co_await run_blocking(work);
     ca_file = identity->ca_file.string();
 
-    const auto answers = std::make_shared<routes>(catalog, cluster);
+    const auto answers = std::make_shared<routes>(catalog, cluster, guard, options.query_timeout);
     http = make_http_door(executor, http_tls, [answers](http_request request) {
         return answers->answer(std::move(request));
     });
-    postgres.emplace(executor, pg_tls, catalog, cluster);
+    postgres.emplace(executor, pg_tls, catalog, cluster, guard);
     http->listen(options.listen, options.api_port);
     postgres->entrance()->listen(options.listen, options.postgres_port);
     host = reachable(options.listen);
@@ -145,6 +152,7 @@ asio::awaitable<void> local_server::impl::open_parts() {
     api_url = "https://" + (is_v6 ? "[" + host + "]" : host) + ":" + std::to_string(http->port());
     http->open();
     postgres->entrance()->open();
+    guard->watch();
     co_await write_profile();
 }
 
@@ -199,14 +207,16 @@ asio::awaitable<void> local_server::impl::close_parts() {
         co_await run_blocking(work);
     }
     if (http) co_await http->close(request_grace);
+    if (guard) co_await guard->close();
     // Ends the sessions with PostgreSQL's own words, which the gateway still passes on.
     if (cluster) co_await cluster->close();
     if (postgres) co_await postgres->entrance()->close(session_grace);
+    if (catalog) co_await catalog->close();
 }
 
 asio::awaitable<std::string> local_server::impl::id_of(database_name name) const {
-    std::string user(name.user());
-    const database found = co_await catalog->find(std::move(user), std::move(name));
+    const caller owner = co_await catalog->find_user(std::string(name.user()));
+    const database found = co_await catalog->find(owner, std::move(name));
     co_return found.id;
 }
 
@@ -272,6 +282,30 @@ client_options local_server::client() const {
     options.postgres_port = postgres_port();
     options.ca_file = ca_file();
     return options;
+}
+
+asio::awaitable<service_account> local_server::create_account(
+    std::string name, role what, std::vector<database_name> databases) {
+    const auto shared = impl_;
+    co_return co_await shared->catalog->create_account(shared->options.user, std::move(name), what,
+                                                       std::move(databases));
+}
+
+asio::awaitable<service_account> local_server::grant(std::string account_id, database_name name) {
+    const auto shared = impl_;
+    co_return co_await shared->catalog->grant(shared->options.user, std::move(account_id),
+                                              std::move(name));
+}
+
+asio::awaitable<service_account> local_server::revoke(std::string account_id, database_name name) {
+    const auto shared = impl_;
+    co_return co_await shared->catalog->revoke(shared->options.user, std::move(account_id),
+                                               std::move(name));
+}
+
+asio::awaitable<void> local_server::remove_account(std::string account_id) {
+    const auto shared = impl_;
+    co_await shared->catalog->remove_account(shared->options.user, std::move(account_id));
 }
 
 asio::awaitable<void> local_server::sleep(database_name name) {

@@ -28,7 +28,8 @@ asio::awaitable<void> cut(std::shared_ptr<guest> session) {
 }  // namespace
 
 pg_listener::pg_listener(asio::any_io_executor executor, asio::ssl::context& tls,
-                         std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances)
+                         std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances,
+                         std::shared_ptr<storage_guard> guard)
     : registry_(std::make_shared<pg_registry>(executor)) {
     SSL_CTX_set_alpn_select_cb(tls.native_handle(), choose_protocol, nullptr);
     // As PostgreSQL: libpq never resumes, and tickets would be bytes on idle connections.
@@ -39,6 +40,7 @@ pg_listener::pg_listener(asio::any_io_executor executor, asio::ssl::context& tls
     around->tls = &tls;
     around->catalog = std::move(known);
     around->cluster = std::move(instances);
+    around->guard = std::move(guard);
     around->registry = registry_;
     door_ = std::make_shared<door>(executor, [around](asio::ip::tcp::socket socket) {
         return std::make_shared<pg_session>(std::move(socket), around);

@@ -5,6 +5,7 @@
 #include "server/cluster.hpp"
 #include "server/door.hpp"
 #include "server/pg_registry.hpp"
+#include "server/storage_guard.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -24,7 +25,8 @@ class pg_listener {
 public:
     /// Prepares `tls` for the protocol: ALPN "postgresql", no session tickets.
     pg_listener(asio::any_io_executor executor, asio::ssl::context& tls,
-                std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances);
+                std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances,
+                std::shared_ptr<storage_guard> guard);
 
     const std::shared_ptr<door>& entrance() const noexcept { return door_; }
 

@@ -176,22 +176,27 @@ asio::awaitable<bool> pg_session::admit_with_password() {
 
     bool known = false;
     std::string failure;
+    std::string sqlstate;
     try {
         const api_key key(password);
         explicit_bzero(password.data(), password.size());
-        const std::string owner = co_await around_->catalog->user_of(key);
+        boost::system::error_code gone;
+        const std::string peer = client_.next_layer().remote_endpoint(gone).address().to_string();
+        const caller who = co_await around_->catalog->admit(key, peer);
         known = true;
         const database_name name(wanted);
-        database_id_ = (co_await around_->catalog->find(owner, name)).id;
+        database_ = co_await around_->catalog->find(who, name);
+        co_await around_->guard->session_role(database_);  // refuses at once what is closed
         co_return true;
     } catch (const error& thrown) {
         if (thrown.code() != errc::bad_input && thrown.code() != errc::not_found &&
-            thrown.code() != errc::authentication_failed) {
+            thrown.code() != errc::authentication_failed && thrown.code() != errc::rate_limited) {
             failure = thrown.what();
+            sqlstate = thrown.sqlstate().empty() ? "XX000" : thrown.sqlstate();
         }
     }
     if (!failure.empty()) {
-        co_await refuse("XX000", failure, "");
+        co_await refuse(sqlstate, failure, "");
     } else if (!known) {
         co_await refuse("28P01", "password authentication failed for user \"" + user + "\"",
                         "The password is an API key, beginning with v2_.");
@@ -230,13 +235,13 @@ asio::awaitable<void> pg_session::pass_on_cancel(cancel_key key) {
 
 asio::awaitable<void> pg_session::converse() {
     const std::weak_ptr<guest> self = weak_from_this();
-    const cancel_key key = co_await around_->registry->enter(self, database_id_);
+    const cancel_key key = co_await around_->registry->enter(self, database_.id);
     const registration entry(around_->registry, key);
     std::string failure;
     bool gone = false;
     try {
         lease awake =
-            co_await with_deadline(around_->cluster->hold(database_id_), after(wake_patience));
+            co_await with_deadline(around_->cluster->hold(database_.id), after(wake_patience));
         co_await converse_with(std::move(awake), key);
     } catch (const error& thrown) {
         gone = thrown.code() == errc::not_found;
@@ -253,8 +258,10 @@ asio::awaitable<void> pg_session::converse_with(lease awake, cancel_key key) {
     const std::string path = awake.socket_directory() + "/.s.PGSQL.5432";
     boost::system::error_code ignored;
     std::string failure;
+    // Asked again, because waking may have taken its time.
+    std::string role = co_await around_->guard->session_role(database_);
     try {
-        joined_ = co_await with_deadline(connect_backend(path, key), after(startup_patience));
+        joined_ = co_await with_deadline(connect_backend(path, role, key), after(startup_patience));
     } catch (const boost::system::system_error& thrown) {
         failure = thrown.code().message();
     }
@@ -264,9 +271,10 @@ asio::awaitable<void> pg_session::converse_with(lease awake, cancel_key key) {
     backend_.close(ignored);
 }
 
-asio::awaitable<bool> pg_session::connect_backend(std::string path, cancel_key key) {
+asio::awaitable<bool> pg_session::connect_backend(std::string path, std::string role,
+                                                  cancel_key key) {
     const asio::local::stream_protocol::endpoint endpoint(path);
-    const std::string wish = wire_message::startup(wish_, instance::role, instance::database);
+    const std::string wish = wire_message::startup(wish_, role, instance::database);
     co_await backend_.async_connect(endpoint, use_awaitable);
     co_await asio::async_write(backend_, asio::buffer(wish), use_awaitable);
 

@@ -6,6 +6,7 @@
 #include "server/door.hpp"
 #include "server/pg_registry.hpp"
 #include "server/startup_packet.hpp"
+#include "server/storage_guard.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -24,6 +25,7 @@ struct pg_surroundings {
     asio::ssl::context* tls = nullptr;
     std::shared_ptr<bitdotio::catalog> catalog;
     std::shared_ptr<bitdotio::cluster> cluster;
+    std::shared_ptr<storage_guard> guard;
     std::shared_ptr<pg_registry> registry;
 };
 
@@ -53,7 +55,7 @@ private:
     // With the database awake.
     asio::awaitable<void> converse();
     asio::awaitable<void> converse_with(lease awake, cancel_key key);
-    asio::awaitable<bool> connect_backend(std::string path, cancel_key key);
+    asio::awaitable<bool> connect_backend(std::string path, std::string role, cancel_key key);
 
     asio::awaitable<std::string> receive(std::size_t size);
     asio::awaitable<void> send(std::string bytes);
@@ -64,7 +66,7 @@ private:
     asio::ssl::stream<asio::ip::tcp::socket> client_;
     backend_socket backend_;
     startup_message wish_;
-    std::string database_id_;
+    database database_;     // as its caller may use it
     bool secured_ = false;  // TLS is established
     bool joined_ = false;   // client and PostgreSQL speak with each other
 };

@@ -70,6 +70,15 @@ void write_file(const fs::path& path, const std::string& text, const system_user
     }
 }
 
+// In single-user mode a command is a line.
+std::string lines(const std::vector<std::string>& commands) {
+    std::string text;
+    for (const std::string& each : commands) {
+        text += each + "\n";
+    }
+    return text;
+}
+
 // Makes a finished directory appear under its name.
 void publish(const fs::path& from, const fs::path& to, bool durable) {
     const auto sync = [](const fs::path& path, auto how) {
@@ -174,19 +183,29 @@ asio::awaitable<void> make_template(postgres_programs programs, system_user run_
     const std::string role = instance::role;
     const std::string database = instance::database;
     std::function<void()> rules = [=] {
-        write_file(unfinished / "pg_hba.conf", "local " + database + " " + role + " trust\n",
+        write_file(unfinished / "pg_hba.conf",
+                   "local " + database + " " + role + ",admin,writer,reader,limited,keeper trust\n",
                    run_as);
         write_file(sql,
-                   "CREATE ROLE \"" + role +
-                       "\" LOGIN\n"
-                       "ALTER DATABASE postgres RENAME TO \"" +
-                       database +
-                       "\"\n"
-                       "ALTER DATABASE \"" +
-                       database + "\" OWNER TO \"" + role +
-                       "\"\n"
-                       "UPDATE pg_database SET datistemplate = false WHERE datname = 'template0'\n"
-                       "DROP DATABASE template0\n",
+                   lines({
+                       "CREATE ROLE " + role + " LOGIN",
+                       // What it makes belongs to the owner, whoever connects next.
+                       "CREATE ROLE admin LOGIN IN ROLE " + role,
+                       "ALTER ROLE admin SET role TO " + role,
+                       // These reach tables that do not exist yet, whoever makes them.
+                       "CREATE ROLE writer LOGIN IN ROLE pg_read_all_data, pg_write_all_data",
+                       "CREATE ROLE reader LOGIN IN ROLE pg_read_all_data",
+                       "CREATE ROLE limited LOGIN IN ROLE pg_read_all_data",
+                       // For the words of the refusal; what counts is what it was not given.
+                       "ALTER ROLE limited SET default_transaction_read_only TO on",
+                       "CREATE ROLE keeper LOGIN IN ROLE pg_signal_backend",
+                       "ALTER DATABASE postgres RENAME TO " + database,
+                       "ALTER DATABASE " + database + " OWNER TO " + role,
+                       "REVOKE TEMPORARY ON DATABASE " + database + " FROM PUBLIC",
+                       "GRANT TEMPORARY ON DATABASE " + database + " TO writer",
+                       "UPDATE pg_database SET datistemplate = false WHERE datname = 'template0'",
+                       "DROP DATABASE template0",
+                   }),
                    run_as);
     };
     co_await run_blocking(std::move(rules));
@@ -200,7 +219,18 @@ asio::awaitable<void> make_template(postgres_programs programs, system_user run_
     co_await run_program(step, patience);
 
     std::function<void()> schema = [=] {
-        write_file(sql, "ALTER SCHEMA public OWNER TO \"" + role + "\"\n", run_as);
+        // Large objects take room as well, and everybody could make them.
+        const std::string makers =
+            "FUNCTION pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid), "
+            "pg_catalog.lo_from_bytea(oid, bytea)";
+        write_file(sql,
+                   lines({
+                       "ALTER SCHEMA public OWNER TO " + role,
+                       "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+                       "REVOKE EXECUTE ON " + makers + " FROM PUBLIC",
+                       "GRANT EXECUTE ON " + makers + " TO " + role + ", writer",
+                   }),
+                   run_as);
     };
     co_await run_blocking(std::move(schema));
     step.arguments = single_user(database);

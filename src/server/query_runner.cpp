@@ -1,20 +1,19 @@
 // PostgreSQL's text to what JSON has, by the columns' types.
 #include <bitdotio/connection.hpp>
 
-#include "server/instance.hpp"
+#include "server/instance_session.hpp"
 #include "server/query_runner.hpp"
+#include "statement_words.hpp"
 
 #include <boost/asio/use_awaitable.hpp>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 namespace bitdotio {
 
 namespace {
-
-// Longer than people wait for an answer, shorter than proxies do.
-constexpr std::chrono::seconds query_timeout{300};
 
 query_value to_value(const field_view& field) {
     if (field.is_null()) return std::monostate();
@@ -41,20 +40,21 @@ asio::awaitable<std::string> sql_name(connection& session, oid type) {
 
 }  // namespace
 
-asio::awaitable<query_result> run_query(std::string socket_directory, std::string sql) {
-    connect_options options;
-    options.hosts.emplace_back(std::move(socket_directory), std::uint16_t{5432});
-    options.user = instance::role;
-    options.database = instance::database;
-    options.tls = tls_mode::disable;
-    options.application_name = "bitdotio query";
-    connection session = co_await connection::open(options);
-
+asio::awaitable<query_result> run_query(std::string socket_directory, std::string sql,
+                                        query_terms terms) {
+    connection session =
+        co_await open_session(std::move(socket_directory), terms.role, "bitdotio query");
     query_result answer;
     answer.query_string = sql;
     statement script(std::move(sql));
-    script.timeout(query_timeout);
-    const std::vector<result> results = co_await session.script(script);
+    script.timeout(terms.timeout);
+    std::vector<result> results;
+    if (terms.single) {
+        script.text_results().unprepared();
+        results.push_back(co_await session.query(script));
+    } else {
+        results = co_await session.script(script);
+    }
     if (!results.empty()) {
         const result& last = results.back();
         for (std::size_t i = 0; i < last.column_count(); ++i) {
@@ -73,6 +73,17 @@ asio::awaitable<query_result> run_query(std::string socket_directory, std::strin
     }
     co_await session.close();
     co_return answer;
+}
+
+bool frees_space(std::string_view sql) noexcept {
+    const std::string_view word = first_word(sql);
+    const auto is = [&](std::string_view capitals) {
+        return std::equal(
+            word.begin(), word.end(), capitals.begin(), capitals.end(), [](char mine, char theirs) {
+                return (mine >= 'a' && mine <= 'z' ? mine - 'a' + 'A' : mine) == theirs;
+            });
+    };
+    return is("DELETE") || is("TRUNCATE") || is("DROP") || is("VACUUM");
 }
 
 }  // namespace bitdotio

@@ -5,16 +5,34 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <chrono>
 #include <string>
+#include <string_view>
 
 namespace bitdotio {
 
 namespace asio = boost::asio;
 
+/// How a query of the HTTP API is run.
+struct query_terms {
+    query_terms() = default;
+
+    std::string role;  ///< of PostgreSQL, one of session_roles
+    /// Longer than people wait for an answer, shorter than proxies do.
+    std::chrono::milliseconds timeout{300'000};
+    /// Refuses more than one statement: PostgreSQL itself does.
+    bool single = false;
+};
+
 /// Runs the statements in one implicit transaction; the last one's rows are the answer.
 ///
 /// Parameters: `socket_directory` of an instance that stays awake meanwhile.
 /// Errors: those of connection::open and connection::script.
-asio::awaitable<query_result> run_query(std::string socket_directory, std::string sql);
+asio::awaitable<query_result> run_query(std::string socket_directory, std::string sql,
+                                        query_terms terms);
+
+/// Whether a statement's first word is DELETE, TRUNCATE, DROP or VACUUM: what is allowed to a
+/// database that is over its storage limit.
+bool frees_space(std::string_view sql) noexcept;
 
 }  // namespace bitdotio

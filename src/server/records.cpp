@@ -1,75 +1,16 @@
-// Names, owners and keys, and their JSON.
+// Who may do what, and what it is called.
 #include "server/records.hpp"
 
 #include <bitdotio/error.hpp>
-#include <bitdotio/types.hpp>
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/rand.h>
-#include <boost/json.hpp>
+#include "server/key_secret.hpp"
 
 #include <algorithm>
-#include <array>
-#include <span>
 #include <utility>
 
 namespace bitdotio {
 
 namespace {
-
-namespace json = boost::json;
-
-constexpr std::int64_t form = 1;
-
-void fill_randomly(std::span<unsigned char> octets) {
-    if (RAND_bytes(octets.data(), static_cast<int>(octets.size())) != 1) {
-        throw error(errc::system_failed, "the system has no random numbers to give");
-    }
-}
-
-std::string hexadecimal(std::span<const unsigned char> octets) {
-    constexpr char digits[] = "0123456789abcdef";
-    std::string text;
-    for (const unsigned char octet : octets) {
-        text += {digits[octet >> 4], digits[octet & 0xf]};
-    }
-    return text;
-}
-
-std::string hash_of(const std::string& salt, const api_key& key) {
-    std::array<unsigned char, 32> digest;
-    std::string salted = salt + key.reveal();
-    const int done =
-        EVP_Digest(salted.data(), salted.size(), digest.data(), nullptr, EVP_sha256(), nullptr);
-    OPENSSL_cleanse(salted.data(), salted.size());
-    if (done != 1) {
-        throw error(errc::system_failed, "OpenSSL could not compute a hash");
-    }
-    return hexadecimal(digest);
-}
-
-// 43 characters of 62: a little more than 256 bits.
-api_key random_key() {
-    constexpr std::string_view letters =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    constexpr unsigned char fair =
-        248;  // the last multiple of 62: above it some would come oftener
-    std::string text = "v2_";
-    while (text.size() < 3 + 43) {
-        std::array<unsigned char, 64> octets;
-        fill_randomly(octets);
-        for (const unsigned char octet : octets) {
-            if (octet < fair && text.size() < 3 + 43) {
-                text.push_back(letters[octet % letters.size()]);
-            }
-        }
-        OPENSSL_cleanse(octets.data(), octets.size());
-    }
-    const api_key key(text);
-    OPENSSL_cleanse(text.data(), text.size());
-    return key;
-}
 
 database_name checked_name(const std::string& user, const std::string& name) {
     if (name.find('/') != std::string::npos) {
@@ -87,6 +28,16 @@ void check_limit(const std::optional<std::int64_t>& limit) {
     }
 }
 
+void check_account_name(const std::string& name) {
+    const auto is_control = [](char c) {
+        return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+    };
+    if (name.empty() || name.size() > 64 || std::any_of(name.begin(), name.end(), is_control)) {
+        throw error(errc::bad_input,
+                    "the name of a service account is 1 to 64 bytes without control characters");
+    }
+}
+
 error unknown(const database_name& name) {
     return error(errc::not_found, "there is no database \"" + name.full() + "\"");
 }
@@ -95,129 +46,366 @@ error taken(const database_name& name) {
     return error(errc::conflict, "there is a database \"" + name.full() + "\" already");
 }
 
-template <class Databases>
-auto locate(Databases& databases, const std::string& user, const database_name& name) {
-    const auto found = std::find_if(databases.begin(), databases.end(),
-                                    [&](const database& each) { return each.name == name; });
-    // What is another's does not exist, in the same words.
-    if (found == databases.end() || name.user() != user) {
-        throw unknown(name);
+error unknown_account(const std::string& id) {
+    return error(errc::not_found, "there is no service account \"" + id + "\"");
+}
+
+template <class Rows>
+auto by_age(const Rows& rows) {
+    std::vector<const typename Rows::mapped_type*> sorted;
+    for (const auto& [id, row] : rows) {
+        sorted.push_back(&row);
     }
-    return found;
-}
-
-std::int64_t to_number(records::time when) {
-    return when.time_since_epoch().count();
-}
-
-records::time to_time(const json::value& number) {
-    return records::time(std::chrono::microseconds(number.to_number<std::int64_t>()));
-}
-
-std::string text_of(const json::object& object, const char* member) {
-    return std::string(std::string_view(object.at(member).as_string()));
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [](const auto* a, const auto* b) { return a->created < b->created; });
+    return sorted;
 }
 
 }  // namespace
 
-std::string records::new_id() {
-    uuid id;
-    fill_randomly(id.octets);
-    id.octets[6] = static_cast<std::uint8_t>((id.octets[6] & 0x0f) | 0x40);  // version 4
-    id.octets[8] = static_cast<std::uint8_t>((id.octets[8] & 0x3f) | 0x80);  // RFC 4122
-    return to_string(id);
+template <class Row>
+void records::put(std::map<std::string, Row>& rows, const std::string& key, Row row) {
+    rows[key] = row;
+    changes_.push_back(std::move(row));
 }
 
-std::string records::user_of(const api_key& key) const {
-    for (const key_record& each : keys_) {
-        const std::string hash = hash_of(each.salt, key);
-        if (hash.size() == each.hash.size() &&
-            CRYPTO_memcmp(hash.data(), each.hash.data(), hash.size()) == 0) {
-            return each.user;
+std::string records::user(const std::string& name, state_time now) {
+    for (const auto& [id, row] : state_.accounts) {
+        if (!row.is_service() && row.name == name) {
+            return id;
         }
     }
-    return {};
-}
-
-api_key records::add_key(const std::string& user, time now) {
-    const api_key key = random_key();
-    std::array<unsigned char, 16> salt;
-    fill_randomly(salt);
-    key_record made;
-    made.user = user;
-    made.salt = hexadecimal(salt);
-    made.hash = hash_of(made.salt, key);
+    try {
+        const database_name possible(name + "/x");
+        if (possible.user() != name) {
+            throw error(errc::bad_input, "it contains a \"/\"");
+        }
+    } catch (const error& failure) {
+        throw error(errc::bad_input,
+                    "\"" + name + "\" cannot be the user of databases: " + failure.what());
+    }
+    account_row made;
+    made.id = new_id();
+    made.name = name;
+    made.role = role::owner;
     made.created = now;
-    keys_.push_back(std::move(made));
-    return key;
+    const std::string id = made.id;
+    put(state_.accounts, id, std::move(made));
+    return id;
 }
 
-void records::revoke_keys(const std::string& user, const std::optional<api_key>& key) {
-    const auto revoked = [&](const key_record& each) {
-        return each.user == user && (!key || hash_of(each.salt, *key) == each.hash);
-    };
-    if (std::erase_if(keys_, revoked) == 0 && key) {
-        throw error(errc::not_found, "the key to revoke is not one of the user " + user);
+caller records::find_user(const std::string& name) const {
+    for (const auto& [id, row] : state_.accounts) {
+        if (!row.is_service() && row.name == name) {
+            caller who;
+            who.account = id;
+            who.name = name;
+            return who;
+        }
+    }
+    throw error(errc::not_found, "there is no user \"" + name + "\"");
+}
+
+std::optional<caller> records::find_caller(const api_key& key) const {
+    const auto found = state_.keys.find(key_id(key));
+    if (found == state_.keys.end() || !matches(found->second, key)) {
+        return std::nullopt;
+    }
+    const account_row& account = state_.accounts.at(found->second.account);
+    caller who;
+    who.key = found->first;
+    who.account = account.id;
+    who.name = account.name;
+    who.is_service = account.is_service();
+    return who;
+}
+
+api_key records::add_key(const std::string& account, state_time now) {
+    if (!state_.accounts.contains(account)) {
+        throw unknown_account(account);
+    }
+    for (;;) {
+        const api_key key = new_key();
+        if (!state_.keys.contains(key_id(key))) {
+            put(state_.keys, key_id(key), hashed(key, account, now));
+            return key;
+        }
     }
 }
 
-database records::create(const std::string& id, const std::string& user, const std::string& name,
-                         bool is_private, std::optional<std::int64_t> limit, time now) {
-    database made;
-    made.name = checked_name(user, name);
+void records::revoke_keys(const std::string& account, const std::optional<api_key>& key,
+                          state_time now) {
+    bool found = false;
+    for (const auto& [id, row] : std::map(state_.keys)) {
+        if (row.account == account && !row.revoked && (!key || matches(row, *key))) {
+            key_row revoked = row;
+            revoked.digest.clear();
+            revoked.revoked = now;
+            put(state_.keys, id, std::move(revoked));
+            found = true;
+        }
+    }
+    if (key && !found) {
+        throw error(errc::not_found, "the key to revoke is not one of this account");
+    }
+}
+
+service_account records::create_account(const std::string& owner, const std::string& name,
+                                        role what, state_time now) {
+    check_account_name(name);
+    if (what == role::owner) {
+        throw error(errc::bad_input,
+                    "a database has one owner, its user: a service account is ADMIN, WRITER or "
+                    "READER");
+    }
+    for (const auto& [id, row] : state_.accounts) {
+        if (row.owner == owner && row.name == name) {
+            throw error(errc::conflict, "there is a service account \"" + name + "\" already");
+        }
+    }
+    account_row made;
+    made.id = new_id();
+    made.owner = owner;
+    made.name = name;
+    made.role = what;
+    made.created = now;
+    put(state_.accounts, made.id, made);
+    return described(made);
+}
+
+void records::remove_account(const std::string& owner, const std::string& id) {
+    account_of(owner, id);
+    state_.accounts.erase(id);
+    std::erase_if(state_.keys, [&](const auto& entry) { return entry.second.account == id; });
+    std::erase_if(state_.grants, [&](const auto& entry) { return entry.second.account == id; });
+    changes_.push_back(account_removal{id});
+}
+
+const account_row& records::account_of(const std::string& owner, const std::string& id) const {
+    const auto found = state_.accounts.find(id);
+    if (found == state_.accounts.end() || !found->second.is_service() ||
+        found->second.owner != owner) {
+        throw unknown_account(id);
+    }
+    return found->second;
+}
+
+service_account records::find_account(const std::string& owner, const std::string& id) const {
+    return described(account_of(owner, id));
+}
+
+std::vector<service_account> records::accounts(const std::string& owner) const {
+    std::vector<service_account> result;
+    for (const account_row* row : by_age(state_.accounts)) {
+        if (row->is_service() && row->owner == owner) {
+            result.push_back(described(*row));
+        }
+    }
+    return result;
+}
+
+service_account records::described(const account_row& row) const {
+    service_account told;
+    told.id = row.id;
+    told.name = row.name;
+    told.date_created = row.created;
+    told.role = row.role;
+    for (const database_row* each : by_age(state_.databases)) {
+        if (state_.grants.contains({row.id, each->id})) {
+            service_account::grant entry;
+            entry.id = each->id;
+            entry.name = each->name;
+            told.databases.push_back(std::move(entry));
+        }
+    }
+    for (const auto& [id, key] : state_.keys) {
+        if (key.account == row.id) {
+            ++told.token_count;
+            told.active_token_count += key.revoked ? 0 : 1;
+        }
+    }
+    return told;
+}
+
+void records::grant(const std::string& owner, const std::string& account, const database_name& name,
+                    state_time now) {
+    const account_row& whom = account_of(owner, account);
+    const database_row* what = named(name, now);
+    if (!what || what->owner != owner) {
+        throw unknown(name);
+    }
+    grant_row given;
+    given.account = account;
+    given.database = what->id;
+    given.role = whom.role;
+    state_.grants[{account, what->id}] = given;
+    changes_.push_back(std::move(given));
+}
+
+void records::revoke(const std::string& owner, const std::string& account,
+                     const database_name& name, state_time now) {
+    account_of(owner, account);
+    const database_row* what = named(name, now);
+    if (!what || what->owner != owner || state_.grants.erase({account, what->id}) == 0) {
+        throw unknown(name);
+    }
+    changes_.push_back(grant_removal{account, what->id});
+}
+
+// The database of this name; else the one that had it not long ago.
+const database_row* records::named(const database_name& name, state_time now) const {
+    for (const auto& [id, row] : state_.databases) {
+        if (row.name == name) {
+            return &row;
+        }
+    }
+    const auto former = state_.former_names.find(name.full());
+    if (former == state_.former_names.end() || former->second.until <= now) {
+        return nullptr;
+    }
+    const auto renamed = state_.databases.find(former->second.database);
+    return renamed == state_.databases.end() ? nullptr : &renamed->second;
+}
+
+std::optional<role> records::role_of(const caller& who, const database_row& row) const {
+    if (row.owner == who.account) {
+        return role::owner;
+    }
+    if (const auto found = state_.grants.find({who.account, row.id});
+        found != state_.grants.end()) {
+        return found->second.role;
+    }
+    return row.is_private ? std::nullopt : std::optional(role::reader);
+}
+
+const database_row& records::usable(const caller& who, const database_name& name,
+                                    state_time now) const {
+    const database_row* row = named(name, now);
+    if (!row || !role_of(who, *row)) {
+        throw unknown(name);
+    }
+    return *row;
+}
+
+database records::described(const caller& who, const database_row& row) const {
+    database told;
+    told.id = row.id;
+    told.name = row.name;
+    told.date_created = row.created;
+    told.is_private = row.is_private;
+    told.role = role_of(who, row).value_or(role::reader);
+    told.storage_limit_bytes = row.storage_limit;
+    return told;
+}
+
+// Throws if a name cannot be given to the database `id`, which may be none yet.
+void records::check_taken(const database_name& name, const std::string& id, state_time now) const {
+    for (const auto& [each, row] : state_.databases) {
+        if (row.name == name && each != id) {
+            throw taken(name);
+        }
+    }
+    const auto former = state_.former_names.find(name.full());
+    if (former == state_.former_names.end() || former->second.until <= now ||
+        (!id.empty() && former->second.database == id)) {
+        return;
+    }
+    throw error(errc::conflict, "the name \"" + name.full() + "\" is not free: " +
+                                    (former->second.database.empty()
+                                         ? "a database that had it was deleted within 30 days"
+                                         : "a database that had it was renamed within 30 days, and "
+                                           "still answers to it"));
+}
+
+void records::check_free(const caller& who, const std::string& name, state_time now) const {
+    if (who.is_service) {
+        throw error(errc::permission_denied,
+                    "a service account makes no databases: use the key of a user");
+    }
+    check_taken(checked_name(who.name, name), "", now);
+}
+
+database records::create(const caller& who, const std::string& id, const std::string& name,
+                         bool is_private, std::int64_t limit, state_time now) {
+    check_free(who, name, now);
     check_limit(limit);
-    for (const database& each : databases_) {
-        if (each.name == made.name) {
-            throw taken(made.name);
-        }
-    }
+    database_row made;
     made.id = id;
-    made.date_created = now;
+    made.owner = who.account;
+    made.name = checked_name(who.name, name);
+    made.created = now;
     made.is_private = is_private;
-    made.storage_limit_bytes = limit;
-    databases_.push_back(made);
-    return made;
+    made.storage_limit = limit;
+    put(state_.databases, id, made);
+    return described(who, made);
 }
 
-const database& records::find(const std::string& user, const database_name& name) const {
-    return *locate(databases_, user, name);
+database records::find(const caller& who, const database_name& name, state_time now) const {
+    return described(who, usable(who, name, now));
 }
 
-database records::update(const std::string& user, const database_name& name,
-                         const database_changes& changes) {
-    const auto found = locate(databases_, user, name);
-    database changed = *found;
+database records::update(const caller& who, const database_name& name,
+                         const database_changes& changes, state_time now) {
+    database_row changed = usable(who, name, now);
+    const role mine = *role_of(who, changed);
+    if (mine != role::owner && mine != role::admin) {
+        throw error(errc::permission_denied,
+                    "only OWNER and ADMIN may change the database \"" + changed.name.full() + "\"");
+    }
     check_limit(changes.storage_limit_bytes);
+    const database_name before = changed.name;
     if (changes.name) {
-        changed.name = checked_name(user, *changes.name);
-        for (const database& each : databases_) {
-            if (each.name == changed.name && each.id != changed.id) {
-                throw taken(changed.name);
-            }
-        }
+        changed.name = checked_name(std::string(before.user()), *changes.name);
+        check_taken(changed.name, changed.id, now);
     }
     if (changes.visible) {
         changed.is_private = *changes.visible == visibility::private_;
     }
-    if (changes.storage_limit_bytes) {
-        changed.storage_limit_bytes = changes.storage_limit_bytes;
+    changed.storage_limit = changes.storage_limit_bytes.value_or(changed.storage_limit);
+    if (changed.name != before) {
+        former_name_row former;
+        former.name = before.full();
+        former.database = changed.id;
+        former.until = now + name_rest;
+        put(state_.former_names, former.name, former);
+        if (state_.former_names.erase(changed.name.full()) > 0) {
+            changes_.push_back(former_name_removal{changed.name.full()});
+        }
     }
-    *found = changed;
-    return changed;
+    put(state_.databases, changed.id, changed);
+    return described(who, changed);
 }
 
-database records::remove(const std::string& user, const database_name& name) {
-    const auto found = locate(databases_, user, name);
-    database removed = std::move(*found);
-    databases_.erase(found);
+database records::remove(const caller& who, const database_name& name, state_time now) {
+    const database_row row = usable(who, name, now);
+    if (row.owner != who.account) {
+        throw error(errc::permission_denied,
+                    "only its owner may delete the database \"" + row.name.full() + "\"");
+    }
+    const database removed = described(who, row);
+    former_name_row blocked;
+    blocked.name = row.name.full();
+    blocked.until = now + name_rest;
+    for (const auto& [former, known] : std::map(state_.former_names)) {
+        if (known.database == row.id) {
+            former_name_row orphan = known;
+            orphan.database.clear();
+            put(state_.former_names, former, std::move(orphan));
+        }
+    }
+    put(state_.former_names, blocked.name, blocked);
+    state_.databases.erase(row.id);
+    std::erase_if(state_.grants,
+                  [&](const auto& entry) { return entry.second.database == row.id; });
+    changes_.push_back(database_removal{row.id});
     return removed;
 }
 
-std::vector<database> records::list(const std::string& user) const {
+std::vector<database> records::list(const caller& who) const {
     std::vector<database> result;
-    for (const database& each : databases_) {
-        if (each.name.user() == user) {
-            result.push_back(each);
+    for (const database_row* row : by_age(state_.databases)) {
+        if (row->owner == who.account || state_.grants.contains({who.account, row->id})) {
+            result.push_back(described(who, *row));
         }
     }
     return result;
@@ -225,80 +413,24 @@ std::vector<database> records::list(const std::string& user) const {
 
 std::vector<std::string> records::ids() const {
     std::vector<std::string> result;
-    for (const database& each : databases_) {
-        result.push_back(each.id);
+    for (const auto& [id, row] : state_.databases) {
+        result.push_back(id);
     }
-    std::sort(result.begin(), result.end());
     return result;
 }
 
-std::string records::to_json() const {
-    json::array databases;
-    for (const database& each : databases_) {
-        json::object entry;
-        entry["id"] = each.id;
-        entry["name"] = each.name.full();
-        entry["created_microseconds"] = to_number(each.date_created.value_or(time()));
-        entry["is_private"] = each.is_private;
-        entry["storage_limit_bytes"] = nullptr;
-        if (each.storage_limit_bytes) {
-            entry["storage_limit_bytes"] = *each.storage_limit_bytes;
-        }
-        databases.push_back(std::move(entry));
-    }
-    json::array keys;
-    for (const key_record& each : keys_) {
-        json::object entry;
-        entry["user"] = each.user;
-        entry["salt"] = each.salt;
-        entry["sha256"] = each.hash;
-        entry["created_microseconds"] = to_number(each.created);
-        keys.push_back(std::move(entry));
-    }
-    json::object all;
-    all["form"] = form;
-    all["databases"] = std::move(databases);
-    all["keys"] = std::move(keys);
-    return json::serialize(all) + "\n";
+std::optional<std::int64_t> records::storage_limit(const std::string& id) const {
+    const auto found = state_.databases.find(id);
+    return found == state_.databases.end() ? std::nullopt
+                                           : std::optional(found->second.storage_limit);
 }
 
-records records::from_json(std::string_view text) {
-    try {
-        const json::value parsed = json::parse(text);
-        const json::object& all = parsed.as_object();
-        if (all.at("form").to_number<std::int64_t>() > form) {
-            throw error(errc::bad_input,
-                        "the catalog was written by a newer version of this "
-                        "server: use that one");
+void records::forget_names(state_time now) {
+    for (const auto& [name, row] : std::map(state_.former_names)) {
+        if (row.until <= now) {
+            state_.former_names.erase(name);
+            changes_.push_back(former_name_removal{name});
         }
-        records result;
-        for (const json::value& value : all.at("databases").as_array()) {
-            const json::object& entry = value.as_object();
-            database each;
-            each.id = text_of(entry, "id");
-            each.name = database_name(text_of(entry, "name"));
-            each.date_created = to_time(entry.at("created_microseconds"));
-            each.is_private = entry.at("is_private").as_bool();
-            if (const json::value& limit = entry.at("storage_limit_bytes"); !limit.is_null()) {
-                each.storage_limit_bytes = limit.to_number<std::int64_t>();
-            }
-            result.databases_.push_back(std::move(each));
-        }
-        for (const json::value& value : all.at("keys").as_array()) {
-            const json::object& entry = value.as_object();
-            key_record each;
-            each.user = text_of(entry, "user");
-            each.salt = text_of(entry, "salt");
-            each.hash = text_of(entry, "sha256");
-            each.created = to_time(entry.at("created_microseconds"));
-            result.keys_.push_back(std::move(each));
-        }
-        return result;
-    } catch (const error&) {
-        throw;
-    } catch (const std::exception& failure) {
-        throw error(errc::bad_input,
-                    std::string("the catalog cannot be understood: ") + failure.what());
     }
 }
 

@@ -28,13 +28,19 @@ std::vector<std::string> segments(std::string_view path) {
     return parts;
 }
 
-bool has_parameter(std::string_view query, std::string_view wanted) {
+// The value of a parameter, nothing if it is not there.
+std::optional<std::string> parameter(std::string_view query, std::string_view wanted) {
     while (!query.empty()) {
         const std::size_t end = query.find('&');
-        if (percent_decoded(query.substr(0, end)) == wanted) return true;
+        const std::string_view pair = query.substr(0, end);
+        const std::size_t equals = pair.find('=');
+        if (percent_decoded(pair.substr(0, equals)) == wanted) {
+            return equals == std::string_view::npos ? std::string()
+                                                    : percent_decoded(pair.substr(equals + 1));
+        }
         query.remove_prefix(end == std::string_view::npos ? query.size() : end + 1);
     }
-    return false;
+    return std::nullopt;
 }
 
 using choice = std::pair<std::string_view, api_call>;
@@ -84,7 +90,7 @@ route find_route(std::string_view method, std::string_view target) {
         choose(found, method,
                {{"GET", api_call::list_databases}, {"POST", api_call::create_database}});
     } else if (parts.size() == 1 && parts[0] == "query") {
-        found.objects = has_parameter(query, "data_format=objects");
+        found.objects = parameter(query, "data_format") == "objects";
         choose(found, method, {{"POST", api_call::query}});
     } else if ((parts.size() == 2 || parts.size() == 3) && parts[0] == "db") {
         found.database = parts.size() == 3 ? parts[1] + "/" + parts[2] : parts[1];
@@ -92,6 +98,18 @@ route find_route(std::string_view method, std::string_view target) {
                {{"GET", api_call::get_database},
                 {"PATCH", api_call::update_database},
                 {"DELETE", api_call::delete_database}});
+    } else if (parts.size() == 1 && parts[0] == "api-key") {
+        found.key = parameter(query, "api_key");
+        choose(found, method, {{"POST", api_call::create_key}, {"DELETE", api_call::revoke_keys}});
+    } else if (parts.size() == 1 && parts[0] == "service-account") {
+        choose(found, method, {{"GET", api_call::list_accounts}});
+    } else if (parts.size() == 2 && parts[0] == "service-account") {
+        found.account = parts[1];
+        choose(found, method, {{"GET", api_call::get_account}});
+    } else if (parts.size() == 3 && parts[0] == "service-account" && parts[2] == "api-key") {
+        found.account = parts[1];
+        choose(found, method,
+               {{"POST", api_call::create_account_key}, {"DELETE", api_call::revoke_account_keys}});
     }
     return found;
 }

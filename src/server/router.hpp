@@ -1,6 +1,7 @@
 // Which call of the API a method and a target mean: a pure rule.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,14 +18,22 @@ enum class api_call {
     update_database,
     delete_database,
     query,
+    list_accounts,
+    get_account,
+    create_account_key,
+    revoke_account_keys,
+    create_key,
+    revoke_keys,
 };
 
 /// A call with what its target says.
 struct route {
     api_call call = api_call::unknown_path;
-    std::string allow;     ///< methods of this path, for the header Allow
-    std::string database;  ///< "user/db", decoded, not yet checked
-    bool objects = false;  ///< the target asks for data_format=objects
+    std::string allow;               ///< methods of this path, for the header Allow
+    std::string database;            ///< "user/db", decoded, not yet checked
+    bool objects = false;            ///< the target asks for data_format=objects
+    std::string account;             ///< the id of a service account, decoded, not yet checked
+    std::optional<std::string> key;  ///< the parameter api_key, decoded
 };
 
 /// Reads a request's first line. A trailing slash makes no difference; "user/db" may come as two

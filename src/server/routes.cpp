@@ -5,9 +5,10 @@
 #include "json_fields.hpp"
 #include "query_codec.hpp"
 #include "server/api_error.hpp"
+#include "server/key_secret.hpp"
 #include "server/query_runner.hpp"
-#include "server/records.hpp"
 #include "server/routes.hpp"
+#include "server/session_role.hpp"
 
 #include <boost/asio/use_awaitable.hpp>
 
@@ -40,7 +41,26 @@ std::string sql_message(const error& failure) {
     return text;
 }
 
+http_response storage_refusal(const database& known, std::int64_t used) {
+    return api_error(
+        403,
+        "the database \"" + known.name.full() +
+            "\" is over its storage limit, and read-only: " + std::to_string(used) +
+            " bytes are used of " + std::to_string(known.storage_limit_bytes.value_or(0)),
+        "storage_limit_exceeded",
+        "Send one DELETE, TRUNCATE, DROP or VACUUM FULL at a time through this call to free "
+        "space, or raise storage_limit_bytes.");
+}
+
+http_response refusal(const too_often& failure) {
+    http_response refused = api_error(429, failure.what(), "rate_limited");
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(failure.wait()).count();
+    refused.headers.emplace_back("Retry-After", std::to_string(seconds));
+    return refused;
+}
+
 http_response refusal(const error& failure) {
+    if (failure.code() == errc::timeout) return api_error(504, failure.what(), "timeout");
     if (!failure.sqlstate().empty()) {
         // Class 53 and 57P are the instance's trouble, all else is the statement's.
         const bool ours = failure.code() == errc::server_busy ||
@@ -55,7 +75,6 @@ http_response refusal(const error& failure) {
         case errc::not_found: return api_error(404, failure.what(), "not_found");
         case errc::conflict: return api_error(409, failure.what(), "conflict");
         case errc::query_failed: return api_error(400, failure.what(), "query_failed");
-        case errc::timeout: return api_error(504, failure.what(), "timeout");
         case errc::database_asleep:
         case errc::connection_lost:
         case errc::connect_failed:
@@ -78,6 +97,8 @@ asio::awaitable<http_response> routes::answer(http_request request) const {
         std::rethrow_exception(thrown);
     } catch (const api::malformed_body& failure) {
         co_return unprocessable(failure.field(), failure.what(), "value_error");
+    } catch (const too_often& failure) {
+        co_return refusal(failure);
     } catch (const error& failure) {
         co_return refusal(failure);
     }
@@ -86,8 +107,9 @@ asio::awaitable<http_response> routes::answer(http_request request) const {
 asio::awaitable<http_response> routes::dispatch(const http_request& request,
                                                 const route& target) const {
     if (target.call == api_call::unknown_path) {
-        co_return api_error(404, "there is no such path in this API: " + request.target,
-                            "not_found");
+        // Without the parameters: a key may be among them.
+        const std::string path = request.target.substr(0, request.target.find('?'));
+        co_return api_error(404, "there is no such path in this API: " + path, "not_found");
     }
     if (target.call == api_call::wrong_method) {
         http_response refused = api_error(
@@ -98,40 +120,53 @@ asio::awaitable<http_response> routes::dispatch(const http_request& request,
     if (target.call == api_call::health) {
         co_return http_response(200, R"({"status":"ok"})");
     }
-    std::string user = co_await authorize(request.authorization);
-    switch (target.call) {
-        case api_call::list_databases: co_return co_await list_databases(std::move(user));
-        case api_call::create_database:
-            co_return co_await create_database(std::move(user), request.body);
-        case api_call::query:
-            co_return co_await query(std::move(user), request.body, target.objects);
-        default: break;
+    caller who = co_await authorize(request);
+    std::optional<database_name> name;
+    if (!target.database.empty()) {
+        std::string malformed;
+        try {
+            name.emplace(target.database);
+        } catch (const error& failure) {
+            malformed = failure.what();
+        }
+        if (!name) co_return unprocessable("db_name", malformed, "value_error", "path");
     }
-    const database_name name(target.database);
     switch (target.call) {
+        case api_call::list_databases: co_return co_await list_databases(std::move(who));
+        case api_call::create_database:
+            co_return co_await create_database(std::move(who), request.body);
+        case api_call::query:
+            co_return co_await query(std::move(who), request.body, target.objects);
+        case api_call::get_database: co_return co_await get_database(std::move(who), *name);
         case api_call::update_database:
-            co_return co_await update_database(std::move(user), name, request.body);
-        case api_call::delete_database: co_return co_await delete_database(std::move(user), name);
-        default: co_return co_await get_database(std::move(user), name);
+            co_return co_await update_database(std::move(who), *name, request.body);
+        case api_call::delete_database: co_return co_await delete_database(std::move(who), *name);
+        default: co_return co_await about_accounts(std::move(who), target);
     }
 }
 
-asio::awaitable<std::string> routes::authorize(const std::string& header) const {
-    if (!begins_with_scheme(header)) {
-        throw error(errc::authentication_failed,
-                    "no API key: send the header \"Authorization: Bearer v2_…\"");
-    }
-    std::string_view text = std::string_view(header).substr(scheme.size());
-    while (text.starts_with(' ')) {
-        text.remove_prefix(1);
-    }
+asio::awaitable<caller> routes::authorize(const http_request& request) const {
+    const std::string_view header = request.authorization;
+    std::string refused;
     std::optional<api_key> key;
-    try {
-        key.emplace(text);
-    } catch (const error& malformed) {
-        throw malformed.with_code(errc::authentication_failed);
+    if (begins_with_scheme(header)) {
+        std::string_view text = header.substr(scheme.size());
+        while (text.starts_with(' ')) {
+            text.remove_prefix(1);
+        }
+        try {
+            key.emplace(text);
+        } catch (const error& malformed) {
+            refused = malformed.what();
+        }
+    } else {
+        refused = "no API key: send the header \"Authorization: Bearer v2_…\"";
     }
-    co_return co_await catalog_->user_of(*key);
+    if (!key) {
+        co_await catalog_->note_failure(request.peer);
+        throw error(errc::authentication_failed, refused);
+    }
+    co_return co_await catalog_->admit_call(*key, request.peer);
 }
 
 asio::awaitable<std::int64_t> routes::storage_of(std::string id) const {
@@ -148,33 +183,25 @@ asio::awaitable<std::string> routes::described(database known) const {
     co_return api::encode(known);
 }
 
-asio::awaitable<http_response> routes::list_databases(std::string user) const {
-    std::vector<database> known = co_await catalog_->list(std::move(user));
+asio::awaitable<http_response> routes::list_databases(caller who) const {
+    std::vector<database> known = co_await catalog_->list(std::move(who));
     for (database& one : known) {
         one.storage_usage_bytes = co_await storage_of(one.id);
     }
     co_return http_response(200, api::encode(known));
 }
 
-asio::awaitable<http_response> routes::create_database(std::string user,
-                                                       const std::string& body) const {
+asio::awaitable<http_response> routes::create_database(caller who, const std::string& body) const {
     const api::create_request wish = api::decode_create_request(body);
     // Before the files are made, which takes longer than to say no.
-    const database_name name(user + "/" + wish.name);
-    for (const database& one : co_await catalog_->list(user)) {
-        if (one.name == name) {
-            co_return api_error(409, "there is a database \"" + name.full() + "\" already",
-                                "conflict");
-        }
-    }
-    const std::string id = records::new_id();
+    co_await catalog_->check_free(who, wish.name);
+    const std::string id = new_id();
     co_await cluster_->create(id);
     std::exception_ptr failure;
     database known;
     try {
         const bool is_private = wish.visible == visibility::private_;
-        known =
-            co_await catalog_->create(id, user, wish.name, is_private, wish.storage_limit_bytes);
+        known = co_await catalog_->create(who, id, wish.name, is_private, wish.storage_limit_bytes);
     } catch (...) {
         failure = std::current_exception();
     }
@@ -185,36 +212,94 @@ asio::awaitable<http_response> routes::create_database(std::string user,
     co_return http_response(201, co_await described(known));
 }
 
-asio::awaitable<http_response> routes::get_database(std::string user, database_name name) const {
-    const database known = co_await catalog_->find(std::move(user), std::move(name));
+asio::awaitable<http_response> routes::get_database(caller who, database_name name) const {
+    const database known = co_await catalog_->find(std::move(who), std::move(name));
     co_return http_response(200, co_await described(known));
 }
 
-asio::awaitable<http_response> routes::update_database(std::string user, database_name name,
+asio::awaitable<http_response> routes::update_database(caller who, database_name name,
                                                        const std::string& body) const {
     const database_changes changes = api::decode_database_changes(body);
-    const database known = co_await catalog_->update(std::move(user), std::move(name), changes);
+    const database known = co_await catalog_->update(std::move(who), std::move(name), changes);
+    if (changes.storage_limit_bytes) {
+        co_await guard_->check(known.id);
+    }
     co_return http_response(200, co_await described(known));
 }
 
-asio::awaitable<http_response> routes::delete_database(std::string user, database_name name) const {
-    database known = co_await catalog_->find(user, name);
+asio::awaitable<http_response> routes::delete_database(caller who, database_name name) const {
+    database known = co_await catalog_->find(who, name);
     known.storage_usage_bytes = co_await storage_of(known.id);
     // Out of the catalog first: a crash in between leaves files that the next start removes.
-    co_await catalog_->remove(std::move(user), std::move(name));
+    co_await catalog_->remove(std::move(who), std::move(name));
     co_await cluster_->remove(known.id);
     co_return http_response(200, api::encode(known));
 }
 
-asio::awaitable<http_response> routes::query(std::string user, const std::string& body,
+asio::awaitable<http_response> routes::query(caller who, const std::string& body,
                                              bool objects) const {
     const api::query_request wish = api::decode_query_request(body);
     const database_name name(wish.database_name);
-    const database known = co_await catalog_->find(std::move(user), name);
-    const lease awake = co_await cluster_->hold(known.id);
-    const query_result answer = co_await run_query(awake.socket_directory(), wish.query_string);
+    const database known = co_await catalog_->find(std::move(who), name);
+    const bool writes = known.role != role::reader;
+    const storage_state storage = co_await guard_->state(known.id);
+    const bool over = storage != storage_state::writable;
+    const bool frees = over && writes && frees_space(wish.query_string);
+    if (storage == storage_state::closed && !frees) {
+        co_return storage_refusal(known, co_await storage_of(known.id));
+    }
+
+    query_terms terms;
+    terms.timeout = query_timeout_;
+    const bool limited = over && writes && !frees;
+    terms.role = limited ? session_roles::limited : session_role(known.role);
+    terms.single = frees;  // nothing else comes in by this door
+    std::optional<error> failure;
+    query_result answer;
+    try {
+        const lease awake = co_await cluster_->hold(known.id);
+        answer = co_await run_query(awake.socket_directory(), wish.query_string, terms);
+    } catch (const error& thrown) {
+        failure = thrown;
+    }
+    // A statement that failed has taken room too.
+    if (writes) co_await guard_->check(known.id);
+    if (failure && limited && (failure->sqlstate() == "25006" || failure->sqlstate() == "42501")) {
+        co_return storage_refusal(known, co_await storage_of(known.id));
+    }
+    if (failure) throw *failure;
+    catalog_->count_rows(known.id, static_cast<std::int64_t>(answer.rows.size()));
     co_return http_response(
         200, api::encode_query_answer(answer, objects ? data_format::objects : data_format::rows));
+}
+
+asio::awaitable<http_response> routes::about_accounts(caller who, const route& target) const {
+    http_response done(200, "{}");
+    switch (target.call) {
+        case api_call::list_accounts:
+            done.body = api::encode(co_await catalog_->accounts(std::move(who)));
+            break;
+        case api_call::get_account:
+            done.body =
+                api::encode(co_await catalog_->find_account(std::move(who), target.account));
+            break;
+        case api_call::create_account_key:
+            done.body =
+                api::encode(co_await catalog_->add_account_key(std::move(who), target.account));
+            break;
+        case api_call::revoke_account_keys:
+            co_await catalog_->revoke_account_keys(std::move(who), target.account);
+            break;
+        case api_call::create_key:
+            done.body = api::encode(co_await catalog_->add_key(std::move(who)));
+            break;
+        default: {
+            std::optional<api_key> key;
+            if (target.key) key.emplace(*target.key);
+            co_await catalog_->revoke_keys(std::move(who), std::move(key));
+        }
+    }
+    co_return done;
 }
 
 }  // namespace bitdotio

@@ -5,42 +5,51 @@
 #include "server/cluster.hpp"
 #include "server/http_listener.hpp"
 #include "server/router.hpp"
+#include "server/storage_guard.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
 
 namespace bitdotio {
 
-/// Answers requests; every key sees its own user's databases only.
+/// Answers requests; what a key may see and do is in catalog::find and its siblings.
 ///
 /// Thread safety: `answer` may be called from any thread, also at once.
 class routes {
 public:
-    routes(std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances)
-        : catalog_(std::move(known)), cluster_(std::move(instances)) {}
+    /// Parameters: `query_timeout` ends a query of the API.
+    routes(std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances,
+           std::shared_ptr<storage_guard> guard, std::chrono::milliseconds query_timeout)
+        : catalog_(std::move(known)),
+          cluster_(std::move(instances)),
+          guard_(std::move(guard)),
+          query_timeout_(query_timeout) {}
 
     /// Never throws for what the request is; errors become the API's error bodies.
     asio::awaitable<http_response> answer(http_request request) const;
 
 private:
     asio::awaitable<http_response> dispatch(const http_request& request, const route& target) const;
-    asio::awaitable<std::string> authorize(const std::string& header) const;
-    asio::awaitable<http_response> list_databases(std::string user) const;
-    asio::awaitable<http_response> create_database(std::string user, const std::string& body) const;
-    asio::awaitable<http_response> get_database(std::string user, database_name name) const;
-    asio::awaitable<http_response> update_database(std::string user, database_name name,
+    asio::awaitable<caller> authorize(const http_request& request) const;
+    asio::awaitable<http_response> list_databases(caller who) const;
+    asio::awaitable<http_response> create_database(caller who, const std::string& body) const;
+    asio::awaitable<http_response> get_database(caller who, database_name name) const;
+    asio::awaitable<http_response> update_database(caller who, database_name name,
                                                    const std::string& body) const;
-    asio::awaitable<http_response> delete_database(std::string user, database_name name) const;
-    asio::awaitable<http_response> query(std::string user, const std::string& body,
-                                         bool objects) const;
+    asio::awaitable<http_response> delete_database(caller who, database_name name) const;
+    asio::awaitable<http_response> query(caller who, const std::string& body, bool objects) const;
+    asio::awaitable<http_response> about_accounts(caller who, const route& target) const;
     asio::awaitable<std::int64_t> storage_of(std::string id) const;
     asio::awaitable<std::string> described(database known) const;
 
     std::shared_ptr<catalog> catalog_;
     std::shared_ptr<cluster> cluster_;
+    std::shared_ptr<storage_guard> guard_;
+    std::chrono::milliseconds query_timeout_;
 };
 
 }  // namespace bitdotio

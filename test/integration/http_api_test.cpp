@@ -89,10 +89,10 @@ TEST_CASE("a database is made, shown, listed, changed and deleted") {
     CHECK(created.at("role") == "OWNER");
     CHECK(created.at("id").as_string().size() == 36);
     CHECK(created.at("date_created").is_string());
-    CHECK(created.at("storage_limit_bytes").is_null());
+    CHECK(created.at("storage_limit_bytes") == 10'737'418'240);
     CHECK(created.at("storage_usage_bytes").as_int64() > 0);
-    CHECK(created.at("usage_current").is_null());
-    CHECK(created.at("usage_previous").is_null());
+    CHECK(created.at("usage_current").at("rows_queried") == 0);
+    CHECK(created.at("usage_previous").at("rows_queried") == 0);
 
     const auto shown = call("GET", "/v2beta/db/local/whole");
     CHECK(shown.status == 200);

@@ -96,11 +96,11 @@ TEST_CASE("a service account and a key survive the way there and back") {
     CHECK(api::decode_service_accounts(api::encode(several)) == several);
     CHECK(api::encode(std::vector<service_account>()) == R"({"service_accounts":[]})");
 
-    credentials fresh;
+    issued_key fresh;
     fresh.key = api_key("v2_secret");
     fresh.username = "robot";
     CHECK(api::encode(fresh) == R"({"api_key":"v2_secret","username":"robot"})");
-    const credentials read = api::decode_credentials(api::encode(fresh));
+    const issued_key read = api::decode_issued_key(api::encode(fresh));
     CHECK(read.key == fresh.key);
     CHECK(read.username == "robot");
 }
@@ -114,11 +114,11 @@ TEST_CASE("a malformed account or key is refused with its field and without the 
     CHECK(refused_field(account,
                         R"({"id":"1","name":"x","role":"READER","databases":[{"id":"1"}]})") ==
           "name");
-    const auto key = [](const std::string& body) { return api::decode_credentials(body); };
+    const auto key = [](const std::string& body) { return api::decode_issued_key(body); };
     CHECK(refused_field(key, R"({"username":"x"})") == "api_key");
     CHECK(refused_field(key, R"({"api_key":"v2_x"})") == "username");
     try {
-        api::decode_credentials(R"({"api_key":"secret!","username":"x"})");
+        api::decode_issued_key(R"({"api_key":"secret!","username":"x"})");
         FAIL("it was taken");
     } catch (const api::malformed_body& failure) {
         CHECK(std::string(failure.what()).find("secret") == std::string::npos);

@@ -1,9 +1,10 @@
-// Names, owners and keys, and what is kept of them on disk.
+// Accounts, keys, databases and who may use them, and what is kept of it on disk.
 #include <doctest/doctest.h>
 
 #include <bitdotio/error.hpp>
 
 #include "server/catalog.hpp"
+#include "server/key_secret.hpp"
 #include "server/records.hpp"
 #include "server/replace_file.hpp"
 #include "support/child.hpp"
@@ -13,18 +14,22 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <set>
 #include <string>
 
 namespace {
 
 using namespace bitdotio;
+using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 
-const records::time noon{std::chrono::microseconds(1'700'000'000'123'456)};
+const state_time noon{std::chrono::microseconds(1'700'000'000'123'456)};
+const state_time in_29_days = noon + std::chrono::days(29);
+const state_time in_31_days = noon + std::chrono::days(31);
 
 template <class Call>
 errc code_of(Call&& call) {
@@ -37,220 +42,376 @@ errc code_of(Call&& call) {
     return {};
 }
 
+// Two users and their rules.
+struct world {
+    records all;
+    std::string adam_id = all.user("adam", noon);
+    std::string eve_id = all.user("eve", noon);
+    caller adam = all.find_user("adam");
+    caller eve = all.find_user("eve");
+
+    database make(const std::string& id, const std::string& name, bool is_private = true) {
+        return all.create(adam, id, name, is_private, 5'000, noon);
+    }
+    caller service(const std::string& name, role what) {
+        const service_account made = all.create_account(adam_id, name, what, noon);
+        caller who;
+        who.account = made.id;
+        who.name = made.name;
+        who.is_service = true;
+        return who;
+    }
+};
+
+database_changes rename_to(const std::string& name) {
+    database_changes changes;
+    changes.name = name;
+    return changes;
+}
+
 asio::awaitable<std::shared_ptr<catalog>> open(fs::path directory, std::string user) {
-    co_return co_await catalog::open(co_await asio::this_coro::executor, directory, user);
+    catalog_options options(std::move(directory), std::move(user));
+    options.storage_limit = 77;
+    co_return co_await catalog::open(co_await asio::this_coro::executor, options);
 }
 
 asio::awaitable<void> create_and_rename(fs::path directory, std::string& key) {
     const auto first = co_await open(directory, "adam");
     key = first->first_key().reveal();
-    const std::string user = co_await first->user_of(first->first_key());
-    CHECK(user == "adam");
-    co_await first->create("id-1", "adam", "one", true, std::nullopt);
-    co_await first->create("id-2", "adam", "two", false, 1'000);
-    database_changes changes;
-    changes.name = "zwei";
-    co_await first->update("adam", "adam/two", changes);
-    co_await first->remove("adam", "adam/one");
+    const caller who = co_await first->admit(first->first_key(), "127.0.0.1");
+    CHECK(who.name == "adam");
+    co_await first->create(who, "id-1", "one", true, std::nullopt);
+    const database two = co_await first->create(who, "id-2", "two", false, 1'000);
+    CHECK(two.usage_current->rows_queried == 0);
+    co_await first->update(who, "adam/two", rename_to("zwei"));
+    co_await first->remove(who, "adam/one");
+    std::vector<database_name> his;
+    his.emplace_back("adam/zwei");
+    co_await first->create_account("adam", "robot", role::writer, his);
+    first->count_rows("id-2", 40);
+    first->count_rows("id-2", 2);
+    co_await first->close();
 }
 
-asio::awaitable<std::vector<database>> list_again(fs::path directory, std::string key) {
+asio::awaitable<void> look_again(fs::path directory, std::string key) {
     const auto again = co_await open(directory, "adam");
     CHECK(again->first_key().reveal() == key);
-    co_return co_await again->list("adam");
+    const caller who = co_await again->admit(again->first_key(), "127.0.0.1");
+    const auto databases = co_await again->list(who);
+    REQUIRE(databases.size() == 1);
+    CHECK(databases[0].id == "id-2");
+    CHECK(databases[0].name.full() == "adam/zwei");
+    CHECK(databases[0].storage_limit_bytes == 1'000);
+    CHECK(databases[0].usage_current->rows_queried == 42);
+    const database by_old_name = co_await again->find(who, "adam/two");
+    CHECK(by_old_name.id == "id-2");
+    const auto accounts = co_await again->accounts(who);
+    REQUIRE(accounts.size() == 1);
+    CHECK(accounts[0].name == "robot");
+    CHECK(accounts[0].role == role::writer);
+    CHECK(accounts[0].databases.size() == 1);
+    const database small = co_await again->create(who, "id-3", "three", true, std::nullopt);
+    CHECK(small.storage_limit_bytes == 77);
+    co_await again->close();
 }
 
 asio::awaitable<std::string> first_key_of(fs::path directory, std::string user) {
     const auto opened = co_await open(directory, user);
-    const std::string whose = co_await opened->user_of(opened->first_key());
-    CHECK(whose == user);
+    const caller whose = co_await opened->admit(opened->first_key(), "127.0.0.1");
+    CHECK(whose.name == user);
+    co_await opened->close();
     co_return opened->first_key().reveal();
 }
 
 asio::awaitable<void> conflict(fs::path directory) {
     const auto opened = co_await open(directory, "adam");
-    co_await opened->create("id-1", "adam", "one", true, std::nullopt);
-    co_await opened->create("id-2", "adam", "one", true, std::nullopt);
+    const caller who = co_await opened->find_user("adam");
+    co_await opened->create(who, "id-1", "one", true, std::nullopt);
+    std::exception_ptr failure;
+    try {
+        co_await opened->create(who, "id-2", "one", true, std::nullopt);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    const auto kept = co_await opened->ids();
+    CHECK(kept == std::vector<std::string>{"id-1"});
+    co_await opened->close();
+    REQUIRE(failure);
+    std::rethrow_exception(failure);
 }
 
 asio::awaitable<void> revoked(fs::path directory) {
     const auto opened = co_await open(directory, "adam");
-    const api_key second = co_await opened->add_key("adam");
-    co_await opened->revoke_keys("adam", second);
-    co_await opened->user_of(opened->first_key());
-    co_await opened->user_of(second);
+    const caller who = co_await opened->find_user("adam");
+    const issued_key second = co_await opened->add_key(who);
+    CHECK(second.username == "adam");
+    co_await opened->admit(second.key, "::1");
+    co_await opened->revoke_keys(who, second.key);
+    co_await opened->admit(opened->first_key(), "::1");
+    co_await opened->admit(second.key, "::1");
+}
+
+asio::awaitable<void> change_after_close(fs::path directory) {
+    const auto opened = co_await open(directory, "adam");
+    const caller who = co_await opened->find_user("adam");
+    co_await opened->close();
+    co_await opened->add_key(who);
+}
+
+std::string contents(const fs::path& file) {
+    std::ifstream in(file, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
 }
 
 }  // namespace
 
 TEST_CASE("a database is found by its owner, under its name, with what was set") {
-    records all;
-    const database made = all.create("id-1", "adam", "my-db", false, 5'000, noon);
+    world w;
+    const database made = w.make("id-1", "my-db", false);
     CHECK(made.name.full() == "adam/my-db");
     CHECK(made.date_created == noon);
     CHECK_FALSE(made.is_private);
     CHECK(made.storage_limit_bytes == 5'000);
-    CHECK(all.find("adam", "adam/my-db") == made);
+    CHECK(made.role == role::owner);
+    CHECK(w.all.find(w.adam, "adam/my-db", noon) == made);
 }
 
-TEST_CASE("another user's database does not exist, in the same words as one that is nowhere") {
-    records all;
-    all.create("id-1", "adam", "my-db", true, std::nullopt, noon);
-    const auto words = [&](const records& where) {
+TEST_CASE("what one may not use does not exist, in the same words as what is nowhere") {
+    world w;
+    w.make("id-1", "my-db");
+    const auto words = [&](const char* name) {
         try {
-            where.find("eve", "adam/my-db");
+            w.all.find(w.eve, name, noon);
         } catch (const error& failure) {
             CHECK(failure.code() == errc::not_found);
             return std::string(failure.what());
         }
         return std::string("found");
     };
-    CHECK(words(all) == words(records()));
-    CHECK(code_of([&] { all.remove("eve", "adam/my-db"); }) == errc::not_found);
-    CHECK(code_of([&] { all.update("eve", "adam/my-db", {}); }) == errc::not_found);
-    CHECK(all.list("eve").empty());
+    CHECK(words("adam/my-db") == "there is no database \"adam/my-db\"");
+    CHECK(words("adam/none") == "there is no database \"adam/none\"");
+    CHECK(code_of([&] { w.all.remove(w.eve, "adam/my-db", noon); }) == errc::not_found);
+    CHECK(code_of([&] { w.all.update(w.eve, "adam/my-db", {}, noon); }) == errc::not_found);
+    CHECK(w.all.list(w.eve).empty());
 }
 
-TEST_CASE("names that cannot be are refused") {
-    records all;
-    for (const char* name : {"", "123456789012345678901234", "a/b", "new\nline"}) {
+TEST_CASE("a public database is read by everybody and changed by nobody else") {
+    world w;
+    w.make("id-1", "shown", false);
+    CHECK(w.all.find(w.eve, "adam/shown", noon).role == role::reader);
+    CHECK(w.all.list(w.eve).empty());
+    CHECK(code_of([&] { w.all.update(w.eve, "adam/shown", rename_to("x"), noon); }) ==
+          errc::permission_denied);
+    CHECK(code_of([&] { w.all.remove(w.eve, "adam/shown", noon); }) == errc::permission_denied);
+}
+
+TEST_CASE("names and limits that cannot be are refused") {
+    world w;
+    for (const char* name :
+         {"", "123456789012345678901234", "a/b", "new\nline", "../../etc/passwd"}) {
         CAPTURE(name);
-        CHECK(code_of([&] { all.create("id", "adam", name, true, std::nullopt, noon); }) ==
-              errc::bad_input);
+        CHECK(code_of([&] { w.make("id", name); }) == errc::bad_input);
     }
-    CHECK(code_of([&] { all.create("id", "-adam", "db", true, std::nullopt, noon); }) ==
-          errc::bad_input);
-    CHECK(code_of([&] { all.create("id", "adam", "db", true, -1, noon); }) == errc::bad_input);
-    CHECK(all.list("adam").empty());
-    CHECK_NOTHROW(all.create("id", "adam", "12345678901234567890123", true, 0, noon));
+    CHECK(code_of([&] { w.all.user("-adam", noon); }) == errc::bad_input);
+    CHECK(code_of([&] { w.all.create(w.adam, "id", "db", true, -1, noon); }) == errc::bad_input);
+    CHECK(w.all.list(w.adam).empty());
+    CHECK_NOTHROW(w.make("id", "12345678901234567890123"));
 }
 
 TEST_CASE("a name belongs to one database of a user, and to another user's as well") {
-    records all;
-    all.create("id-1", "adam", "db", true, std::nullopt, noon);
-    CHECK(code_of([&] { all.create("id-2", "adam", "db", true, std::nullopt, noon); }) ==
-          errc::conflict);
-    CHECK_NOTHROW(all.create("id-3", "eve", "db", true, std::nullopt, noon));
-    CHECK_NOTHROW(all.create("id-4", "adam", "DB", true, std::nullopt, noon));
+    world w;
+    w.make("id-1", "db");
+    CHECK(code_of([&] { w.make("id-2", "db"); }) == errc::conflict);
+    CHECK_NOTHROW(w.all.create(w.eve, "id-3", "db", true, 1, noon));
+    CHECK_NOTHROW(w.make("id-4", "DB"));
 }
 
 TEST_CASE("an update changes what is set and leaves the rest") {
-    records all;
-    const database before = all.create("id-1", "adam", "one", true, 7, noon);
-    CHECK(all.update("adam", "adam/one", {}) == before);
-
-    database_changes changes;
-    changes.name = "uno";
-    const database renamed = all.update("adam", "adam/one", changes);
+    world w;
+    const database before = w.make("id-1", "one");
+    CHECK(w.all.update(w.adam, "adam/one", {}, noon) == before);
+    const database renamed = w.all.update(w.adam, "adam/one", rename_to("uno"), noon);
     CHECK(renamed.id == "id-1");
     CHECK(renamed.name.full() == "adam/uno");
     CHECK(renamed.is_private);
-    CHECK(renamed.storage_limit_bytes == 7);
-    CHECK(code_of([&] { all.find("adam", "adam/one"); }) == errc::not_found);
+    CHECK(renamed.storage_limit_bytes == 5'000);
 
     database_changes others;
     others.visible = visibility::public_;
     others.storage_limit_bytes = 8;
-    const database changed = all.update("adam", "adam/uno", others);
+    const database changed = w.all.update(w.adam, "adam/uno", others, noon);
     CHECK_FALSE(changed.is_private);
     CHECK(changed.storage_limit_bytes == 8);
 }
 
+TEST_CASE("a renamed database answers to its old name for 30 days, and blocks it as long") {
+    world w;
+    w.make("id-1", "one");
+    w.all.update(w.adam, "adam/one", rename_to("uno"), noon);
+    CHECK(w.all.find(w.adam, "adam/one", in_29_days).name.full() == "adam/uno");
+    CHECK(code_of([&] { w.all.find(w.adam, "adam/one", in_31_days); }) == errc::not_found);
+    CHECK(code_of([&] { w.make("id-2", "one"); }) == errc::conflict);
+    CHECK_NOTHROW(w.all.create(w.adam, "id-2", "one", true, 1, in_31_days));
+
+    w.all.update(w.adam, "adam/uno", rename_to("eins"), noon);
+    w.all.update(w.adam, "adam/eins", rename_to("uno"), noon);  // back to a name of its own
+    CHECK(w.all.find(w.adam, "adam/eins", noon).name.full() == "adam/uno");
+}
+
 TEST_CASE("a rename to a taken name changes nothing, one to its own name is fine") {
-    records all;
-    all.create("id-1", "adam", "one", true, std::nullopt, noon);
-    all.create("id-2", "adam", "two", true, std::nullopt, noon);
-    database_changes changes;
-    changes.name = "two";
+    world w;
+    w.make("id-1", "one");
+    w.make("id-2", "two");
+    database_changes changes = rename_to("two");
     changes.visible = visibility::public_;
-    CHECK(code_of([&] { all.update("adam", "adam/one", changes); }) == errc::conflict);
-    CHECK(all.find("adam", "adam/one").is_private);
-    CHECK_NOTHROW(all.update("adam", "adam/two", changes));
+    CHECK(code_of([&] { w.all.update(w.adam, "adam/one", changes, noon); }) == errc::conflict);
+    CHECK(w.all.find(w.adam, "adam/one", noon).is_private);
+    CHECK_NOTHROW(w.all.update(w.adam, "adam/two", changes, noon));
 }
 
-TEST_CASE("a removed database's name is free again") {
-    records all;
-    all.create("id-1", "adam", "db", true, std::nullopt, noon);
-    CHECK(all.remove("adam", "adam/db").id == "id-1");
-    CHECK(all.ids().empty());
-    CHECK_NOTHROW(all.create("id-2", "adam", "db", true, std::nullopt, noon));
+TEST_CASE("a deleted database's names are blocked for 30 days and then free") {
+    world w;
+    w.make("id-1", "old");
+    w.all.update(w.adam, "adam/old", rename_to("db"), noon);
+    CHECK(w.all.remove(w.adam, "adam/db", noon).id == "id-1");
+    CHECK(w.all.ids().empty());
+    for (const char* name : {"old", "db"}) {
+        CHECK(code_of([&] { w.all.find(w.adam, std::string("adam/") + name, noon); }) ==
+              errc::not_found);
+        CHECK(code_of([&] { w.all.create(w.adam, "id-2", name, true, 1, in_29_days); }) ==
+              errc::conflict);
+        CHECK_NOTHROW(w.all.check_free(w.adam, name, in_31_days));
+    }
+    w.all.forget_names(in_31_days);
+    CHECK(w.all.state().former_names.empty());
 }
 
-TEST_CASE("each key is its user's, long, random, and of a key's form") {
-    records all;
+TEST_CASE("a service account uses the databases it was given, in its role") {
+    world w;
+    w.make("id-1", "one");
+    w.make("id-2", "two");
+    const struct {
+        const char* name;
+        role what;
+        bool may_change;
+    } table[] = {{"a", role::admin, true}, {"w", role::writer, false}, {"r", role::reader, false}};
+    for (const auto& [name, what, may_change] : table) {
+        CAPTURE(name);
+        const caller robot = w.service(name, what);
+        CHECK(code_of([&] { w.all.find(robot, "adam/one", noon); }) == errc::not_found);
+        w.all.grant(w.adam_id, robot.account, "adam/one", noon);
+        CHECK(w.all.find(robot, "adam/one", noon).role == what);
+        CHECK(w.all.list(robot).size() == 1);
+        CHECK(code_of([&] { w.all.find(robot, "adam/two", noon); }) == errc::not_found);
+        CHECK(code_of([&] { w.all.remove(robot, "adam/one", noon); }) == errc::permission_denied);
+        CHECK(code_of([&] { w.all.create(robot, "id", "new", true, 1, noon); }) ==
+              errc::permission_denied);
+        database_changes public_now;
+        public_now.visible = visibility::private_;
+        if (may_change) {
+            CHECK_NOTHROW(w.all.update(robot, "adam/one", public_now, noon));
+        } else {
+            CHECK(code_of([&] { w.all.update(robot, "adam/one", public_now, noon); }) ==
+                  errc::permission_denied);
+        }
+        w.all.revoke(w.adam_id, robot.account, "adam/one", noon);
+        CHECK(code_of([&] { w.all.find(robot, "adam/one", noon); }) == errc::not_found);
+    }
+}
+
+TEST_CASE("service accounts are their user's alone, and their names and roles are checked") {
+    world w;
+    w.make("id-1", "one");
+    const caller robot = w.service("robot", role::writer);
+    CHECK(w.all.accounts(w.adam_id).size() == 1);
+    CHECK(w.all.accounts(w.eve_id).empty());
+    CHECK(code_of([&] { w.all.find_account(w.eve_id, robot.account); }) == errc::not_found);
+    CHECK(code_of([&] { w.all.find_account(w.adam_id, w.eve_id); }) == errc::not_found);
+    CHECK(code_of([&] { w.service("robot", role::reader); }) == errc::conflict);
+    CHECK(code_of([&] { w.service("", role::reader); }) == errc::bad_input);
+    CHECK(code_of([&] { w.service("boss", role::owner); }) == errc::bad_input);
+    CHECK(code_of([&] { w.all.grant(w.eve_id, robot.account, "adam/one", noon); }) ==
+          errc::not_found);
+
+    const api_key key = w.all.add_key(robot.account, noon);
+    w.all.add_key(robot.account, noon);
+    w.all.revoke_keys(robot.account, key, noon);
+    const service_account told = w.all.find_account(w.adam_id, robot.account);
+    CHECK(told.token_count == 2);
+    CHECK(told.active_token_count == 1);
+    w.all.remove_account(w.adam_id, robot.account);
+    CHECK(w.all.accounts(w.adam_id).empty());
+    CHECK(w.all.state().keys.empty());
+}
+
+TEST_CASE("each key is its account's, long, random, and of a key's form") {
+    world w;
     std::set<std::string> seen;
     for (int i = 0; i < 100; ++i) {
-        const api_key key = all.add_key(i % 2 ? "adam" : "eve", noon);
-        CHECK(key.reveal().size() == 46);
+        const api_key key = w.all.add_key(i % 2 ? w.adam_id : w.eve_id, noon);
+        CHECK(key.reveal().size() == 59);
+        CHECK(key_id(key).size() == 12);
         CHECK(seen.insert(key.reveal()).second);
-        CHECK(all.user_of(key) == (i % 2 ? "adam" : "eve"));
+        const auto who = w.all.find_caller(key);
+        REQUIRE(who);
+        CHECK(who->name == (i % 2 ? "adam" : "eve"));
+        CHECK_FALSE(who->is_service);
     }
-    CHECK(all.user_of(api_key("v2_guessed")) == "");
+    CHECK_FALSE(w.all.find_caller(api_key("v2_guessed")));
+    // The right id does not help without the rest.
+    std::string forged = *seen.begin();
+    forged.back() = forged.back() == 'x' ? 'y' : 'x';
+    CHECK_FALSE(w.all.find_caller(api_key(forged)));
+}
+
+TEST_CASE("of a key its salted hash is kept, and of a revoked one not even that") {
+    world w;
+    const api_key key = w.all.add_key(w.adam_id, noon);
+    const key_row kept = w.all.state().keys.at(key_id(key));
+    CHECK(kept.salt.size() == 32);
+    CHECK(kept.digest.size() == 64);
+    CHECK(key.reveal().find(kept.salt) == std::string::npos);
+    CHECK(hashed(key, w.adam_id, noon).digest != kept.digest);  // another salt
+    CHECK(matches(kept, key));
+    w.all.revoke_keys(w.adam_id, key, noon);
+    CHECK(w.all.state().keys.at(key_id(key)).digest.empty());
+    CHECK_FALSE(w.all.find_caller(key));
 }
 
 TEST_CASE("a revoked key opens nothing, and nobody revokes another's") {
-    records all;
-    const api_key first = all.add_key("adam", noon);
-    const api_key second = all.add_key("adam", noon);
-    const api_key others = all.add_key("eve", noon);
-    CHECK(code_of([&] { all.revoke_keys("adam", others); }) == errc::not_found);
-    all.revoke_keys("adam", first);
-    CHECK(all.user_of(first) == "");
-    CHECK(all.user_of(second) == "adam");
-    all.revoke_keys("adam", std::nullopt);
-    CHECK(all.user_of(second) == "");
-    CHECK(all.user_of(others) == "eve");
-}
-
-TEST_CASE("what is written reads back the same, and holds no key") {
-    records all;
-    const api_key key = all.add_key("adam", noon);
-    all.create("id-1", "adam", "quo\"te", false, 12, noon);
-    all.create("id-2", "eve", "db", true, std::nullopt, noon);
-    const std::string text = all.to_json();
-    CHECK(text.find(key.reveal()) == std::string::npos);
-    CHECK(text.find(key.reveal().substr(3)) == std::string::npos);
-
-    const records again = records::from_json(text);
-    CHECK(again.to_json() == text);
-    CHECK(again.list("adam") == all.list("adam"));
-    CHECK(again.list("eve") == all.list("eve"));
-    CHECK(again.user_of(key) == "adam");
-}
-
-TEST_CASE("a text that is no catalog, or a newer server's, is refused") {
-    for (const char* text : {"", "{", "[]", "{}", R"({"form": 1, "databases": [{}], "keys": []})",
-                             R"({"form": 1, "databases": [], "keys": [{"user": 5}]})",
-                             R"({"form": 2, "databases": [], "keys": []})"}) {
-        CAPTURE(text);
-        CHECK(code_of([&] { records::from_json(text); }) == errc::bad_input);
-    }
-    CHECK_NOTHROW(records::from_json(R"({"form": 1, "databases": [], "keys": []})"));
+    world w;
+    const api_key first = w.all.add_key(w.adam_id, noon);
+    const api_key second = w.all.add_key(w.adam_id, noon);
+    const api_key others = w.all.add_key(w.eve_id, noon);
+    CHECK(code_of([&] { w.all.revoke_keys(w.adam_id, others, noon); }) == errc::not_found);
+    w.all.revoke_keys(w.adam_id, first, noon);
+    CHECK(code_of([&] { w.all.revoke_keys(w.adam_id, first, noon); }) == errc::not_found);
+    CHECK_FALSE(w.all.find_caller(first));
+    CHECK(w.all.find_caller(second));
+    w.all.revoke_keys(w.adam_id, std::nullopt, noon);
+    CHECK_FALSE(w.all.find_caller(second));
+    CHECK(w.all.find_caller(others));
 }
 
 TEST_CASE("an id is a random UUID of version 4") {
-    const std::string id = records::new_id();
+    const std::string id = new_id();
     CHECK(id.size() == 36);
     CHECK(id[14] == '4');
     CHECK(std::string("89ab").find(id[19]) != std::string::npos);
-    CHECK(id != records::new_id());
+    CHECK(id != new_id());
 }
 
-TEST_CASE("a reopened catalog knows its databases and its first key") {
+TEST_CASE("a reopened catalog knows its databases, accounts, counts and its first key") {
     const test::temporary_directory directory;
     std::string key;
     test::run(create_and_rename(directory.path(), key));
-    const auto databases = test::run(list_again(directory.path(), key));
-    REQUIRE(databases.size() == 1);
-    CHECK(databases[0].id == "id-2");
-    CHECK(databases[0].name.full() == "adam/zwei");
-    CHECK(databases[0].storage_limit_bytes == 1'000);
+    test::run(look_again(directory.path(), key));
 }
 
-TEST_CASE("the first key is kept for its user alone, in a private file") {
+TEST_CASE("the first key is kept for its user alone, in a private file beside the store") {
     const test::temporary_directory directory;
     const std::string first = test::run(first_key_of(directory.path(), "adam"));
-    for (const char* name : {"first-key", "catalog.json"}) {
+    for (const char* name : {"first-key", "state.sqlite"}) {
         struct stat about = {};
         REQUIRE(::stat((directory.path() / name).c_str(), &about) == 0);
         CHECK((about.st_mode & 0777) == 0600);
@@ -258,22 +419,23 @@ TEST_CASE("the first key is kept for its user alone, in a private file") {
     CHECK(test::run(first_key_of(directory.path(), "adam")) == first);
     const std::string other = test::run(first_key_of(directory.path(), "eve"));
     CHECK(other != first);
-    CHECK(read_file(directory.path() / "catalog.json")->find(first) == std::string::npos);
+    const std::string kept = contents(directory.path() / "state.sqlite");
+    for (const std::string& key : {first, other}) {
+        CHECK(kept.find(key.substr(16)) == std::string::npos);  // behind the id
+    }
+    CHECK(kept.find(first.substr(3, 12)) != std::string::npos);
 }
 
-TEST_CASE("a first key that is not in the catalog is replaced") {
+TEST_CASE("a first key that is not in the store is replaced") {
     const test::temporary_directory directory;
     const std::string first = test::run(first_key_of(directory.path(), "adam"));
-    fs::remove(directory.path() / "catalog.json");  // as a crash between the two files leaves it
+    fs::remove(directory.path() / "state.sqlite");  // as a crash between the two files leaves it
     CHECK(test::run(first_key_of(directory.path(), "adam")) != first);
 }
 
 TEST_CASE("a change that fails is neither seen nor written") {
     const test::temporary_directory directory;
     CHECK(code_of([&] { test::run(conflict(directory.path())); }) == errc::conflict);
-    const auto kept = records::from_json(*read_file(directory.path() / "catalog.json"));
-    CHECK(kept.ids() == std::vector<std::string>{"id-1"});
-    CHECK_FALSE(fs::exists(directory.path() / "catalog.json.new"));
 }
 
 TEST_CASE("a further key opens until it is revoked") {
@@ -281,12 +443,22 @@ TEST_CASE("a further key opens until it is revoked") {
     CHECK(code_of([&] { test::run(revoked(directory.path())); }) == errc::authentication_failed);
 }
 
-TEST_CASE("a catalog that cannot be understood is left as it is") {
+TEST_CASE("a closed catalog changes nothing") {
     const test::temporary_directory directory;
-    replace_file(directory.path() / "catalog.json", "not a catalog");
+    CHECK(code_of([&] { test::run(change_after_close(directory.path())); }) == errc::conflict);
+}
+
+TEST_CASE("a file that is no store is left as it is, and so is what a version before left") {
+    const test::temporary_directory directory;
+    const std::string text(4'096, 'x');
+    replace_file(directory.path() / "state.sqlite", text);
     CHECK(code_of([&] { test::run(first_key_of(directory.path(), "adam")); }) ==
           errc::system_failed);
-    CHECK(*read_file(directory.path() / "catalog.json") == "not a catalog");
+    CHECK(contents(directory.path() / "state.sqlite") == text);
+    fs::remove(directory.path() / "state.sqlite");
+    replace_file(directory.path() / "catalog.json", "{}");
+    CHECK(code_of([&] { test::run(first_key_of(directory.path(), "adam")); }) ==
+          errc::system_failed);
 }
 
 TEST_CASE("a user who cannot be in a database name is refused") {

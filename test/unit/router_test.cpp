@@ -17,6 +17,12 @@ TEST_CASE("every call is found by method and path, with and without a trailing s
         {"PATCH", "/v2beta/db/adam/my-db", api_call::update_database},
         {"DELETE", "/v2beta/db/adam/my-db", api_call::delete_database},
         {"POST", "/v2beta/query", api_call::query},
+        {"GET", "/v2beta/service-account", api_call::list_accounts},
+        {"GET", "/v2beta/service-account/id", api_call::get_account},
+        {"POST", "/v2beta/service-account/id/api-key", api_call::create_account_key},
+        {"DELETE", "/v2beta/service-account/id/api-key", api_call::revoke_account_keys},
+        {"POST", "/v2beta/api-key", api_call::create_key},
+        {"DELETE", "/v2beta/api-key", api_call::revoke_keys},
         {"GET", "/healthz", api_call::health},
     };
     for (const auto& [method, path, call] : calls) {
@@ -43,8 +49,10 @@ TEST_CASE("a database's name comes as two segments or as one with an escaped sla
 }
 
 TEST_CASE("what is no path of the API is unknown") {
-    for (const char* path : {"", "/", "/v2beta", "/v2beta/", "/v3/db", "/v2beta/db/a/b/c",
-                             "/v2beta/query/x", "/v2beta/dbs", "/v2beta/healthz", "*"}) {
+    for (const char* path :
+         {"", "/", "/v2beta", "/v2beta/", "/v3/db", "/v2beta/db/a/b/c", "/v2beta/query/x",
+          "/v2beta/service-account/a/b", "/v2beta/service-account/a/api-key/b", "/v2beta/api-key/x",
+          "/v2beta/dbs", "/v2beta/healthz", "*"}) {
         CAPTURE(path);
         CHECK(find_route("GET", path).call == api_call::unknown_path);
     }
@@ -56,6 +64,14 @@ TEST_CASE("objects are given only where they are asked for") {
     CHECK_FALSE(find_route("POST", "/v2beta/query?data_format=rows").objects);
     CHECK_FALSE(find_route("POST", "/v2beta/query?xdata_format=objects").objects);
     CHECK_FALSE(find_route("POST", "/v2beta/query").objects);
+}
+
+TEST_CASE("an account's id and a key to revoke are read from the target") {
+    CHECK(find_route("GET", "/v2beta/service-account/a%2Db/").account == "a-b");
+    CHECK(find_route("DELETE", "/v2beta/service-account/x/api-key/").account == "x");
+    CHECK(find_route("DELETE", "/v2beta/api-key/?x=1&api%5Fkey=v2%5Fabc").key == "v2_abc");
+    CHECK(find_route("DELETE", "/v2beta/api-key?api_key").key == "");
+    CHECK_FALSE(find_route("DELETE", "/v2beta/api-key?xapi_key=v2_abc").key);
 }
 
 TEST_CASE("what is no valid escape stays as it is") {
