@@ -18,6 +18,13 @@ std::string_view role_name(role value) {
     return "READER";
 }
 
+std::optional<role> role_named(std::string_view name) {
+    for (const role value : {role::owner, role::admin, role::writer, role::reader}) {
+        if (name == role_name(value)) return value;
+    }
+    return std::nullopt;
+}
+
 namespace {
 
 std::optional<std::int64_t> optional_limit(const json::object& object) {
@@ -42,13 +49,11 @@ json::value nullable(const std::optional<T>& value) {
 }
 
 role decode_role(const json::object& object) {
-    const std::string name = required_string(object, "role");
-    for (const role value : {role::owner, role::admin, role::writer, role::reader}) {
-        if (name == role_name(value)) {
-            return value;
-        }
+    const std::optional<role> value = role_named(required_string(object, "role"));
+    if (!value) {
+        throw wrong("role", "OWNER, ADMIN, WRITER or READER");
     }
-    throw wrong("role", "OWNER, ADMIN, WRITER or READER");
+    return *value;
 }
 
 json::value role_value(role value) {

@@ -34,6 +34,8 @@ struct error_answer {
 // decode functions throw malformed_body.
 
 std::string_view role_name(role value);
+/// Nothing if no role has that name.
+std::optional<role> role_named(std::string_view name);
 
 std::string encode(const database& value);
 std::string encode(const std::vector<database>& values);

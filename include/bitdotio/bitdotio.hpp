@@ -6,6 +6,7 @@
 #include <bitdotio/connect_options.hpp>
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/error.hpp>
+#include <bitdotio/jobs.hpp>
 #include <bitdotio/models.hpp>
 #include <bitdotio/options.hpp>
 #ifndef BITDOTIO_WITHOUT_POSTGRES

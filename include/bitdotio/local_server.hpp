@@ -59,6 +59,15 @@ struct local_server_options {
     /// The unprivileged user PostgreSQL runs as when this process is root; empty for "postgres",
     /// else "nobody".
     std::string run_as;
+    /// Imports take files up to this many bytes, sent or fetched.
+    std::uint64_t largest_import = std::uint64_t{16} << 30;
+    /// Lets imports fetch from addresses that are not of the public internet: private ones, this
+    /// machine's own. Off, because whoever may import could look into the server's network.
+    bool allow_private_urls = false;
+    /// How long the address of an exported file works; the state of the export tells a new one.
+    std::chrono::milliseconds download_link_life{3'600'000};
+    /// How long jobs that are over, and exported files, are kept.
+    std::chrono::milliseconds jobs_kept{24 * 3'600'000};
 };
 
 /// A running server: the HTTPS API and the Postgres endpoint over a private real PostgreSQL.

@@ -73,6 +73,7 @@ local_server_options server_options(const arguments& words) {
     options.user = words.get("--user").value_or(options.user);
     options.run_as = words.get("--run-as").value_or(options.run_as);
     options.postgres_programs = words.get("--postgres-programs").value_or("");
+    options.allow_private_urls = words.has("--allow-private-urls");
     return options;
 }
 
@@ -154,7 +155,9 @@ command serve_command() {
              {"", "--run-as", "USER",
               "Who PostgreSQL runs as if this is root (postgres, else nobody)."},
              {"", "--postgres-programs", "DIR",
-              "Where initdb and postgres are; by default the newest that is installed."}}};
+              "Where initdb and postgres are; by default the newest that is installed."},
+             {"", "--allow-private-urls", "",
+              "Let imports fetch files from this machine and private networks."}}};
 }
 
 void run_serve(const arguments& words) {

@@ -8,6 +8,8 @@
 #include "server/catalog.hpp"
 #include "server/cluster.hpp"
 #include "server/http_listener.hpp"
+#include "server/job_work.hpp"
+#include "server/jobs.hpp"
 #include "server/pg_listener.hpp"
 #include "server/routes.hpp"
 #include "server/storage_guard.hpp"
@@ -80,6 +82,7 @@ public:
     std::shared_ptr<bitdotio::catalog> catalog;
     std::shared_ptr<bitdotio::cluster> cluster;
     std::shared_ptr<storage_guard> guard;
+    std::shared_ptr<bitdotio::jobs> jobs;
     std::shared_ptr<door> http;
     std::optional<pg_listener> postgres;
     bool profile_written = false;
@@ -93,6 +96,7 @@ private:
 
     asio::awaitable<void> open_parts();
     asio::awaitable<void> remove_leftovers();
+    asio::awaitable<std::shared_ptr<const job_routes>> open_jobs();
     asio::awaitable<void> write_profile();
     asio::awaitable<void> close_parts();
 
@@ -140,10 +144,13 @@ asio::awaitable<void> local_server::impl::open_parts() {
     co_await run_blocking(work);
     ca_file = identity->ca_file.string();
 
-    const auto answers = std::make_shared<routes>(catalog, cluster, guard, options.query_timeout);
-    http = make_http_door(executor, http_tls, [answers](http_request request) {
+    const std::shared_ptr<const job_routes> about_jobs = co_await open_jobs();
+    const auto answers =
+        std::make_shared<routes>(catalog, cluster, guard, about_jobs, options.query_timeout);
+    const http_handler handler = [answers](http_request request) {
         return answers->answer(std::move(request));
-    });
+    };
+    http = make_http_door(executor, http_tls, handler, job_routes::streams);
     postgres.emplace(executor, pg_tls, catalog, cluster, guard);
     http->listen(options.listen, options.api_port);
     postgres->entrance()->listen(options.listen, options.postgres_port);
@@ -163,6 +170,29 @@ asio::awaitable<void> local_server::impl::remove_leftovers() {
     for (const std::string& id : there) {
         if (!std::binary_search(known.begin(), known.end(), id)) co_await cluster->remove(id);
     }
+}
+
+asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs() {
+    const auto threads = std::make_shared<worker_threads>(4);
+    fetch_limits limits;
+    limits.largest = options.largest_import;
+    limits.allow_private = options.allow_private_urls;
+    const auto work = std::make_shared<const job_work>(cluster, guard, threads, limits);
+    const jobs::task doing = [work](job_record record, std::filesystem::path file,
+                                    jobs::count_retry again) {
+        return work->carry_out(std::move(record), std::move(file), std::move(again));
+    };
+    const std::filesystem::path directory = cluster->directory();
+    std::optional<download_link> links;
+    std::function<void()> open = [&] {
+        links = download_link::open(directory / "download-secret");
+    };
+    co_await threads->run(open);
+    jobs = co_await bitdotio::jobs::open(strand.get_inner_executor(), threads, directory / "jobs",
+                                         options.jobs_kept, doing);
+    co_return std::make_shared<const job_routes>(catalog, jobs, threads, std::move(*links),
+                                                 options.download_link_life,
+                                                 options.largest_import);
 }
 
 asio::awaitable<void> local_server::impl::write_profile() {
@@ -207,6 +237,7 @@ asio::awaitable<void> local_server::impl::close_parts() {
         co_await run_blocking(work);
     }
     if (http) co_await http->close(request_grace);
+    if (jobs) co_await jobs->close();
     if (guard) co_await guard->close();
     // Ends the sessions with PostgreSQL's own words, which the gateway still passes on.
     if (cluster) co_await cluster->close();

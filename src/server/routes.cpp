@@ -106,6 +106,14 @@ asio::awaitable<http_response> routes::answer(http_request request) const {
 
 asio::awaitable<http_response> routes::dispatch(const http_request& request,
                                                 const route& target) const {
+    const job_route job = job_route::find(request.method, request.target);
+    if (job.what == job_route::call::download) {
+        co_return co_await jobs_->download(job, request);
+    }
+    if (job.what != job_route::call::none) {
+        caller who = co_await authorize(request);
+        co_return co_await jobs_->answer(std::move(who), job, request);
+    }
     if (target.call == api_call::unknown_path) {
         // Without the parameters: a key may be among them.
         const std::string path = request.target.substr(0, request.target.find('?'));

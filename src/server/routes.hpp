@@ -4,6 +4,7 @@
 #include "server/catalog.hpp"
 #include "server/cluster.hpp"
 #include "server/http_listener.hpp"
+#include "server/job_routes.hpp"
 #include "server/router.hpp"
 #include "server/storage_guard.hpp"
 
@@ -23,10 +24,12 @@ class routes {
 public:
     /// Parameters: `query_timeout` ends a query of the API.
     routes(std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances,
-           std::shared_ptr<storage_guard> guard, std::chrono::milliseconds query_timeout)
+           std::shared_ptr<storage_guard> guard, std::shared_ptr<const job_routes> about_jobs,
+           std::chrono::milliseconds query_timeout)
         : catalog_(std::move(known)),
           cluster_(std::move(instances)),
           guard_(std::move(guard)),
+          jobs_(std::move(about_jobs)),
           query_timeout_(query_timeout) {}
 
     /// Never throws for what the request is; errors become the API's error bodies.
@@ -49,6 +52,7 @@ private:
     std::shared_ptr<catalog> catalog_;
     std::shared_ptr<cluster> cluster_;
     std::shared_ptr<storage_guard> guard_;
+    std::shared_ptr<const job_routes> jobs_;
     std::chrono::milliseconds query_timeout_;
 };
 

@@ -74,10 +74,7 @@ std::string text_of(role value) {
 }
 
 role role_of(std::string_view text) {
-    for (const role value : {role::owner, role::admin, role::writer}) {
-        if (api::role_name(value) == text) return value;
-    }
-    return role::reader;
+    return api::role_named(text).value_or(role::reader);
 }
 
 std::int64_t number_of(state_time when) {

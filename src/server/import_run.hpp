@@ -1,0 +1,61 @@
+// One import: a file's tables into a database, in one transaction.
+#pragma once
+
+#include <bitdotio/connection.hpp>
+#include <bitdotio/jobs.hpp>
+#include <bitdotio/transaction.hpp>
+
+#include "server/table_load.hpp"
+#include "server/worker_threads.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace bitdotio {
+
+/// What to import.
+struct import_order {
+    import_order() = default;
+
+    std::filesystem::path file;
+    std::string file_name;  ///< as the user calls it
+    import_options options;
+};
+
+/// Reads on `threads`, writes through COPY; memory holds a slice of the file.
+///
+/// Lifetime: `threads` must outlive it; one call of each function, each awaited in place.
+class import_run {
+public:
+    import_run(worker_threads& threads, import_order order);
+
+    /// Finds out what the file has.
+    ///
+    /// Errors: errc::bad_input.
+    asio::awaitable<void> look();
+
+    /// Loads it. A table is made where there is none of its name; one that is there gets further
+    /// rows. Either all of it is there afterwards, or nothing.
+    ///
+    /// Parameters: `role` of PostgreSQL to act as; `again` is awaited before each further attempt.
+    /// Errors: errc::bad_input for what cannot be read; those of connection.
+    asio::awaitable<void> load(std::string socket_directory, std::string role,
+                               std::function<asio::awaitable<void>()> again);
+
+private:
+    asio::awaitable<bool> attempt(connection& session);
+    asio::awaitable<void> prepare(transaction& scope, table_load& table);
+    std::string table_of(const table_load& table) const;
+    std::string copy_statement(const table_load& table) const;
+
+    worker_threads& threads_;
+    const import_order order_;
+    std::vector<table_load> tables_;
+    std::vector<load_column> target_;  ///< the columns of the table that is being loaded
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,68 @@
+// Awake while it works on the database, and no longer.
+#include "server/job_work.hpp"
+#include "server/export_run.hpp"
+#include "server/job_failure.hpp"
+#include "server/session_role.hpp"
+
+#include <optional>
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+job_failure over_its_limit() {
+    return job_failure("storage_limit_exceeded",
+                       "the database is over its storage limit, and read-only: free space with "
+                       "DELETE, TRUNCATE or DROP, or raise storage_limit_bytes");
+}
+
+}  // namespace
+
+asio::awaitable<void> job_work::carry_out(job_record record, std::filesystem::path file,
+                                          jobs::count_retry again) const {
+    if (record.kind == job_kind::import_) {
+        co_await import_file(std::move(record), std::move(file), std::move(again));
+        co_return;
+    }
+    const lease awake = co_await cluster_->hold(record.database_id);
+    co_await run_export(*threads_, awake.socket_directory(), session_role(record.role),
+                        record.export_, file);
+}
+
+asio::awaitable<void> job_work::import_file(job_record record, std::filesystem::path file,
+                                            jobs::count_retry again) const {
+    import_order order;
+    order.file = file;
+    order.file_name = record.file_name;
+    order.options = record.import;
+    if (!record.file_url.empty()) {
+        order.file_name = co_await fetch_url(*threads_, record.file_url, file, fetching_);
+    }
+    import_run run(*threads_, order);
+    co_await run.look();
+    const storage_state before = co_await guard_->state(record.database_id);
+    if (before != storage_state::writable) throw over_its_limit();
+    std::optional<error> failure;
+    try {
+        co_await load(run, record, std::move(again));
+    } catch (const job_failure&) {
+        throw;
+    } catch (const error& thrown) {
+        failure = thrown;
+    }
+    // Rows of an import that failed take room as well, until they are vacuumed.
+    const storage_state after = co_await guard_->check(record.database_id);
+    if (!failure) co_return;
+    // The guard ends whoever writes past the limit.
+    if (failure->sqlstate() == "57P01" && after != storage_state::writable) throw over_its_limit();
+    throw *failure;
+}
+
+asio::awaitable<void> job_work::load(import_run& run, job_record record,
+                                     jobs::count_retry again) const {
+    const lease awake = co_await cluster_->hold(record.database_id);
+    co_await run.load(awake.socket_directory(), session_role(record.role), std::move(again));
+}
+
+}  // namespace bitdotio

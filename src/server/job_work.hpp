@@ -1,0 +1,47 @@
+// What a job does: an import fetches and loads, an export writes.
+#pragma once
+
+#include "server/cluster.hpp"
+#include "server/import_run.hpp"
+#include "server/jobs.hpp"
+#include "server/storage_guard.hpp"
+#include "server/url_fetch.hpp"
+#include "server/worker_threads.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <filesystem>
+#include <memory>
+
+namespace bitdotio {
+
+/// Does jobs of databases of a cluster, in the role of PostgreSQL that whoever asked has there, and
+/// within its storage limit.
+///
+/// Thread safety: `carry_out` may be called from any thread, also at once.
+class job_work {
+public:
+    job_work(std::shared_ptr<cluster> instances, std::shared_ptr<storage_guard> guard,
+             std::shared_ptr<worker_threads> threads, fetch_limits fetching)
+        : cluster_(std::move(instances)),
+          guard_(std::move(guard)),
+          threads_(std::move(threads)),
+          fetching_(fetching) {}
+
+    /// Errors: what the job fails of; see kind_of.
+    /// Cancellation: terminal.
+    asio::awaitable<void> carry_out(job_record record, std::filesystem::path file,
+                                    jobs::count_retry again) const;
+
+private:
+    asio::awaitable<void> import_file(job_record record, std::filesystem::path file,
+                                      jobs::count_retry again) const;
+    asio::awaitable<void> load(import_run& run, job_record record, jobs::count_retry again) const;
+
+    std::shared_ptr<cluster> cluster_;
+    std::shared_ptr<storage_guard> guard_;
+    std::shared_ptr<worker_threads> threads_;
+    fetch_limits fetching_;
+};
+
+}  // namespace bitdotio

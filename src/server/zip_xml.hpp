@@ -1,0 +1,53 @@
+// The XML parts of a zip archive, read piece by piece and with limits.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+/// One part of an archive, as its elements come by. Derive from it for what they mean.
+///
+/// What could make much of a little is refused: document types and their entities, parts that
+/// unpack to more than 4 GiB or five hundred times their size, elements nested 100 deep.
+///
+/// Errors: its functions throw errc::bad_input. They block.
+/// Thread safety: one thread at a time.
+class zip_xml {
+public:
+    /// Parameters: `part` is its path within the archive.
+    zip_xml(const std::filesystem::path& archive, const std::string& part);
+    virtual ~zip_xml();
+    zip_xml(const zip_xml&) = delete;
+    zip_xml& operator=(const zip_xml&) = delete;
+
+    /// Whether the archive has the part. Where it has not, there are no elements.
+    bool exists() const noexcept { return exists_; }
+
+    /// Reads the next piece; false at the end.
+    bool step();
+    void read_all() {
+        while (step()) {
+        }
+    }
+
+protected:
+    using attributes = std::vector<std::pair<std::string_view, std::string_view>>;
+
+    // Names come without their namespaces. What these throw ends the reading.
+    virtual void begin_element(std::string_view name, const attributes& values) = 0;
+    virtual void end_element(std::string_view name) = 0;
+    virtual void characters(std::string_view text) = 0;
+
+private:
+    struct impl;
+    std::unique_ptr<impl> impl_;
+    bool exists_ = false;
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,342 @@
+// Files become tables: every format, every way in, and nothing at all where something is wrong.
+#include "server/job_record.hpp"
+#include "server/row_writer.hpp"
+#include "support/child.hpp"
+#include "support/job_calls.hpp"
+
+#include <doctest/doctest.h>
+#include <sqlite3.h>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/streambuf.hpp>
+#include <boost/asio/write.hpp>
+
+#include <fstream>
+#include <functional>
+#include <sstream>
+#include <thread>
+
+using namespace bitdotio;
+using namespace std::string_literals;
+namespace json = boost::json;
+namespace asio = boost::asio;
+
+namespace {
+
+struct fixture {
+    explicit fixture(local_server_options options = {}) : server(options), calls(server) {
+        static int count = 0;
+        name = server.create_database("db" + std::to_string(++count));
+    }
+
+    test::test_server server;
+    test::job_calls calls;
+    database_name name{"local/none"};
+
+    std::string columns(const std::string& table) {
+        return calls.rows(name,
+                          "SELECT string_agg(column_name || ' ' || data_type, ', ' ORDER BY "
+                          "ordinal_position) FROM information_schema.columns WHERE table_name = '" +
+                              table + "'");
+    }
+};
+
+std::string content_of(const std::filesystem::path& file) {
+    std::stringstream text;
+    text << std::ifstream(file, std::ios::binary).rdbuf();
+    return text.str();
+}
+
+// Whether the job failed for this reason, with these words.
+void check_failed(const json::object& job, const std::string& type, const std::string& words) {
+    CAPTURE(json::serialize(job));
+    CHECK(job.at("state") == "FAILED");
+    CHECK(job.at("error_type") == json::string(type));
+    CHECK(job.at("error_id").as_string().size() == 36);
+    CHECK(job.at("date_finished").is_string());
+    const std::string said(job.at("error_details").at("message").as_string());
+    CHECK(said.find(words) != std::string::npos);
+}
+
+// A server of the plain web on this machine: answers each connection with what `answer` makes of
+// the first line of its request.
+class web_server {
+public:
+    explicit web_server(std::function<std::string(const std::string&)> answer)
+        : acceptor_(io_, {asio::ip::make_address("127.0.0.1"), 0}), thread_([this, answer] {
+              while (true) {
+                  boost::system::error_code ended;
+                  asio::ip::tcp::socket socket = acceptor_.accept(ended);
+                  if (ended || over_) return;
+                  asio::streambuf request;
+                  asio::read_until(socket, request, "\r\n\r\n", ended);
+                  std::string line;
+                  std::istream in(&request);
+                  std::getline(in, line);
+                  asio::write(socket, asio::buffer(answer(line)), ended);
+              }
+          }) {}
+    ~web_server() {
+        over_ = true;
+        asio::ip::tcp::socket last(io_);
+        boost::system::error_code ignored;
+        last.connect(acceptor_.local_endpoint(), ignored);
+        thread_.join();
+    }
+
+    std::string url(const std::string& path) const {
+        return "http://127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port()) + path;
+    }
+
+private:
+    asio::io_context io_;
+    asio::ip::tcp::acceptor acceptor_;
+    std::atomic<bool> over_{false};
+    std::thread thread_;
+};
+
+std::string found(const std::string& body) {
+    return "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+test::http_answer import_url(fixture& one, const std::string& url) {
+    std::string escaped;
+    for (const char c : url)
+        escaped += c == ':' ? "%3A" : c == '/' ? "%2F" : std::string(1, c);
+    return one.calls.call("POST", "/v2beta/db/" + one.name.full() + "/import",
+                          "table_name=fetched&file_url=" + escaped,
+                          "Content-Type: application/x-www-form-urlencoded\r\n");
+}
+
+}  // namespace
+
+TEST_CASE("a CSV file becomes a table whose columns have the types of their values") {
+    fixture one;
+    const std::string content =
+        "id,price,good,day,at,zoned,word,empty\n"
+        "1,1.5,true,2024-05-06,2024-05-06 07:08:09,2024-05-06T07:08:09Z,\"a,\"\"b\"\"\n\\c\",\n"
+        "2,,f,,2024-05-06,2024-05-06 07:08:09+02,,\n";
+    const auto started = one.calls.import(one.name, "goods", "goods.csv", content);
+    const json::value received = json::parse(started.body);
+    CHECK(received.at("state") == "RECEIVED");
+    CHECK(received.at("retries") == 0);
+    for (const char* field : {"date_finished", "error_type", "error_id", "error_details"}) {
+        CHECK(received.at(field).is_null());
+    }
+    const json::object job = one.calls.end(started);
+    CAPTURE(json::serialize(job));
+    CHECK(job.at("state") == "DONE");
+    CHECK(job.at("id") == received.at("id"));
+    CHECK(job.at("date_finished").is_string());
+    CHECK(one.columns("goods") ==
+          R"([["id bigint, price double precision, good boolean, day date, )"
+          R"(at timestamp without time zone, zoned timestamp with time zone, word text, )"
+          R"(empty text"]])");
+    CHECK(one.calls.rows(one.name,
+                         "SELECT word, zoned = '2024-05-06 05:08:09Z' FROM goods "
+                         "ORDER BY id") == R"([["a,\"b\"\n\\c",false],[null,true]])");
+
+    // The same file again gives further rows; the status is of this key's user only by its id.
+    CHECK(one.calls.imported(one.name, "goods", "goods.csv", content).at("state") == "DONE");
+    CHECK(one.calls.rows(one.name, "SELECT count(*) FROM goods") == "[[4]]");
+    CHECK(one.calls.call("GET", "/v2beta/import/unknown/").status == 404);
+}
+
+TEST_CASE("JSON, XLSX, XLS and SQLite files become tables") {
+    fixture one;
+    CHECK(one.calls
+              .imported(one.name, "j", "j.json",
+                        R"([{"n": 1, "o": {"k": [1, 2]}}, {"o": "x", "s": "2024-01-01"}])")
+              .at("state") == "DONE");
+    CHECK(one.columns("j") == R"([["n bigint, o jsonb, s date"]])");
+    CHECK(one.calls.rows(one.name, "SELECT n, o, s FROM j ORDER BY n") ==
+          R"([[1,{"k":[1,2]},null],[null,"x","2024-01-01"]])");
+
+    const test::temporary_directory directory;
+    const auto writer =
+        make_xlsx_writer(directory / "x.xlsx", {{"n", oids::int4}, {"d", oids::date}});
+    writer->write({"7", "2024-02-29"});
+    writer->finish();
+    const std::string book = content_of(directory / "x.xlsx");
+    CHECK(one.calls.imported(one.name, "x", "x", book).at("state") == "DONE");
+    CHECK(one.calls.rows(one.name, "SELECT * FROM x") == R"([[7,"2024-02-29"]])");
+
+    const std::string old_book = content_of(TEST_DATA "/people.xls");
+    CHECK(one.calls.imported(one.name, "people", "people", old_book).at("state") == "DONE");
+    CHECK(one.calls.rows(one.name, "SELECT name, age, born FROM people WHERE height > 1") ==
+          R"([["Alice",45,"1979-03-14"]])");
+
+    sqlite3* made = nullptr;
+    REQUIRE(sqlite3_open((directory / "s.db").c_str(), &made) == SQLITE_OK);
+    REQUIRE(sqlite3_exec(made,
+                         "CREATE TABLE a(i, t); INSERT INTO a VALUES (1, 'x'), (2, NULL);"
+                         "CREATE TABLE b(f); INSERT INTO b VALUES (1.5)",
+                         nullptr, nullptr, nullptr) == SQLITE_OK);
+    sqlite3_close(made);
+    const std::string file = content_of(directory / "s.db");
+    CHECK(one.calls.imported(one.name, "s", "s.db", file).at("state") == "DONE");
+    CHECK(one.calls.rows(one.name, "SELECT i, t, f FROM s_a, s_b ORDER BY i") ==
+          R"([[1,"x",1.5E0],[2,null,1.5E0]])");
+}
+
+TEST_CASE("a value that does not fit its column late in the file widens the column") {
+    fixture one;
+    std::string content = "n\n";
+    for (int i = 0; i < 2'000; ++i)
+        content += std::to_string(i) + "\n";
+    const json::object job = one.calls.imported(one.name, "wide", "n.csv", content + "x\n");
+    CHECK(job.at("state") == "DONE");
+    CHECK(job.at("retries") == 1);
+    CHECK(one.columns("wide") == R"([["n text"]])");
+    CHECK(one.calls.rows(one.name, "SELECT count(*) FROM wide") == "[[2001]]");
+}
+
+TEST_CASE("an import that fails says why and leaves nothing behind") {
+    fixture one;
+    one.calls.rows(one.name, "CREATE TABLE t (a integer PRIMARY KEY, b text)");
+    check_failed(one.calls.imported(one.name, "t", "t.csv", "a,b\n1,x\n1,y\n"), "database_error",
+                 "23505");
+    check_failed(one.calls.imported(one.name, "t", "t.csv", "a,b\n1,x\nz,y\n"), "database_error",
+                 "COPY t, line 2, column a");
+    check_failed(one.calls.imported(one.name, "t", "t.csv", "a,c\n1,x\n"), "column_mismatch",
+                 "no column \"c\"");
+    check_failed(one.calls.imported(one.name, "t", "t.csv", "1\n", {{"infer_header", "no_header"}}),
+                 "column_mismatch", "1 columns");
+    CHECK(one.calls.rows(one.name, "SELECT count(*) FROM t") == "[[0]]");
+
+    std::string late = "a,b\n";
+    for (int i = 0; i < 50'000; ++i)
+        late += std::to_string(i) + ",x\n";
+    check_failed(one.calls.imported(one.name, "new", "t.csv", late + "1,2,3\n"), "invalid_file",
+                 "line 50002 has 3 fields");
+    check_failed(one.calls.imported(one.name, "new", "t.csv", "a\n\xff\n"), "invalid_file",
+                 "line 2 is not UTF-8");
+    check_failed(one.calls.imported(one.name, "new", "t.json", "[{]"), "invalid_file", "object 1");
+    check_failed(one.calls.imported(one.name, "new", "t.csv", ""), "invalid_file", "empty");
+    check_failed(one.calls.imported(one.name, "new", "t.csv", "a\n1\n", {{"schema_name", "none"}}),
+                 "database_error", "3F000");
+    CHECK(one.columns("new") == "[[null]]");
+}
+
+TEST_CASE("a request that is no import is refused before its file is read") {
+    local_server_options options;
+    options.largest_import = 1'000;
+    fixture one(options);
+    const std::string target = "/v2beta/db/" + one.name.full() + "/import/";
+    const std::string type = "Content-Type: multipart/form-data; boundary=B\r\n";
+    CHECK(test::https(one.server.api_port(), one.server.ca_file(),
+                      "POST " + target + " HTTP/1.1\r\nHost: x\r\n" + type +
+                          "Content-Length: 1000000000\r\n\r\n")
+              .status == 401);
+    CHECK(one.calls.import({"local/other"}, "t", "t.csv", "a\n").status == 404);
+    CHECK(one.calls.call("PUT", target).status == 405);
+    CHECK(one.calls.call("POST", target, "{}", "Content-Type: application/json\r\n").status == 400);
+    CHECK(one.calls.call("POST", target, "--B\r\n", type).status == 400);
+    CHECK(one.calls.import(one.name, "", "t.csv", "a\n").status == 422);
+    CHECK(one.calls.import(one.name, "t", "t.csv", "a\n", {{"infer_header", "x"}}).status == 422);
+    CHECK(one.calls.import(one.name, "t", "t.csv", "a\n", {{"file_url", "http://x"}}).status ==
+          422);
+    const auto large = one.calls.import(one.name, "t", "t.csv", std::string(300'000, 'x'));
+    CHECK(large.status == 413);
+    CHECK(json::parse(large.body).at("message").as_string().starts_with("the file is longer"));
+    CHECK(one.calls.import(one.name, "t", "t.csv", std::string(500, 'x')).status == 201);
+}
+
+TEST_CASE("a file is fetched from an address, through redirects, within limits") {
+    std::string base;
+    const web_server web([&](const std::string& line) {
+        const auto asks = [&](const char* path) { return line.starts_with("GET "s + path + " "); };
+        const auto go = [](const std::string& to) {
+            return "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + to + "\r\n\r\n";
+        };
+        if (asks("/first")) return go("sub/second");
+        if (asks("/sub/second")) return go("/people.csv?x=y");
+        if (asks("/people.csv?x=y")) return found("name,age\nAlice,45\n");
+        if (asks("/round")) return go("/round");
+        if (asks("/file")) return go("file:///etc/passwd");
+        if (asks("/cut")) return "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\na\n1\n"s;
+        if (asks("/large")) return found(std::string(2'000, 'x'));
+        if (asks("/endless")) return "HTTP/1.1 200 OK\r\n\r\n" + std::string(300'000, 'x');
+        return "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"s;
+    });
+    local_server_options options;
+    options.allow_private_urls = true;
+    options.largest_import = 1'000;
+    fixture one(options);
+    const auto fetched = [&](const std::string& url) {
+        return one.calls.end(import_url(one, url));
+    };
+    CHECK(fetched(web.url("/first")).at("state") == "DONE");
+    CHECK(one.calls.rows(one.name, "SELECT * FROM fetched") == R"([["Alice",45]])");
+    check_failed(fetched(web.url("/missing")), "download_failed", "status 404");
+    check_failed(fetched(web.url("/round")), "download_failed", "more than 5 times");
+    check_failed(fetched(web.url("/file")), "download_failed", "http://");
+    check_failed(fetched(web.url("/cut")), "download_failed", "breaks off");
+    check_failed(fetched(web.url("/large")), "too_large", "1000 bytes");
+    check_failed(fetched(web.url("/endless")), "too_large", "1000 bytes");
+    check_failed(fetched("gopher://x"), "download_failed", "http://");
+}
+
+TEST_CASE("a private address is not fetched from, by whatever name") {
+    int asked = 0;
+    const web_server web([&](const std::string&) {
+        ++asked;
+        return found("a\n1\n");
+    });
+    fixture one;
+    std::string localhost = web.url("/");
+    localhost.replace(localhost.find("127.0.0.1"), 9, "localhost");
+    std::string number = web.url("/");
+    number.replace(number.find("127.0.0.1"), 9, "2130706433");
+    std::string mapped = web.url("/");
+    mapped.replace(mapped.find("127.0.0.1"), 9, "[::ffff:127.0.0.1]");
+    for (const std::string& url : {web.url("/"), localhost, number, mapped}) {
+        CAPTURE(url);
+        check_failed(one.calls.end(import_url(one, url)), "private_address",
+                     "not of the public internet");
+    }
+    CHECK(asked == 0);
+}
+
+TEST_CASE("after a crash jobs under way have failed, and those that waited are done") {
+    const test::temporary_directory directory;
+    local_server_options options;
+    options.data_directory = directory / "data";
+    const std::filesystem::path place = options.data_directory / "jobs";
+    job_record record;
+    std::string database;
+    {
+        fixture before(options);
+        database = before.name.full();
+        const json::object job = before.calls.imported(before.name, "t", "t.csv", "a\n1\n");
+        record = job_record::from_json(
+            content_of(place / (std::string(job.at("id").as_string()) + ".json")));
+    }
+    // As a crash would have left them.
+    record.date_finished.reset();
+    record.state = job_state::processing;
+    std::ofstream(place / (record.id + ".json")) << record.to_json();
+    const std::string under_way = record.id;
+    record.id = "11111111-1111-4111-8111-111111111111";
+    record.state = job_state::received;
+    std::ofstream(place / (record.id + ".json")) << record.to_json();
+    std::ofstream(place / (record.id + ".data")) << "a\n2\n";
+    std::ofstream(place / "22222222-2222-4222-8222-222222222222.data") << "half an upload";
+
+    test::test_server after(options);
+    test::job_calls calls(after);
+    const auto state = [&](const std::string& id) {
+        test::http_answer started;
+        started.status = 201;
+        started.body = R"({"status_url": "https://x/v2beta/import/)" + id + "\"}";
+        return calls.end(started);
+    };
+    check_failed(state(under_way), "interrupted", "start it again");
+    CHECK(state(record.id).at("state") == "DONE");
+    CHECK(calls.rows({database}, "SELECT a FROM t ORDER BY a") == "[[1],[2]]");
+    std::size_t files = 0;
+    for (const auto& each : std::filesystem::directory_iterator(place)) {
+        files += each.path().extension() == ".data";
+    }
+    CHECK(files == 0);
+}

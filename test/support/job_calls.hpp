@@ -1,0 +1,57 @@
+// Imports and exports as a client makes them, by requests written by hand.
+#pragma once
+
+#include "support/test_server.hpp"
+
+#include <boost/json.hpp>
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace test {
+
+/// The calls of one server, for tests without coroutines of their own. What does not end within a
+/// minute fails with std::runtime_error.
+class job_calls {
+public:
+    explicit job_calls(test_server& server) : server_(server) {}
+
+    /// Any call, with the key.
+    http_answer call(const std::string& method, const std::string& target,
+                     const std::string& body = "", const std::string& headers = "");
+
+    /// Starts an import of a file that is sent.
+    http_answer import(const bitdotio::database_name& database, const std::string& table,
+                       const std::string& file_name, const std::string& content,
+                       const std::map<std::string, std::string>& fields = {});
+    /// Starts an export; `wish` is its body.
+    http_answer export_(const bitdotio::database_name& database, const boost::json::object& wish);
+
+    /// The job once it is over, by the answer that started it.
+    boost::json::object end(const http_answer& started);
+
+    /// Both at once: the job, as it ended.
+    boost::json::object imported(const bitdotio::database_name& database, const std::string& table,
+                                 const std::string& file_name, const std::string& content,
+                                 const std::map<std::string, std::string>& fields = {}) {
+        return end(import(database, table, file_name, content, fields));
+    }
+    boost::json::object exported(const bitdotio::database_name& database,
+                                 const boost::json::object& wish) {
+        return end(export_(database, wish));
+    }
+
+    /// Fetches what a finished export says its file is at, without the key.
+    http_answer download(const boost::json::object& job, const std::string& method = "GET",
+                         const std::string& headers = "");
+
+    /// The rows of a query, as JSON.
+    std::string rows(const bitdotio::database_name& database, const std::string& sql);
+
+private:
+    test_server& server_;
+};
+
+}  // namespace test

@@ -1,0 +1,411 @@
+// Files of every format become rows, or say where they cannot be read; columns get their types.
+#include "server/table_reader.hpp"
+#include "server/column_types.hpp"
+#include "server/row_writer.hpp"
+#include "server/table_load.hpp"
+#include "support/child.hpp"
+
+#include <bitdotio/error.hpp>
+
+#include <doctest/doctest.h>
+#include <minizip/zip.h>
+#include <sqlite3.h>
+
+#include <fstream>
+#include <sstream>
+#include <vector>
+
+using namespace bitdotio;
+using namespace std::string_literals;
+
+namespace {
+
+struct scratch {
+    test::temporary_directory directory;
+
+    std::filesystem::path write(const std::string& content, const char* name = "file") const {
+        const std::filesystem::path file = directory / name;
+        std::ofstream(file, std::ios::binary) << content;
+        return file;
+    }
+};
+
+// All rows of a table, a line each; NULL is "~", what is nested or literal is marked.
+std::string rows_of(const table_source& table) {
+    const auto reader = table.open();
+    std::string text;
+    for (const std::string& name : reader->names())
+        text += "<" + name + ">";
+    if (!text.empty()) text += "\n";
+    cells row;
+    while (reader->next(row)) {
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            text += (i > 0 ? "|" : "") + (row[i].kind == cell_kind::null ? "~" : row[i].text);
+        }
+        text += "\n";
+    }
+    return text;
+}
+
+std::string csv(const std::string& content, header_row header = header_row::automatic) {
+    const scratch place;
+    return rows_of(open_csv(place.write(content), header).at(0));
+}
+
+std::string json(const std::string& content) {
+    const scratch place;
+    return rows_of(open_json(place.write(content)).at(0));
+}
+
+std::string refusal(std::string (*read)(const std::string&), const std::string& content) {
+    try {
+        return "no error, but: " + read(content);
+    } catch (const error& failure) {
+        CHECK(failure.code() == errc::bad_input);
+        return failure.what();
+    }
+}
+
+std::string read_csv(const std::string& content) {
+    return csv(content);
+}
+
+bool has(const std::string& text, const std::string& part) {
+    CAPTURE(text);
+    return text.find(part) != std::string::npos;
+}
+
+column_type type_of_text(const std::string& text) {
+    cell value;
+    value.set(cell_kind::untyped, text);
+    return type_of(value);
+}
+
+// An archive of parts, packed.
+std::filesystem::path zip(const std::filesystem::path& file,
+                          const std::vector<std::pair<std::string, std::string>>& parts) {
+    zipFile archive = zipOpen64(file.c_str(), APPEND_STATUS_CREATE);
+    for (const auto& [name, content] : parts) {
+        zip_fileinfo about{};
+        zipOpenNewFileInZip64(archive, name.c_str(), &about, nullptr, 0, nullptr, 0, nullptr,
+                              Z_DEFLATED, 9, 0);
+        zipWriteInFileInZip(archive, content.data(), static_cast<unsigned>(content.size()));
+        zipCloseFileInZip(archive);
+    }
+    zipClose(archive, nullptr);
+    return file;
+}
+
+const char* const workbook_xml =
+    "<workbook xmlns='http://schemas.openxmlformats.org/spreadsheetml/2006/main' "
+    "xmlns:r='http://schemas.openxmlformats.org/officeDocument/2006/relationships'>"
+    "<sheets><sheet name='One' sheetId='1' r:id='a'/><sheet name='Two' sheetId='2' r:id='b'/>"
+    "</sheets></workbook>";
+const char* const relations_xml =
+    "<Relationships><Relationship Id='a' Target='worksheets/one.xml'/>"
+    "<Relationship Id='b' Target='/xl/worksheets/two.xml'/></Relationships>";
+
+}  // namespace
+
+TEST_CASE("CSV is read as RFC 4180 says, whatever ends its lines") {
+    CHECK(csv("a,b\r\n1,2\r\n") == "<a><b>\n1|2\n");
+    CHECK(csv("a,b\n1,2") == "<a><b>\n1|2\n");
+    CHECK(csv("a,b\r1,2\r") == "<a><b>\n1|2\n");
+    CHECK(csv("a,b\n\"x,\"\"y\"\"\nz\",2\n") == "<a><b>\nx,\"y\"\nz|2\n");
+    CHECK(csv("\xef\xbb\xbf"
+              "a\n1\n") == "<a>\n1\n");
+    CHECK(csv("a,b\n1,2\n\n3,4\n\n") == "<a><b>\n1|2\n3|4\n");
+    CHECK(csv("a,b\n,\"\"\n") == "<a><b>\n~|\n");
+    CHECK(csv("a\n\n1\n") == "<a>\n~\n1\n");
+    CHECK(csv("a,b\n5\" disk,it's\n") == "<a><b>\n5\" disk|it's\n");
+}
+
+TEST_CASE("a header is found by its looks, or as it was said") {
+    CHECK(csv("name,age\nAlice,45\n") == "<name><age>\nAlice|45\n");
+    CHECK(csv("Alice,45\nBob,84\n") == "Alice|45\nBob|84\n");
+    CHECK(csv("a,a\n1,2\n") == "a|a\n1|2\n");
+    CHECK(csv("1,2\n3,4\n", header_row::first_row) == "<1><2>\n3|4\n");
+    CHECK(csv("a,b\nc,d\n", header_row::none) == "a|b\nc|d\n");
+}
+
+TEST_CASE("what is no CSV is refused, and the line is named") {
+    CHECK(has(refusal(read_csv, "a,b\n1,2\n1,2,3\n"), "line 3 has 3 fields"));
+    CHECK(has(refusal(read_csv, "a,b\n\"x\ny\",2\n1\n"), "line 4 has 1 fields"));
+    CHECK(has(refusal(read_csv, "a\n\"open\n"), "line 2 opens a quote"));
+    CHECK(has(refusal(read_csv, "a\n\"x\"y\n"), "line 2 goes on behind a closing quote"));
+    CHECK(has(refusal(read_csv, "a\nfine\nM\xfcller\n"), "line 3 is not UTF-8"));
+    CHECK(has(refusal(read_csv, "a\n\xed\xa0\x80\n"), "line 2 is not UTF-8"));
+    CHECK(has(refusal(read_csv, "a\nx\0y\n"s), "zero byte"));
+}
+
+TEST_CASE("CSV is read over the ends of buffers") {
+    std::string content = "n,t\n";
+    std::string wanted = "<n><t>\n";
+    for (int i = 0; i < 40'000; ++i) {
+        const std::string number = std::to_string(i);
+        content += number + ",\"x\"\"" + number + "\"\r\n";
+        wanted += number + "|x\"" + number + "\n";
+    }
+    CHECK(csv(content) == wanted);
+}
+
+TEST_CASE("JSON is a list of objects; a missing key is NULL, one object is one row") {
+    CHECK(json(R"([{"a": 1, "b": "x"}, {"b": "\u00e4\"", "c": [1, {"d": 1.10}]}])") ==
+          "1|x\n~|ä\"|[1, {\"d\": 1.10}]\n");
+    CHECK(json(R"({"a": true, "b": null})") == "true|~\n");
+    CHECK(json("[]") == "");
+    CHECK(json(R"([{}])") == "\n");
+    CHECK(json(R"([{"a": 12345678901234567890.10}])") == "12345678901234567890.10\n");
+    CHECK(json("{\"a\": 1}\n{\"a\": 2}\n") == "1\n2\n");
+    CHECK(json(R"([{"a": "}]\\"}])") == "}]\\\n");
+}
+
+TEST_CASE("what is no list of objects is refused, and the object is named") {
+    CHECK(has(refusal(json, "[1]"), "object 1"));
+    CHECK(has(refusal(json, "[{\"a\": 1} {\"a\": 2}]"), "object 1"));
+    CHECK(has(refusal(json, "[{\"a\": 1}, {\"a\": tru}]"), "object 2"));
+    CHECK(has(refusal(json, "[{\"a\": 1}"), "object 1"));
+    CHECK(has(refusal(json, "[{\"a\": 1"), "ends within it"));
+    CHECK(has(refusal(json, "[{\"a\": 1}] x"), "goes on"));
+    CHECK(has(refusal(json, "[{\"a\": \"\\u0000\"}]"), "U+0000"));
+    CHECK(has(refusal(json, "[{\"a\": \"\xff\"}]"), "object 1"));
+    CHECK(has(refusal(json, "[{\"a\": " + std::string(300, '[') + std::string(300, ']') + "}]"),
+              "nested too deeply"));
+}
+
+TEST_CASE("JSON is read over the ends of buffers") {
+    std::string content = "[";
+    std::string wanted;
+    for (int i = 0; i < 30'000; ++i) {
+        const std::string number = std::to_string(i);
+        content +=
+            (i > 0 ? ",\n" : "") + R"({"n": )"s + number + R"(, "t": "\"x\\)" + number + "\"}";
+        wanted += number + "|\"x\\" + number + "\n";
+    }
+    CHECK(json(content + "]") == wanted);
+}
+
+TEST_CASE("a column's type is the narrowest that loses nothing") {
+    using enum column_type;
+    const std::pair<const char*, column_type> values[] = {
+        {"0", bigint},
+        {"-12", bigint},
+        {"+5", bigint},
+        {"9007199254740993", large_bigint},
+        {"9223372036854775807", large_bigint},
+        {"9223372036854775808", column_type::text},
+        {"007", column_type::text},
+        {"1.5", double_precision},
+        {".5", double_precision},
+        {"-1e300", double_precision},
+        {"1e400", column_type::text},
+        {"NaN", double_precision},
+        {"1.", double_precision},
+        {".", column_type::text},
+        {"1e", column_type::text},
+        {"12a", column_type::text},
+        {"-", column_type::text},
+        {"true", boolean},
+        {"F", boolean},
+        {"yes", column_type::text},
+        {"2024-02-29", date},
+        {"2023-02-29", column_type::text},
+        {"2024-13-01", column_type::text},
+        {"2024-05-06T07:08:09.123456", plain_timestamp},
+        {"2024-05-06 07:08", plain_timestamp},
+        {"2024-05-06 25:08", column_type::text},
+        {"2024-05-06T07:08:09Z", zoned_timestamp},
+        {"2024-05-06 07:08:09+02:00", zoned_timestamp},
+        {"2024-05-06 07:08:09+0", column_type::text},
+        {"", column_type::text},
+        {"hello", column_type::text},
+    };
+    for (const auto& [text, type] : values) {
+        CAPTURE(text);
+        CHECK(type_of_text(text) == type);
+    }
+}
+
+TEST_CASE("two types meet in one that holds both, or in text") {
+    using enum column_type;
+    CHECK(wider(bigint, double_precision) == double_precision);
+    CHECK(wider(large_bigint, double_precision) == column_type::text);
+    CHECK(wider(bigint, large_bigint) == large_bigint);
+    CHECK(wider(date, plain_timestamp) == plain_timestamp);
+    CHECK(wider(date, zoned_timestamp) == column_type::text);
+    CHECK(wider(boolean, bigint) == column_type::text);
+    CHECK(wider(unknown, boolean) == boolean);
+    CHECK(wider(column_type::text, jsonb) == jsonb);
+}
+
+TEST_CASE("names of columns are made such that a table can have them") {
+    CHECK(usable_names({"a", "", "a", "a_2"}, 5) ==
+          std::vector<std::string>{"a", "column_2", "a_2", "a_2_2", "column_5"});
+    const std::string longer = std::string(62, 'x') + "ä";
+    CHECK(usable_names({longer, longer}, 2) ==
+          std::vector<std::string>{std::string(62, 'x'), std::string(61, 'x') + "_2"});
+}
+
+TEST_CASE("a value that does not fit is found late, and all columns fit afterwards") {
+    std::string content = "n,t\n";
+    for (int i = 0; i < 1'500; ++i)
+        content += std::to_string(i) + ",2024-01-01\n";
+    content += "1.5,\nx,2024-01-01 10:00\n";
+    const scratch place;
+    table_load load(open_csv(place.write(content), header_row::automatic).at(0));
+    load.sample();
+    CHECK(load.columns()[0].type == column_type::bigint);
+    load.rewind();
+    std::string out;
+    CHECK(load.fill(out) == table_load::progress::misfit);
+    CHECK_FALSE(load.widen());
+    CHECK(load.columns()[0].type == column_type::text);
+    CHECK(load.columns()[1].type == column_type::plain_timestamp);
+    load.rewind();
+    out.clear();
+    CHECK(load.fill(out) == table_load::progress::end);
+    CHECK(out.ends_with("1.5\t\\N\nx\t2024-01-01 10:00\n"));
+}
+
+TEST_CASE("COPY's text format is written so that it is read back the same") {
+    cell value;
+    value.set(cell_kind::text, "a\tb\nc\rd\\e");
+    std::string out;
+    append_copy_text(out, value, column_type::text);
+    CHECK(out == "a\\tb\\nc\\rd\\\\e");
+    out.clear();
+    append_copy_text(out, value, column_type::jsonb);
+    CHECK(out == R"("a\\tb\\nc\\rd\\\\e")");
+    out.clear();
+    append_copy_text(out, cell(), column_type::text);
+    CHECK(out == "\\N");
+
+    struct listed final : row_writer {
+        std::string text;
+        void write(const export_row& row) override {
+            for (const auto& each : row)
+                text += "[" + std::string(each.value_or("NULL")) + "]";
+            text += "\n";
+        }
+        void finish() override {}
+    } writer;
+    std::string piece = "a\\tb\\\\N\t\\N\t\n\\N\t\t\\\\\\n\n";
+    write_copy_rows(piece, 3, writer);
+    CHECK(writer.text == "[a\tb\\N][NULL][]\n[NULL][][\\\n]\n");
+}
+
+TEST_CASE("an XLSX file is read as it was written, dates and times too") {
+    const scratch place;
+    const std::filesystem::path file = place.directory / "book.xlsx";
+    const auto writer = make_xlsx_writer(file, {{"n", oids::int8},
+                                                {"big", oids::int8},
+                                                {"f", oids::float8},
+                                                {"b", oids::boolean},
+                                                {"d", oids::date},
+                                                {"ts", oids::timestamp},
+                                                {"t", oids::text}});
+    writer->write({"1", "9007199254740993", "0.1", "t", "2024-02-29", "2024-05-06 07:08:09.25",
+                   "a <b> & \"c\" ä"});
+    writer->write(
+        {"-2", std::nullopt, "1e+20", "f", "1850-01-01", "1900-03-01 00:00:00.000001", " x\n"});
+    writer->finish();
+    CHECK(rows_of(open_xlsx(file, header_row::automatic).at(0)) ==
+          "<n><big><f><b><d><ts><t>\n"
+          "1|9007199254740993|0.1|true|2024-02-29|2024-05-06 07:08:09.250|a <b> & \"c\" ä\n"
+          "-2|~|1E+20|false|1850-01-01|1900-03-01 00:00:00.000001| x\n\n");
+}
+
+TEST_CASE("the sheets of an XLSX file share texts, skip cells and rows, and are tables each") {
+    const scratch place;
+    const auto file = zip(
+        place.directory / "book.xlsx",
+        {{"xl/workbook.xml", workbook_xml},
+         {"xl/_rels/workbook.xml.rels", relations_xml},
+         {"xl/sharedStrings.xml",
+          "<sst><si><t>name</t></si><si><r><t>Al</t></r><r><t>ice</t></r><rPh><t>no</t></rPh></si>"
+          "<si><t>age</t></si></sst>"},
+         {"xl/styles.xml",
+          "<styleSheet><numFmts><numFmt numFmtId='170' formatCode='d.m.yyyy'/></numFmts>"
+          "<cellXfs><xf numFmtId='0'/><xf numFmtId='170'/></cellXfs></styleSheet>"},
+         {"xl/worksheets/one.xml",
+          "<worksheet><sheetData><row r='2'><c r='A2' t='s'><v>0</v></c><c r='C2' t='s'><v>2</v>"
+          "</c></row><row r='4'><c r='A4' t='s'><v>1</v></c><c r='B4' s='1'><v>45000</v></c>"
+          "<c r='C4'><v>45</v></c><c r='D4' t='e'><v>#N/A</v></c></row></sheetData></worksheet>"},
+         {"xl/worksheets/two.xml", "<worksheet><sheetData/></worksheet>"}});
+    const auto tables = open_xlsx(file, header_row::first_row);
+    REQUIRE(tables.size() == 1);
+    CHECK(tables[0].name == "One");
+    CHECK(rows_of(tables[0]) == "<name><><age>\nAlice|2023-03-15|45\n");
+}
+
+TEST_CASE("an archive that unpacks to a thousand times its size is refused") {
+    const scratch place;
+    const std::string bomb = "<worksheet><sheetData><row><c t='inlineStr'><is>" +
+                             std::string(120 * 1024 * 1024, ' ') + "</is></c></row>";
+    const auto file =
+        zip(place.directory / "bomb.xlsx", {{"xl/workbook.xml", workbook_xml},
+                                            {"xl/_rels/workbook.xml.rels", relations_xml},
+                                            {"xl/worksheets/one.xml", bomb}});
+    CHECK_THROWS_WITH_AS(open_xlsx(file, header_row::automatic),
+                         "the XLSX file is damaged: its part xl/worksheets/one.xml unpacks to "
+                         "more than is allowed",
+                         error);
+    const auto laughs = zip(place.directory / "laughs.xlsx",
+                            {{"xl/workbook.xml", "<!DOCTYPE x [<!ENTITY a 'ha'>]><x>&a;</x>"}});
+    CHECK_THROWS_WITH_AS(open_xlsx(laughs, header_row::automatic),
+                         "the XLSX file is damaged: its part xl/workbook.xml has a document type, "
+                         "which is not allowed",
+                         error);
+    CHECK_THROWS_AS(open_xlsx(place.write("PK\x03\x04 no archive"), header_row::automatic), error);
+}
+
+TEST_CASE("an XLS file is read, empty sheets are passed over") {
+    const auto tables = open_tables(TEST_DATA "/people.xls", "people", header_row::automatic);
+    REQUIRE(tables.size() == 1);
+    CHECK(tables[0].name == "People");
+    CHECK(rows_of(tables[0]) ==
+          "<name><age><height><born><seen><here>\n"
+          "Alice|45|1.75|1979-03-14|2024-05-06 07:08:09|1\n"
+          "Böb|84|~|1940-12-31\n");
+    const scratch place;
+    const std::string begin("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 and no more");
+    CHECK_THROWS_AS(open_tables(place.write(begin), "x", header_row::automatic), error);
+}
+
+TEST_CASE("the tables of a SQLite file are read, its views are not") {
+    const scratch place;
+    const std::filesystem::path file = place.directory / "some%20.db";
+    sqlite3* made = nullptr;
+    REQUIRE(sqlite3_open(file.c_str(), &made) == SQLITE_OK);
+    REQUIRE(sqlite3_exec(made,
+                         "PRAGMA journal_mode = WAL; CREATE TABLE \"t \"\"1\"(i INTEGER, r REAL, "
+                         "t TEXT, b BLOB); INSERT INTO \"t \"\"1\" VALUES "
+                         "(9007199254740993, 2.0, 'ä', x'00ff'), (NULL, 1e999, '007', 5);"
+                         "CREATE VIEW v AS SELECT 1; CREATE TABLE z(x); INSERT INTO z VALUES (1)",
+                         nullptr, nullptr, nullptr) == SQLITE_OK);
+    sqlite3_close(made);
+    const auto tables = open_tables(file, "x", header_row::automatic);
+    REQUIRE(tables.size() == 2);
+    CHECK(tables[0].name == "t \"1");
+    CHECK(rows_of(tables[0]) == "<i><r><t><b>\n9007199254740993|2.0|ä|\\x00ff\n~|Infinity|007|5\n");
+    CHECK(rows_of(tables[1]) == "<x>\n1\n");
+
+    std::ifstream whole(file, std::ios::binary);
+    std::stringstream content;
+    content << whole.rdbuf();
+    const auto damaged = place.write(content.str().substr(0, 5'000), "damaged");
+    CHECK_THROWS_AS(rows_of(open_tables(damaged, "x", header_row::automatic).at(0)), error);
+}
+
+TEST_CASE("the format is told by the first bytes, and by the name between CSV and JSON") {
+    const scratch place;
+    const auto read = [&](const std::string& content, const char* name) {
+        return rows_of(open_tables(place.write(content), name, header_row::none).at(0));
+    };
+    CHECK(read("[{\"a\": 1}]", "people") == "1\n");
+    CHECK(read(" \n{\"a\": 1}", "people") == "1\n");
+    CHECK(read("[x],y\n", "data.CSV") == "[x]|y\n");
+    CHECK(read("a,b\n", "people") == "a|b\n");
+    CHECK_THROWS_WITH_AS(read("", "x.csv"), "the file is empty", error);
+    CHECK_THROWS_AS(read("a,b\n", "x.json"), error);
+}
