@@ -7,9 +7,13 @@
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/strand.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
+#include <boost/beast/http/serializer.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 
@@ -27,6 +31,7 @@ using tcp = asio::ip::tcp;
 namespace {
 
 constexpr std::uint64_t largest_body = 64u << 20;
+constexpr std::size_t streamed_at_once = 256 * 1024;
 
 std::string place(const https_address& address) {
     return address.host + ":" + std::to_string(address.port);
@@ -157,46 +162,124 @@ private:
         if (!connected_) {
             co_await connect();
         }
-        http::request<http::string_body> message;
-        message.version(11);
-        message.method_string(request.method);
-        message.target(address_.path + request.target);
-        message.set(http::field::host, place(address_));
-        message.set(http::field::accept, "application/json");
-        message.set(http::field::authorization, request.authorization);
-        message.set(http::field::user_agent, request.user_agent);
-        if (!request.body.empty()) {
-            message.set(http::field::content_type, "application/json");
-            message.body() = std::move(request.body);
-        }
-        if (!message.body().empty() || request.method == "POST" || request.method == "PATCH") {
-            message.prepare_payload();
-        }
         boost::system::error_code failure;
         sent_ = true;
-        co_await http::async_write(socket_, message,
-                                   asio::redirect_error(asio::use_awaitable, failure));
-        if (failure) {
-            throw lost(failure);
+        if (request.source) {
+            co_await send_streamed(request);
+        } else {
+            http::request<http::string_body> message;
+            fill(message, request);
+            message.body() = std::move(request.body);
+            if (!message.body().empty() || request.method == "POST" || request.method == "PATCH") {
+                message.prepare_payload();
+            }
+            co_await http::async_write(socket_, message,
+                                       asio::redirect_error(asio::use_awaitable, failure));
+            if (failure) {
+                throw lost(failure);
+            }
         }
-        http::response_parser<http::string_body> parser;
-        parser.body_limit(largest_body);
-        co_await http::async_read(socket_, buffer_, parser,
-                                  asio::redirect_error(asio::use_awaitable, failure));
+        http::response_parser<http::empty_body> header;
+        header.body_limit(boost::none);
+        co_await http::async_read_header(socket_, buffer_, header,
+                                         asio::redirect_error(asio::use_awaitable, failure));
         if (failure) {
             throw lost(failure);
         }
         https_response response;
-        response.status = static_cast<int>(parser.get().result_int());
-        const std::string_view after = parser.get()[http::field::retry_after];
+        response.status = static_cast<int>(header.get().result_int());
+        const std::string_view after = header.get()[http::field::retry_after];
         std::int64_t seconds = 0;
         if (std::from_chars(after.data(), after.data() + after.size(), seconds).ec == std::errc() &&
             seconds >= 0) {
             response.retry_after = std::chrono::seconds(seconds);
         }
-        reusable_ = parser.get().keep_alive();
-        response.body = std::move(parser.get().body());
+        const bool keeps = header.get().keep_alive();
+        if (request.sink && response.status == 200) {
+            co_await receive_streamed(std::move(header), *request.sink);
+        } else {
+            response.body = co_await receive(std::move(header));
+        }
+        reusable_ = keeps;
         co_return response;
+    }
+
+    template <class Message>
+    void fill(Message& message, const https_request& request) const {
+        message.version(11);
+        message.method_string(request.method);
+        message.target(address_.path + request.target);
+        message.set(http::field::host, place(address_));
+        message.set(http::field::accept, "application/json");
+        if (!request.authorization.empty()) {
+            message.set(http::field::authorization, request.authorization);
+        }
+        message.set(http::field::user_agent, request.user_agent);
+        if (!request.body.empty() || request.source) {
+            message.set(http::field::content_type, request.content_type);
+        }
+    }
+
+    asio::awaitable<void> send_streamed(const https_request& request) {
+        http::request<http::empty_body> message;
+        fill(message, request);
+        message.content_length(request.source->size());
+        http::request_serializer<http::empty_body> header(message);
+        boost::system::error_code failure;
+        co_await http::async_write_header(socket_, header,
+                                          asio::redirect_error(asio::use_awaitable, failure));
+        std::uint64_t left = request.source->size();
+        while (!failure && left > 0) {
+            const std::string piece = co_await request.source->next();
+            if (piece.empty() || piece.size() > left) {
+                throw error(errc::bad_input, "the file changed while it was sent");
+            }
+            left -= piece.size();
+            co_await asio::async_write(socket_, asio::buffer(piece),
+                                       asio::redirect_error(asio::use_awaitable, failure));
+        }
+        // Who refuses a body before all of it has come says so and hangs up: his answer counts.
+        if (failure && failure != asio::error::broken_pipe &&
+            failure != asio::error::connection_reset) {
+            throw lost(failure);
+        }
+    }
+
+    asio::awaitable<std::string> receive(http::response_parser<http::empty_body>&& header) {
+        http::response_parser<http::string_body> parser(std::move(header));
+        parser.body_limit(largest_body);
+        boost::system::error_code failure;
+        if (parser.content_length_remaining().value_or(0) > largest_body) {
+            throw lost(http::error::body_limit);
+        }
+        co_await http::async_read(socket_, buffer_, parser,
+                                  asio::redirect_error(asio::use_awaitable, failure));
+        if (failure) {
+            throw lost(failure);
+        }
+        co_return std::move(parser.get().body());
+    }
+
+    asio::awaitable<void> receive_streamed(http::response_parser<http::empty_body>&& header,
+                                           body_sink& sink) {
+        http::response_parser<http::buffer_body> parser(std::move(header));
+        parser.body_limit(boost::none);
+        while (!parser.is_done()) {
+            std::string piece(streamed_at_once, '\0');
+            auto& room = parser.get().body();
+            room.data = piece.data();
+            room.size = piece.size();
+            boost::system::error_code failure;
+            co_await http::async_read(socket_, buffer_, parser,
+                                      asio::redirect_error(asio::use_awaitable, failure));
+            if (failure && failure != http::error::need_buffer) {
+                throw lost(failure);
+            }
+            piece.resize(piece.size() - room.size);
+            if (!piece.empty()) {
+                co_await sink.write(std::move(piece));
+            }
+        }
     }
 
     asio::awaitable<void> connect() {

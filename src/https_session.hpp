@@ -34,14 +34,43 @@ struct https_address {
     std::string path;  ///< before every target; without a slash at its end
 };
 
+/// A body that comes from somewhere piece by piece.
+class body_source {
+public:
+    body_source() = default;
+    virtual ~body_source() = default;
+    body_source(const body_source&) = delete;
+    body_source& operator=(const body_source&) = delete;
+
+    /// How many bytes there are.
+    virtual std::uint64_t size() const = 0;
+    /// The next of them; none at the end.
+    virtual asio::awaitable<std::string> next() = 0;
+};
+
+/// Where a body goes piece by piece.
+class body_sink {
+public:
+    body_sink() = default;
+    virtual ~body_sink() = default;
+    body_sink(const body_sink&) = delete;
+    body_sink& operator=(const body_sink&) = delete;
+
+    virtual asio::awaitable<void> write(std::string piece) = 0;
+};
+
 struct https_request {
     https_request() = default;
 
     std::string method = "GET";
-    std::string target;  ///< path and query, percent-encoded
-    std::string authorization;
+    std::string target;         ///< path and query, percent-encoded
+    std::string authorization;  ///< not sent if it is empty
     std::string user_agent;
-    std::string body;  ///< JSON; none is sent if it is empty
+    std::string body;  ///< none is sent if it is empty
+    std::string content_type = "application/json";
+    std::shared_ptr<body_source> source;  ///< in place of `body`
+    /// Takes the body of an answer with status 200, of any size.
+    std::shared_ptr<body_sink> sink;
 };
 
 struct https_response {
@@ -69,7 +98,8 @@ public:
     ///
     /// Errors: errc::connect_failed and tls_failed with outcome not_sent; errc::connection_lost
     ///     and timeout with outcome unknown once anything may have been sent; errc::
-    ///     protocol_violated for an answer that is not HTTP or larger than 64 MiB.
+    ///     protocol_violated for an answer that is not HTTP or larger than 64 MiB; what source
+    ///     and sink throw.
     /// Cancellation: terminal, partial, total; the session cannot be used again.
     asio::awaitable<https_response> request(https_request request, time_point deadline);
 

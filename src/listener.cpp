@@ -24,7 +24,7 @@ constexpr std::size_t longest_name = 63;
 // Tries of a statement whose connection turns out to be dead: it may have died long ago.
 constexpr int most_tries = 3;
 
-std::string quoted(const std::string& name) {
+std::string listened_name(const std::string& name) {
     std::string result = "\"";
     for (const char c : name) {
         result += c == '"' ? "\"\"" : std::string(1, c);
@@ -164,7 +164,7 @@ private:
         for (int tries = 1;; ++tries) {
             co_await be_open();
             try {
-                statement change(verb + quoted(channel));
+                statement change(verb + listened_name(channel));
                 co_await session_->run(std::move(change), params());
                 co_return;
             } catch (const error& failure) {
@@ -191,7 +191,7 @@ private:
         if (!channels_.empty()) {
             std::string all;
             for (const std::string& channel : channels_) {
-                all += "LISTEN " + quoted(channel) + ";";
+                all += "LISTEN " + listened_name(channel) + ";";
             }
             statement again(std::move(all));
             co_await fresh->script(std::move(again));

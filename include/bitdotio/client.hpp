@@ -3,6 +3,7 @@
 
 #include <bitdotio/api_key.hpp>
 #include <bitdotio/database_name.hpp>
+#include <bitdotio/jobs.hpp>
 #include <bitdotio/models.hpp>
 #include <bitdotio/options.hpp>
 #ifndef BITDOTIO_WITHOUT_POSTGRES
@@ -14,6 +15,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -92,6 +94,40 @@ public:
     ///
     /// Errors: errc::not_found if `key` is not one of the owner's.
     asio::awaitable<void> revoke_api_keys(std::optional<api_key> key = std::nullopt);
+    /// Starts to load a file of this machine into a table: CSV, JSON, XLSX, XLS or SQLite. Returns
+    /// once it has been sent, which may take its time and has no timeout; memory holds a piece.
+    ///
+    /// Errors: errc::bad_input if the file cannot be read, or options.table_name is empty.
+    asio::awaitable<import_job> import_file(database_name name, std::filesystem::path file,
+                                            import_options options);
+
+    /// Starts to load a file that the service fetches from an http or https address.
+    asio::awaitable<import_job> import_url(database_name name, std::string url,
+                                           import_options options);
+
+    /// How far an import is.
+    asio::awaitable<import_job> get_import(std::string id);
+
+    /// Returns when an import is over, done or failed; its state says which.
+    asio::awaitable<import_job> wait_for_import(std::string id);
+
+    /// Starts to write a table or a query's rows into a file of the service.
+    ///
+    /// Errors: errc::bad_input if `options` have neither a query nor a table, or both.
+    asio::awaitable<export_job> start_export(database_name name, export_options options);
+
+    /// How far an export is.
+    asio::awaitable<export_job> get_export(std::string id);
+
+    /// Returns when an export is over, done or failed; its state says which.
+    asio::awaitable<export_job> wait_for_export(std::string id);
+
+    /// Downloads the file of an export that is done. It is there when all of it is there, and
+    /// replaces one of its name; memory holds a piece. There is no timeout.
+    ///
+    /// Errors: errc::bad_input if the export has no file; errc::system_failed if it cannot be
+    ///     written here.
+    asio::awaitable<void> download(export_job job, std::filesystem::path file);
 
 #ifndef BITDOTIO_WITHOUT_POSTGRES
     /// The pool of a database, made on first use with client_options::pool and shared by all.
