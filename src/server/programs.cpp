@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::seconds patience{120};
+constexpr std::chrono::seconds program_patience{120};
 
 std::optional<postgres_programs> programs_in(const fs::path& directory) {
     postgres_programs found;
@@ -177,7 +177,7 @@ asio::awaitable<void> make_template(postgres_programs programs, system_user run_
                       "--username=postgres", "--auth=trust",
                       "--encoding=UTF8",     "--locale=C.UTF-8",
                       "--wal-segsize=1",     "--no-sync"};
-    co_await run_program(step, patience);
+    co_await run_program(step, program_patience);
 
     // Without a superuser's line nobody is superuser, whoever reaches the socket.
     const std::string role = instance::role;
@@ -216,7 +216,7 @@ asio::awaitable<void> make_template(postgres_programs programs, system_user run_
     };
     step.input = sql;
     step.arguments = single_user("template1");
-    co_await run_program(step, patience);
+    co_await run_program(step, program_patience);
 
     std::function<void()> schema = [=] {
         // Large objects take room as well, and everybody could make them.
@@ -234,12 +234,12 @@ asio::awaitable<void> make_template(postgres_programs programs, system_user run_
     };
     co_await run_blocking(std::move(schema));
     step.arguments = single_user(database);
-    co_await run_program(step, patience);
+    co_await run_program(step, program_patience);
 
     // It was shut down well, so that nothing in its WAL is needed: one empty segment is enough.
     step.input = "/dev/null";
     step.arguments = {programs.resetwal, "-D", unfinished};
-    co_await run_program(step, patience);
+    co_await run_program(step, program_patience);
 
     std::function<void()> finish = [=] {
         fs::remove(sql);
@@ -256,7 +256,7 @@ asio::awaitable<void> clone_template(system_user run_as, fs::path from, fs::path
     copy.output = from.parent_path() / "setup.log";
     copy.run_as = run_as;
     copy.arguments = {"/bin/cp", "--archive", "--reflink=auto", from, unfinished};
-    co_await run_program(copy, patience);
+    co_await run_program(copy, program_patience);
     std::function<void()> finish = [=] { publish(unfinished, directory, durable); };
     co_await run_blocking(std::move(finish));
 }
