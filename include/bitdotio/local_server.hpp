@@ -39,6 +39,11 @@ struct local_server_options {
     /// A session without a statement ends with SQLSTATE 57P05 after this time, one that leaves a
     /// transaction open with 25P03.
     std::chrono::milliseconds idle_session_timeout{300'000};
+    /// How many sessions a database can have at once, queries of the API included; others are
+    /// refused with SQLSTATE 53300. From 1 to 10,000.
+    int max_connections = 60;
+    /// A client whose database has not woken after this time is refused with SQLSTATE 57P03.
+    std::chrono::milliseconds wake_timeout{60'000};
     /// The owner of the first key: the user part of database names.
     std::string user = "local";
     /// How much a database may hold that was made without a limit of its own. Over its limit it is

@@ -16,6 +16,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include <unistd.h>
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
@@ -70,6 +71,10 @@ local_server_options server_options(const arguments& words) {
     options.sleep_after = words.get_duration("--sleep-after").value_or(options.sleep_after);
     options.idle_session_timeout =
         words.get_duration("--idle-timeout").value_or(options.idle_session_timeout);
+    if (const auto limit = words.get_size("--max-connections")) {
+        options.max_connections = static_cast<int>(std::min<std::int64_t>(*limit, 1'000'000));
+    }
+    options.wake_timeout = words.get_duration("--wake-timeout").value_or(options.wake_timeout);
     options.user = words.get("--user").value_or(options.user);
     options.run_as = words.get("--run-as").value_or(options.run_as);
     options.postgres_programs = words.get("--postgres-programs").value_or("");
@@ -135,29 +140,31 @@ asio::awaitable<void> serve(local_server_options options) {
 }  // namespace
 
 command serve_command() {
-    return {"serve",
-            "",
-            "Run the service on this machine until interrupted.",
-            {{"", "--data-dir", "DIR",
-              "Where databases and keys live between runs; by default "
-              "/var/lib/bitdotio for root, else ~/.local/share/bitdotio."},
-             {"", "--temporary", "", "Keep nothing: remove all data on stop."},
-             {"", "--listen", "ADDRESS", "The address to listen on (127.0.0.1)."},
-             {"", "--api-port", "PORT", "Port of the HTTPS API (0: a free one)."},
-             {"", "--postgres-port", "PORT", "Port of the Postgres endpoint (0: a free one)."},
-             {"", "--sleep-after", "DURATION",
-              "When a database without connections falls asleep: 500ms, 1s, 2m (60s)."},
-             {"", "--idle-timeout", "DURATION", "When an idle session is ended (5m)."},
-             {"", "--profile", "FILE",
-              "Where clients find address and key; by default BITIO_PROFILE, else "
-              "~/.config/bitdotio/profile.json."},
-             {"", "--user", "NAME", "The owner of the databases (local)."},
-             {"", "--run-as", "USER",
-              "Who PostgreSQL runs as if this is root (postgres, else nobody)."},
-             {"", "--postgres-programs", "DIR",
-              "Where initdb and postgres are; by default the newest that is installed."},
-             {"", "--allow-private-urls", "",
-              "Let imports fetch files from this machine and private networks."}}};
+    return {
+        "serve",
+        "",
+        "Run the service on this machine until interrupted.",
+        {{"", "--data-dir", "DIR",
+          "Where databases and keys live between runs; by default "
+          "/var/lib/bitdotio for root, else ~/.local/share/bitdotio."},
+         {"", "--temporary", "", "Keep nothing: remove all data on stop."},
+         {"", "--listen", "ADDRESS", "The address to listen on (127.0.0.1)."},
+         {"", "--api-port", "PORT", "Port of the HTTPS API (0: a free one)."},
+         {"", "--postgres-port", "PORT", "Port of the Postgres endpoint (0: a free one)."},
+         {"", "--sleep-after", "DURATION",
+          "When a database without connections falls asleep: 500ms, 1s, 2m (60s)."},
+         {"", "--idle-timeout", "DURATION", "When an idle session is ended (5m)."},
+         {"", "--max-connections", "COUNT", "How many sessions a database can have at once (60)."},
+         {"", "--wake-timeout", "DURATION",
+          "How long a client waits for its database to wake (60s)."},
+         {"", "--profile", "FILE",
+          "Where clients find address and key; by default BITIO_PROFILE, else "
+          "~/.config/bitdotio/profile.json."},
+         {"", "--user", "NAME", "The owner of the databases (local)."},
+         {"", "--run-as", "USER",
+          "Who PostgreSQL runs as if this is root (postgres, else nobody)."},
+         {"", "--postgres-programs", "DIR",
+          "Where initdb and postgres are; by default the newest that is installed."}}};
 }
 
 void run_serve(const arguments& words) {

@@ -80,6 +80,10 @@ struct prepared_directory {
 };
 
 void prepare(prepared_directory& result, const cluster_options& options) {
+    if (options.max_connections < 1 || options.max_connections > 10'000) {
+        throw error(errc::bad_input, "a database can have from 1 to 10000 connections, not " +
+                                         std::to_string(options.max_connections));
+    }
     const system_user run_as = unprivileged_user(options.run_as);
     result.directory.emplace(data_directory::open(options.data_directory));
     const fs::path data = result.directory->path();
@@ -110,6 +114,7 @@ void prepare(prepared_directory& result, const cluster_options& options) {
     result.settings->sleep_after = options.sleep_after;
     result.settings->idle_session_timeout = options.idle_session_timeout;
     result.settings->idle_in_transaction_timeout = options.idle_in_transaction_timeout;
+    result.settings->max_connections = options.max_connections;
     result.settings->start_timeout = options.start_timeout;
 }
 

@@ -39,6 +39,8 @@ struct cluster_options {
     std::chrono::milliseconds idle_session_timeout{300'000};
     /// PostgreSQL's idle_in_transaction_session_timeout; 0 for none.
     std::chrono::milliseconds idle_in_transaction_timeout{300'000};
+    /// PostgreSQL's max_connections.
+    int max_connections = 60;
     /// How long an instance may take to accept connections, crash recovery included.
     std::chrono::milliseconds start_timeout{60'000};
 };

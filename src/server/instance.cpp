@@ -296,7 +296,7 @@ command instance::start_command() const {
              std::string("port=5432"),
              // Small, for many of them.
              std::string("shared_buffers=16MB"),
-             std::string("max_connections=60"),
+             "max_connections=" + std::to_string(settings_->max_connections),
              std::string("superuser_reserved_connections=0"),
              // No standby, no archive; a short recovery after a crash.
              std::string("wal_level=minimal"),

@@ -33,6 +33,7 @@ struct instance_settings {
     std::chrono::milliseconds sleep_after{};
     std::chrono::milliseconds idle_session_timeout{};
     std::chrono::milliseconds idle_in_transaction_timeout{};
+    int max_connections = 0;
     std::chrono::milliseconds start_timeout{};
 };
 

@@ -126,6 +126,7 @@ asio::awaitable<void> local_server::impl::open_parts() {
     wanted.sleep_after = options.sleep_after;
     wanted.idle_session_timeout = options.idle_session_timeout;
     wanted.idle_in_transaction_timeout = options.idle_session_timeout;
+    wanted.max_connections = options.max_connections;
     cluster = co_await bitdotio::cluster::open(executor, wanted);
     catalog_options kept(cluster->directory(), options.user);
     kept.storage_limit = options.storage_limit_bytes;
@@ -152,6 +153,7 @@ asio::awaitable<void> local_server::impl::open_parts() {
     };
     http = make_http_door(executor, http_tls, handler, job_routes::streams);
     postgres.emplace(executor, pg_tls, catalog, cluster, guard);
+    postgres->wait_for_wakes(options.wake_timeout);
     http->listen(options.listen, options.api_port);
     postgres->entrance()->listen(options.listen, options.postgres_port);
     host = reachable(options.listen);

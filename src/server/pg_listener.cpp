@@ -1,6 +1,5 @@
 // The endpoint's TLS, its door, and cutting sessions on demand.
 #include "server/pg_listener.hpp"
-#include "server/pg_session.hpp"
 
 #include <openssl/ssl.h>
 
@@ -42,6 +41,7 @@ pg_listener::pg_listener(asio::any_io_executor executor, asio::ssl::context& tls
     around->cluster = std::move(instances);
     around->guard = std::move(guard);
     around->registry = registry_;
+    around_ = around;
     door_ = std::make_shared<door>(executor, [around](asio::ip::tcp::socket socket) {
         return std::make_shared<pg_session>(std::move(socket), around);
     });

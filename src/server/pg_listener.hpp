@@ -5,12 +5,13 @@
 #include "server/cluster.hpp"
 #include "server/door.hpp"
 #include "server/pg_registry.hpp"
-#include "server/storage_guard.hpp"
+#include "server/pg_session.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ssl/context.hpp>
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -28,6 +29,9 @@ public:
                 std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances,
                 std::shared_ptr<storage_guard> guard);
 
+    /// How long a client waits for its database to wake; to be called before the door opens.
+    void wait_for_wakes(std::chrono::milliseconds timeout) { around_->wake_timeout = timeout; }
+
     const std::shared_ptr<door>& entrance() const noexcept { return door_; }
 
     /// Cuts all sessions of the database with this id (TCP reset).
@@ -35,6 +39,7 @@ public:
 
 private:
     std::shared_ptr<pg_registry> registry_;
+    std::shared_ptr<pg_surroundings> around_;
     std::shared_ptr<door> door_;
 };
 

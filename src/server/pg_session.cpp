@@ -23,12 +23,11 @@ using asio::ip::tcp;
 // A client that has not told its wish and its key by then is cut, and so is a PostgreSQL that
 // does not answer one.
 constexpr std::chrono::seconds startup_patience{30};
-constexpr std::chrono::seconds wake_patience{60};
 constexpr std::size_t max_password_size = 4096;
 // What PostgreSQL may say before a session begins: settings and notices.
 constexpr std::size_t max_greeting_size = 1024 * 1024;
 
-time_point after(std::chrono::seconds patience) {
+time_point after(std::chrono::milliseconds patience) {
     return std::chrono::steady_clock::now() + patience;
 }
 
@@ -240,8 +239,8 @@ asio::awaitable<void> pg_session::converse() {
     std::string failure;
     bool gone = false;
     try {
-        lease awake =
-            co_await with_deadline(around_->cluster->hold(database_.id), after(wake_patience));
+        lease awake = co_await with_deadline(around_->cluster->hold(database_.id),
+                                             after(around_->wake_timeout));
         co_await converse_with(std::move(awake), key);
     } catch (const error& thrown) {
         gone = thrown.code() == errc::not_found;

@@ -12,6 +12,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/ssl/stream.hpp>
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -27,6 +28,7 @@ struct pg_surroundings {
     std::shared_ptr<bitdotio::cluster> cluster;
     std::shared_ptr<storage_guard> guard;
     std::shared_ptr<pg_registry> registry;
+    std::chrono::milliseconds wake_timeout{60'000};
 };
 
 /// A session, from its first byte to its last.

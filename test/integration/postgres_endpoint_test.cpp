@@ -209,8 +209,8 @@ TEST_CASE("what is not the protocol is refused, and the next client served") {
     CHECK(run(one_query("SELECT 1")) == "1");
 }
 
-TEST_CASE("a cancel request stops the session it names and no other") {
-    const auto work = [](bool right) -> asio::awaitable<std::string> {
+TEST_CASE("a cancel request, in the clear or in TLS, stops the session it names and no other") {
+    const auto work = [](bool right, bool securely) -> asio::awaitable<std::string> {
         const auto executor = co_await asio::this_coro::executor;
         wire_client client(executor);
         const bool admitted =
@@ -222,7 +222,11 @@ TEST_CASE("a cancel request stops the session it names and no other") {
             test::message('Q', "SELECT pg_sleep("s + (right ? "50" : "0.5") + ")\0"s));
 
         wire_client canceller(executor);
-        co_await canceller.connect(shared().port());
+        if (securely) {
+            co_await canceller.connect_securely(shared().port());
+        } else {
+            co_await canceller.connect(shared().port());
+        }
         co_await canceller.send(test::packet(test::number(80877102) + test::number(client.pid) +
                                              test::number(client.secret + (right ? 0 : 1))));
         const auto ended = co_await canceller.end();
@@ -230,8 +234,10 @@ TEST_CASE("a cancel request stops the session it names and no other") {
         co_await client.receive_until('Z');
         co_return client.last.type == 'E' ? client.last.field('C') : "";
     };
-    CHECK(run(work(true), 20s) == "57014");
-    CHECK(run(work(false), 20s) == "");
+    CHECK(run(work(true, false), 20s) == "57014");
+    CHECK(run(work(true, true), 20s) == "57014");
+    CHECK(run(work(false, false), 20s) == "");
+    CHECK(run(work(false, true), 20s) == "");
 }
 
 TEST_CASE("psql's own cancel goes through the gateway") {

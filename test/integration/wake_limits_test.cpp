@@ -1,0 +1,168 @@
+// Databases that do not wake, or are full, as clients of the Postgres endpoint see them.
+#include <bitdotio/error.hpp>
+
+#include "server/programs.hpp"
+#include "support/child.hpp"
+#include "support/run.hpp"
+#include "support/test_server.hpp"
+#include "support/wire_client.hpp"
+
+#include <doctest/doctest.h>
+#include <boost/asio/this_coro.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+using namespace std::chrono_literals;
+using test::run;
+using test::test_server;
+using test::wire_client;
+namespace asio = boost::asio;
+namespace fs = std::filesystem;
+
+namespace {
+
+// PostgreSQL's programs, with a postgres that fails, or takes its time, while a file is there.
+class moody_programs {
+public:
+    moody_programs() {
+        const auto real = bitdotio::find_postgres_programs({}, "");
+        fs::permissions(place_.path(), fs::perms(0755));  // for the user PostgreSQL runs as
+        fs::create_symlink(real.initdb, place_ / "initdb");
+        fs::create_symlink(real.resetwal, place_ / "pg_resetwal");
+        std::ofstream(starts()).close();
+        fs::permissions(starts(), fs::perms(0666));
+        std::ofstream(place_ / "postgres")
+            << "#!/bin/sh\n"
+            << "echo start >> " << starts().string() << "\n"
+            << "[ -e " << (place_ / "broken").string() << " ] && echo out of luck >&2 && exit 1\n"
+            << "while [ -e " << (place_ / "slow").string() << " ]; do sleep 0.05; done\n"
+            << "exec " << real.postgres.string() << " \"$@\"\n";
+        fs::permissions(place_ / "postgres", fs::perms(0755));
+    }
+
+    const fs::path& path() const { return place_.path(); }
+    void be(const char* mood) const { std::ofstream(place_ / mood).close(); }
+    void stop_being(const char* mood) const { fs::remove(place_ / mood); }
+    // How often it was started so far.
+    long count() const {
+        std::ifstream in(starts());
+        return std::count(std::istreambuf_iterator<char>(in), {}, '\n');
+    }
+
+private:
+    fs::path starts() const { return place_ / "starts"; }
+
+    test::temporary_directory place_;
+};
+
+// The refusal a client gets; its type is 'Z' if it was let in.
+asio::awaitable<test::reply> answer_to(test_server& server, std::string database) {
+    wire_client client(co_await asio::this_coro::executor);
+    const bool admitted =
+        co_await client.log_in(server.postgres_port(), database, server.key().reveal());
+    if (!admitted) {
+        const auto ended = co_await client.end();
+        CHECK(ended == asio::error::eof);
+    }
+    co_return client.last;
+}
+
+}  // namespace
+
+TEST_CASE("an instance that exits at once is tried three times, then refused without a try") {
+    const moody_programs programs;
+    bitdotio::local_server_options options;
+    options.postgres_programs = programs.path();
+    test_server server(options);
+    const auto name = server.create_database("broken");
+    programs.be("broken");
+
+    const long before = programs.count();
+    const test::reply first = run(answer_to(server, name.full()), 20s);
+    CHECK(first.type == 'E');
+    CHECK(first.field('C') == "57P03");
+    CHECK(first.field('M').find("does not start") != std::string::npos);
+    CHECK(first.field('M').find("out of luck") != std::string::npos);  // its own last words
+    CHECK(programs.count() == before + 3);
+
+    const test::reply second = run(answer_to(server, name.full()), 20s);
+    CHECK(second.field('C') == "57P03");
+    CHECK(second.field('M') == first.field('M'));
+    CHECK(programs.count() == before + 3);
+}
+
+TEST_CASE("who waits longer than the wake timeout is refused with 57P03, and may come again") {
+    const moody_programs programs;
+    bitdotio::local_server_options options;
+    options.postgres_programs = programs.path();
+    options.wake_timeout = 300ms;
+    test_server server(options);
+    const auto name = server.create_database("slow");
+    programs.be("slow");
+
+    const auto before = std::chrono::steady_clock::now();
+    const test::reply refusal = run(answer_to(server, name.full()), 20s);
+    const auto waited = std::chrono::steady_clock::now() - before;
+    CHECK(refusal.field('C') == "57P03");
+    CHECK(refusal.field('M') == "the database is not available: it did not wake in time");
+    CHECK(waited >= 300ms);
+    CHECK(waited < 10s);
+
+    programs.stop_being("slow");
+    test::reply answer;
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    while (answer.type != 'Z' && std::chrono::steady_clock::now() < deadline) {
+        answer = run(answer_to(server, name.full()), 20s);  // 300 ms are short on a busy machine
+    }
+    CHECK(answer.type == 'Z');
+}
+
+TEST_CASE("over the connection limit a client gets 53300, and room as soon as one has left") {
+    bitdotio::local_server_options options;
+    options.max_connections = 2;
+    test_server server(options);
+    const auto full = server.create_database("full").full();
+    const auto work = [&]() -> asio::awaitable<void> {
+        const auto executor = co_await asio::this_coro::executor;
+        wire_client one(executor);
+        wire_client two(executor);
+        const auto port = server.postgres_port();
+        const std::string key = server.key().reveal();
+        const bool first = co_await one.log_in(port, full, key);
+        REQUIRE(first);
+        const bool second = co_await two.log_in(port, full, key);
+        REQUIRE(second);
+        const test::reply refusal = co_await answer_to(server, full);
+        CHECK(refusal.type == 'E');
+        CHECK(refusal.field('C') == "53300");
+
+        two.close();
+        test::reply answer = refusal;
+        const auto deadline = std::chrono::steady_clock::now() + 15s;
+        while (answer.type != 'Z' && std::chrono::steady_clock::now() < deadline) {
+            answer = co_await answer_to(server, full);
+        }
+        CHECK(answer.type == 'Z');
+    };
+    run(work(), 30s);
+}
+
+TEST_CASE("a connection limit that cannot be is refused by name") {
+    for (const int limit : {0, -1, 10'001}) {
+        bitdotio::local_server_options options;
+        options.max_connections = limit;
+        std::string words;
+        try {
+            const test_server server(options);
+        } catch (const bitdotio::error& failure) {
+            CHECK(failure.code() == bitdotio::errc::bad_input);
+            words = failure.what();
+        }
+        CHECK(words.find(std::to_string(limit)) != std::string::npos);
+    }
+}
