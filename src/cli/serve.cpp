@@ -140,31 +140,34 @@ asio::awaitable<void> serve(local_server_options options) {
 }  // namespace
 
 command serve_command() {
-    return {
-        "serve",
-        "",
-        "Run the service on this machine until interrupted.",
-        {{"", "--data-dir", "DIR",
-          "Where databases and keys live between runs; by default "
-          "/var/lib/bitdotio for root, else ~/.local/share/bitdotio."},
-         {"", "--temporary", "", "Keep nothing: remove all data on stop."},
-         {"", "--listen", "ADDRESS", "The address to listen on (127.0.0.1)."},
-         {"", "--api-port", "PORT", "Port of the HTTPS API (0: a free one)."},
-         {"", "--postgres-port", "PORT", "Port of the Postgres endpoint (0: a free one)."},
-         {"", "--sleep-after", "DURATION",
-          "When a database without connections falls asleep: 500ms, 1s, 2m (60s)."},
-         {"", "--idle-timeout", "DURATION", "When an idle session is ended (5m)."},
-         {"", "--max-connections", "COUNT", "How many sessions a database can have at once (60)."},
-         {"", "--wake-timeout", "DURATION",
-          "How long a client waits for its database to wake (60s)."},
-         {"", "--profile", "FILE",
-          "Where clients find address and key; by default BITIO_PROFILE, else "
-          "~/.config/bitdotio/profile.json."},
-         {"", "--user", "NAME", "The owner of the databases (local)."},
-         {"", "--run-as", "USER",
-          "Who PostgreSQL runs as if this is root (postgres, else nobody)."},
-         {"", "--postgres-programs", "DIR",
-          "Where initdb and postgres are; by default the newest that is installed."}}};
+    return {"serve",
+            "",
+            "Run the service on this machine until interrupted.",
+            {{"", "--data-dir", "DIR",
+              "Where databases and keys live between runs; by default "
+              "/var/lib/bitdotio for root, else ~/.local/share/bitdotio."},
+             {"", "--temporary", "", "Keep nothing: remove all data on stop."},
+             {"", "--listen", "ADDRESS", "The address to listen on (127.0.0.1)."},
+             {"", "--api-port", "PORT", "Port of the HTTPS API (0: a free one)."},
+             {"", "--postgres-port", "PORT", "Port of the Postgres endpoint (0: a free one)."},
+             {"", "--sleep-after", "DURATION",
+              "When a database without connections falls asleep: 500ms, 1s, 2m (60s)."},
+             {"", "--idle-timeout", "DURATION", "When an idle session is ended (5m)."},
+             {"", "--max-connections", "COUNT",
+              "How many sessions a database can have at once, queries of the API "
+              "included (60)."},
+             {"", "--wake-timeout", "DURATION",
+              "How long a client waits for its database to wake (60s)."},
+             {"", "--profile", "FILE",
+              "Where clients find address and key; by default BITIO_PROFILE, else "
+              "~/.config/bitdotio/profile.json."},
+             {"", "--user", "NAME", "The owner of the databases (local)."},
+             {"", "--run-as", "USER",
+              "Who PostgreSQL runs as if this is root (postgres, else nobody)."},
+             {"", "--postgres-programs", "DIR",
+              "Where initdb and postgres are; by default the newest that is installed."},
+             {"", "--allow-private-urls", "",
+              "Let imports fetch files from this machine and private networks."}}};
 }
 
 void run_serve(const arguments& words) {
