@@ -32,6 +32,8 @@ public:
         duration broken_for = std::chrono::seconds(10);
         /// How long a stop may take before it is asked for harder, each time.
         duration patience = std::chrono::seconds(10);
+        /// The same for who does not accept connections yet: nothing is to be brought to an end.
+        duration starting_patience = std::chrono::seconds(2);
     };
 
     enum class state { asleep, waking, awake, falling_asleep };
@@ -47,7 +49,7 @@ public:
         std::optional<time_point> next;
     };
 
-    explicit dormancy(const settings& options) : options_(options) {}
+    explicit dormancy(const settings& options) : options_(options), patience_(options.patience) {}
 
     /// Someone wants it awake: `decide` admits or refuses all who wait together.
     void wait() { ++waiting_; }
@@ -63,6 +65,7 @@ public:
     /// It accepts connections.
     void started(time_point now) {
         state_ = state::awake;
+        patience_ = options_.patience;
         started_at_ = now;
         empty_since_ = now;
     }
@@ -110,6 +113,7 @@ private:
     std::uint64_t life_ = 0;
     std::size_t waiting_ = 0;
     std::size_t connected_ = 0;
+    duration patience_{};  ///< of a stop of this life
     int quick_exits_ = 0;
     bool must_sleep_ = false;
     bool closed_ = false;
@@ -134,8 +138,9 @@ inline dormancy::orders dormancy::decide(time_point now) {
             }
             break;
         case state::waking:
-            // A stop is asked for once it has started, unless nobody will ever need it.
-            if (closed_) {
+            // Its start may hang, so that nobody waits for the end of that.
+            if (must_sleep_) {
+                patience_ = options_.starting_patience;
                 ask_to_stop(result, now);
             }
             break;
@@ -160,7 +165,7 @@ inline dormancy::orders dormancy::decide(time_point now) {
 }
 
 inline void dormancy::ask_to_stop(orders& result, time_point now) {
-    if (stop_asked_ == stop::no || now >= stop_asked_at_ + options_.patience) {
+    if (stop_asked_ == stop::no || now >= stop_asked_at_ + patience_) {
         switch (stop_asked_) {
             case stop::no: stop_asked_ = stop::fast; break;
             case stop::fast: stop_asked_ = stop::immediate; break;
@@ -171,7 +176,7 @@ inline void dormancy::ask_to_stop(orders& result, time_point now) {
         stop_asked_at_ = now;
     }
     state_ = state::falling_asleep;
-    result.next = stop_asked_at_ + options_.patience;
+    result.next = stop_asked_at_ + patience_;
 }
 
 }  // namespace bitdotio

@@ -153,18 +153,35 @@ TEST_CASE("told to sleep, it stops although someone is connected, and forgets hi
     CHECK_FALSE(rule.decide(start).next);
 }
 
-TEST_CASE("told to sleep while waking, it stops once it has started, and serves who waits after") {
+TEST_CASE("told to sleep while waking, it stops at once, and serves who waits in the next life") {
     dormancy rule(options());
     rule.wait();
     rule.decide(start);
     rule.sleep_now();
-    CHECK(rule.decide(start).stop == stop::no);
-    rule.started(start);
-    const auto orders = rule.decide(start);
+    auto orders = rule.decide(start);
     CHECK(orders.stop == stop::fast);
     CHECK_FALSE(orders.admit);
-    rule.stopped(start);
-    CHECK(rule.decide(start).start);
+    // A start that hangs is given up sooner than who has sessions to end.
+    REQUIRE(orders.next);
+    CHECK(*orders.next == start + options().starting_patience);
+    CHECK(rule.decide(*orders.next).stop == stop::immediate);
+    CHECK(rule.decide(*orders.next + options().starting_patience).stop == stop::kill);
+    rule.stopped(start + seconds(5));
+    CHECK(rule.decide(start + seconds(5)).start);
+    CHECK_FALSE(rule.is_broken(start + seconds(5)));
+}
+
+TEST_CASE("told to sleep at the instant it has started, it still stops") {
+    dormancy rule(options());
+    rule.wait();
+    rule.decide(start);
+    rule.sleep_now();
+    rule.decide(start);
+    rule.started(start);
+    const auto orders = rule.decide(start);
+    CHECK_FALSE(orders.admit);
+    REQUIRE(orders.next);
+    CHECK(rule.decide(*orders.next).stop == stop::immediate);
 }
 
 TEST_CASE("told to sleep while asleep, it still wakes for the next") {
