@@ -5,6 +5,7 @@
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/models.hpp>
 #include <bitdotio/options.hpp>
+#include <bitdotio/server_event.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -12,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -73,6 +75,20 @@ struct local_server_options {
     std::chrono::milliseconds download_link_life{3'600'000};
     /// How long jobs that are over, and exported files, are kept.
     std::chrono::milliseconds jobs_kept{24 * 3'600'000};
+    /// Off, PostgreSQL does not wait for the disk (fsync, synchronous_commit, full_page_writes):
+    /// faster, and a crash of the machine loses everything. Only with a temporary data directory.
+    bool durable = true;
+    /// A certificate (PEM, its chain behind it) and its key to use instead of one that an authority
+    /// of the server's own signs. Both or neither.
+    std::filesystem::path certificate_file;
+    std::filesystem::path private_key_file;
+    /// What clients trust then; empty for the certificate itself if it has signed itself, else for
+    /// the authorities of the system.
+    std::filesystem::path certificate_authority_file;
+    /// How often is looked whether the certificate has changed, or must be made anew.
+    std::chrono::milliseconds certificate_check_interval{60'000};
+    /// Is called for what happens, on any thread, and must not block; empty for no log.
+    std::function<void(const server_event&)> log;
 };
 
 /// A running server: the HTTPS API and the Postgres endpoint over a private real PostgreSQL.
@@ -99,7 +115,8 @@ public:
     const std::string& api_url() const noexcept;
     const std::string& postgres_host() const noexcept;
     std::uint16_t postgres_port() const noexcept;
-    /// PEM file of the authority both endpoints' certificates are signed by.
+    /// PEM file of the authority both endpoints' certificates are signed by; empty if it is one
+    /// that the system knows.
     const std::string& ca_file() const noexcept;
     /// The first key, whose user is local_server_options::user.
     const api_key& key() const noexcept;
@@ -134,6 +151,10 @@ public:
     asio::awaitable<void> refuse_next(int count);
     /// Cuts all client connections of the database (TCP reset), its PostgreSQL left running.
     asio::awaitable<void> hang_up(database_name name);
+    /// Looks now whether the certificate is to be another one. Open connections go on.
+    ///
+    /// Errors: errc::bad_input, errc::system_failed naming the file; the former one stays then.
+    asio::awaitable<void> reload_certificate();
     /// How many connections the Postgres endpoint has accepted since the start, refused ones
     /// included.
     asio::awaitable<std::uint64_t> accepted_connections();

@@ -5,6 +5,7 @@
 
 #include "blocking.hpp"
 #include "deadline.hpp"
+#include "server/journal.hpp"
 #include "server/replace_file.hpp"
 
 #include <boost/asio/detached.hpp>
@@ -150,11 +151,11 @@ asio::awaitable<T> catalog::do_change(std::function<T(records&)> edit) {
         records changed = known_;
         changed.forget_names(now());
         told = edit(changed);
-        std::function<void()> write = [file = store_, changes = changed.take_changes()] {
-            file->apply(changes);
-        };
+        const state_changes changes = changed.take_changes();
+        std::function<void()> write = [file = store_, changes] { file->apply(changes); };
         co_await run_blocking(std::move(write));
-        known_ = std::move(changed);
+        std::swap(known_, changed);
+        report(changes, changed);
     } catch (...) {
         failure = std::current_exception();
     }
@@ -163,6 +164,31 @@ asio::awaitable<T> catalog::do_change(std::function<T(records&)> edit) {
         std::rethrow_exception(failure);
     }
     co_return told;
+}
+
+// What a change means to whoever reads the log. Of accounts that are gone, `before` knows the name.
+void catalog::report(const state_changes& changes, const records& before) const {
+    const auto& book = options_.journal;
+    if (!book) return;
+    const auto name_of = [&](const std::string& id) {
+        for (const records* each : {&known_, &before}) {
+            const auto found = each->state().accounts.find(id);
+            if (found != each->state().accounts.end()) return found->second.name;
+        }
+        return std::string();
+    };
+    for (const state_change& change : changes) {
+        if (const auto* key = std::get_if<key_row>(&change)) {
+            server_event event(key->revoked ? "key_revoked" : "key_made");
+            book->tell(event.with("key", key->id).with("account", name_of(key->account)));
+        } else if (const auto* made = std::get_if<account_row>(&change)) {
+            book->tell(server_event("account_made").with("account", made->name));
+        } else if (const auto* gone = std::get_if<account_removal>(&change)) {
+            book->tell(server_event("account_removed").with("account", name_of(gone->id)));
+        } else if (const auto* database = std::get_if<database_removal>(&change)) {
+            book->forget_database(database->id);
+        }
+    }
 }
 
 database catalog::told(database known) const {
@@ -302,6 +328,7 @@ void catalog::do_count_rows(const std::string& id, std::int64_t rows) {
         return;
     }
     meter_.count(id, rows, this_second());
+    if (options_.journal) options_.journal->rows(static_cast<std::size_t>(rows));
     if (!std::exchange(writes_later_, true)) {
         asio::co_spawn(strand_, write_usage_later(), asio::detached);
     }
@@ -397,6 +424,24 @@ asio::awaitable<void> catalog::revoke_account_keys(caller who, std::string id) {
         deny_service(who);
         all.find_account(who.account, id);
         all.revoke_keys(id, std::nullopt, now());
+        return nothing();
+    };
+    co_await change(std::move(edit));
+}
+
+asio::awaitable<std::vector<key_row>> catalog::keys(caller who) {
+    std::function<std::vector<key_row>()> work = [this, who = std::move(who)] {
+        deny_service(who);
+        return known_.keys(who.account);
+    };
+    return look(std::move(work));
+}
+
+asio::awaitable<void> catalog::revoke_key(caller who, std::string id) {
+    std::function<nothing(records&)> edit = [who = std::move(who),
+                                             id = std::move(id)](records& all) {
+        deny_service(who);
+        all.revoke_key(who.account, id, now());
         return nothing();
     };
     co_await change(std::move(edit));

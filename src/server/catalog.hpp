@@ -28,6 +28,8 @@ namespace bitdotio {
 
 namespace asio = boost::asio;
 
+class journal;
+
 /// Where a catalog is kept, and what it grants where nobody said otherwise.
 struct catalog_options {
     catalog_options() = default;
@@ -41,6 +43,8 @@ struct catalog_options {
     std::int64_t storage_limit = std::int64_t(10) << 30;
     /// What one key may call: so many at once, so many a second; 0 a second for no limit.
     token_bucket::settings calls{200, 50};
+    /// Is told of keys, accounts and rows queried; may be none.
+    std::shared_ptr<bitdotio::journal> journal;
 };
 
 /// The catalog of a server: `records` behind a strand, in `store` before anyone sees a change.
@@ -114,6 +118,10 @@ public:
     asio::awaitable<service_account> find_account(caller who, std::string id);
     asio::awaitable<issued_key> add_account_key(caller who, std::string id);
     asio::awaitable<void> revoke_account_keys(caller who, std::string id);
+    /// The caller's keys and those of his accounts, without what they are checked by.
+    asio::awaitable<std::vector<key_row>> keys(caller who);
+    /// Makes the key of this id worthless if it is one of those.
+    asio::awaitable<void> revoke_key(caller who, std::string id);
 
     // ---- what the API has no call for
 
@@ -158,6 +166,7 @@ private:
     caller known_caller(const api_key& key, const std::string& address);
     database told(database known) const;
     void check_open() const;
+    void report(const state_changes& changes, const records& before) const;
 
     asio::strand<asio::any_io_executor> strand_;
     const catalog_options options_;

@@ -116,6 +116,8 @@ void prepare(prepared_directory& result, const cluster_options& options) {
     result.settings->idle_in_transaction_timeout = options.idle_in_transaction_timeout;
     result.settings->max_connections = options.max_connections;
     result.settings->start_timeout = options.start_timeout;
+    result.settings->durable = options.durable;
+    result.settings->tell = options.tell;
 }
 
 error unknown(const std::string& id) {

@@ -43,6 +43,10 @@ struct cluster_options {
     int max_connections = 60;
     /// How long an instance may take to accept connections, crash recovery included.
     std::chrono::milliseconds start_timeout{60'000};
+    /// PostgreSQL's fsync, full_page_writes and synchronous_commit.
+    bool durable = true;
+    /// Called on the cluster's strand; may be empty.
+    std::function<void(const instance_event&)> tell;
 };
 
 /// One PostgreSQL per database, cloned from a template, running only while someone holds it.
@@ -95,13 +99,14 @@ public:
     /// At the very instant of falling asleep it waits for the end and starts it again. Wakes
     /// beyond twice the processors wait in the order they came.
     ///
-    /// Errors: errc::not_found; errc::database_asleep if it does not start, with the last words
-    ///     of its log; at once if it exited three times shortly after its start.
+    /// Errors: errc::not_found; errc::database_asleep if it does not start; at once if it exited
+    ///     three times shortly after its start. Why is told to cluster_options::tell.
     /// Cancellation: terminal, partial, total: stops waiting; the start goes on for others.
     asio::awaitable<lease> hold(std::string id);
 
     /// Stops the instance now, ending its sessions; returns when it has stopped. Who is waiting
-    /// in `hold` for it is served by the next life.
+    /// in `hold` for it is served by the next life. A start under way is given up, within some
+    /// seconds if it hangs.
     ///
     /// Errors: errc::not_found.
     asio::awaitable<void> sleep_now(std::string id);

@@ -55,7 +55,8 @@ std::unique_ptr<row_writer> make_writer(export_format format, const std::filesys
 }
 
 asio::awaitable<void> write_csv(worker_threads& threads, transaction& scope, std::string query,
-                                std::filesystem::path file) {
+                                std::filesystem::path file,
+                                std::function<void(std::size_t)> moved) {
     statement copy("COPY (" + query + "\n) TO STDOUT (FORMAT csv, HEADER)");
     copy.timeout(export_limit);
     copy_out rows = co_await scope.copy_to(copy);
@@ -66,6 +67,7 @@ asio::awaitable<void> write_csv(worker_threads& threads, transaction& scope, std
     std::function<void()> write = [&] { out->write(*piece); };
     while (piece) {
         co_await threads.run(write);
+        if (moved) moved(piece->size());
         piece = co_await rows.next();
     }
     std::function<void()> finish = [&] { out->finish(); };
@@ -73,7 +75,8 @@ asio::awaitable<void> write_csv(worker_threads& threads, transaction& scope, std
 }
 
 asio::awaitable<void> write_rows(worker_threads& threads, transaction& scope, std::string query,
-                                 export_format format, std::filesystem::path file) {
+                                 export_format format, std::filesystem::path file,
+                                 std::function<void(std::size_t)> moved) {
     std::vector<export_column> columns = co_await columns_of(scope, query);
     const std::size_t count = columns.size();
     statement copy("COPY (" + query + "\n) TO STDOUT");
@@ -86,6 +89,7 @@ asio::awaitable<void> write_rows(worker_threads& threads, transaction& scope, st
     std::function<void()> write = [&] { write_copy_rows(*piece, count, *writer); };
     while (piece) {
         co_await threads.run(write);
+        if (moved) moved(piece->size());
         piece = co_await rows.next();
     }
     std::function<void()> finish = [&] { writer->finish(); };
@@ -95,8 +99,8 @@ asio::awaitable<void> write_rows(worker_threads& threads, transaction& scope, st
 }  // namespace
 
 asio::awaitable<void> run_export(worker_threads& threads, std::string socket_directory,
-                                 std::string role, export_options order,
-                                 std::filesystem::path file) {
+                                 std::string role, export_options order, std::filesystem::path file,
+                                 std::function<void(std::size_t)> moved) {
     connection session =
         co_await open_session(std::move(socket_directory), std::move(role), "bitdotio export");
     transaction_options reading;
@@ -110,9 +114,9 @@ asio::awaitable<void> run_export(worker_threads& threads, std::string socket_dir
         "set_config('extra_float_digits', '1', true)");
     const std::string query = query_of(order);
     if (order.format == export_format::csv) {
-        co_await write_csv(threads, scope, query, file);
+        co_await write_csv(threads, scope, query, file, std::move(moved));
     } else {
-        co_await write_rows(threads, scope, query, order.format, file);
+        co_await write_rows(threads, scope, query, order.format, file, std::move(moved));
     }
     co_await scope.commit();
     co_await session.close();

@@ -7,7 +7,9 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 namespace bitdotio {
@@ -15,13 +17,13 @@ namespace bitdotio {
 /// Runs the query in a transaction that reads only and sees one state of the database. Rows come
 /// through COPY and are written on `threads`; memory holds a piece of them.
 ///
-/// Parameters: `role` of PostgreSQL to act as.
+/// Parameters: `role` of PostgreSQL to act as; `moved` is told of bytes that came.
 /// Errors: those of connection; job_failure ("unrepresentable") for values the format cannot hold;
 ///     errc::system_failed if the file cannot be written. The file is unfinished then.
 /// Cancellation: terminal.
 /// Lifetime: `threads` must outlive it.
 asio::awaitable<void> run_export(worker_threads& threads, std::string socket_directory,
-                                 std::string role, export_options order,
-                                 std::filesystem::path file);
+                                 std::string role, export_options order, std::filesystem::path file,
+                                 std::function<void(std::size_t)> moved = nullptr);
 
 }  // namespace bitdotio

@@ -241,7 +241,8 @@ private:
         if (!answer.allow.empty()) message.set(http::field::allow, answer.allow);
         if (answer.status == 401) message.set(http::field::www_authenticate, "Bearer");
         for (const auto& [name, value] : answer.headers) {
-            message.set(name, value);
+            // Beside what is there: browsers read one challenge of each WWW-Authenticate.
+            message.insert(name, value);
         }
         message.keep_alive(keep_alive);
     }

@@ -44,6 +44,8 @@ struct http_request {
     std::string if_range;
     std::string peer;  ///< the client's address, without the port
     std::string body;
+    /// Where whoever finds out whose key it has notes the account's name, for the log.
+    std::shared_ptr<std::string> account;
     /// In place of `body` where the door's `streams` says so; until the answer is returned.
     std::shared_ptr<body_stream> stream;
 };

@@ -64,6 +64,7 @@ asio::awaitable<bool> import_run::attempt(connection& session) {
             slice.clear();
             co_await threads_.run(fill);
             if (progress == table_load::progress::misfit) break;
+            if (!slice.empty() && order_.moved) order_.moved(slice.size());
             if (!slice.empty()) co_await rows.write(std::move(slice));
         }
         if (progress == table_load::progress::misfit) {

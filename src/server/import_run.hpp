@@ -24,6 +24,8 @@ struct import_order {
     std::filesystem::path file;
     std::string file_name;  ///< as the user calls it
     import_options options;
+    /// Is told of bytes on their way into PostgreSQL; may be empty.
+    std::function<void(std::size_t)> moved;
 };
 
 /// Reads on `threads`, writes through COPY; memory holds a slice of the file.

@@ -3,6 +3,7 @@
 
 #include "blocking.hpp"
 #include "server/leftovers.hpp"
+#include "server/log_words.hpp"
 
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -89,6 +90,7 @@ asio::awaitable<lease> instance::hold() {
         co_await waiting->called.async_wait(asio::redirect_error(asio::use_awaitable, ended));
     }
     if (waiting->life) {
+        tell(instance_event());
         co_return lease(self, *waiting->life);
     }
     if (waiting->refused) {
@@ -140,9 +142,9 @@ void instance::obey() {
     const auto now = std::chrono::steady_clock::now();
     const dormancy::orders orders = rule_.decide(now);
     if (orders.admit || orders.refuse) {
-        const error refused(errc::database_asleep,
-                            rule_.is_broken(now) ? "the database does not start: " + failure_
-                                                 : std::string("the database is being closed"));
+        const error refused(errc::database_asleep, rule_.is_broken(now)
+                                                       ? "the database does not start"
+                                                       : "the database is being closed");
         for (const auto& waiting : std::exchange(waiters_, {})) {
             if (orders.admit) {
                 waiting->life = rule_.life();
@@ -167,13 +169,26 @@ void instance::obey() {
     set_timer(orders.next);
 }
 
+void instance::tell(instance_event event) const {
+    if (!settings_->tell) return;
+    event.id = mark_.substr(0, mark_.find('@'));
+    settings_->tell(event);
+}
+
 // One life, from the order to start to the end of the process.
 asio::awaitable<void> instance::live() {
     const auto self = shared_from_this();
+    const auto begun = std::chrono::steady_clock::now();
     int status = 0;
+    bool woke = false;
     try {
         co_await start();
         if (process_ && !process_->has_ended()) {
+            woke = true;
+            instance_event event;
+            event.kind = instance_event::what::woke;
+            event.took = std::chrono::steady_clock::now() - begun;
+            tell(std::move(event));
             rule_.started(std::chrono::steady_clock::now());
             obey();
         }
@@ -192,7 +207,15 @@ asio::awaitable<void> instance::live() {
             *words = tail_of(file);
         };
         co_await run_blocking(std::move(read));
-        failure_ += words->empty() ? "" : "; the end of its log: " + *words;
+        const std::string last = log_words(*words);
+        failure_ += last.empty() ? "" : "; the end of its log: " + last;
+    }
+    // Whoever asked it to stop while it started has not failed to start it.
+    if (woke || rule_.current() != dormancy::state::falling_asleep) {
+        instance_event event;
+        event.kind = woke ? instance_event::what::slept : instance_event::what::failed;
+        event.words = crashed_ || !woke ? failure_ : "";
+        tell(std::move(event));
     }
     living_ = false;
     rule_.stopped(std::chrono::steady_clock::now());
@@ -282,6 +305,7 @@ command instance::start_command() const {
     const auto milliseconds = [](std::chrono::milliseconds time) {
         return std::to_string(time.count()) + "ms";
     };
+    const std::string durability = settings_->durable ? "on" : "off";
     command what;
     what.directory = data_directory_;
     what.output = data_directory_ / "postgres.log";
@@ -303,10 +327,10 @@ command instance::start_command() const {
              std::string("max_wal_senders=0"),
              std::string("min_wal_size=2MB"),
              std::string("max_wal_size=64MB"),
-             // What keeps data stays on, whatever a configuration file says.
-             std::string("fsync=on"),
-             std::string("full_page_writes=on"),
-             std::string("synchronous_commit=on"),
+             // Whatever a configuration file says.
+             "fsync=" + durability,
+             "full_page_writes=" + durability,
+             "synchronous_commit=" + durability,
              std::string("autovacuum=on"),
              std::string("timezone=UTC"),
              std::string("log_timezone=UTC"),

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -23,6 +24,16 @@
 namespace bitdotio {
 
 namespace asio = boost::asio;
+
+/// What becomes of an instance, for those who count and log.
+struct instance_event {
+    enum class what { woke, failed, slept, used };
+
+    what kind = what::used;
+    std::string id;
+    std::chrono::steady_clock::duration took{};  ///< from the order to start to the first admitted
+    std::string words;                           ///< what went wrong, if anything did
+};
 
 /// What all instances of a cluster have in common.
 struct instance_settings {
@@ -35,6 +46,10 @@ struct instance_settings {
     std::chrono::milliseconds idle_in_transaction_timeout{};
     int max_connections = 0;
     std::chrono::milliseconds start_timeout{};
+    /// Off, a crash of the machine may lose what was committed, or everything.
+    bool durable = true;
+    /// Called on the cluster's strand; may be empty.
+    std::function<void(const instance_event&)> tell;
 };
 
 class instance;
@@ -103,6 +118,7 @@ private:
     asio::awaitable<void> clear_after_crash();
     asio::awaitable<std::string> last_words();
     void obey();
+    void tell(instance_event event) const;
     void set_timer(std::optional<time_point> next);
     bool is_ready() const;
     command start_command() const;

@@ -2,6 +2,7 @@
 #include "server/job_work.hpp"
 #include "server/export_run.hpp"
 #include "server/job_failure.hpp"
+#include "server/journal.hpp"
 #include "server/session_role.hpp"
 
 #include <optional>
@@ -27,7 +28,7 @@ asio::awaitable<void> job_work::carry_out(job_record record, std::filesystem::pa
     }
     const lease awake = co_await cluster_->hold(record.database_id);
     co_await run_export(*threads_, awake.socket_directory(), session_role(record.role),
-                        record.export_, file);
+                        record.export_, file, counter(record.id));
 }
 
 asio::awaitable<void> job_work::import_file(job_record record, std::filesystem::path file,
@@ -36,6 +37,7 @@ asio::awaitable<void> job_work::import_file(job_record record, std::filesystem::
     order.file = file;
     order.file_name = record.file_name;
     order.options = record.import;
+    order.moved = counter(record.id);
     if (!record.file_url.empty()) {
         order.file_name = co_await fetch_url(*threads_, record.file_url, file, fetching_);
     }
@@ -57,6 +59,11 @@ asio::awaitable<void> job_work::import_file(job_record record, std::filesystem::
     // The guard ends whoever writes past the limit.
     if (failure->sqlstate() == "57P01" && after != storage_state::writable) throw over_its_limit();
     throw *failure;
+}
+
+std::function<void(std::size_t)> job_work::counter(const std::string& job) const {
+    if (!journal_) return nullptr;
+    return [book = journal_, job](std::size_t bytes) { book->moved(job, bytes); };
 }
 
 asio::awaitable<void> job_work::load(import_run& run, job_record record,

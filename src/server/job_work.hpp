@@ -10,8 +10,12 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <string>
+#include <utility>
 
 namespace bitdotio {
 
@@ -28,6 +32,9 @@ public:
           threads_(std::move(threads)),
           fetching_(fetching) {}
 
+    /// Who is told how far jobs are; before the first.
+    void report_to(std::shared_ptr<journal> book) { journal_ = std::move(book); }
+
     /// Errors: what the job fails of; see kind_of.
     /// Cancellation: terminal.
     asio::awaitable<void> carry_out(job_record record, std::filesystem::path file,
@@ -36,12 +43,14 @@ public:
 private:
     asio::awaitable<void> import_file(job_record record, std::filesystem::path file,
                                       jobs::count_retry again) const;
+    std::function<void(std::size_t)> counter(const std::string& job) const;
     asio::awaitable<void> load(import_run& run, job_record record, jobs::count_retry again) const;
 
     std::shared_ptr<cluster> cluster_;
     std::shared_ptr<storage_guard> guard_;
     std::shared_ptr<worker_threads> threads_;
     fetch_limits fetching_;
+    std::shared_ptr<journal> journal_;
 };
 
 }  // namespace bitdotio

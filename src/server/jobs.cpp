@@ -34,11 +34,12 @@ void fail(job_record& record, const std::string& type, const std::string& messag
 }  // namespace
 
 jobs::jobs(asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
-           fs::path directory, std::chrono::milliseconds kept, task doing)
+           fs::path directory, std::chrono::milliseconds kept, task doing, ended tell)
     : strand_(asio::make_strand(executor)),
       directory_(std::move(directory)),
       kept_(kept),
       task_(std::move(doing)),
+      tell_(std::move(tell)),
       threads_(std::move(threads)),
       places_(at_once),
       ended_(strand_, never) {}
@@ -46,9 +47,10 @@ jobs::jobs(asio::any_io_executor executor, std::shared_ptr<worker_threads> threa
 asio::awaitable<std::shared_ptr<jobs>> jobs::open(asio::any_io_executor executor,
                                                   std::shared_ptr<worker_threads> threads,
                                                   fs::path directory,
-                                                  std::chrono::milliseconds kept, task doing) {
+                                                  std::chrono::milliseconds kept, task doing,
+                                                  ended tell) {
     const auto made = std::make_shared<jobs>(executor, std::move(threads), std::move(directory),
-                                             kept, std::move(doing));
+                                             kept, std::move(doing), std::move(tell));
     co_await on_strand(made->strand_, made, made->do_open());
     co_return made;
 }
@@ -165,6 +167,20 @@ asio::awaitable<std::optional<job_record>> jobs::do_find(std::string id) {
     co_return found->second;
 }
 
+asio::awaitable<std::vector<job_record>> jobs::all() {
+    return on_strand(strand_, shared_from_this(), do_all());
+}
+
+asio::awaitable<std::vector<job_record>> jobs::do_all() {
+    std::vector<job_record> told;
+    for (const auto& [id, record] : known_)
+        told.push_back(record);
+    std::sort(told.begin(), told.end(), [](const job_record& left, const job_record& right) {
+        return left.date_created > right.date_created;
+    });
+    co_return told;
+}
+
 void jobs::begin(const std::string& id) {
     const auto signal = std::make_shared<asio::cancellation_signal>();
     begun_[id] = signal;
@@ -225,6 +241,7 @@ asio::awaitable<void> jobs::carry_out(std::string id) {
         co_await threads_->run(work);
     }
     co_await keep(record);
+    if (tell_) tell_(record);
 }
 
 asio::awaitable<void> jobs::retry(std::string id) {

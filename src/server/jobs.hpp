@@ -20,6 +20,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace bitdotio {
 
@@ -40,12 +41,15 @@ public:
     /// Does a job, whose file is `file`. What it throws is why the job failed.
     using task =
         std::function<asio::awaitable<void>(job_record, std::filesystem::path file, count_retry)>;
+    /// Is told of each job that has ended; must not throw.
+    using ended = std::function<void(const job_record&)>;
 
     /// Errors: errc::system_failed naming the directory or file.
     static asio::awaitable<std::shared_ptr<jobs>> open(asio::any_io_executor executor,
                                                        std::shared_ptr<worker_threads> threads,
                                                        std::filesystem::path directory,
-                                                       std::chrono::milliseconds kept, task doing);
+                                                       std::chrono::milliseconds kept, task doing,
+                                                       ended tell = nullptr);
 
     /// Where a job's file is or will be.
     std::filesystem::path file_of(const std::string& id) const;
@@ -59,6 +63,9 @@ public:
     /// Nothing if there is no such job.
     asio::awaitable<std::optional<job_record>> find(std::string id);
 
+    /// Those that are kept, the newest first.
+    asio::awaitable<std::vector<job_record>> all();
+
     /// Stops those under way, which have failed then; those that wait are begun after a restart.
     ///
     /// Cancellation: none.
@@ -66,12 +73,13 @@ public:
 
     /// Use `open`.
     jobs(asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
-         std::filesystem::path directory, std::chrono::milliseconds kept, task doing);
+         std::filesystem::path directory, std::chrono::milliseconds kept, task doing, ended tell);
 
 private:
     asio::awaitable<void> do_open();
     asio::awaitable<job_record> do_add(job_record wanted);
     asio::awaitable<std::optional<job_record>> do_find(std::string id);
+    asio::awaitable<std::vector<job_record>> do_all();
     asio::awaitable<void> do_close();
     asio::awaitable<void> keep(job_record record);
     asio::awaitable<void> run(std::string id);
@@ -85,6 +93,7 @@ private:
     const std::filesystem::path directory_;
     const std::chrono::milliseconds kept_;
     const task task_;
+    const ended tell_;
     const std::shared_ptr<worker_threads> threads_;
     std::map<std::string, job_record> known_;
     turnstile places_;

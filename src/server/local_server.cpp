@@ -7,13 +7,16 @@
 #include "profile.hpp"
 #include "server/catalog.hpp"
 #include "server/cluster.hpp"
+#include "server/front_desk.hpp"
 #include "server/http_listener.hpp"
 #include "server/job_work.hpp"
 #include "server/jobs.hpp"
+#include "server/journal.hpp"
+#include "server/ops_routes.hpp"
 #include "server/pg_listener.hpp"
 #include "server/routes.hpp"
 #include "server/storage_guard.hpp"
-#include "server/tls_identity.hpp"
+#include "server/tls_keeper.hpp"
 
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ssl/context.hpp>
@@ -38,12 +41,6 @@ std::string reachable(const std::string& address) {
     return address;
 }
 
-void load(asio::ssl::context& context, const tls_identity& identity) {
-    SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_2_VERSION);
-    context.use_certificate_chain_file(identity.certificate_file.string());
-    context.use_private_key_file(identity.key_file.string(), asio::ssl::context::pem);
-}
-
 // Unless another server has put its own there meanwhile.
 void remove_profile(const std::filesystem::path& file, const std::string& api_url) noexcept {
     try {
@@ -61,6 +58,7 @@ public:
         : options(std::move(wanted)),
           strand(asio::make_strand(executor)),
           stopped(strand, never),
+          journal(std::make_shared<bitdotio::journal>(options.log)),
           http_tls(asio::ssl::context::tls_server),
           pg_tls(asio::ssl::context::tls_server) {}
 
@@ -77,6 +75,8 @@ public:
     const local_server_options options;
     asio::strand<asio::any_io_executor> strand;
     asio::steady_timer stopped;  // cancelled when it has
+    const std::shared_ptr<bitdotio::journal> journal;
+    std::shared_ptr<tls_keeper> certificate;
     asio::ssl::context http_tls;
     asio::ssl::context pg_tls;
     std::shared_ptr<bitdotio::catalog> catalog;
@@ -95,7 +95,9 @@ private:
     enum class state { running, stopping, stopped };
 
     asio::awaitable<void> open_parts();
+    void check_options() const;
     asio::awaitable<void> remove_leftovers();
+    asio::awaitable<void> open_certificate();
     asio::awaitable<std::shared_ptr<const job_routes>> open_jobs();
     asio::awaitable<void> write_profile();
     asio::awaitable<void> close_parts();
@@ -118,6 +120,7 @@ asio::awaitable<void> local_server::impl::start() {
 }
 
 asio::awaitable<void> local_server::impl::open_parts() {
+    check_options();
     const asio::any_io_executor executor = strand.get_inner_executor();
     cluster_options wanted;
     wanted.data_directory = options.data_directory;
@@ -127,42 +130,80 @@ asio::awaitable<void> local_server::impl::open_parts() {
     wanted.idle_session_timeout = options.idle_session_timeout;
     wanted.idle_in_transaction_timeout = options.idle_session_timeout;
     wanted.max_connections = options.max_connections;
+    wanted.durable = options.durable;
+    wanted.tell = [book = journal](const instance_event& event) { book->note(event); };
     cluster = co_await bitdotio::cluster::open(executor, wanted);
     catalog_options kept(cluster->directory(), options.user);
     kept.storage_limit = options.storage_limit_bytes;
+    kept.journal = journal;
     kept.calls = token_bucket::settings(options.call_burst, options.calls_per_second);
     catalog = co_await bitdotio::catalog::open(executor, kept);
     co_await remove_leftovers();
     guard =
         std::make_shared<storage_guard>(executor, catalog, cluster, options.storage_check_interval);
 
-    const auto identity = std::make_shared<tls_identity>();
-    std::function<void()> work = [identity, self = shared_from_this()] {
-        *identity = open_tls_identity(self->cluster->directory() / "tls", self->options.listen);
-        load(self->http_tls, *identity);
-        load(self->pg_tls, *identity);
-    };
-    co_await run_blocking(work);
-    ca_file = identity->ca_file.string();
+    guard->report_to(journal);
+    co_await open_certificate();
 
     const std::shared_ptr<const job_routes> about_jobs = co_await open_jobs();
     const auto answers =
         std::make_shared<routes>(catalog, cluster, guard, about_jobs, options.query_timeout);
-    const http_handler handler = [answers](http_request request) {
-        return answers->answer(std::move(request));
+    postgres.emplace(executor, pg_tls, catalog, cluster, guard);
+    postgres->report_to(journal);
+    overview all(catalog, cluster, jobs, journal, postgres->entrance());
+    const auto operations =
+        std::make_shared<ops_routes>(catalog, cluster, std::move(all), options.user);
+    const auto desk = std::make_shared<front_desk>(answers, operations, journal);
+    const http_handler handler = [desk](http_request request) {
+        return desk->answer(std::move(request));
     };
     http = make_http_door(executor, http_tls, handler, job_routes::streams);
-    postgres.emplace(executor, pg_tls, catalog, cluster, guard);
     postgres->wait_for_wakes(options.wake_timeout);
     http->listen(options.listen, options.api_port);
     postgres->entrance()->listen(options.listen, options.postgres_port);
-    host = reachable(options.listen);
+    host = certificate->name_for(reachable(options.listen));
     const bool is_v6 = host.find(':') != std::string::npos;
     api_url = "https://" + (is_v6 ? "[" + host + "]" : host) + ":" + std::to_string(http->port());
     http->open();
     postgres->entrance()->open();
     guard->watch();
+    certificate->watch();
     co_await write_profile();
+    server_event event("start");
+    event.with("version", BITDOTIO_VERSION)
+        .with("api", api_url)
+        .with("postgres", host + ":" + std::to_string(postgres->entrance()->port()));
+    journal->tell(event);
+}
+
+void local_server::impl::check_options() const {
+    if (!options.durable && !options.data_directory.empty()) {
+        throw error(errc::bad_input,
+                    "databases without durability live in a temporary data directory only: name "
+                    "none");
+    }
+    if (options.certificate_file.empty() != options.private_key_file.empty()) {
+        throw error(errc::bad_input, options.certificate_file.empty()
+                                         ? "a private key was given without its certificate"
+                                         : "a certificate was given without its private key");
+    }
+}
+
+asio::awaitable<void> local_server::impl::open_certificate() {
+    certificate_source source;
+    source.certificate_file = options.certificate_file;
+    source.key_file = options.private_key_file;
+    source.ca_file = options.certificate_authority_file;
+    source.directory = cluster->directory() / "tls";
+    source.listen = options.listen;
+    certificate = std::make_shared<tls_keeper>(strand.get_inner_executor(), source,
+                                               options.certificate_check_interval, journal);
+    co_await certificate->reload();
+    for (asio::ssl::context* each : {&http_tls, &pg_tls}) {
+        SSL_CTX_set_min_proto_version(each->native_handle(), TLS1_2_VERSION);
+        certificate->serve(each->native_handle());
+    }
+    ca_file = certificate->ca_file();
 }
 
 // Files of databases whose creation or removal a crash has cut short.
@@ -179,10 +220,21 @@ asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs
     fetch_limits limits;
     limits.largest = options.largest_import;
     limits.allow_private = options.allow_private_urls;
-    const auto work = std::make_shared<const job_work>(cluster, guard, threads, limits);
+    const auto work = std::make_shared<job_work>(cluster, guard, threads, limits);
+    work->report_to(journal);
     const jobs::task doing = [work](job_record record, std::filesystem::path file,
                                     jobs::count_retry again) {
         return work->carry_out(std::move(record), std::move(file), std::move(again));
+    };
+    const jobs::ended ended = [book = journal](const job_record& job) {
+        book->job_ended(job.id, job.state == job_state::failed);
+        server_event event("job_ended");
+        event.with("job", job.id)
+            .with("kind", std::string(kind_name(job)))
+            .with("database_id", job.database_id)
+            .with("state", std::string(state_name(job.state)));
+        if (!job.error_type.empty()) event.with("error_type", job.error_type);
+        book->tell(event);
     };
     const std::filesystem::path directory = cluster->directory();
     std::optional<download_link> links;
@@ -191,7 +243,7 @@ asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs
     };
     co_await threads->run(open);
     jobs = co_await bitdotio::jobs::open(strand.get_inner_executor(), threads, directory / "jobs",
-                                         options.jobs_kept, doing);
+                                         options.jobs_kept, doing, ended);
     co_return std::make_shared<const job_routes>(catalog, jobs, threads, std::move(*links),
                                                  options.download_link_life,
                                                  options.largest_import);
@@ -221,6 +273,7 @@ asio::awaitable<void> local_server::impl::stop() {
         } catch (...) {
             failure = std::current_exception();
         }
+        journal->tell(server_event("stop"));
         state_ = state::stopped;
         stopped.cancel();
         if (failure) std::rethrow_exception(failure);
@@ -238,6 +291,7 @@ asio::awaitable<void> local_server::impl::close_parts() {
         };
         co_await run_blocking(work);
     }
+    if (certificate) co_await certificate->close();
     if (http) co_await http->close(request_grace);
     if (jobs) co_await jobs->close();
     if (guard) co_await guard->close();
@@ -364,6 +418,11 @@ asio::awaitable<void> local_server::refuse_next(int count) {
 asio::awaitable<void> local_server::hang_up(database_name name) {
     const auto shared = impl_;
     co_await shared->postgres->hang_up(co_await shared->id_of(std::move(name)));
+}
+
+asio::awaitable<void> local_server::reload_certificate() {
+    const auto shared = impl_;
+    co_await shared->certificate->reload();
 }
 
 asio::awaitable<std::uint64_t> local_server::accepted_connections() {

@@ -32,6 +32,9 @@ public:
     /// How long a client waits for its database to wake; to be called before the door opens.
     void wait_for_wakes(std::chrono::milliseconds timeout) { around_->wake_timeout = timeout; }
 
+    /// Who is told of sessions let in and sent away; before the door opens too.
+    void report_to(std::shared_ptr<journal> book) { around_->journal = std::move(book); }
+
     const std::shared_ptr<door>& entrance() const noexcept { return door_; }
 
     /// Cuts all sessions of the database with this id (TCP reset).

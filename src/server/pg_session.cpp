@@ -71,6 +71,8 @@ void pg_session::cut() noexcept {
 
 asio::awaitable<void> pg_session::serve() {
     const auto self = shared_from_this();
+    boost::system::error_code gone;
+    peer_ = client_.next_layer().remote_endpoint(gone).address().to_string();
     if (co_await with_deadline(admit(), after(startup_patience))) {
         co_await converse();
     }
@@ -179,10 +181,9 @@ asio::awaitable<bool> pg_session::admit_with_password() {
     try {
         const api_key key(password);
         explicit_bzero(password.data(), password.size());
-        boost::system::error_code gone;
-        const std::string peer = client_.next_layer().remote_endpoint(gone).address().to_string();
-        const caller who = co_await around_->catalog->admit(key, peer);
+        const caller who = co_await around_->catalog->admit(key, peer_);
         known = true;
+        account_ = who.name;
         const database_name name(wanted);
         database_ = co_await around_->catalog->find(who, name);
         co_await around_->guard->session_role(database_);  // refuses at once what is closed
@@ -265,6 +266,17 @@ asio::awaitable<void> pg_session::converse_with(lease awake, cancel_key key) {
         failure = thrown.code().message();
     }
     if (!failure.empty()) throw error(errc::connection_lost, failure);
+    std::shared_ptr<void> visit;
+    if (joined_ && declined_.empty()) {
+        visit_facts facts;
+        facts.database_id = database_.id;
+        facts.database = database_.name.full();
+        facts.account = account_;
+        facts.peer = peer_;
+        visit = around_->journal->admitted(std::move(facts));
+    } else if (joined_) {
+        around_->journal->refused(declined_, database_.name.full(), peer_);
+    }
     if (joined_) co_await splice(client_, backend_);
     // Ended before the lease is, so that nobody puts PostgreSQL to sleep under a session.
     backend_.close(ignored);
@@ -298,6 +310,9 @@ asio::awaitable<bool> pg_session::connect_backend(std::string path, std::string 
                 greeting.replace(read_up_to, *length, wire_message::backend_key_data(key));
                 decided = true;
             }
+            if (greeting[read_up_to] == 'E') {
+                declined_ = sqlstate_of(message.substr(0, *length));
+            }
             decided = decided || greeting[read_up_to] == 'E' || greeting[read_up_to] == 'Z';
             read_up_to += *length;
         }
@@ -328,6 +343,7 @@ asio::awaitable<void> pg_session::send(std::string bytes) {
 
 asio::awaitable<void> pg_session::refuse(std::string_view sqlstate, std::string message,
                                          std::string_view hint) {
+    around_->journal->refused(sqlstate, database_.id.empty() ? "" : database_.name.full(), peer_);
     co_await send(wire_message::fatal(sqlstate, message, hint));
 }
 

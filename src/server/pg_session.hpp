@@ -4,6 +4,7 @@
 #include "server/catalog.hpp"
 #include "server/cluster.hpp"
 #include "server/door.hpp"
+#include "server/journal.hpp"
 #include "server/pg_registry.hpp"
 #include "server/startup_packet.hpp"
 #include "server/storage_guard.hpp"
@@ -28,6 +29,7 @@ struct pg_surroundings {
     std::shared_ptr<bitdotio::cluster> cluster;
     std::shared_ptr<storage_guard> guard;
     std::shared_ptr<pg_registry> registry;
+    std::shared_ptr<bitdotio::journal> journal = std::make_shared<bitdotio::journal>(nullptr);
     std::chrono::milliseconds wake_timeout{60'000};
 };
 
@@ -68,6 +70,9 @@ private:
     asio::ssl::stream<asio::ip::tcp::socket> client_;
     backend_socket backend_;
     startup_message wish_;
+    std::string peer_;      // the client's address, without the port
+    std::string account_;   // whose key it has shown
+    std::string declined_;  // the SQLSTATE with which PostgreSQL itself sent it away
     database database_;     // as its caller may use it
     bool secured_ = false;  // TLS is established
     bool joined_ = false;   // client and PostgreSQL speak with each other

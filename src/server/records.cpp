@@ -150,6 +150,36 @@ void records::revoke_keys(const std::string& account, const std::optional<api_ke
     }
 }
 
+std::vector<key_row> records::keys(const std::string& owner) const {
+    std::vector<key_row> found;
+    for (const auto& [id, row] : state_.keys) {
+        const auto account = state_.accounts.find(row.account);
+        if (account == state_.accounts.end()) continue;
+        if (row.account != owner && account->second.owner != owner) continue;
+        found.push_back(row);
+        found.back().salt.clear();
+        found.back().digest.clear();
+    }
+    std::stable_sort(found.begin(), found.end(), [](const key_row& left, const key_row& right) {
+        return left.created < right.created;
+    });
+    return found;
+}
+
+void records::revoke_key(const std::string& owner, const std::string& id, state_time now) {
+    const auto found = state_.keys.find(id);
+    const auto account = found == state_.keys.end() ? state_.accounts.end()
+                                                    : state_.accounts.find(found->second.account);
+    if (account == state_.accounts.end() || found->second.revoked ||
+        (account->first != owner && account->second.owner != owner)) {
+        throw error(errc::not_found, "the key to revoke is not one of this account");
+    }
+    key_row revoked = found->second;
+    revoked.digest.clear();
+    revoked.revoked = now;
+    put(state_.keys, id, std::move(revoked));
+}
+
 service_account records::create_account(const std::string& owner, const std::string& name,
                                         role what, state_time now) {
     check_account_name(name);

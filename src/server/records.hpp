@@ -66,6 +66,12 @@ public:
     api_key add_key(const std::string& account, state_time now);
     /// Errors: errc::not_found if `key` is given and not the account's, or revoked already.
     void revoke_keys(const std::string& account, const std::optional<api_key>& key, state_time now);
+    /// The keys of a user and of his accounts, oldest first, without salt and digest.
+    std::vector<key_row> keys(const std::string& owner) const;
+    /// Makes one of those worthless.
+    ///
+    /// Errors: errc::not_found if it is none of them, or revoked already.
+    void revoke_key(const std::string& owner, const std::string& id, state_time now);
 
     /// Makes a service account of the user `owner`, without keys and databases.
     ///

@@ -7,6 +7,7 @@
 #include "server/api_error.hpp"
 #include "server/key_secret.hpp"
 #include "server/query_runner.hpp"
+#include "server/refusal.hpp"
 #include "server/routes.hpp"
 #include "server/session_role.hpp"
 
@@ -30,17 +31,6 @@ bool begins_with_scheme(std::string_view header) {
     return true;
 }
 
-// PostgreSQL's words, as people know them from psql, on one line each.
-std::string sql_message(const error& failure) {
-    const server_message& said = failure.server();
-    if (said.message.empty()) return failure.what();
-    std::string text = said.severity + ":  " + said.sqlstate + ": " + said.message;
-    if (said.position > 0) text += "\nPOSITION:  " + std::to_string(said.position);
-    if (!said.detail.empty()) text += "\nDETAIL:  " + said.detail;
-    if (!said.hint.empty()) text += "\nHINT:  " + said.hint;
-    return text;
-}
-
 http_response storage_refusal(const database& known, std::int64_t used) {
     return api_error(
         403,
@@ -50,37 +40,6 @@ http_response storage_refusal(const database& known, std::int64_t used) {
         "storage_limit_exceeded",
         "Send one DELETE, TRUNCATE, DROP or VACUUM FULL at a time through this call to free "
         "space, or raise storage_limit_bytes.");
-}
-
-http_response refusal(const too_often& failure) {
-    http_response refused = api_error(429, failure.what(), "rate_limited");
-    const auto seconds = std::chrono::ceil<std::chrono::seconds>(failure.wait()).count();
-    refused.headers.emplace_back("Retry-After", std::to_string(seconds));
-    return refused;
-}
-
-http_response refusal(const error& failure) {
-    if (failure.code() == errc::timeout) return api_error(504, failure.what(), "timeout");
-    if (!failure.sqlstate().empty()) {
-        // Class 53 and 57P are the instance's trouble, all else is the statement's.
-        const bool ours = failure.code() == errc::server_busy ||
-                          failure.code() == errc::database_asleep ||
-                          failure.code() == errc::connection_lost;
-        return api_error(ours ? 503 : 400, sql_message(failure), failure.sqlstate());
-    }
-    switch (failure.code()) {
-        case errc::bad_input: return api_error(400, failure.what(), "bad_input");
-        case errc::authentication_failed: return unauthorized(failure.what());
-        case errc::permission_denied: return api_error(403, failure.what(), "permission_denied");
-        case errc::not_found: return api_error(404, failure.what(), "not_found");
-        case errc::conflict: return api_error(409, failure.what(), "conflict");
-        case errc::query_failed: return api_error(400, failure.what(), "query_failed");
-        case errc::database_asleep:
-        case errc::connection_lost:
-        case errc::connect_failed:
-        case errc::server_busy: return api_error(503, failure.what(), "unavailable");
-        default: return api_error(500, failure.what(), "internal");
-    }
 }
 
 }  // namespace
@@ -93,15 +52,7 @@ asio::awaitable<http_response> routes::answer(http_request request) const {
     } catch (...) {
         thrown = std::current_exception();
     }
-    try {
-        std::rethrow_exception(thrown);
-    } catch (const api::malformed_body& failure) {
-        co_return unprocessable(failure.field(), failure.what(), "value_error");
-    } catch (const too_often& failure) {
-        co_return refusal(failure);
-    } catch (const error& failure) {
-        co_return refusal(failure);
-    }
+    co_return refusal_of(thrown);
 }
 
 asio::awaitable<http_response> routes::dispatch(const http_request& request,
@@ -174,7 +125,9 @@ asio::awaitable<caller> routes::authorize(const http_request& request) const {
         co_await catalog_->note_failure(request.peer);
         throw error(errc::authentication_failed, refused);
     }
-    co_return co_await catalog_->admit_call(*key, request.peer);
+    caller who = co_await catalog_->admit_call(*key, request.peer);
+    if (request.account) *request.account = who.name;
+    co_return who;
 }
 
 asio::awaitable<std::int64_t> routes::storage_of(std::string id) const {

@@ -191,6 +191,17 @@ std::optional<cancel_key> parse_backend_key_data(std::string_view message) {
     return cancel_key{read_number(message.substr(5)), read_number(message.substr(9))};
 }
 
+std::string sqlstate_of(std::string_view message) {
+    if (message.size() < 5 || message[0] != 'E') return {};
+    message.remove_prefix(5);
+    while (!message.empty() && message[0] != '\0') {
+        const std::string_view field = message.substr(0, message.find('\0'));
+        if (field[0] == 'C') return std::string(field.substr(1));
+        message.remove_prefix(std::min(field.size() + 1, message.size()));
+    }
+    return {};
+}
+
 std::optional<std::string> parse_password(std::string_view body) {
     if (body.empty() || body.find('\0') != body.size() - 1) return std::nullopt;
     return std::string(body.substr(0, body.size() - 1));

@@ -80,6 +80,9 @@ std::optional<std::size_t> message_size(std::string_view bytes);
 /// Reads a BackendKeyData message; nullopt if `message` is not one.
 std::optional<cancel_key> parse_backend_key_data(std::string_view message);
 
+/// The SQLSTATE of an ErrorResponse; empty if `message` is none.
+std::string sqlstate_of(std::string_view message);
+
 /// The password in the body of a PasswordMessage; nullopt if it is malformed.
 std::optional<std::string> parse_password(std::string_view body);
 

@@ -3,6 +3,7 @@
 #include <bitdotio/error.hpp>
 
 #include "server/instance_session.hpp"
+#include "server/journal.hpp"
 #include "server/session_role.hpp"
 #include "server/storage_guard.hpp"
 
@@ -123,6 +124,15 @@ asio::awaitable<storage_state> storage_guard::do_check(std::string id) {
     const storage_state before = known.rule.state();
     const storage_state after = known.rule.measured(used, limit);
     if (before != after) {
+        if (journal_) {
+            server_event event(after == storage_state::writable ? "storage_freed"
+                                                                : "storage_limit_reached");
+            event.with("database_id", id)
+                .with("closed", std::int64_t{after == storage_state::closed})
+                .with("used_bytes", used)
+                .with("limit_bytes", limit);
+            journal_->tell(event);
+        }
         // From here on nobody is let in who would have to go.
         co_await end_sessions(id, after);
     }

@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 namespace bitdotio {
 
@@ -34,6 +35,9 @@ public:
     /// Parameters: `interval` from one measurement to the next.
     storage_guard(asio::any_io_executor executor, std::shared_ptr<catalog> known,
                   std::shared_ptr<cluster> instances, std::chrono::milliseconds interval);
+
+    /// Who is told of limits reached; to be called before `watch`.
+    void report_to(std::shared_ptr<journal> book) { journal_ = std::move(book); }
 
     /// Begins to measure all that are awake.
     void watch();
@@ -71,6 +75,7 @@ private:
     const std::shared_ptr<cluster> cluster_;
     const std::chrono::milliseconds interval_;
     std::map<std::string, entry> entries_;
+    std::shared_ptr<journal> journal_;
     asio::steady_timer pause_;
     asio::steady_timer ended_;  ///< cancelled when `measure_all` has ended
     bool watching_ = false;

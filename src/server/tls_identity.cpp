@@ -3,6 +3,7 @@
 
 #include <bitdotio/error.hpp>
 
+#include "server/certificate_pair.hpp"
 #include "server/replace_file.hpp"
 
 #include <arpa/inet.h>
@@ -27,22 +28,14 @@ namespace fs = std::filesystem;
 constexpr std::chrono::hours day{24};
 constexpr auto authority_life = 3650 * day;
 constexpr auto server_life = 397 * day;  // what browsers accept at most
-constexpr auto renewal = 30 * day;
+// With less than this share of its life left a certificate is made anew.
+constexpr double last_share = 1.0 / 3;
 constexpr auto clock_error = day;
 
-template <auto Free>
-struct freed {
-    void operator()(auto* pointer) const noexcept { Free(pointer); }
-};
-using key_ptr = std::unique_ptr<EVP_PKEY, freed<EVP_PKEY_free>>;
-using certificate_ptr = std::unique_ptr<X509, freed<X509_free>>;
 using bio_ptr = std::unique_ptr<BIO, freed<BIO_free>>;
 using extension_ptr = std::unique_ptr<X509_EXTENSION, freed<X509_EXTENSION_free>>;
 
-struct pair {
-    certificate_ptr certificate;
-    key_ptr key;
-};
+using pair = certificate_pair;
 
 void check(bool done, const char* what) {
     if (!done) {
@@ -58,12 +51,6 @@ bool is_address(const std::string& host) {
     std::array<unsigned char, 16> room;
     return ::inet_pton(AF_INET, host.c_str(), room.data()) == 1 ||
            ::inet_pton(AF_INET6, host.c_str(), room.data()) == 1;
-}
-
-bool names(X509* certificate, const std::string& host) {
-    return is_address(host)
-               ? X509_check_ip_asc(certificate, host.c_str(), 0) == 1
-               : X509_check_host(certificate, host.data(), host.size(), 0, nullptr) == 1;
 }
 
 // All addresses ("0.0.0.0", "::") are no name by which anybody calls.
@@ -83,7 +70,9 @@ void add_extension(X509* certificate, X509* issuer, int which, const std::string
 // What a certificate of either kind has; the extensions and the signature follow.
 pair begin(const char* name, std::chrono::system_clock::time_point now,
            std::chrono::system_clock::duration life) {
-    pair made{certificate_ptr(X509_new()), key_ptr(EVP_EC_gen("P-256"))};
+    pair made;
+    made.certificate.reset(X509_new());
+    made.key.reset(EVP_EC_gen("P-256"));
     X509* const certificate = made.certificate.get();
     check(certificate && made.key, "make a key");
 
@@ -182,8 +171,7 @@ std::optional<pair> read(const fs::path& certificate_file, const fs::path& key_f
         ERR_clear_error();
         return std::nullopt;
     }
-    std::time_t soon = std::chrono::system_clock::to_time_t(now + renewal);
-    if (X509_cmp_time(X509_get0_notAfter(found.certificate.get()), &soon) < 0) {
+    if (found.share_left(now) < last_share) {
         return std::nullopt;
     }
     return found;
@@ -216,7 +204,7 @@ tls_identity open_tls_identity(const fs::path& directory, const std::string& lis
     const auto server = read(result.certificate_file, result.key_file, now);
     X509* const certificate = server ? server->certificate.get() : nullptr;
     if (!certificate || X509_verify(certificate, authority->key.get()) != 1 ||
-        (can_be_called(listen) && !names(certificate, listen))) {
+        (can_be_called(listen) && !server->names(listen))) {
         ERR_clear_error();
         write(make_server(*authority, listen, now), result.certificate_file, result.key_file);
     }

@@ -19,8 +19,9 @@ struct tls_identity {
     std::filesystem::path key_file;
 };
 
-/// The identity kept in `directory`, made where there is none, remade before it expires or when
-/// it does not name `listen`. As long as the authority stays, clients need not learn a new one.
+/// The identity kept in `directory`, made where there is none, remade when less than a third of its
+/// life is left or when it does not name `listen`. The authority lives ten years. As long as the
+/// authority stays, clients need not learn a new one.
 ///
 /// The certificate names localhost, 127.0.0.1, ::1 and `listen`, so that it verifies in full under
 /// any of them. It blocks: call it through run_blocking.
