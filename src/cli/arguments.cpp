@@ -97,12 +97,26 @@ void append_options(std::string& out, std::vector<option> options) {
     append_entries(out, entries);
 }
 
+// Those whose names begin with `group`.
+void append_commands(std::string& out, const program& program, const std::string& group) {
+    std::vector<std::pair<std::string, std::string>> entries;
+    for (const command& one : program.commands) {
+        if (!one.name.starts_with(group)) continue;
+        std::string left(one.name);
+        for (const std::string_view word : one.words) {
+            left += " " + std::string(word);
+        }
+        entries.emplace_back(left, one.help);
+    }
+    append_entries(out, entries);
+}
+
 }  // namespace
 
 arguments arguments::parse(const program& program, const std::vector<std::string>& words) {
     arguments read;
     const cli::command* chosen = nullptr;
-    std::string group;
+    std::string path;
     for (std::size_t i = 0; i < words.size(); ++i) {
         const std::string& word = words[i];
         if (word == "-h" || word == "--help") {
@@ -110,18 +124,21 @@ arguments arguments::parse(const program& program, const std::vector<std::string
             continue;
         }
         if (!is_option(word)) {
-            if (chosen) {
+            const std::string name = path.empty() ? word : path + " " + word;
+            const cli::command* const deeper = find_command(program, name);
+            const bool grouped = is_group(program, name);
+            if (read.words_.empty() && (deeper || grouped)) {
+                chosen = deeper;
+                path = name;
+            } else if (chosen && read.words_.size() < chosen->words.size()) {
+                read.words_.push_back(word);
+            } else if (chosen) {
                 throw wrong("unexpected argument " + quoted(word) + " after \"" +
                             std::string(program.name) + " " + std::string(chosen->name) +
                             "\"; options begin with a dash");
-            }
-            const std::string name = group.empty() ? word : group + " " + word;
-            chosen = find_command(program, name);
-            if (!chosen && group.empty() && is_group(program, word)) {
-                group = word;
-            } else if (!chosen) {
+            } else {
                 throw wrong("there is no command " + quoted(name) + "; see \"" +
-                            std::string(program.name) + (group.empty() ? "" : " " + group) +
+                            std::string(program.name) + (path.empty() ? "" : " " + path) +
                             " --help\"");
             }
             continue;
@@ -152,13 +169,17 @@ arguments arguments::parse(const program& program, const std::vector<std::string
         }
         read.values_[std::string(met.found->long_name)] = *met.attached;
     }
-    read.command_ = chosen ? std::string(chosen->name) : group;
+    read.command_ = chosen ? std::string(chosen->name) : path;
     if (read.help_) {
         return read;
     }
-    if (!chosen && !group.empty()) {
-        throw wrong("\"" + std::string(program.name) + " " + group + "\" needs a command; see \"" +
-                    std::string(program.name) + " " + group + " --help\"");
+    if (!chosen && !path.empty()) {
+        throw wrong("\"" + std::string(program.name) + " " + path + "\" needs a command; see \"" +
+                    std::string(program.name) + " " + path + " --help\"");
+    }
+    if (chosen && read.words_.size() < chosen->words.size()) {
+        throw wrong("\"" + std::string(program.name) + " " + read.command_ + "\" needs " +
+                    std::string(chosen->words[read.words_.size()]));
     }
     if (chosen) {
         for (const option& one : chosen->options) {
@@ -253,8 +274,15 @@ std::string help_text(const program& program, std::string_view name) {
     const std::string start = "Usage: " + std::string(program.name);
     std::string out;
     if (const command* chosen = find_command(program, name)) {
-        out = start + " " + std::string(chosen->name) + " [OPTIONS]\n\n" +
-              std::string(chosen->help) + "\n";
+        out = start + " " + std::string(chosen->name);
+        for (const std::string_view word : chosen->words) {
+            out += " " + std::string(word);
+        }
+        out += " [OPTIONS]\n\n" + std::string(chosen->help) + "\n";
+        if (is_group(program, name)) {
+            out += "\nCommands of its own:\n";
+            append_commands(out, program, std::string(name) + " ");
+        }
         append_options(out, chosen->options);
         return out;
     }
@@ -263,13 +291,7 @@ std::string help_text(const program& program, std::string_view name) {
           (name.empty() ? " [OPTIONS] COMMAND\n\n" + std::string(program.help)
                         : " " + group + "COMMAND") +
           "\n\nCommands:\n";
-    std::vector<std::pair<std::string, std::string>> entries;
-    for (const command& one : program.commands) {
-        if (one.name.starts_with(group)) {
-            entries.emplace_back(one.name, one.help);
-        }
-    }
-    append_entries(out, entries);
+    append_commands(out, program, group);
     append_options(out, program.options);
     return out;
 }

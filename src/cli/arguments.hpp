@@ -25,10 +25,12 @@ struct option {
 
 /// One command.
 struct command {
-    std::string_view name;   ///< "query", "db list"
+    std::string_view name;   ///< "query", "db list"; one may begin with another's
     std::string_view alias;  ///< another name, empty for none
     std::string_view help;
     std::vector<option> options;
+    /// How help names the words that must follow it: "DB".
+    std::vector<std::string_view> words = {};
 };
 
 /// A program: options before the command, and its commands.
@@ -56,6 +58,9 @@ public:
     /// Whether help was asked for, about `command()` or a group of commands such as "db".
     bool help() const noexcept { return help_; }
 
+    /// What stands for the command's own words, in their order.
+    const std::vector<std::string>& words() const noexcept { return words_; }
+
     bool has(std::string_view long_name) const;
     /// The last value given.
     std::optional<std::string> get(std::string_view long_name) const;
@@ -71,6 +76,7 @@ public:
 private:
     std::string command_;
     bool help_ = false;
+    std::vector<std::string> words_;
     std::map<std::string, std::string, std::less<>> values_;
 };
 

@@ -30,10 +30,6 @@ const option visibility_option{"-p", "--is_private", "BOOLEAN",
                                "Whether only its owner and collaborators may read it."};
 const option limit_option{"-s", "--storage_limit_bytes", "NUMBER", "Bytes it may hold at most."};
 
-void print_json(const std::string& json) {
-    std::cout << (::isatty(STDOUT_FILENO) ? api::indented(json) : json) << '\n';
-}
-
 std::optional<visibility> visibility_of(const arguments& words) {
     const std::optional<bool> is_private = words.get_bool("--is_private");
     if (!is_private) {
@@ -160,6 +156,13 @@ std::function<work(client)> prepare(const arguments& words) {
 }
 
 }  // namespace
+
+void print_json(const std::string& json) {
+    std::cout << (::isatty(STDOUT_FILENO) ? api::indented(json) : json) << '\n';
+    if (!std::cout.flush()) {
+        throw error(errc::system_failed, "cannot write the answer to standard output");
+    }
+}
 
 std::vector<command> api_commands() {
     return {

@@ -3,6 +3,8 @@
 
 #include "cli/arguments.hpp"
 
+#include <string>
+
 namespace bitdotio::cli {
 
 /// The options every command of the API has read from the program's.
@@ -11,8 +13,12 @@ inline constexpr const char* key_option = "--key";
 /// The commands "query" and "db …".
 std::vector<command> api_commands();
 
-/// Runs the one of them that `words` name and prints its answer: JSON on one line, or indented if
-/// standard output is a terminal.
+/// Prints JSON on one line, or indented if standard output is a terminal.
+///
+/// Errors: errc::system_failed if it cannot be written.
+void print_json(const std::string& json);
+
+/// Runs the one of them that `words` name and prints its answer.
 ///
 /// Errors: errc::bad_input for values that cannot be, before anything is sent; those of client.
 void run_api_command(const arguments& words);

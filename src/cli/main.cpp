@@ -4,6 +4,7 @@
 #include "cli/arguments.hpp"
 #include "cli/commands.hpp"
 #ifndef BITDOTIO_WITHOUT_POSTGRES
+#include "cli/operate.hpp"
 #include "cli/serve.hpp"
 #endif
 
@@ -12,6 +13,7 @@
 #include <iostream>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -32,6 +34,9 @@ cli::program make_program() {
     bit.commands = cli::api_commands();
 #ifndef BITDOTIO_WITHOUT_POSTGRES
     bit.commands.push_back(cli::serve_command());
+    for (cli::command& each : cli::operate_commands()) {
+        bit.commands.push_back(std::move(each));
+    }
 #endif
     return bit;
 }
@@ -64,6 +69,8 @@ int run(const std::vector<std::string>& words) {
 #ifndef BITDOTIO_WITHOUT_POSTGRES
     } else if (read.command() == "serve") {
         cli::run_serve(read);
+    } else if (cli::is_operate_command(read.command())) {
+        cli::run_operate_command(read);
 #endif
     } else {
         cli::run_api_command(read);

@@ -21,6 +21,7 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <optional>
 #include <tuple>
@@ -31,6 +32,9 @@ namespace bitdotio::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Where Debian keeps the authorities of the system; libpq knows no name for them before version 16.
+const std::string system_authorities = "/etc/ssl/certs/ca-certificates.crt";
 
 fs::path default_data_directory() {
     if (::geteuid() == 0) {
@@ -46,11 +50,35 @@ fs::path default_data_directory() {
     throw error(errc::bad_input, "no place for the databases: give --data-dir DIR or --temporary");
 }
 
+// One write, so that lines of several threads do not mix. A log that cannot be written is given up,
+// the server goes on.
+void write_log(const std::string& line) {
+    const ssize_t ignored = ::write(STDERR_FILENO, line.data(), line.size());
+    static_cast<void>(ignored);
+}
+
+std::function<void(const server_event&)> log_of(const arguments& words) {
+    const std::string format = words.get("--log").value_or("none");
+    if (format == "json") return [](const server_event& event) { write_log(event.json() + "\n"); };
+    if (format == "text") return [](const server_event& event) { write_log(event.text() + "\n"); };
+    if (format == "none") return nullptr;
+    throw error(errc::bad_input, "option --log must be json, text or none, not \"" + format + "\"");
+}
+
+fs::path file_of(const arguments& words, const char* option) {
+    const auto named = words.get(option);
+    return named ? fs::absolute(*named) : fs::path();
+}
+
 local_server_options server_options(const arguments& words) {
     local_server_options options;
-    if (words.has("--temporary")) {
+    options.durable = !words.has("--ephemeral");
+    if (words.has("--temporary") || !options.durable) {
         if (words.has("--data-dir")) {
-            throw error(errc::bad_input, "give either --data-dir or --temporary, not both");
+            throw error(errc::bad_input,
+                        "give either --data-dir or " +
+                            std::string(options.durable ? "--temporary" : "--ephemeral") +
+                            ", not both");
         }
     } else {
         const auto named = words.get("--data-dir");
@@ -79,6 +107,10 @@ local_server_options server_options(const arguments& words) {
     options.run_as = words.get("--run-as").value_or(options.run_as);
     options.postgres_programs = words.get("--postgres-programs").value_or("");
     options.allow_private_urls = words.has("--allow-private-urls");
+    options.certificate_file = file_of(words, "--certificate");
+    options.private_key_file = file_of(words, "--private-key");
+    options.certificate_authority_file = file_of(words, "--certificate-authority");
+    options.log = log_of(words);
     return options;
 }
 
@@ -91,6 +123,7 @@ void print_welcome(const local_server& server, const local_server_options& optio
               << "Data      "
               << (options.data_directory.empty() ? "temporary, removed on stop"
                                                  : options.data_directory.string())
+              << (options.durable ? "" : "; NOT DURABLE: a crash of the machine loses everything")
               << "\n"
               << "Key       in the profile " << profile << ", which bit and the SDK read\n"
               << "\n";
@@ -102,7 +135,7 @@ void print_welcome(const local_server& server, const local_server_options& optio
               << "PGPASSWORD=$(sed -E 's/.*\"key\": *\"([^\"]*)\".*/\\1/' '" << profile
               << "') psql \"host=" << server.postgres_host() << " port=" << server.postgres_port()
               << " dbname=" << name << " user=api_user sslmode=verify-full sslrootcert='"
-              << server.ca_file() << "'\"\n"
+              << (server.ca_file().empty() ? system_authorities : server.ca_file()) << "'\"\n"
               << "C++: bitdotio::client client(executor);\n"
               << "\n"
               << "ready; stop with Ctrl-C" << std::endl;
@@ -110,6 +143,14 @@ void print_welcome(const local_server& server, const local_server_options& optio
 
 asio::awaitable<void> start(local_server_options options, std::optional<local_server>& server) {
     server.emplace(co_await local_server::start(std::move(options)));
+}
+
+// Waits for a signal: true if it asks for nothing but the certificate.
+asio::awaitable<bool> is_reload(asio::signal_set& signals, const fs::path& certificate) {
+    boost::system::error_code ignored;
+    const int number =
+        co_await signals.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    co_return !ignored && number == SIGHUP && !certificate.empty();
 }
 
 asio::awaitable<void> serve(local_server_options options) {
@@ -129,8 +170,15 @@ asio::awaitable<void> serve(local_server_options options) {
     }
     if (server && !interrupted) {
         print_welcome(*server, options);
-        boost::system::error_code ignored;
-        co_await signals.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+        for (;;) {
+            const bool reload = co_await is_reload(signals, options.certificate_file);
+            if (!reload) break;
+            try {
+                co_await server->reload_certificate();
+            } catch (const error& failure) {
+                std::cerr << "bit: the certificate stays: " << failure.what() << std::endl;
+            }
+        }
     }
     if (server) {
         co_await server->stop();
@@ -147,6 +195,7 @@ command serve_command() {
               "Where databases and keys live between runs; by default "
               "/var/lib/bitdotio for root, else ~/.local/share/bitdotio."},
              {"", "--temporary", "", "Keep nothing: remove all data on stop."},
+             {"", "--ephemeral", "", "As --temporary, and without durability: faster, for tests."},
              {"", "--listen", "ADDRESS", "The address to listen on (127.0.0.1)."},
              {"", "--api-port", "PORT", "Port of the HTTPS API (0: a free one)."},
              {"", "--postgres-port", "PORT", "Port of the Postgres endpoint (0: a free one)."},
@@ -167,7 +216,15 @@ command serve_command() {
              {"", "--postgres-programs", "DIR",
               "Where initdb and postgres are; by default the newest that is installed."},
              {"", "--allow-private-urls", "",
-              "Let imports fetch files from this machine and private networks."}}};
+              "Let imports fetch files from this machine and private networks."},
+             {"", "--certificate", "FILE",
+              "A certificate (PEM, with its chain) to use instead of one of our own; needs "
+              "--private-key."},
+             {"", "--private-key", "FILE", "Its private key (PEM)."},
+             {"", "--certificate-authority", "FILE",
+              "What clients trust then (PEM), if it is not an authority of the system."},
+             {"", "--log", "FORMAT",
+              "Tell what happens on standard error: json, text or none (none)."}}};
 }
 
 void run_serve(const arguments& words) {

@@ -8,7 +8,8 @@ namespace bitdotio::cli {
 /// The command and its options.
 command serve_command();
 
-/// Runs the server in the foreground until SIGINT, SIGTERM or SIGHUP. Once it can be used, it
+/// Runs the server in the foreground until SIGINT, SIGTERM or SIGHUP; with a given certificate
+/// SIGHUP reads that again instead. Once it can be used, it
 /// prints where it is and how to use it, and then a line that begins with "ready".
 ///
 /// Errors: errc::bad_input for options that cannot be; errc::system_failed if it cannot start.
