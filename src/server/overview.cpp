@@ -175,7 +175,8 @@ asio::awaitable<std::string> overview::metrics() const {
     out.family("bitdotio_jobs_ended_total", "counter", "Imports and exports that ended.");
     out.sample(number(told.jobs_done), {{"state", "DONE"}});
     out.sample(number(told.jobs_failed), {{"state", "FAILED"}});
-    out.single("bitdotio_rows_queried_total", "counter", "Rows returned by queries of the API.",
+    out.single("bitdotio_rows_queried_total", "counter",
+               "Rows handed to clients, over the API and at the Postgres endpoint.",
                number(told.rows_queried));
     out.single("bitdotio_certificate_expiry_timestamp_seconds", "gauge",
                "When the certificate expires, in Unix time.",

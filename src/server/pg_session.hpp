@@ -6,6 +6,7 @@
 #include "server/door.hpp"
 #include "server/journal.hpp"
 #include "server/pg_registry.hpp"
+#include "server/splice.hpp"
 #include "server/startup_packet.hpp"
 #include "server/storage_guard.hpp"
 
@@ -15,6 +16,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -31,6 +33,7 @@ struct pg_surroundings {
     std::shared_ptr<pg_registry> registry;
     std::shared_ptr<bitdotio::journal> journal = std::make_shared<bitdotio::journal>(nullptr);
     std::chrono::milliseconds wake_timeout{60'000};
+    session_limits limits;
 };
 
 /// A session, from its first byte to its last.
@@ -59,6 +62,7 @@ private:
     // With the database awake.
     asio::awaitable<void> converse();
     asio::awaitable<void> converse_with(lease awake, cancel_key key);
+    asio::awaitable<void> hand_across();
     asio::awaitable<bool> connect_backend(std::string path, std::string role, cancel_key key);
 
     asio::awaitable<std::string> receive(std::size_t size);
@@ -70,12 +74,16 @@ private:
     asio::ssl::stream<asio::ip::tcp::socket> client_;
     backend_socket backend_;
     startup_message wish_;
-    std::string peer_;      // the client's address, without the port
-    std::string account_;   // whose key it has shown
-    std::string declined_;  // the SQLSTATE with which PostgreSQL itself sent it away
-    database database_;     // as its caller may use it
-    bool secured_ = false;  // TLS is established
-    bool joined_ = false;   // client and PostgreSQL speak with each other
+    std::string peer_;       // the client's address, without the port
+    std::string account_;    // whose key it has shown
+    std::string declined_;   // the SQLSTATE with which PostgreSQL itself sent it away
+    database database_;      // as its caller may use it
+    bool secured_ = false;   // TLS is established
+    bool admitted_ = false;  // its key and its database are known
+    bool leaving_ = false;   // the server is closing
+    bool joined_ = false;    // client and PostgreSQL speak with each other
+    session_watch watch_;
+    std::optional<splice> traffic_;
 };
 
 }  // namespace bitdotio
