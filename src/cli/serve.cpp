@@ -15,6 +15,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <sys/resource.h>
 #include <unistd.h>
 #include <algorithm>
 #include <csignal>
@@ -143,6 +144,14 @@ void print_welcome(const local_server& server, const local_server_options& optio
               << "ready; stop with Ctrl-C" << std::endl;
 }
 
+// A session takes two descriptors; what is usual for one program, 1,024, is soon too few.
+void allow_many_descriptors() noexcept {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 asio::awaitable<void> start(local_server_options options, std::optional<local_server>& server) {
     server.emplace(co_await local_server::start(std::move(options)));
 }
@@ -236,6 +245,7 @@ void run_serve(const arguments& words) {
     local_server_options options = server_options(words);
     // A reader of the output that goes away must not kill the server before it has cleaned up.
     std::signal(SIGPIPE, SIG_IGN);
+    allow_many_descriptors();
     asio::io_context io(1);
     std::exception_ptr failure;
     asio::co_spawn(io, serve(std::move(options)),

@@ -1,6 +1,7 @@
 // The three shapes, as JSON.
 #include "server/api_error.hpp"
 #include "server/key_secret.hpp"
+#include "server/utf8.hpp"
 
 #include <boost/json.hpp>
 
@@ -10,8 +11,18 @@ namespace {
 
 namespace json = boost::json;
 
+// What a request has said is repeated in messages, and JSON is UTF-8 whatever that was.
 json::string text(std::string_view value) {
-    return json::string(value.data(), value.size());
+    if (is_text(value)) return json::string(value.data(), value.size());
+    json::string readable;
+    for (const char c : value) {
+        if (static_cast<unsigned char>(c) < 0x80) {
+            readable.push_back(c);
+        } else {
+            readable += "\ufffd";
+        }
+    }
+    return readable;
 }
 
 }  // namespace

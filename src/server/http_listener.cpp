@@ -107,6 +107,7 @@ private:
                                       redirect_error(use_awaitable, failure));
             session_->lowest().expires_never();
             if (failure && failure != http::error::need_buffer) {
+                failure_ = failure;
                 throw boost::system::system_error(failure, "the body did not come");
             }
             piece.resize(piece.size() - room.size);
@@ -114,11 +115,14 @@ private:
         }
 
         bool is_done() const { return parser_.is_done(); }
+        /// Why the rest of it never came.
+        const boost::system::error_code& failure() const { return failure_; }
         void end() noexcept { session_ = nullptr; }
 
     private:
         http_session* session_;
         stream_parser parser_;
+        boost::system::error_code failure_;
     };
 
     // One request and its answer; false if the connection ends with it.
@@ -143,6 +147,10 @@ private:
             request = take(header.get());
             request.peer = peer_;
             invited_ = false;
+            if (const auto refusal = refuse_coding(header.get())) {
+                co_await send(*refusal, version, false, false);
+                co_return false;
+            }
             if (streams_ && streams_(request)) {
                 streamed = std::make_shared<incoming_body>(*this, std::move(header));
                 request.stream = streamed;
@@ -162,6 +170,12 @@ private:
         if (streamed) {
             keep_alive = keep_alive && streamed->is_done();
             streamed->end();
+            if (streamed->failure()) {  // whatever was made of half a body
+                if (const auto refusal = refuse(streamed->failure())) {
+                    co_await send(*refusal, version, false, false);
+                }
+                co_return false;
+            }
         }
         keep_alive = keep_alive && !leaving_;
         co_await send(std::move(answer), version, keep_alive, head);
@@ -232,6 +246,22 @@ private:
             return api_error(400, "not an HTTP/1.1 request: " + failure.message());
         }
         return std::nullopt;
+    }
+
+    // A body in a coding we do not know: where it ends, and the next request begins, is anybody's
+    // guess.
+    template <class Message>
+    static std::optional<http_response> refuse_coding(const Message& message) {
+        const auto coding = message.find(http::field::transfer_encoding);
+        if (coding == message.end()) return std::nullopt;
+        if (message.version() < 11) {
+            return api_error(400, "not an HTTP/1.1 request: a transfer coding in HTTP/1.0");
+        }
+        if (message.count(http::field::transfer_encoding) == 1 &&
+            beast::iequals(coding->value(), "chunked")) {
+            return std::nullopt;
+        }
+        return api_error(501, "the only transfer coding this server knows is chunked");
     }
 
     template <class Message>

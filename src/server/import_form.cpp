@@ -4,6 +4,7 @@
 #include <bitdotio/quoting.hpp>
 
 #include "job_codec.hpp"
+#include "server/utf8.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -25,11 +26,10 @@ std::string lower_type(std::string_view content_type) {
 }
 
 void check_name(const char* field, const std::string& name) {
-    try {
-        quote_identifier(name);
-    } catch (const error& failure) {
-        throw api::malformed_body(field, std::string("field \"") + field + "\": " + failure.what());
+    if (!is_text(name)) {
+        throw error(errc::bad_input, std::string("field \"") + field + "\" is not UTF-8");
     }
+    quote_identifier(name);
 }
 
 }  // namespace

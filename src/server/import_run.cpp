@@ -35,12 +35,12 @@ asio::awaitable<void> import_run::look() {
     }
 }
 
-asio::awaitable<void> import_run::load(std::string socket_directory, std::string role,
-                                       std::function<asio::awaitable<void>()> again) {
+asio::awaitable<void> import_run::load(std::string socket_directory, std::string role, step again,
+                                       step before_commit) {
     connection session =
         co_await open_session(std::move(socket_directory), std::move(role), "bitdotio import");
     while (true) {
-        const bool done = co_await attempt(session);
+        const bool done = co_await attempt(session, before_commit);
         if (done) break;
         co_await again();
     }
@@ -48,7 +48,7 @@ asio::awaitable<void> import_run::load(std::string socket_directory, std::string
 }
 
 // False if a value did not fit its column; the next attempt fits.
-asio::awaitable<bool> import_run::attempt(connection& session) {
+asio::awaitable<bool> import_run::attempt(connection& session, step& before_commit) {
     transaction scope = co_await session.begin();
     for (table_load& each : tables_) {
         co_await prepare(scope, each);
@@ -78,6 +78,7 @@ asio::awaitable<bool> import_run::attempt(connection& session) {
         }
         co_await rows.finish();
     }
+    co_await before_commit();
     co_await scope.commit();
     co_return true;
 }

@@ -33,6 +33,8 @@ struct import_order {
 /// Lifetime: `threads` must outlive it; one call of each function, each awaited in place.
 class import_run {
 public:
+    using step = std::function<asio::awaitable<void>()>;
+
     import_run(worker_threads& threads, import_order order);
 
     /// Finds out what the file has.
@@ -43,13 +45,14 @@ public:
     /// Loads it. A table is made where there is none of its name; one that is there gets further
     /// rows. Either all of it is there afterwards, or nothing.
     ///
-    /// Parameters: `role` of PostgreSQL to act as; `again` is awaited before each further attempt.
+    /// Parameters: `role` of PostgreSQL to act as; `again` is awaited before each further attempt,
+    ///     `before_commit` when all is written and nothing of it visible: what it throws undoes it.
     /// Errors: errc::bad_input for what cannot be read; those of connection.
-    asio::awaitable<void> load(std::string socket_directory, std::string role,
-                               std::function<asio::awaitable<void>()> again);
+    asio::awaitable<void> load(std::string socket_directory, std::string role, step again,
+                               step before_commit);
 
 private:
-    asio::awaitable<bool> attempt(connection& session);
+    asio::awaitable<bool> attempt(connection& session, step& before_commit);
     asio::awaitable<void> prepare(transaction& scope, table_load& table);
     std::string table_of(const table_load& table) const;
     std::string copy_statement(const table_load& table) const;

@@ -7,6 +7,7 @@
 #include "server/import_form.hpp"
 #include "server/key_secret.hpp"
 #include "server/router.hpp"
+#include "server/utf8.hpp"
 
 #include <bitdotio/quoting.hpp>
 
@@ -147,7 +148,7 @@ asio::awaitable<http_response> job_routes::answer(caller who, job_route target,
 
 asio::awaitable<http_response> job_routes::start_import(caller who, job_route target,
                                                         http_request request) const {
-    const database_name name(target.database);
+    const database_name name = name_in_path(target.database);
     const database known = co_await catalog_->find(who, name);
     if (known.role == role::reader) {
         throw error(errc::permission_denied,
@@ -196,7 +197,7 @@ asio::awaitable<http_response> job_routes::start_import(caller who, job_route ta
 
 asio::awaitable<http_response> job_routes::start_export(caller who, job_route target,
                                                         http_request request) const {
-    const database_name name(target.database);
+    const database_name name = name_in_path(target.database);
     const database known = co_await catalog_->find(who, name);
     job_record wanted;
     wanted.id = new_id();
@@ -205,12 +206,8 @@ asio::awaitable<http_response> job_routes::start_export(caller who, job_route ta
     wanted.database_id = known.id;
     wanted.role = known.role;
     wanted.export_ = api::decode_export_options(request.body);
-    if (!wanted.export_.table_name.empty()) {
-        try {
-            quote_identifier({wanted.export_.schema_name, wanted.export_.table_name});
-        } catch (const error& failure) {
-            throw api::malformed_body("table_name", failure.what());
-        }
+    if (!wanted.export_.table_name.empty()) {  // refused at once if it can be no table's
+        quote_identifier({wanted.export_.schema_name, wanted.export_.table_name});
     }
     wanted.file_name = download_name(wanted.export_);
     wanted = co_await jobs_->add(wanted);
@@ -219,6 +216,10 @@ asio::awaitable<http_response> job_routes::start_export(caller who, job_route ta
 
 asio::awaitable<http_response> job_routes::status(caller who, job_route target, job_kind kind,
                                                   http_request request) const {
+    if (!is_text(target.id)) {
+        throw malformed_path(kind == job_kind::import_ ? "import_id" : "export_id",
+                             "the id of a job is text in UTF-8");
+    }
     const std::optional<job_record> found = co_await jobs_->find(target.id);
     // What is another's does not exist, in the same words.
     if (!found || found->kind != kind || found->user != who.account) {

@@ -223,7 +223,9 @@ asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs
     const auto threads = std::make_shared<worker_threads>(4);
     fetch_limits limits;
     limits.largest = options.largest_import;
-    limits.allow_private = options.allow_private_urls;
+    if (options.allow_private_urls) {
+        limits.may_reach = [](const asio::ip::address&) { return true; };
+    }
     const auto work = std::make_shared<job_work>(cluster, guard, threads, limits);
     work->report_to(journal);
     const jobs::task doing = [work](job_record record, std::filesystem::path file,

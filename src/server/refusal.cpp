@@ -6,6 +6,7 @@
 #include "json_fields.hpp"
 #include "server/api_error.hpp"
 #include "server/gatekeeper.hpp"
+#include "server/router.hpp"
 
 #include <chrono>
 
@@ -66,6 +67,8 @@ http_response refusal_of(const std::exception_ptr& thrown) {
         std::rethrow_exception(thrown);
     } catch (const api::malformed_body& failure) {
         return unprocessable(failure.field(), failure.what(), "value_error");
+    } catch (const malformed_path& failure) {
+        return unprocessable(failure.part(), failure.what(), "value_error", "path");
     } catch (const too_often& failure) {
         return refusal(failure);
     } catch (const error& failure) {

@@ -72,6 +72,14 @@ std::string percent_decoded(std::string_view text) {
     return decoded;
 }
 
+database_name name_in_path(const std::string& decoded) {
+    try {
+        return database_name(decoded);
+    } catch (const error& malformed) {
+        throw malformed_path("db_name", malformed.what());
+    }
+}
+
 route find_route(std::string_view method, std::string_view target) {
     route found;
     const std::size_t mark = target.find('?');

@@ -1,9 +1,13 @@
 // Which call of the API a method and a target mean: a pure rule.
 #pragma once
 
+#include <bitdotio/database_name.hpp>
+#include <bitdotio/error.hpp>
+
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace bitdotio {
 
@@ -39,6 +43,24 @@ struct route {
 /// Reads a request's first line. A trailing slash makes no difference; "user/db" may come as two
 /// segments or as one with "%2F".
 route find_route(std::string_view method, std::string_view target);
+
+/// A part of the path that has not the form it must.
+class malformed_path : public error {
+public:
+    malformed_path(std::string part, const std::string& message)
+        : error(errc::bad_input, message), part_(std::move(part)) {}
+
+    /// As the service's description calls it: "db_name", "import_id".
+    const std::string& part() const noexcept { return part_; }
+
+private:
+    std::string part_;
+};
+
+/// A path's "user/db", decoded, as the name it is.
+///
+/// Errors: malformed_path.
+database_name name_in_path(const std::string& decoded);
 
 /// Percent-decoding; what is no valid escape stays as it is.
 std::string percent_decoded(std::string_view text);

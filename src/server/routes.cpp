@@ -81,15 +81,7 @@ asio::awaitable<http_response> routes::dispatch(const http_request& request,
     }
     caller who = co_await authorize(request);
     std::optional<database_name> name;
-    if (!target.database.empty()) {
-        std::string malformed;
-        try {
-            name.emplace(target.database);
-        } catch (const error& failure) {
-            malformed = failure.what();
-        }
-        if (!name) co_return unprocessable("db_name", malformed, "value_error", "path");
-    }
+    if (!target.database.empty()) name = name_in_path(target.database);
     switch (target.call) {
         case api_call::list_databases: co_return co_await list_databases(std::move(who));
         case api_call::create_database:

@@ -133,10 +133,20 @@ asio::awaitable<storage_state> storage_guard::do_check(std::string id) {
                 .with("limit_bytes", limit);
             journal_->tell(event);
         }
+        if (after != storage_state::writable) known.ended = known.measured;
         // From here on nobody is let in who would have to go.
         co_await end_sessions(id, after);
     }
     co_return after;
+}
+
+asio::awaitable<bool> storage_guard::has_ended_writers(std::string id, time_point since) {
+    return on_strand(strand_, shared_from_this(), do_has_ended_writers(std::move(id), since));
+}
+
+asio::awaitable<bool> storage_guard::do_has_ended_writers(std::string id, time_point since) {
+    const auto found = entries_.find(id);
+    co_return found != entries_.end() && found->second.ended >= since;
 }
 
 asio::awaitable<void> storage_guard::end_sessions(std::string id, storage_state now) {

@@ -55,17 +55,22 @@ public:
     asio::awaitable<storage_state> state(std::string id);
     /// The same, measured now. Sessions whose role is no longer right are ended.
     asio::awaitable<storage_state> check(std::string id);
+    /// Whether sessions that could write were ended since then for what they wrote. Undone, it is
+    /// not seen in the files any more.
+    asio::awaitable<bool> has_ended_writers(std::string id, time_point since);
 
 private:
     struct entry {
         storage_rule rule;
         std::int64_t used = 0;
         time_point measured{};
+        time_point ended = time_point::min();  ///< when writers were ended last
     };
 
     asio::awaitable<std::string> do_session_role(database known);
     asio::awaitable<storage_state> do_state(std::string id);
     asio::awaitable<storage_state> do_check(std::string id);
+    asio::awaitable<bool> do_has_ended_writers(std::string id, time_point since);
     asio::awaitable<void> measure_all();
     asio::awaitable<void> end_sessions(std::string id, storage_state now);
     asio::awaitable<void> do_close();

@@ -3,7 +3,6 @@
 #include "deadline.hpp"
 #include "server/file_output.hpp"
 #include "server/job_failure.hpp"
-#include "server/public_address.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
@@ -94,7 +93,7 @@ private:
                                                            redirect_error(use_awaitable, failure));
         check(failure, "its name is not known");
         for (const auto& each : found) {
-            if (!limits_.allow_private && !is_public(each.endpoint().address())) {
+            if (!limits_.may_reach(each.endpoint().address())) {
                 throw job_failure("private_address", "the file cannot be fetched from " +
                                                          address_.host + ": its address " +
                                                          each.endpoint().address().to_string() +

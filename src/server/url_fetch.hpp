@@ -1,6 +1,7 @@
 // A file fetched from the web, by a server that must not be made to look into its own network.
 #pragma once
 
+#include "server/public_address.hpp"
 #include "server/worker_threads.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -19,8 +20,8 @@ struct fetch_limits {
     std::uint64_t largest = 0;              ///< bytes
     std::chrono::seconds longest{15 * 60};  ///< from begin to end
     int redirects = 5;
-    /// Lets addresses be reached that are not of the public internet.
-    bool allow_private = false;
+    /// Which addresses may be reached.
+    bool (*may_reach)(const asio::ip::address&) = is_public;
     /// PEM file of further authorities to trust; empty for none.
     std::string ca_file;
 };

@@ -1,12 +1,14 @@
 // Every endpoint of the service's own description, each answer held to its schema by a validator.
 #include "support/api_calls.hpp"
 #include "support/child.hpp"
+#include "support/job_calls.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
 
 #include <doctest/doctest.h>
 #include <boost/json.hpp>
 
+#include <chrono>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -22,8 +24,9 @@ public:
     recorder(const test::test_server& server, std::ostream& out) : server_(server), out_(out) {}
 
     test::http_answer operator()(const std::string& key, const std::string& method,
-                                 const std::string& path, const std::string& body = "") {
-        const test::http_answer answer = test::api_calls(server_, key)(method, path, body);
+                                 const std::string& path, const std::string& body = "",
+                                 const std::string& headers = "") {
+        const test::http_answer answer = test::api_calls(server_, key)(method, path, body, headers);
         CAPTURE(answer.body);
         CHECK(answer.head.find("Content-Type: application/json") != std::string::npos);
         json::object line;
@@ -40,6 +43,78 @@ private:
     std::ostream& out_;
 };
 
+// A job, asked for until it is over, each answer written down.
+json::object end_of(recorder& call, const std::string& key, const test::http_answer& started) {
+    CAPTURE(started.body);
+    REQUIRE(started.status == 201);
+    const std::string url = field_of(started, "status_url");
+    const std::string path = url.substr(url.find("/v2beta/") + 7);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (true) {
+        const test::http_answer answer = call(key, "GET", path);
+        REQUIRE(answer.status == 200);
+        json::object job = test::body_of(answer).as_object();
+        if (job.at("state") == "DONE" || job.at("state") == "FAILED") return job;
+        REQUIRE(std::chrono::steady_clock::now() < deadline);
+    }
+}
+
+// Imports and exports: `reader` is the key of an account that reads "local/two".
+void about_jobs(recorder& call, const std::string& mine, const std::string& reader) {
+    const std::string form = test::job_calls::form("goods", "goods.csv", "a,b\n1,x\n");
+    const auto import = [&](const std::string& database, const std::string& body,
+                            const std::string& headers = test::job_calls::form_headers) {
+        return call(mine, "POST", "/db/" + database + "/import/", body, headers);
+    };
+    const auto export_ = [&](const std::string& key, const std::string& database,
+                             const std::string& body) {
+        return call(key, "POST", "/db/" + database + "/export/", body);
+    };
+    const std::string urlencoded = "Content-Type: application/x-www-form-urlencoded\r\n";
+
+    const json::object imported = end_of(call, mine, import("local/two", form));
+    CHECK(imported.at("state") == "DONE");
+    const std::string private_url = "table_name=t&file_url=http%3A%2F%2F127.0.0.1%2F";
+    const json::object refused = end_of(call, mine, import("local%2Ftwo", private_url, urlencoded));
+    CHECK(refused.at("state") == "FAILED");
+    CHECK(refused.at("error_type") == "private_address");
+    const json::object exported =
+        end_of(call, reader, export_(reader, "local/two", R"({"table_name": "goods",
+            "schema_name": "public", "export_format": "json", "file_name": "g"})"));
+    CHECK(exported.at("state") == "DONE");
+    CHECK(exported.at("download_url").is_string());
+    const json::object failed =
+        end_of(call, mine, export_(mine, "local/two", R"({"query_string": "SELEC"})"));
+    CHECK(failed.at("state") == "FAILED");
+
+    // What is another's is as unknown as what is nobody's.
+    CHECK(call(reader, "GET", "/import/" + json::value_to<std::string>(imported.at("id"))).status ==
+          404);
+    CHECK(call(mine, "GET", "/export/" + json::value_to<std::string>(exported.at("id"))).status ==
+          404);
+    CHECK(call(mine, "GET", "/export/" + json::value_to<std::string>(imported.at("id"))).status ==
+          404);
+
+    const std::string long_name(64, 'x');
+    CHECK(import("local/two", "{}", "Content-Type: application/json\r\n").status == 400);
+    CHECK(import("local/two", test::job_calls::form(long_name, "f", "a\n")).status == 400);
+    CHECK(export_(mine, "local/two", R"({"table_name": ")" + long_name + "\"}").status == 400);
+    CHECK(import("local/two", "table_name=t", urlencoded).status == 422);
+    CHECK(export_(mine, "local/two", R"({"export_format": "csv"})").status == 422);
+    CHECK(export_(mine, "local/two", R"({"export_format": "doc", "table_name": "t"})").status ==
+          422);
+    // A name that cannot be, at every call that has one in its path, and what is no text.
+    for (const std::string name : {"-/x", "local/123456789012345678901234", "local%2F%01"}) {
+        CAPTURE(name);
+        CHECK(import(name, form).status == 422);
+        CHECK(export_(mine, name, "{}").status == 422);
+    }
+    CHECK(field_of(call(mine, "GET", "/db/local/%ff"), "message").find("\xff") ==
+          std::string::npos);
+    CHECK(call(mine, "GET", "/import/%ff").status == 422);
+    CHECK(call(mine, "GET", "/export/%c0%80").status == 422);
+}
+
 }  // namespace
 
 TEST_CASE("every call answers every status as the service's description says") {
@@ -47,15 +122,8 @@ TEST_CASE("every call answers every status as the service's description says") {
     std::ofstream answers(directory / "answers");
     std::ofstream unanswered(directory / "unanswered");
     unanswered << "GET /v2beta/db/ 422\n";  // what has nothing to validate is never invalid
-    // The server neither imports nor exports yet.
-    for (const std::string what : {"import", "export"}) {
-        for (const char* status : {"200", "401", "404", "422"}) {
-            unanswered << "GET /v2beta/" + what + "/{" + what + "_id} " + status + "\n";
-        }
-        for (const char* status : {"201", "400", "401", "403", "404", "422"}) {
-            unanswered << "POST /v2beta/db/{username}/{db_name}/" + what + "/ " + status + "\n";
-        }
-    }
+    // Whoever may know of a database may export from it.
+    unanswered << "POST /v2beta/db/{username}/{db_name}/export/ 403\n";
     unanswered.close();
     test::test_server server;
     const std::string mine = server.key().reveal();
@@ -69,8 +137,9 @@ TEST_CASE("every call answers every status as the service's description says") {
     const auto robot =
         test::run(server.server().create_account("robot", bitdotio::role::reader, databases));
     const std::string account = "/service-account/" + robot.id;
-    const std::string nobody = "/service-account/00000000-0000-4000-8000-000000000000";
     const std::string key = field_of(call(mine, "POST", account + "/api-key/"), "api_key");
+    const std::string none = "00000000-0000-4000-8000-000000000000";
+    const std::string nobody = "/service-account/" + none;
 
     // 401: no key and a wrong one, at every call, in both forms of its path.
     const std::vector<std::pair<std::string, std::string>> all = {
@@ -86,7 +155,13 @@ TEST_CASE("every call answers every status as the service's description says") {
         {"DELETE", account + "/api-key/"},
         {"POST", "/api-key/"},
         {"DELETE", "/api-key/"},
+        {"POST", "/db/local/one/import/"},
+        {"POST", "/db/local/one/export/"},
+        {"GET", "/import/" + none},
+        {"GET", "/export/" + none},
     };
+    // A wrong key every other time: many from one address are held up.
+    bool wrong = false;
     for (const auto& [method, path] : all) {
         CAPTURE(path);
         CHECK(call("", method, path).status == 401);
@@ -95,7 +170,8 @@ TEST_CASE("every call answers every status as the service's description says") {
             other.pop_back();
         else
             other += '/';
-        CHECK(call("v2_wrong", method, other).status == 401);
+        wrong = !wrong;
+        if (wrong) CHECK(call("v2_wrong", method, other).status == 401);
     }
     // 403: what is not for service accounts, and not for readers.
     for (const auto& [method, path, body] :
@@ -108,19 +184,24 @@ TEST_CASE("every call answers every status as the service's description says") {
              {"POST", account + "/api-key/", ""},
              {"DELETE", account + "/api-key/", ""},
              {"POST", "/api-key/", ""},
-             {"DELETE", "/api-key/", ""}}) {
+             {"DELETE", "/api-key/", ""},
+             {"POST", "/db/local/two/import/", "table_name=t&file_url=http%3A%2F%2Fx"}}) {
         CAPTURE(path);
         CHECK(call(key, method, path, body).status == 403);
     }
     // 404, and in the same words for what is another's.
-    for (const auto& [method, path] : std::vector<std::pair<std::string, std::string>>{
-             {"GET", "/db/local/none"},
-             {"PATCH", "/db/local/none"},
-             {"DELETE", "/db/eve/none/"},
-             {"GET", nobody},
-             {"POST", nobody + "/api-key/"},
-             {"DELETE", nobody + "/api-key/"},
-             {"DELETE", "/api-key/?api_key=v2_none"}}) {
+    for (const auto& [method, path] :
+         std::vector<std::pair<std::string, std::string>>{{"GET", "/db/local/none"},
+                                                          {"PATCH", "/db/local/none"},
+                                                          {"DELETE", "/db/eve/none/"},
+                                                          {"GET", nobody},
+                                                          {"POST", nobody + "/api-key/"},
+                                                          {"DELETE", nobody + "/api-key/"},
+                                                          {"DELETE", "/api-key/?api_key=v2_none"},
+                                                          {"GET", "/import/" + none},
+                                                          {"GET", "/export/none/"},
+                                                          {"POST", "/db/local/none/import/"},
+                                                          {"POST", "/db/eve/none/export"}}) {
         CAPTURE(path);
         CHECK(call(mine, method, path, "{}").status == 404);
     }
@@ -134,6 +215,7 @@ TEST_CASE("every call answers every status as the service's description says") {
     CHECK(call(mine, "POST", "/query", R"({"database_name": "local/one"})").status == 422);
     CHECK(call(mine, "GET", "/db/-/x").status == 422);
     CHECK(call(mine, "DELETE", "/db/local/123456789012345678901234").status == 422);
+    about_jobs(call, mine, key);
     // Statuses that are not described have the shape of those that are.
     const auto query = [&](const std::string& database, const std::string& sql) {
         const json::object body{{"database_name", database}, {"query_string", sql}};

@@ -3,23 +3,18 @@
 #include "server/row_writer.hpp"
 #include "support/child.hpp"
 #include "support/job_calls.hpp"
+#include "support/run.hpp"
+#include "support/web_server.hpp"
 
 #include <doctest/doctest.h>
 #include <sqlite3.h>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/read_until.hpp>
-#include <boost/asio/streambuf.hpp>
-#include <boost/asio/write.hpp>
 
 #include <fstream>
-#include <functional>
 #include <sstream>
-#include <thread>
 
 using namespace bitdotio;
 using namespace std::string_literals;
 namespace json = boost::json;
-namespace asio = boost::asio;
 
 namespace {
 
@@ -56,47 +51,6 @@ void check_failed(const json::object& job, const std::string& type, const std::s
     CHECK(job.at("date_finished").is_string());
     const std::string said(job.at("error_details").at("message").as_string());
     CHECK(said.find(words) != std::string::npos);
-}
-
-// A server of the plain web on this machine: answers each connection with what `answer` makes of
-// the first line of its request.
-class web_server {
-public:
-    explicit web_server(std::function<std::string(const std::string&)> answer)
-        : acceptor_(io_, {asio::ip::make_address("127.0.0.1"), 0}), thread_([this, answer] {
-              while (true) {
-                  boost::system::error_code ended;
-                  asio::ip::tcp::socket socket = acceptor_.accept(ended);
-                  if (ended || over_) return;
-                  asio::streambuf request;
-                  asio::read_until(socket, request, "\r\n\r\n", ended);
-                  std::string line;
-                  std::istream in(&request);
-                  std::getline(in, line);
-                  asio::write(socket, asio::buffer(answer(line)), ended);
-              }
-          }) {}
-    ~web_server() {
-        over_ = true;
-        asio::ip::tcp::socket last(io_);
-        boost::system::error_code ignored;
-        last.connect(acceptor_.local_endpoint(), ignored);
-        thread_.join();
-    }
-
-    std::string url(const std::string& path) const {
-        return "http://127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port()) + path;
-    }
-
-private:
-    asio::io_context io_;
-    asio::ip::tcp::acceptor acceptor_;
-    std::atomic<bool> over_{false};
-    std::thread thread_;
-};
-
-std::string found(const std::string& body) {
-    return "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
 test::http_answer import_url(fixture& one, const std::string& url) {
@@ -244,18 +198,15 @@ TEST_CASE("a request that is no import is refused before its file is read") {
 
 TEST_CASE("a file is fetched from an address, through redirects, within limits") {
     std::string base;
-    const web_server web([&](const std::string& line) {
+    const test::web_server web([&](const std::string& line) {
         const auto asks = [&](const char* path) { return line.starts_with("GET "s + path + " "); };
-        const auto go = [](const std::string& to) {
-            return "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + to + "\r\n\r\n";
-        };
-        if (asks("/first")) return go("sub/second");
-        if (asks("/sub/second")) return go("/people.csv?x=y");
-        if (asks("/people.csv?x=y")) return found("name,age\nAlice,45\n");
-        if (asks("/round")) return go("/round");
-        if (asks("/file")) return go("file:///etc/passwd");
+        if (asks("/first")) return test::web_redirect("sub/second");
+        if (asks("/sub/second")) return test::web_redirect("/people.csv?x=y");
+        if (asks("/people.csv?x=y")) return test::web_file("name,age\nAlice,45\n");
+        if (asks("/round")) return test::web_redirect("/round");
+        if (asks("/file")) return test::web_redirect("file:///etc/passwd");
         if (asks("/cut")) return "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\na\n1\n"s;
-        if (asks("/large")) return found(std::string(2'000, 'x'));
+        if (asks("/large")) return test::web_file(std::string(2'000, 'x'));
         if (asks("/endless")) return "HTTP/1.1 200 OK\r\n\r\n" + std::string(300'000, 'x');
         return "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"s;
     });
@@ -279,9 +230,9 @@ TEST_CASE("a file is fetched from an address, through redirects, within limits")
 
 TEST_CASE("a private address is not fetched from, by whatever name") {
     int asked = 0;
-    const web_server web([&](const std::string&) {
+    const test::web_server web([&](const std::string&) {
         ++asked;
-        return found("a\n1\n");
+        return test::web_file("a\n1\n");
     });
     fixture one;
     std::string localhost = web.url("/");
@@ -339,4 +290,93 @@ TEST_CASE("after a crash jobs under way have failed, and those that waited are d
         files += each.path().extension() == ".data";
     }
     CHECK(files == 0);
+}
+
+TEST_CASE("a job may what its account may: readers export, writers fill tables that are there") {
+    fixture one;
+    one.calls.rows(one.name, "CREATE TABLE t (a integer)");
+    const std::vector<database_name> databases{one.name};
+    const auto calls_as = [&](role what, const std::string& account) {
+        const auto made = test::run(one.server.server().create_account(account, what, databases));
+        const auto answer =
+            one.calls.call("POST", "/v2beta/service-account/" + made.id + "/api-key/");
+        const json::value parsed = json::parse(answer.body);
+        return test::job_calls(one.server, json::value_to<std::string>(parsed.at("api_key")));
+    };
+    auto reader = calls_as(role::reader, "reads");
+    auto writer = calls_as(role::writer, "writes");
+    auto admin = calls_as(role::admin, "rules");
+    const json::object table{{"table_name", "t"}};
+
+    const auto refused = reader.import(one.name, "t", "t.csv", "a\n1\n");
+    CHECK(refused.status == 403);
+    CHECK(refused.body.find("a READER may not import") != std::string::npos);
+    CHECK(reader.exported(one.name, table).at("state") == "DONE");
+
+    const auto filled = writer.import(one.name, "t", "t.csv", "a\n1\n");
+    CHECK(writer.end(filled).at("state") == "DONE");
+    check_failed(writer.imported(one.name, "new", "t.csv", "a\n1\n"), "database_error", "42501");
+    CHECK(writer.exported(one.name, table).at("state") == "DONE");
+    CHECK(admin.imported(one.name, "new", "t.csv", "a\n1\n").at("state") == "DONE");
+    CHECK(one.calls.rows(one.name, "SELECT tableowner FROM pg_tables WHERE tablename = 'new'") ==
+          R"([["owner"]])");
+    CHECK(one.calls.rows(one.name, "SELECT a FROM t") == "[[1]]");
+
+    // Whose job it is, nobody else knows, the owner of the database included.
+    const std::string path =
+        "/v2beta/import/" + json::value_to<std::string>(json::parse(filled.body).at("id"));
+    CHECK(writer.call("GET", path).status == 200);
+    for (test::job_calls* other : {&reader, &admin, &one.calls}) {
+        CHECK(other->call("GET", path).status == 404);
+    }
+}
+
+TEST_CASE("an import fails where the storage limit is, before it or on the way") {
+    fixture one;
+    const auto limit = [&](std::int64_t more) {
+        const std::string path = "/v2beta/db/" + one.name.full();
+        const std::int64_t used = json::parse(one.calls.call("GET", path).body)
+                                      .at("storage_usage_bytes")
+                                      .to_number<std::int64_t>();
+        const json::object wish{{"storage_limit_bytes", used + more}};
+        CHECK(one.calls.call("PATCH", path, json::serialize(wish)).status == 200);
+    };
+    std::string rows = "a\n";
+    for (int i = 0; i < 3'000; ++i)
+        rows += std::string(1'000, 'x') + "\n";
+    one.calls.rows(one.name, "CREATE TABLE old (a text)");
+    // Measured last when there was room, and not again while so short a job runs, but at its end.
+    limit(1'000'000);
+    check_failed(one.calls.imported(one.name, "new", "t.csv", rows), "storage_limit_exceeded",
+                 "read-only");
+    check_failed(one.calls.imported(one.name, "old", "t.csv", rows), "storage_limit_exceeded",
+                 "read-only");
+    CHECK(one.columns("new") == "[[null]]");
+    CHECK(one.calls.rows(one.name, "SELECT count(*) FROM old") == "[[0]]");
+    limit(100'000'000);
+    CHECK(one.calls.imported(one.name, "new", "t.csv", rows).at("state") == "DONE");
+    limit(-1);
+    check_failed(one.calls.imported(one.name, "new", "t.csv", "a\n1\n"), "storage_limit_exceeded",
+                 "read-only");
+    CHECK(one.calls.rows(one.name, "SELECT count(*) FROM new") == "[[3000]]");
+    // What only reads is exported all the same.
+    CHECK(one.calls.exported(one.name, {{"table_name", "new"}}).at("state") == "DONE");
+}
+
+TEST_CASE("a session that grows past the limit ends an import that is under way") {
+    local_server_options options;
+    options.storage_check_interval = std::chrono::milliseconds(20);
+    fixture one(options);
+    const std::string path = "/v2beta/db/" + one.name.full();
+    const std::int64_t used = json::parse(one.calls.call("GET", path).body)
+                                  .at("storage_usage_bytes")
+                                  .to_number<std::int64_t>();
+    const json::object wish{{"storage_limit_bytes", used + 1'000'000}};
+    CHECK(one.calls.call("PATCH", path, json::serialize(wish)).status == 200);
+    std::string rows = "a\n";
+    for (int i = 0; i < 60'000; ++i)
+        rows += std::string(1'000, 'x') + "\n";
+    check_failed(one.calls.imported(one.name, "new", "t.csv", rows), "storage_limit_exceeded",
+                 "read-only");
+    CHECK(one.columns("new") == "[[null]]");
 }

@@ -10,16 +10,17 @@
 
 namespace test {
 
-/// Speaks to a server with one key. What it gets is not interpreted, so that tests see the wire.
+/// Speaks to a server with one key. `headers` are added as they stand. What it gets is not
+/// interpreted, so that tests see the wire.
 class api_calls {
 public:
     api_calls(const test_server& server, std::string key)
         : port_(server.api_port()), ca_file_(server.ca_file()), key_(std::move(key)) {}
 
     http_answer operator()(const std::string& method, const std::string& target,
-                           const std::string& body = "") const {
-        std::string request =
-            method + " /v2beta" + target + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+                           const std::string& body = "", const std::string& headers = "") const {
+        std::string request = method + " /v2beta" + target +
+                              " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + headers;
         if (!key_.empty()) request += "Authorization: Bearer " + key_ + "\r\n";
         request += "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
         return https(port_, ca_file_, request);

@@ -11,23 +11,29 @@ namespace json = boost::json;
 http_answer job_calls::call(const std::string& method, const std::string& target,
                             const std::string& body, const std::string& headers) {
     return https(server_.api_port(), server_.ca_file(),
-                 method + " " + target + " HTTP/1.1\r\nHost: 127.0.0.1:" +
-                     std::to_string(server_.api_port()) + "\r\nConnection: close\r\n" + headers +
-                     "Authorization: Bearer " + server_.key().reveal() +
+                 method + " " + target +
+                     " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(server_.api_port()) +
+                     "\r\nConnection: close\r\n" + headers + "Authorization: Bearer " + key_ +
                      "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
 }
 
-http_answer job_calls::import(const bitdotio::database_name& database, const std::string& table,
-                              const std::string& file_name, const std::string& content,
-                              const std::map<std::string, std::string>& fields) {
+std::string job_calls::form(const std::string& table, const std::string& file_name,
+                            const std::string& content,
+                            const std::map<std::string, std::string>& fields) {
     const std::string part = "--a-boundary\r\nContent-Disposition: form-data; name=\"";
     std::string body = part + "table_name\"\r\n\r\n" + table + "\r\n";
     for (const auto& [name, value] : fields)
         body += part + name + "\"\r\n\r\n" + value + "\r\n";
     body += part + "file\"; filename=\"" + file_name + "\"\r\n\r\n" + content +
             "\r\n--a-boundary--\r\n";
-    return call("POST", "/v2beta/db/" + database.full() + "/import/", body,
-                "Content-Type: multipart/form-data; boundary=a-boundary\r\n");
+    return body;
+}
+
+http_answer job_calls::import(const bitdotio::database_name& database, const std::string& table,
+                              const std::string& file_name, const std::string& content,
+                              const std::map<std::string, std::string>& fields) {
+    return call("POST", "/v2beta/db/" + database.full() + "/import/",
+                form(table, file_name, content, fields), form_headers);
 }
 
 http_answer job_calls::export_(const bitdotio::database_name& database, const json::object& wish) {

@@ -16,7 +16,16 @@ namespace test {
 /// minute fails with std::runtime_error.
 class job_calls {
 public:
-    explicit job_calls(test_server& server) : server_(server) {}
+    explicit job_calls(test_server& server) : job_calls(server, server.key().reveal()) {}
+    job_calls(test_server& server, std::string key) : server_(server), key_(std::move(key)) {}
+
+    /// The headers of a form that `form` has made.
+    static constexpr const char* form_headers =
+        "Content-Type: multipart/form-data; boundary=a-boundary\r\n";
+    /// The body of an import of a file that is sent.
+    static std::string form(const std::string& table, const std::string& file_name,
+                            const std::string& content,
+                            const std::map<std::string, std::string>& fields = {});
 
     /// Any call, with the key.
     http_answer call(const std::string& method, const std::string& target,
@@ -52,6 +61,7 @@ public:
 
 private:
     test_server& server_;
+    std::string key_;
 };
 
 }  // namespace test

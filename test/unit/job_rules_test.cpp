@@ -120,7 +120,9 @@ TEST_CASE("a form that lacks something, or has too much, is refused by the field
     CHECK(field_of("file_url=http%3A%2F%2Fx%2F") == "table_name");
     CHECK(field_of("table_name=t") == "file");
     CHECK(field_of("table_name=t&file_url=x&infer_header=maybe") == "infer_header");
-    CHECK(field_of("table_name=" + std::string(64, 'x') + "&file_url=x") == "table_name");
+    CHECK_THROWS_WITH_AS(field_of("table_name=" + std::string(64, 'x') + "&file_url=x"),
+                         doctest::Contains("64 bytes"), error);
+    CHECK_THROWS_WITH_AS(field_of("table_name=%ff&file_url=x"), doctest::Contains("UTF-8"), error);
     CHECK_THROWS_AS(import_form("application/json", directory / "file", 10), error);
 }
 

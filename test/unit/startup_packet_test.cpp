@@ -2,10 +2,14 @@
 #include <bitdotio/error.hpp>
 
 #include "server/startup_packet.hpp"
+#include "support/fuzz.hpp"
 
 #include <doctest/doctest.h>
 
+#include <cstring>
+#include <memory>
 #include <string>
+#include <vector>
 
 using namespace bitdotio;
 using namespace std::string_literals;
@@ -125,4 +129,67 @@ TEST_CASE("a password is what stands before its one terminator") {
     CHECK_FALSE(parse_password("v2_x"));
     CHECK_FALSE(parse_password("v2\0x\0"s));
     CHECK_FALSE(parse_password(""));
+}
+
+TEST_CASE("whatever bytes come first, they are read as what they are, or refused, and no further") {
+    test::fuzzer chance;
+    CAPTURE(chance.seed());
+    const std::vector<std::string> valid = {
+        packet(ssl_code),
+        packet(gss_code),
+        packet(cancel_code + "\0\0\1\2\xff\xfe\xfd\xfc"s),
+        packet(version_3_0 + "user\0eve\0database\0adam/my-db\0options\0-c a=b\0\0"s),
+        packet("\0\3\0\2user\0eve\0_pq_.x\0on\0\0"s),
+        packet(version_3_0 + "\0"s),
+        packet("\0\2\0\0 junk"s),
+        packet(version_3_0 + "user\0"s + std::string(9'000, 'x') + "\0\0"s),
+        "p\0\0\0\x09v2_x\0"s,
+        wire_message::backend_key_data({77, 0xdeadbeef}),
+    };
+    std::size_t read = 0;
+    for (std::size_t i = test::fuzzer::cases(20'000); i > 0; --i) {
+        std::string bytes = chance.once_in(10) ? chance.bytes(chance.below(64))
+                                               : chance.changed(chance.any_of(valid));
+        // Where the length is not what was changed, it fits, so that what lies behind it is read.
+        if (bytes.size() >= 4 && chance.once_in(2)) {
+            bytes = packet(bytes.substr(4));
+        }
+        // In memory of its own to the byte, so that the sanitizer sees a step too far.
+        const std::unique_ptr<char[]> exact(new char[bytes.size()]);
+        std::memcpy(exact.get(), bytes.data(), bytes.size());
+        const std::string_view given(exact.get(), bytes.size());
+        CAPTURE(i);
+        if (given.size() >= 4) {
+            const auto size = opening_size(given);
+            CHECK((!size || (*size >= 8 && *size <= max_opening_size)));
+        }
+        try {
+            const opening parsed = parse_opening(given);
+            ++read;
+            if (const auto* message = std::get_if<startup_message>(&parsed)) {
+                if (message->major != 3) continue;
+                // What we would pass on is read as the same, but for whom and where to.
+                const auto again = std::get<startup_message>(
+                    parse_opening(wire_message::startup(*message, "owner", "main")));
+                CHECK(again.find("user") == "owner");
+                CHECK(again.find("database") == "main");
+                CHECK(again.protocol_options().empty());
+                for (const auto& [name, value] : message->parameters) {
+                    if (name == "user" || name == "database" || name.starts_with("_pq_.")) continue;
+                    CHECK(again.find(name) == message->find(name));
+                }
+            }
+        } catch (const error& failure) {
+            CHECK(failure.code() == errc::protocol_violated);
+        }
+        if (const auto size = message_size(given)) CHECK(*size >= 5);
+        if (const auto key = parse_backend_key_data(given)) {
+            // Its type says what it is; how long it says it is, has been obeyed before.
+            CHECK(wire_message::backend_key_data(*key).substr(5) == given.substr(5));
+        }
+        if (const auto password = parse_password(given)) {
+            CHECK(*password + '\0' == given);
+        }
+    }
+    CHECK(read > 0);
 }
