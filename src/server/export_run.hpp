@@ -3,6 +3,7 @@
 
 #include <bitdotio/jobs.hpp>
 
+#include "server/database_host.hpp"
 #include "server/worker_threads.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -15,13 +16,12 @@ namespace bitdotio {
 /// Runs the query in a transaction that reads only and sees one state of the database. Rows come
 /// through COPY and are written on `threads`; memory holds a piece of them.
 ///
-/// Parameters: `role` of PostgreSQL to act as.
+/// Parameters: `where` a database is that somebody holds meanwhile.
 /// Errors: those of connection; job_failure ("unrepresentable") for values the format cannot hold;
 ///     errc::system_failed if the file cannot be written. The file is unfinished then.
 /// Cancellation: terminal.
 /// Lifetime: `threads` must outlive it.
-asio::awaitable<void> run_export(worker_threads& threads, std::string socket_directory,
-                                 std::string role, export_options order,
+asio::awaitable<void> run_export(worker_threads& threads, session_target where, export_options order,
                                  std::filesystem::path file);
 
 }  // namespace bitdotio

@@ -35,10 +35,9 @@ asio::awaitable<void> import_run::look() {
     }
 }
 
-asio::awaitable<void> import_run::load(std::string socket_directory, std::string role,
+asio::awaitable<void> import_run::load(session_target where,
                                        std::function<asio::awaitable<void>()> again) {
-    connection session =
-        co_await open_session(std::move(socket_directory), std::move(role), "bitdotio import");
+    connection session = co_await open_session(std::move(where), "bitdotio import");
     while (true) {
         const bool done = co_await attempt(session);
         if (done) break;

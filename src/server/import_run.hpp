@@ -5,6 +5,7 @@
 #include <bitdotio/jobs.hpp>
 #include <bitdotio/transaction.hpp>
 
+#include "server/database_host.hpp"
 #include "server/table_load.hpp"
 #include "server/worker_threads.hpp"
 
@@ -41,10 +42,10 @@ public:
     /// Loads it. A table is made where there is none of its name; one that is there gets further
     /// rows. Either all of it is there afterwards, or nothing.
     ///
-    /// Parameters: `role` of PostgreSQL to act as; `again` is awaited before each further attempt.
+    /// Parameters: `where` a database is that somebody holds meanwhile; `again` is awaited before
+    ///     each further attempt.
     /// Errors: errc::bad_input for what cannot be read; those of connection.
-    asio::awaitable<void> load(std::string socket_directory, std::string role,
-                               std::function<asio::awaitable<void>()> again);
+    asio::awaitable<void> load(session_target where, std::function<asio::awaitable<void>()> again);
 
 private:
     asio::awaitable<bool> attempt(connection& session);

@@ -1,9 +1,10 @@
-// Our own connection to an instance.
+// Our own connection to a database.
 #pragma once
 
 #include <bitdotio/connection.hpp>
+#include <bitdotio/error.hpp>
 
-#include "server/instance.hpp"
+#include "server/database_host.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
@@ -12,18 +13,18 @@
 
 namespace bitdotio {
 
-/// Parameters: `socket_directory` of an instance that stays awake meanwhile; `role` is one of
-///     session_roles; `purpose` is shown in pg_stat_activity.
-/// Errors: those of connection::open.
-inline asio::awaitable<connection> open_session(std::string socket_directory, std::string role,
-                                                std::string purpose) {
-    connect_options options;
-    options.hosts.emplace_back(std::move(socket_directory), std::uint16_t{5432});
-    options.user = std::move(role);
-    options.database = instance::database;
-    options.tls = tls_mode::disable;
-    options.application_name = std::move(purpose);
-    co_return co_await connection::open(options);
+/// Parameters: `where` a database is that somebody holds meanwhile; `purpose` is shown in
+///     pg_stat_activity.
+/// Errors: those of connection::open; never errc::authentication_failed, which would look like
+///     the caller's own.
+inline asio::awaitable<connection> open_session(session_target where, std::string purpose) {
+    where.connect.application_name = std::move(purpose);
+    try {
+        co_return co_await connection::open(where.connect);
+    } catch (const error& failure) {
+        if (failure.code() != errc::authentication_failed) throw;
+        throw failure.with_code(errc::database_asleep);
+    }
 }
 
 }  // namespace bitdotio

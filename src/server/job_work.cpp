@@ -26,8 +26,7 @@ asio::awaitable<void> job_work::carry_out(job_record record, std::filesystem::pa
         co_return;
     }
     const lease awake = co_await cluster_->hold(record.database_id);
-    co_await run_export(*threads_, awake.socket_directory(), session_role(record.role),
-                        record.export_, file);
+    co_await run_export(*threads_, awake.session(session_role(record.role)), record.export_, file);
 }
 
 asio::awaitable<void> job_work::import_file(job_record record, std::filesystem::path file,
@@ -62,7 +61,7 @@ asio::awaitable<void> job_work::import_file(job_record record, std::filesystem::
 asio::awaitable<void> job_work::load(import_run& run, job_record record,
                                      jobs::count_retry again) const {
     const lease awake = co_await cluster_->hold(record.database_id);
-    co_await run.load(awake.socket_directory(), session_role(record.role), std::move(again));
+    co_await run.load(awake.session(session_role(record.role)), std::move(again));
 }
 
 }  // namespace bitdotio

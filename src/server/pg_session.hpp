@@ -1,15 +1,15 @@
 // One client of the Postgres endpoint: let in by its key, joined to its database's PostgreSQL.
 #pragma once
 
+#include "server/backend_link.hpp"
 #include "server/catalog.hpp"
-#include "server/cluster.hpp"
+#include "server/database_host.hpp"
 #include "server/door.hpp"
 #include "server/pg_registry.hpp"
 #include "server/startup_packet.hpp"
 #include "server/storage_guard.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/ssl/stream.hpp>
 
 #include <chrono>
@@ -25,7 +25,7 @@ struct pg_surroundings {
 
     asio::ssl::context* tls = nullptr;
     std::shared_ptr<bitdotio::catalog> catalog;
-    std::shared_ptr<bitdotio::cluster> cluster;
+    std::shared_ptr<database_host> cluster;
     std::shared_ptr<storage_guard> guard;
     std::shared_ptr<pg_registry> registry;
     std::chrono::milliseconds wake_timeout{60'000};
@@ -44,8 +44,6 @@ public:
     void cut() noexcept override;
 
 private:
-    using backend_socket = asio::local::stream_protocol::socket;
-
     // Until the key and the database are known; false if the client was sent away.
     asio::awaitable<bool> admit();
     asio::awaitable<opening> receive_opening();
@@ -57,7 +55,8 @@ private:
     // With the database awake.
     asio::awaitable<void> converse();
     asio::awaitable<void> converse_with(lease awake, cancel_key key);
-    asio::awaitable<bool> connect_backend(std::string path, std::string role, cancel_key key);
+    asio::awaitable<bool> connect_backend(session_target where, cancel_key key,
+                                          time_point deadline);
 
     asio::awaitable<std::string> receive(std::size_t size);
     asio::awaitable<void> send(std::string bytes);
@@ -66,7 +65,7 @@ private:
 
     const std::shared_ptr<const pg_surroundings> around_;
     asio::ssl::stream<asio::ip::tcp::socket> client_;
-    backend_socket backend_;
+    backend_link backend_;
     startup_message wish_;
     database database_;     // as its caller may use it
     bool secured_ = false;  // TLS is established

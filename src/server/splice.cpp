@@ -40,7 +40,7 @@ asio::awaitable<void> pump(From& from, To& to) {
 }
 
 asio::awaitable<direction> pump_up(asio::ssl::stream<asio::ip::tcp::socket>& client,
-                                   asio::local::stream_protocol::socket& backend) {
+                                   backend_link& backend) {
     co_await pump(client, backend);
     // PostgreSQL ends a session whose client stopped sending once it has answered.
     boost::system::error_code ignored;
@@ -48,7 +48,7 @@ asio::awaitable<direction> pump_up(asio::ssl::stream<asio::ip::tcp::socket>& cli
     co_return direction::upstream;
 }
 
-asio::awaitable<direction> pump_down(asio::local::stream_protocol::socket& backend,
+asio::awaitable<direction> pump_down(backend_link& backend,
                                      asio::ssl::stream<asio::ip::tcp::socket>& client) {
     co_await pump(backend, client);
     co_return direction::downstream;
@@ -65,7 +65,7 @@ struct until_downstream_ends {
 }  // namespace
 
 asio::awaitable<void> splice(asio::ssl::stream<asio::ip::tcp::socket>& client,
-                             asio::local::stream_protocol::socket& backend) {
+                             backend_link& backend) {
     const auto executor = co_await asio::this_coro::executor;
     auto both = asio::experimental::make_parallel_group(
         asio::co_spawn(executor, pump_up(client, backend), asio::deferred),

@@ -1,9 +1,10 @@
 // Bytes of two streams handed across both ways, until the server's side ends.
 #pragma once
 
+#include "server/backend_link.hpp"
+
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/ssl/stream.hpp>
 
 namespace bitdotio {
@@ -16,6 +17,6 @@ namespace asio = boost::asio;
 /// Both streams must be on the caller's strand.
 /// Cancellation: terminal; both streams are then to be closed.
 asio::awaitable<void> splice(asio::ssl::stream<asio::ip::tcp::socket>& client,
-                             asio::local::stream_protocol::socket& backend);
+                             backend_link& backend);
 
 }  // namespace bitdotio
