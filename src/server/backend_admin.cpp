@@ -2,10 +2,10 @@
 #include "server/backend_admin.hpp"
 
 #include <bitdotio/arrays.hpp>
-#include <bitdotio/connection.hpp>
 #include <bitdotio/error.hpp>
 
 #include "deadline.hpp"
+#include "server/instance_session.hpp"
 #include "server/session_role.hpp"
 
 #include <optional>
@@ -133,9 +133,8 @@ asio::awaitable<std::vector<result>> backend_admin::run(std::string sql) {
     throw *failure;
 }
 
-asio::awaitable<std::vector<result>> backend_admin::run_in(connect_options where,
-                                                           std::string sql) {
-    connection session = co_await connection::open(where);
+asio::awaitable<std::vector<result>> backend_admin::run_in(connect_options where, std::string sql) {
+    connection session = co_await open_at_primary(where);
     statement script(std::move(sql));
     script.timeout(statement_patience);
     std::vector<result> answers = co_await session.script(script);
@@ -167,8 +166,8 @@ asio::awaitable<void> backend_admin::do_make(tenant what) {
     co_await run_in(inside, what.share_by_default());
     // As one who may least, which also shows that the roles can log in.
     const connect_options reader = session(what, session_roles::reader);
-    const std::vector<result> answers = co_await run_in(
-        reader, "SELECT pg_catalog.has_schema_privilege('public', 'CREATE')::text");
+    const std::vector<result> answers =
+        co_await run_in(reader, "SELECT pg_catalog.has_schema_privilege('public', 'CREATE')::text");
     if (answers.back().one<std::string>() == "true") {
         throw error(errc::bad_input,
                     "every role may make tables in the schema public: run REVOKE CREATE ON SCHEMA "

@@ -92,6 +92,7 @@ struct backend_link::attempt {
     std::size_t greeting_at = 0;  // AuthenticationOk
     std::string sqlstate;         // of a refusal
     bool standby = false;
+    std::optional<credentials> given;
     backend_greeting greeting;
 
     // Of the last server that would not do.
@@ -103,6 +104,7 @@ struct backend_link::attempt {
         read_up_to = message_at = greeting_at = 0;
         sqlstate.clear();
         standby = false;
+        given.reset();
         greeting = backend_greeting();
     }
     void refused(std::string_view message) {
@@ -125,8 +127,6 @@ asio::awaitable<backend_greeting> backend_link::open(session_target where, start
         co_await timer.async_wait(use_awaitable);
         pause = std::min(2 * pause, longest_pause);
     }
-    // "The database system is starting up" is for the client to read as well.
-    if (!now.greeting.bytes.empty()) co_return std::move(now.greeting);
     throw now.failure.value_or(error(errc::connect_failed, "the backend has no address"));
 }
 
@@ -151,8 +151,7 @@ asio::awaitable<bool> backend_link::try_all(attempt& now, time_point deadline) {
 // True if the greeting, or the refusal, is for the client.
 asio::awaitable<bool> backend_link::try_one(attempt& now, backend_address where,
                                             time_point deadline) {
-    const time_point until =
-        std::min(deadline, std::chrono::steady_clock::now() + server_patience);
+    const time_point until = std::min(deadline, std::chrono::steady_clock::now() + server_patience);
     boost::system::error_code ignored;
     for (int asked = 1; asked <= 2; ++asked) {
         now.start_over();
@@ -164,25 +163,22 @@ asio::awaitable<bool> backend_link::try_one(attempt& now, backend_address where,
         } catch (const error& thrown) {
             failure = thrown;
         }
+        // The client's own key was right: what is about our login are not its words.
+        const bool login = now.sqlstate.starts_with("28");
+        // Of several, a standby may not know yet what its primary has just made.
+        const bool elsewhere = now.sqlstate == "3D000" && now.where.connect.hosts.size() > 1;
         if (failure) {
-            now.greeting = backend_greeting();
             now.may_change |=
                 failure->code() == errc::connection_lost || failure->code() == errc::timeout;
-        } else if (now.standby) {
-            failure.emplace(errc::connection_lost, name_of(where) + " is a standby");
-            now.greeting = backend_greeting();
+        } else if (now.standby || now.sqlstate.starts_with("57P")) {
+            failure.emplace(errc::connection_lost,
+                            name_of(where) + (now.standby ? " is a standby" : " starts or stops"));
             now.may_change = true;
         } else if (now.sqlstate == "28P01" && asked == 1 && now.where.connect.ask_credentials) {
             continue;
-        } else if (now.sqlstate.starts_with("28")) {
-            // The client's own key was right: these are not its words.
-            failure.emplace(errc::connect_failed, name_of(where) +
-                                                      " refuses the login of the database's role (" +
-                                                      now.sqlstate + ")");
-            now.greeting = backend_greeting();
-        } else if (now.sqlstate.starts_with("57P")) {
-            failure.emplace(errc::connection_lost, name_of(where) + " is starting or stopping");
-            now.may_change = true;
+        } else if (login || elsewhere) {
+            failure.emplace(errc::connect_failed,
+                            name_of(where) + " refuses the database's role (" + now.sqlstate + ")");
         } else {
             co_return true;
         }
@@ -224,10 +220,13 @@ asio::awaitable<std::vector<backend_address>> backend_link::resolve(const sessio
 }
 
 asio::awaitable<void> backend_link::begin(attempt& now, backend_address where, int asked) {
-    co_await connect(std::move(where));
     const connect_options& login = now.where.connect;
+    // Once refused, it is asked for ahead of all: a server looks up what it knows of a password
+    // before it asks for one.
+    if (asked > 1) now.given = co_await login.ask_credentials(asked);
+    co_await connect(std::move(where));
     co_await send(wire_message::startup(now.wish, login.user, login.database));
-    co_await authenticate(now, asked);
+    co_await authenticate(now);
     if (now.sqlstate.empty()) co_await read_greeting(now);
     now.greeting.bytes = now.received.substr(now.greeting_at);
     // In good order, so that the server does not complain about us in its log.
@@ -269,7 +268,7 @@ asio::awaitable<void> backend_link::secure() {
     secure_ = std::move(stream);
 }
 
-asio::awaitable<void> backend_link::authenticate(attempt& now, int asked) {
+asio::awaitable<void> backend_link::authenticate(attempt& now) {
     while (true) {
         const std::string message = co_await receive(now);
         if (message[0] == 'E') {
@@ -280,26 +279,28 @@ asio::awaitable<void> backend_link::authenticate(attempt& now, int asked) {
         if (message[0] == 'N' || message[0] == 'v') continue;
         const auto kind = authentication_kind(message);
         if (!kind) {
-            throw error(errc::protocol_violated, name_of(address_) + " does not speak as PostgreSQL");
+            throw error(errc::protocol_violated,
+                        name_of(address_) + " does not speak as PostgreSQL");
         }
         if (*kind == authentication_ok) {
             now.greeting_at = now.message_at;
             co_return;
         }
         const bool clear = *kind == authentication_cleartext;
-        const bool scram = *kind == authentication_sasl &&
-                           has_mechanism(std::string_view(message).substr(9), scram_client::mechanism);
+        const bool scram =
+            *kind == authentication_sasl &&
+            has_mechanism(std::string_view(message).substr(9), scram_client::mechanism);
         if ((!clear && !scram) || !now.where.connect.ask_credentials) {
             const char* what = *kind == authentication_md5 ? "MD5" : "something else";
             throw error(errc::connect_failed,
                         name_of(address_) + " asks the database's role to authenticate by " + what +
                             ": set scram-sha-256 for it in pg_hba.conf");
         }
-        const credentials given = co_await now.where.connect.ask_credentials(asked);
+        if (!now.given) now.given = co_await now.where.connect.ask_credentials(1);
         if (clear) {
-            co_await send(wire_message::password(given.password));
+            co_await send(wire_message::password(now.given->password));
         } else {
-            co_await authenticate_by_scram(now, given.password);
+            co_await authenticate_by_scram(now, now.given->password);
             if (!now.sqlstate.empty()) co_return;
         }
     }
@@ -340,8 +341,8 @@ asio::awaitable<void> backend_link::read_greeting(attempt& now) {
             now.refused(message);
             co_return;
         }
-        now.standby |= std::string_view(message).substr(5) == "in_hot_standby\0on\0"sv &&
-                       message[0] == 'S';
+        now.standby |=
+            std::string_view(message).substr(5) == "in_hot_standby\0on\0"sv && message[0] == 'S';
     }
 }
 
@@ -352,7 +353,8 @@ asio::awaitable<std::string> backend_link::receive(attempt& now) {
         const auto rest = std::string_view(now.received).substr(now.read_up_to);
         const auto size = message_size(rest);
         if (size && *size > max_greeting_size) {
-            throw error(errc::protocol_violated, name_of(address_) + " does not speak as PostgreSQL");
+            throw error(errc::protocol_violated,
+                        name_of(address_) + " does not speak as PostgreSQL");
         }
         if (size && rest.size() >= *size) {
             now.message_at = now.read_up_to;

@@ -98,7 +98,7 @@ private:
     asio::awaitable<void> begin(attempt& now, backend_address where, int asked);
     asio::awaitable<void> connect(backend_address where);
     asio::awaitable<void> secure();
-    asio::awaitable<void> authenticate(attempt& now, int asked);
+    asio::awaitable<void> authenticate(attempt& now);
     asio::awaitable<void> authenticate_by_scram(attempt& now, std::string password);
     asio::awaitable<void> read_greeting(attempt& now);
     asio::awaitable<std::string> receive(attempt& now);

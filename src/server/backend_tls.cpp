@@ -57,13 +57,12 @@ std::shared_ptr<ssl::context> make_backend_tls(const connect_options& options) {
         }
         X509_STORE_set_flags(trusted, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
     }
-    made->set_password_callback(
-        [word = options.key_password](std::size_t, ssl::context::password_purpose) {
-            return word;
-        });
+    made->set_password_callback([word = options.key_password](
+                                    std::size_t, ssl::context::password_purpose) { return word; });
     read(options.certificate_file,
          [&] { made->use_certificate_chain_file(options.certificate_file); });
-    read(options.key_file, [&] { made->use_private_key_file(options.key_file, ssl::context::pem); });
+    read(options.key_file,
+         [&] { made->use_private_key_file(options.key_file, ssl::context::pem); });
     return made;
 }
 

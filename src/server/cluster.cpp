@@ -331,9 +331,9 @@ asio::awaitable<void> cluster::end_sessions(std::string id, std::vector<std::str
 
 asio::awaitable<void> cluster::do_end_sessions(std::string id, std::vector<std::string> roles) {
     const lease awake = co_await do_hold(std::move(id));
-    connection session =
-        co_await with_deadline(open_session(awake.session(session_roles::keeper), "bitdotio keeper"),
-                               deadline_after(ending_patience));
+    connection session = co_await with_deadline(
+        open_session(awake.session(session_roles::keeper), "bitdotio keeper"),
+        deadline_after(ending_patience));
     // Whatever people make, these names mean what PostgreSQL means by them.
     statement end(
         "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity "

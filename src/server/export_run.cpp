@@ -94,8 +94,8 @@ asio::awaitable<void> write_rows(worker_threads& threads, transaction& scope, st
 
 }  // namespace
 
-asio::awaitable<void> run_export(worker_threads& threads, session_target where, export_options order,
-                                 std::filesystem::path file) {
+asio::awaitable<void> run_export(worker_threads& threads, session_target where,
+                                 export_options order, std::filesystem::path file) {
     connection session = co_await open_session(std::move(where), "bitdotio export");
     transaction_options reading;
     reading.isolation = isolation_level::repeatable_read;

@@ -21,7 +21,7 @@ namespace bitdotio {
 ///     errc::system_failed if the file cannot be written. The file is unfinished then.
 /// Cancellation: terminal.
 /// Lifetime: `threads` must outlive it.
-asio::awaitable<void> run_export(worker_threads& threads, session_target where, export_options order,
-                                 std::filesystem::path file);
+asio::awaitable<void> run_export(worker_threads& threads, session_target where,
+                                 export_options order, std::filesystem::path file);
 
 }  // namespace bitdotio

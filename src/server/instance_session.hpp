@@ -2,29 +2,25 @@
 #pragma once
 
 #include <bitdotio/connection.hpp>
-#include <bitdotio/error.hpp>
 
 #include "server/database_host.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
 #include <string>
-#include <utility>
 
 namespace bitdotio {
+
+/// Opens a connection to a database of a session_target. Of several hosts a standby may not know
+/// yet what the primary has just made, a database or a role: then each is asked by itself.
+///
+/// Errors: those of connection::open.
+asio::awaitable<connection> open_at_primary(connect_options where);
 
 /// Parameters: `where` a database is that somebody holds meanwhile; `purpose` is shown in
 ///     pg_stat_activity.
 /// Errors: those of connection::open; never errc::authentication_failed, which would look like
 ///     the caller's own.
-inline asio::awaitable<connection> open_session(session_target where, std::string purpose) {
-    where.connect.application_name = std::move(purpose);
-    try {
-        co_return co_await connection::open(where.connect);
-    } catch (const error& failure) {
-        if (failure.code() != errc::authentication_failed) throw;
-        throw failure.with_code(errc::database_asleep);
-    }
-}
+asio::awaitable<connection> open_session(session_target where, std::string purpose);
 
 }  // namespace bitdotio

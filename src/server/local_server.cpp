@@ -12,6 +12,7 @@
 #include "server/jobs.hpp"
 #include "server/pg_listener.hpp"
 #include "server/routes.hpp"
+#include "server/shared_cluster.hpp"
 #include "server/storage_guard.hpp"
 #include "server/tls_identity.hpp"
 
@@ -80,7 +81,7 @@ public:
     asio::ssl::context http_tls;
     asio::ssl::context pg_tls;
     std::shared_ptr<bitdotio::catalog> catalog;
-    std::shared_ptr<bitdotio::cluster> cluster;
+    std::shared_ptr<database_host> cluster;
     std::shared_ptr<storage_guard> guard;
     std::shared_ptr<bitdotio::jobs> jobs;
     std::shared_ptr<door> http;
@@ -95,6 +96,7 @@ private:
     enum class state { running, stopping, stopped };
 
     asio::awaitable<void> open_parts();
+    asio::awaitable<std::shared_ptr<database_host>> open_host();
     asio::awaitable<void> remove_leftovers();
     asio::awaitable<std::shared_ptr<const job_routes>> open_jobs();
     asio::awaitable<void> write_profile();
@@ -117,8 +119,20 @@ asio::awaitable<void> local_server::impl::start() {
     }
 }
 
-asio::awaitable<void> local_server::impl::open_parts() {
+asio::awaitable<std::shared_ptr<database_host>> local_server::impl::open_host() {
     const asio::any_io_executor executor = strand.get_inner_executor();
+    if (!options.backend.empty()) {
+        shared_cluster_options elsewhere;
+        elsewhere.backend = options.backend;
+        elsewhere.data_directory = options.data_directory;
+        elsewhere.max_connections = options.max_connections;
+        co_return co_await shared_cluster::open(executor, elsewhere);
+    }
+    if (shared_cluster::has_backend(options.data_directory)) {
+        throw error(errc::bad_input, "the databases of the data directory " +
+                                         options.data_directory.string() +
+                                         " are in a backend: name it, or another directory");
+    }
     cluster_options wanted;
     wanted.data_directory = options.data_directory;
     wanted.postgres_programs = options.postgres_programs;
@@ -127,7 +141,12 @@ asio::awaitable<void> local_server::impl::open_parts() {
     wanted.idle_session_timeout = options.idle_session_timeout;
     wanted.idle_in_transaction_timeout = options.idle_session_timeout;
     wanted.max_connections = options.max_connections;
-    cluster = co_await bitdotio::cluster::open(executor, wanted);
+    co_return co_await bitdotio::cluster::open(executor, wanted);
+}
+
+asio::awaitable<void> local_server::impl::open_parts() {
+    const asio::any_io_executor executor = strand.get_inner_executor();
+    cluster = co_await open_host();
     catalog_options kept(cluster->directory(), options.user);
     kept.storage_limit = options.storage_limit_bytes;
     kept.calls = token_bucket::settings(options.call_burst, options.calls_per_second);

@@ -52,8 +52,7 @@ void prepare(prepared_directory& result, const fs::path& path, const connect_opt
 }  // namespace
 
 // A database, and how many hold it. On the strand of all.
-class shared_cluster::held final : public held_database,
-                                   public std::enable_shared_from_this<held> {
+class shared_cluster::held final : public held_database, public std::enable_shared_from_this<held> {
 public:
     held(const shared_cluster& all, tenant what_)
         : what(std::move(what_)),
@@ -128,8 +127,8 @@ asio::awaitable<std::shared_ptr<shared_cluster>> shared_cluster::do_open(
     co_await run_blocking(std::move(work));
     const auto admin = std::make_shared<backend_admin>(strand.get_inner_executor(), login,
                                                        *parts->secret, options.max_connections);
-    const auto made = std::make_shared<shared_cluster>(strand, std::move(*parts->directory), admin,
-                                                       parts->tls);
+    const auto made =
+        std::make_shared<shared_cluster>(strand, std::move(*parts->directory), admin, parts->tls);
     std::exception_ptr failure;
     try {
         const std::vector<std::string> ids = co_await admin->look();

@@ -30,7 +30,8 @@ std::vector<std::string> misplaced(storage_state now) {
 }  // namespace
 
 storage_guard::storage_guard(asio::any_io_executor executor, std::shared_ptr<catalog> known,
-                             std::shared_ptr<database_host> instances, std::chrono::milliseconds interval)
+                             std::shared_ptr<database_host> instances,
+                             std::chrono::milliseconds interval)
     : strand_(asio::make_strand(std::move(executor))),
       catalog_(std::move(known)),
       cluster_(std::move(instances)),

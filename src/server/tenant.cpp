@@ -23,9 +23,9 @@ std::string tenant::role(std::string_view role) const {
     return database_ + "_" + std::string(role);
 }
 
-std::string tenant::make_roles(
-    const std::string& mark, const std::function<std::string(const std::string& role)>& verifier,
-    bool as_superuser) const {
+std::string tenant::make_roles(const std::string& mark,
+                               const std::function<std::string(const std::string& role)>& verifier,
+                               bool as_superuser) const {
     const auto quoted = [&](const char* name) { return quote_identifier(role(name)); };
     const std::string owner = quoted(session_roles::owner);
     std::string script;
@@ -75,10 +75,10 @@ std::string tenant::share_by_default() const {
     const std::string writer = quoted(session_roles::writer);
     const std::string readers =
         quoted(session_roles::reader) + ", " + quoted(session_roles::limited);
-    return makers + "SELECT ON TABLES TO " + readers + ";\n" +                            //
-           makers + "SELECT, INSERT, UPDATE, DELETE ON TABLES TO " + writer + ";\n" +     //
-           makers + "SELECT ON SEQUENCES TO " + readers + ";\n" +                         //
-           makers + "SELECT, USAGE, UPDATE ON SEQUENCES TO " + writer + ";\n" +           //
+    return makers + "SELECT ON TABLES TO " + readers + ";\n" +                         //
+           makers + "SELECT, INSERT, UPDATE, DELETE ON TABLES TO " + writer + ";\n" +  //
+           makers + "SELECT ON SEQUENCES TO " + readers + ";\n" +                      //
+           makers + "SELECT, USAGE, UPDATE ON SEQUENCES TO " + writer + ";\n" +        //
            makers + "USAGE ON SCHEMAS TO " + writer + ", " + readers + ";\n";
 }
 

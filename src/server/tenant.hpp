@@ -10,9 +10,9 @@ namespace bitdotio {
 /// A database and its roles, named after its id.
 ///
 /// Roles belong to a whole PostgreSQL, so every database has its own. `owner` owns the database;
-/// `admin` acts as `owner`; `writer`, `reader` and `limited` are given what `owner` makes by default
-/// privileges. They are no members of pg_read_all_data, as in an instance of one's own: that would
-/// show them pg_authid, the verifiers of everybody's passwords.
+/// `admin` acts as `owner`; `writer`, `reader` and `limited` are given what `owner` makes by
+/// default privileges. They are no members of pg_read_all_data, as in an instance of one's own:
+/// that would show them pg_authid, the verifiers of everybody's passwords.
 ///
 /// What is ours is known by the comment on `owner`, made in the same transaction as the role: a
 /// database of another server, or of nobody's, is never touched.
