@@ -51,6 +51,7 @@ std::string_view to_string(errc code) noexcept {
         case errc::unexpected_null: return "unexpected NULL";
         case errc::no_such_column: return "no such column";
         case errc::unexpected_shape: return "unexpected shape";
+        case errc::result_too_large: return "result too large";
         case errc::api_failed: return "API failed";
         case errc::rate_limited: return "rate limited";
         case errc::system_failed: return "system failed";

@@ -84,19 +84,35 @@ std::string sqlstate_in(std::string_view text) {
     return {};
 }
 
-result rows_of(const PGresult* answer, int first, int count) {
-    result copy(PQcopyResult(answer, PG_COPYRES_ATTRS));
+namespace {
+
+void copy_rows(PGresult* to, const PGresult* from, int first, int count) {
+    const int begin = PQntuples(to);
     for (int row = 0; row < count; ++row) {
-        for (int column = 0; column < PQnfields(answer); ++column) {
-            const bool null = PQgetisnull(answer, first + row, column) != 0;
-            char* const value = null ? nullptr : PQgetvalue(answer, first + row, column);
-            const int size = null ? -1 : PQgetlength(answer, first + row, column);
-            if (!PQsetvalue(copy.get(), row, column, value, size)) {
+        for (int column = 0; column < PQnfields(from); ++column) {
+            const bool null = PQgetisnull(from, first + row, column) != 0;
+            char* const value = null ? nullptr : PQgetvalue(from, first + row, column);
+            const int size = null ? -1 : PQgetlength(from, first + row, column);
+            if (!PQsetvalue(to, begin + row, column, value, size)) {
                 throw std::bad_alloc();
             }
         }
     }
+}
+
+}  // namespace
+
+result rows_of(const PGresult* answer, int first, int count) {
+    result copy(PQcopyResult(answer, PG_COPYRES_ATTRS));
+    if (!copy) {
+        throw std::bad_alloc();
+    }
+    copy_rows(copy.get(), answer, first, count);
     return copy;
+}
+
+void append_rows(PGresult* to, const PGresult* from) {
+    copy_rows(to, from, 0, PQntuples(from));
 }
 
 bool send_forget(PGconn* conn, const std::string& name) {

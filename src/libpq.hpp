@@ -59,6 +59,8 @@ server_message refusal_in(std::string_view text);
 
 /// A copy of `count` rows.
 result rows_of(const PGresult* answer, int first, int count);
+/// Copies all rows of `from` behind those of `to`, which has the same columns.
+void append_rows(PGresult* to, const PGresult* from);
 
 inline int descriptor_of(const PGconn* conn) {
     return PQsocket(conn);

@@ -19,6 +19,15 @@ error out_of_turn() {
 
 constexpr std::chrono::milliseconds cancel_interval{250};
 
+std::string stopped_because(const error& interrupted) {
+    switch (interrupted.code()) {
+        case errc::timeout: return "the statement took too long and was stopped";
+        case errc::result_too_large:
+            return std::string(interrupted.what()) + "; the statement was stopped";
+        default: return "the statement was cancelled and stopped";
+    }
+}
+
 }  // namespace
 
 postgres_session::turn::turn(postgres_session& session) : session_(session) {
@@ -84,7 +93,9 @@ asio::awaitable<void> postgres_session::exchange(const statement& sql, const par
     if (owes_something()) {
         co_await settle_debts();
     }
-    if (owes_reset() && how == kind::simple && !is_one_statement(sql.sql())) {
+    const bool alone =
+        sql.largest_result() || (how == kind::simple && !is_one_statement(sql.sql()));
+    if (owes_reset() && alone) {
         co_await reset_now();
     }
     get_ready();
@@ -96,6 +107,10 @@ asio::awaitable<void> postgres_session::exchange(const statement& sql, const par
     send(sql, values, how);
     const auto interrupted = co_await supervise(settle(), deadline_of(sql), when);
     conclude(how, when, interrupted, in_transaction);
+    if (!has_room()) {  // it has ended all the same
+        answers_.clear();
+        throw too_large().with(phase::replied).with(outcome::executed);
+    }
     if (commits(sql.sql())) {
         require_commit(how);
     }
@@ -147,6 +162,7 @@ void postgres_session::get_ready() {
         throw lost(phase::sending);
     }
     answers_.clear();
+    bounded_.reset();
     refusal_ = {};
     committed_ = {};
     in_transaction_ = false;
@@ -298,10 +314,8 @@ bool postgres_session::refused() const {
 error postgres_session::refusal_error(phase when, const std::optional<error>& interrupted) {
     error failure = refused_statement(stage_at(when), std::exchange(refusal_, {}), midway_);
     if (interrupted && was_stopped(failure.sqlstate())) {
-        failure = failure.with_code(interrupted->code())
-                      .with_message(interrupted->code() == errc::timeout
-                                        ? "the statement took too long and was stopped"
-                                        : "the statement was cancelled and stopped");
+        failure =
+            failure.with_code(interrupted->code()).with_message(stopped_because(*interrupted));
     }
     return failure;
 }

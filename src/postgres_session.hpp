@@ -10,6 +10,7 @@
 #include <bitdotio/result.hpp>
 #include <bitdotio/statement.hpp>
 
+#include "bounded_result.hpp"
 #include "cancel_queue.hpp"
 #include "deadline.hpp"
 #include "dial_parameters.hpp"
@@ -221,6 +222,8 @@ private:
     bool send_bound(const statement& sql);
     void leave_pipeline();
     asio::awaitable<void> settle();
+    bool has_room() const noexcept;
+    error too_large() const;
     asio::awaitable<void> flush();
     asio::awaitable<void> readable_or_writable();
     asio::awaitable<void> readable();
@@ -296,10 +299,11 @@ private:
     libpq::result rest_;  // rows of a piece larger than was asked for
     std::chrono::milliseconds flow_timeout_{0};
 
-    std::vector<result> answers_;  // of the statement under way
-    server_message refusal_;       // its first error
-    bool copy_started_ = false;    // it was a COPY, which this exchange cannot serve
-    server_message goodbye_;       // a FATAL notice: why the server ended the session
+    std::vector<result> answers_;            // of the statement under way
+    std::optional<bounded_result> bounded_;  // its rows, if they are limited
+    server_message refusal_;                 // its first error
+    bool copy_started_ = false;              // it was a COPY, which this exchange cannot serve
+    server_message goodbye_;                 // a FATAL notice: why the server ended the session
     server_message committed_;     // a warning: it has committed, and no standby has confirmed that
     server_message failed_by_;     // the first error in the open transaction
     bool in_transaction_ = false;  // so the statement under way began, alone in its text

@@ -18,7 +18,14 @@ error waiting_cancelled() {
 void postgres_session::send(const statement& sql, const params& values, kind how) {
     check_text(sql);
     plan_ = {};
-    if (how == kind::extended) {
+    if (sql.largest_result()) {
+        statement alone(sql);
+        alone.unprepared();  // in a pipeline, rows in pieces would have to be asked for in between
+        check_sent(how == kind::extended ? send_extended(alone, values)
+                                         : PQsendQuery(conn_.get(), sql.sql().c_str()) != 0);
+        bounded_.emplace(*sql.largest_result());
+        libpq::ask_for_pieces(conn_.get(), 100);
+    } else if (how == kind::extended) {
         check_sent(send_extended(sql, values));
     } else if (owes_reset()) {  // one statement, which may go either way
         check_sent(send_extended(statement(sql).unprepared().text_results(), values));
@@ -150,11 +157,24 @@ asio::awaitable<void> postgres_session::settle() {
         if (!answer && (syncs_ == 0 || PQstatus(conn_.get()) == CONNECTION_BAD)) {
             co_return;
         }
+        const bool had_room = has_room();
         collect(std::move(answer));
         if (copy_started_) {
             co_return;
         }
+        if (had_room && !has_room()) {  // once: what comes from here on is dropped
+            throw too_large();
+        }
     }
+}
+
+bool postgres_session::has_room() const noexcept {
+    return !bounded_ || !bounded_->is_full();
+}
+
+error postgres_session::too_large() const {
+    return error(errc::result_too_large,
+                 "the result takes more than " + std::to_string(bounded_->most()) + " bytes");
 }
 
 // Reads while it writes: with both waiting to be read, neither side would ever go on.
@@ -199,7 +219,8 @@ void postgres_session::collect(libpq::result answer) {
     }
     const ExecStatusType status = PQresultStatus(answer.get());
     if (libpq::is_piece(status)) {
-        return;  // of a stream nobody reads any more
+        if (bounded_) bounded_->add(answer.get());
+        return;  // else of a stream nobody reads any more
     }
     switch (status) {
         case PGRES_FATAL_ERROR:
@@ -214,7 +235,10 @@ void postgres_session::collect(libpq::result answer) {
         case PGRES_COPY_IN:
         case PGRES_COPY_OUT:
         case PGRES_COPY_BOTH: copy_started_ = true; break;
-        default: answers_.emplace_back(answer.release()); break;
+        default:
+            if (bounded_) answer = bounded_->whole(std::move(answer));
+            answers_.emplace_back(answer.release());
+            break;
     }
 }
 

@@ -60,6 +60,8 @@ enum class errc {
     no_such_column,
     /// The result has another number of rows or columns than was asked for.
     unexpected_shape,
+    /// The result is larger than statement::largest_result: ask for less, or stream it.
+    result_too_large,
     /// The HTTP API refused or failed: see `http_status()`.
     api_failed,
     /// Too many requests (429): wait, then try again.

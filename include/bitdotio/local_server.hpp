@@ -44,8 +44,13 @@ struct local_server_options {
     /// A database without connections is put to sleep after this time.
     std::chrono::milliseconds sleep_after{60'000};
     /// A session without a statement ends with SQLSTATE 57P05 after this time, one that leaves a
-    /// transaction open with 25P03.
+    /// transaction open with 25P03; whatever it has SET. 0 for no end.
     std::chrono::milliseconds idle_session_timeout{300'000};
+    /// A session ends with SQLSTATE 57P01 after this time, between two statements; one with a
+    /// transaction open a tenth of it later. 0 for no end.
+    std::chrono::milliseconds session_life{3'600'000};
+    /// How long statements and requests that are under way may go on when the server is stopped.
+    std::chrono::milliseconds stop_grace{5'000};
     /// How many sessions a database can have at once, queries of the API included; others are
     /// refused with SQLSTATE 53300. From 1 to 10,000.
     int max_connections = 60;
@@ -133,6 +138,9 @@ public:
 
     /// Puts a database to sleep now, ending its connections.
     asio::awaitable<void> sleep(database_name name);
+    /// Wakes a database; returns when it accepts connections. It falls asleep again as after a
+    /// connection.
+    asio::awaitable<void> wake(database_name name);
     /// Returns when the database is asleep, at once if it is already.
     asio::awaitable<void> wait_until_asleep(database_name name);
     /// Whether no PostgreSQL runs for the database at this moment.
@@ -141,6 +149,11 @@ public:
     asio::awaitable<void> refuse_next(int count);
     /// Cuts all client connections of the database (TCP reset), its PostgreSQL left running.
     asio::awaitable<void> hang_up(database_name name);
+    /// Holds back everything the database's clients are told by this time, from now on; 0 for none.
+    asio::awaitable<void> delay(database_name name, std::chrono::milliseconds time);
+    /// Refuses further sessions of the database with SQLSTATE 53300, as if all its places were
+    /// taken; false lets them in again. Those who are in go on.
+    asio::awaitable<void> fill(database_name name, bool full = true);
     /// How many connections the Postgres endpoint has accepted since the start, refused ones
     /// included.
     asio::awaitable<std::uint64_t> accepted_connections();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -63,6 +64,19 @@ public:
     }
     bool may_be_prepared() const noexcept { return prepared_; }
 
+    /// Fails with errc::result_too_large when its rows, or those of all statements of a script,
+    /// take more memory than this, in bytes; the statement is stopped then. Without it, and in
+    /// pipelines and streams, there is no limit. Such a statement is never kept prepared.
+    statement&& largest_result(std::size_t bytes) && {
+        largest_result_ = bytes;
+        return std::move(*this);
+    }
+    statement& largest_result(std::size_t bytes) & {
+        largest_result_ = bytes;
+        return *this;
+    }
+    std::optional<std::size_t> largest_result() const noexcept { return largest_result_; }
+
     /// Says that running it twice does no harm: it sets what it sets, or finds its own mark. Then
     /// a pool sends it once more when the connection broke and nobody can say whether it ran, or
     /// when it lost against another (SQLSTATE 40001, 40P01); a stream only as long as no row has
@@ -97,6 +111,7 @@ public:
 private:
     std::string sql_;
     std::optional<std::chrono::milliseconds> timeout_;
+    std::optional<std::size_t> largest_result_;
     bool text_results_ = false;
     bool prepared_ = true;
     bool idempotent_ = false;

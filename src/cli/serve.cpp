@@ -120,6 +120,8 @@ local_server_options server_options(const arguments& words) {
     options.sleep_after = words.get_duration("--sleep-after").value_or(options.sleep_after);
     options.idle_session_timeout =
         words.get_duration("--idle-timeout").value_or(options.idle_session_timeout);
+    options.session_life = words.get_duration("--session-life").value_or(options.session_life);
+    options.stop_grace = words.get_duration("--stop-grace").value_or(options.stop_grace);
     if (const auto limit = words.get_size("--max-connections")) {
         options.max_connections = static_cast<int>(std::min<std::int64_t>(*limit, 1'000'000));
     }
@@ -218,6 +220,9 @@ command serve_command() {
          {"", "--sleep-after", "DURATION",
           "When a database without connections falls asleep: 500ms, 1s, 2m (60s)."},
          {"", "--idle-timeout", "DURATION", "When an idle session is ended (5m)."},
+         {"", "--session-life", "DURATION", "When a session is ended, idle or not (60m)."},
+         {"", "--stop-grace", "DURATION",
+          "How long statements and requests may go on after Ctrl-C (5s)."},
          {"", "--max-connections", "COUNT",
           "How many sessions a database can have at once, queries of the API "
           "included (60)."},

@@ -121,13 +121,29 @@ asio::awaitable<void> door::close(std::chrono::milliseconds grace) {
     return on_strand(strand_, shared_from_this(), do_close(grace));
 }
 
-asio::awaitable<void> door::do_close(std::chrono::milliseconds grace) {
+void door::ask_to_leave() {
+    asio::dispatch(strand_, [self = shared_from_this()] { self->turn_out(); });
+}
+
+void door::turn_out() {
     boost::system::error_code ignored;
     acceptor_.close(ignored);
     for (const auto& who : guests_) {
         asio::post(who->executor(), [who] { who->leave(); });
     }
+}
+
+asio::awaitable<void> door::empty(std::chrono::milliseconds grace) {
+    return on_strand(strand_, shared_from_this(), do_empty(grace));
+}
+
+asio::awaitable<void> door::do_empty(std::chrono::milliseconds grace) {
+    turn_out();
     co_await wait_until_empty(std::chrono::steady_clock::now() + grace);
+}
+
+asio::awaitable<void> door::do_close(std::chrono::milliseconds grace) {
+    co_await do_empty(grace);
     for (const auto& who : guests_) {
         asio::post(who->executor(), [who] {
             who->cut();

@@ -62,7 +62,12 @@ public:
     /// Lets clients in.
     void open();
 
-    /// Accepts no more, asks all guests to leave and cuts those who have not after `grace`.
+    /// Accepts no more and asks all guests to leave.
+    void ask_to_leave();
+    /// Accepts no more and asks all guests to leave; returns when they have, after `grace` at the
+    /// latest.
+    asio::awaitable<void> empty(std::chrono::milliseconds grace);
+    /// The same, then cuts those who have not left.
     asio::awaitable<void> close(std::chrono::milliseconds grace);
 
     /// Hangs up on the next `count` connections right after accepting.
@@ -72,6 +77,8 @@ public:
 
 private:
     asio::awaitable<void> accept_all();
+    void turn_out();
+    asio::awaitable<void> do_empty(std::chrono::milliseconds grace);
     asio::awaitable<void> do_close(std::chrono::milliseconds grace);
     asio::awaitable<void> wait_until_empty(time_point deadline);
     void let_in(asio::ip::tcp::socket socket);

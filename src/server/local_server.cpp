@@ -28,7 +28,6 @@ namespace bitdotio {
 
 namespace {
 
-constexpr std::chrono::milliseconds request_grace{2'000};
 // PostgreSQL has said goodbye to them before; what is left is for clients to read it.
 constexpr std::chrono::milliseconds session_grace{500};
 
@@ -173,6 +172,11 @@ asio::awaitable<void> local_server::impl::open_parts() {
     http = make_http_door(executor, http_tls, handler, job_routes::streams);
     postgres.emplace(executor, pg_tls, catalog, cluster, guard);
     postgres->wait_for_wakes(options.wake_timeout);
+    session_limits limits;
+    limits.idle = options.idle_session_timeout;
+    limits.idle_in_transaction = options.idle_session_timeout;
+    limits.life = options.session_life;
+    postgres->limit_sessions(limits);
     http->listen(options.listen, options.api_port);
     postgres->entrance()->listen(options.listen, options.postgres_port);
     host = reachable(options.listen);
@@ -189,7 +193,13 @@ asio::awaitable<void> local_server::impl::remove_leftovers() {
     const std::vector<std::string> known = co_await catalog->ids();
     const std::vector<std::string> there = co_await cluster->ids();
     for (const std::string& id : there) {
-        if (!std::binary_search(known.begin(), known.end(), id)) co_await cluster->remove(id);
+        if (std::binary_search(known.begin(), known.end(), id)) continue;
+        try {
+            co_await cluster->remove(id);
+        } catch (const error&) {
+            // In a backend somebody else may be connected to it: the next start tries again.
+            if (options.backend.empty()) throw;
+        }
     }
 }
 
@@ -257,10 +267,18 @@ asio::awaitable<void> local_server::impl::close_parts() {
         };
         co_await run_blocking(work);
     }
-    if (http) co_await http->close(request_grace);
+    // Both at once: who is idle goes, who is not has the same time left.
+    const time_point deadline = deadline_after(options.stop_grace);
+    if (postgres) postgres->entrance()->ask_to_leave();
+    if (http) co_await http->close(options.stop_grace);
     if (jobs) co_await jobs->close();
     if (guard) co_await guard->close();
-    // Ends the sessions with PostgreSQL's own words, which the gateway still passes on.
+    if (postgres) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+            deadline - std::chrono::steady_clock::now());
+        co_await postgres->entrance()->empty(std::max(left, std::chrono::milliseconds(0)));
+    }
+    // Ends those who are left with PostgreSQL's own words, which the gateway still passes on.
     if (cluster) co_await cluster->close();
     if (postgres) co_await postgres->entrance()->close(session_grace);
     if (catalog) co_await catalog->close();
@@ -383,6 +401,21 @@ asio::awaitable<void> local_server::refuse_next(int count) {
 asio::awaitable<void> local_server::hang_up(database_name name) {
     const auto shared = impl_;
     co_await shared->postgres->hang_up(co_await shared->id_of(std::move(name)));
+}
+
+asio::awaitable<void> local_server::wake(database_name name) {
+    const auto shared = impl_;
+    const lease awake = co_await shared->cluster->hold(co_await shared->id_of(std::move(name)));
+}
+
+asio::awaitable<void> local_server::delay(database_name name, std::chrono::milliseconds time) {
+    const auto shared = impl_;
+    co_await shared->postgres->delay(co_await shared->id_of(std::move(name)), time);
+}
+
+asio::awaitable<void> local_server::fill(database_name name, bool full) {
+    const auto shared = impl_;
+    co_await shared->postgres->fill(co_await shared->id_of(std::move(name)), full);
 }
 
 asio::awaitable<std::uint64_t> local_server::accepted_connections() {

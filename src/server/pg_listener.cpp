@@ -54,4 +54,14 @@ asio::awaitable<void> pg_listener::hang_up(std::string id) {
     }
 }
 
+asio::awaitable<void> pg_listener::delay(std::string id, std::chrono::milliseconds time) {
+    const auto treated = co_await registry_->treatment_of(std::move(id));
+    treated->delay = time.count();
+}
+
+asio::awaitable<void> pg_listener::fill(std::string id, bool full) {
+    const auto treated = co_await registry_->treatment_of(std::move(id));
+    treated->full = full;
+}
+
 }  // namespace bitdotio

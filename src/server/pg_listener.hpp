@@ -20,8 +20,7 @@ namespace bitdotio {
 /// The gateway between clients of the service and the databases' PostgreSQL instances.
 ///
 /// Thread safety: every function may be called from any thread.
-/// Lifetime: `tls` must outlive the door; await `entrance()->close()` after cluster::close, which
-///     ends the sessions in PostgreSQL's own words.
+/// Lifetime: `tls` must outlive the door; await `entrance()->close()`.
 class pg_listener {
 public:
     /// Prepares `tls` for the protocol: ALPN "postgresql", no session tickets.
@@ -32,10 +31,17 @@ public:
     /// How long a client waits for its database to wake; to be called before the door opens.
     void wait_for_wakes(std::chrono::milliseconds timeout) { around_->wake_timeout = timeout; }
 
+    /// How long sessions may rest and live; to be called before the door opens.
+    void limit_sessions(session_limits limits) { around_->limits = limits; }
+
     const std::shared_ptr<door>& entrance() const noexcept { return door_; }
 
     /// Cuts all sessions of the database with this id (TCP reset).
     asio::awaitable<void> hang_up(std::string id);
+    /// Holds back what its clients are told by this time.
+    asio::awaitable<void> delay(std::string id, std::chrono::milliseconds time);
+    /// Refuses further sessions of the database with 53300, or no longer.
+    asio::awaitable<void> fill(std::string id, bool full);
 
 private:
     std::shared_ptr<pg_registry> registry_;

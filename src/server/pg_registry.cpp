@@ -76,4 +76,14 @@ asio::awaitable<std::vector<std::shared_ptr<guest>>> pg_registry::do_sessions_of
     co_return sessions;
 }
 
+asio::awaitable<std::shared_ptr<treatment>> pg_registry::treatment_of(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_treatment_of(std::move(id)));
+}
+
+asio::awaitable<std::shared_ptr<treatment>> pg_registry::do_treatment_of(std::string id) {
+    std::shared_ptr<treatment>& known = treatments_[id];
+    if (!known) known = std::make_shared<treatment>();
+    co_return known;
+}
+
 }  // namespace bitdotio

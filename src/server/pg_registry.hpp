@@ -4,12 +4,14 @@
 #include "deadline.hpp"
 #include "server/backend_link.hpp"
 #include "server/door.hpp"
+#include "server/splice.hpp"
 #include "server/startup_packet.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/strand.hpp>
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,6 +19,12 @@
 #include <vector>
 
 namespace bitdotio {
+
+/// How tests have the gateway treat a database's clients.
+struct treatment {
+    answer_delay delay{0};
+    std::atomic<bool> full{false};  ///< further sessions are refused
+};
 
 /// The sessions of the gateway by the key each was given.
 ///
@@ -40,6 +48,8 @@ public:
 
     asio::awaitable<std::optional<backend>> find(cancel_key key);
     asio::awaitable<std::vector<std::shared_ptr<guest>>> sessions_of(std::string id);
+    /// The same for all sessions of the database.
+    asio::awaitable<std::shared_ptr<treatment>> treatment_of(std::string id);
 
 private:
     struct entry {
@@ -51,9 +61,11 @@ private:
     asio::awaitable<cancel_key> do_enter(std::weak_ptr<guest> session, std::string id);
     asio::awaitable<std::optional<backend>> do_find(cancel_key key);
     asio::awaitable<std::vector<std::shared_ptr<guest>>> do_sessions_of(std::string id);
+    asio::awaitable<std::shared_ptr<treatment>> do_treatment_of(std::string id);
 
     asio::strand<asio::any_io_executor> strand_;
     std::map<cancel_key, entry> entries_;
+    std::map<std::string, std::shared_ptr<treatment>> treatments_;
 };
 
 }  // namespace bitdotio

@@ -24,6 +24,8 @@ using asio::ip::tcp;
 // does not answer one.
 constexpr std::chrono::seconds startup_patience{30};
 constexpr std::size_t max_password_size = 4096;
+// For a client to read why its session ends.
+constexpr std::chrono::seconds last_words_patience{5};
 
 time_point after(std::chrono::milliseconds patience) {
     return std::chrono::steady_clock::now() + patience;
@@ -43,6 +45,27 @@ private:
     const cancel_key key_;
 };
 
+// As PostgreSQL itself says it; nothing where there is nothing to say.
+std::string words_for(session_watch::ending why) {
+    using ending = session_watch::ending;
+    switch (why) {
+        case ending::none: return "";
+        case ending::idle:
+            return wire_message::fatal("57P05",
+                                       "terminating connection due to idle-session timeout");
+        case ending::idle_in_transaction:
+            return wire_message::fatal("25P03",
+                                       "terminating connection due to idle-in-transaction timeout");
+        case ending::life:
+            return wire_message::fatal(
+                "57P01", "terminating connection at the end of its longest life", "Connect again.");
+        case ending::server_stops:
+            return wire_message::fatal("57P01",
+                                       "terminating connection due to administrator command");
+    }
+    return "";
+}
+
 bool wants_replication(const startup_message& wish) {
     const auto value = wish.find("replication");
     return value && *value != "false" && *value != "off" && *value != "no" && *value != "0";
@@ -53,11 +76,16 @@ bool wants_replication(const startup_message& wish) {
 pg_session::pg_session(tcp::socket socket, std::shared_ptr<const pg_surroundings> around)
     : around_(std::move(around)),
       client_(std::move(socket), *around_->tls),
-      backend_(client_.get_executor()) {}
+      backend_(client_.get_executor()),
+      watch_(around_->limits, std::chrono::steady_clock::now()) {}
 
 void pg_session::leave() {
-    // Joined sessions end with PostgreSQL's own words when it is stopped.
-    if (!joined_) cut();
+    leaving_ = true;
+    if (traffic_) {
+        traffic_->retire();
+    } else if (!admitted_) {
+        cut();
+    }
 }
 
 void pg_session::cut() noexcept {
@@ -69,7 +97,8 @@ void pg_session::cut() noexcept {
 
 asio::awaitable<void> pg_session::serve() {
     const auto self = shared_from_this();
-    if (co_await with_deadline(admit(), after(startup_patience))) {
+    admitted_ = co_await with_deadline(admit(), after(startup_patience));
+    if (admitted_) {
         co_await converse();
     }
     co_await say_farewell(client_, client_.next_layer(), secured_);
@@ -227,6 +256,11 @@ asio::awaitable<void> pg_session::converse() {
     const std::weak_ptr<guest> self = weak_from_this();
     const cancel_key key = co_await around_->registry->enter(self, database_.id);
     const registration entry(around_->registry, key);
+    const auto treated = co_await around_->registry->treatment_of(database_.id);
+    if (treated->full) {
+        co_await refuse("53300", "sorry, too many clients already", "");
+        co_return;
+    }
     std::string failure;
     bool gone = false;
     try {
@@ -258,9 +292,24 @@ asio::awaitable<void> pg_session::converse_with(lease awake, cancel_key key) {
         failure = thrown.code().message();
     }
     if (!failure.empty()) throw error(errc::connection_lost, failure);
-    if (joined_) co_await splice(client_, backend_);
+    if (joined_) co_await hand_across();
     // Ended before the lease is, so that nobody puts PostgreSQL to sleep under a session.
     backend_.close(ignored);
+}
+
+asio::awaitable<void> pg_session::hand_across() {
+    const auto count_rows = [catalog = around_->catalog, id = database_.id](std::int64_t rows) {
+        catalog->count_rows(id, rows);
+    };
+    const auto treated = co_await around_->registry->treatment_of(database_.id);
+    const std::shared_ptr<const answer_delay> delay(treated, &treated->delay);
+    traffic_.emplace(client_, backend_, watch_, delay, count_rows);
+    if (leaving_) traffic_->retire();
+    const session_watch::ending why = co_await traffic_->run();
+    traffic_.reset();
+    const std::string last_words = words_for(why);
+    if (last_words.empty()) co_return;
+    co_await with_deadline(send(last_words), after(last_words_patience));
 }
 
 asio::awaitable<bool> pg_session::connect_backend(session_target where, cancel_key key,
@@ -274,7 +323,9 @@ asio::awaitable<bool> pg_session::connect_backend(session_target where, cancel_k
         const std::string ours = wire_message::backend_key_data(key);
         greeting.bytes.replace(greeting.key_at, ours.size(), ours);
     }
+    watch_.from_server(greeting.bytes, std::chrono::steady_clock::now());
     co_await with_deadline(send(std::move(greeting.bytes)), after(startup_patience));
+    watch_.handed_on(std::chrono::steady_clock::now());
     co_return true;
 }
 

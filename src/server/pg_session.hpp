@@ -6,6 +6,7 @@
 #include "server/database_host.hpp"
 #include "server/door.hpp"
 #include "server/pg_registry.hpp"
+#include "server/splice.hpp"
 #include "server/startup_packet.hpp"
 #include "server/storage_guard.hpp"
 
@@ -14,6 +15,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -29,6 +31,7 @@ struct pg_surroundings {
     std::shared_ptr<storage_guard> guard;
     std::shared_ptr<pg_registry> registry;
     std::chrono::milliseconds wake_timeout{60'000};
+    session_limits limits;
 };
 
 /// A session, from its first byte to its last.
@@ -55,6 +58,7 @@ private:
     // With the database awake.
     asio::awaitable<void> converse();
     asio::awaitable<void> converse_with(lease awake, cancel_key key);
+    asio::awaitable<void> hand_across();
     asio::awaitable<bool> connect_backend(session_target where, cancel_key key,
                                           time_point deadline);
 
@@ -67,9 +71,13 @@ private:
     asio::ssl::stream<asio::ip::tcp::socket> client_;
     backend_link backend_;
     startup_message wish_;
-    database database_;     // as its caller may use it
-    bool secured_ = false;  // TLS is established
-    bool joined_ = false;   // client and PostgreSQL speak with each other
+    database database_;      // as its caller may use it
+    bool secured_ = false;   // TLS is established
+    bool admitted_ = false;  // its key and its database are known
+    bool leaving_ = false;   // the server is closing
+    bool joined_ = false;    // client and PostgreSQL speak with each other
+    session_watch watch_;
+    std::optional<splice> traffic_;
 };
 
 }  // namespace bitdotio

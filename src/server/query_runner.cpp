@@ -45,7 +45,7 @@ asio::awaitable<query_result> run_query(session_target where, std::string sql, q
     query_result answer;
     answer.query_string = sql;
     statement script(std::move(sql));
-    script.timeout(terms.timeout);
+    script.timeout(terms.timeout).largest_result(terms.largest_answer);
     std::vector<result> results;
     if (terms.single) {
         script.text_results().unprepared();

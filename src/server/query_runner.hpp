@@ -8,6 +8,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,8 @@ struct query_terms {
 
     /// Longer than people wait for an answer, shorter than proxies do.
     std::chrono::milliseconds timeout{300'000};
+    /// What an answer may take, in bytes of memory: JSON in one piece takes some times as much.
+    std::size_t largest_answer = std::size_t{32} << 20;
     /// Refuses more than one statement: PostgreSQL itself does.
     bool single = false;
 };

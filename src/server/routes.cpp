@@ -61,6 +61,10 @@ http_response refusal(const too_often& failure) {
 
 http_response refusal(const error& failure) {
     if (failure.code() == errc::timeout) return api_error(504, failure.what(), "timeout");
+    if (failure.code() == errc::result_too_large) {
+        return api_error(400, failure.what(), "result_too_large",
+                         "Use LIMIT, an export, or the Postgres endpoint.");
+    }
     if (!failure.sqlstate().empty()) {
         // Class 53 and 57P are the instance's trouble, all else is the statement's.
         const bool ours = failure.code() == errc::server_busy ||

@@ -1,4 +1,4 @@
-// Two pumps, one for each direction.
+// Two pumps, one for each direction, and the session's limits.
 #include "server/splice.hpp"
 
 #include <boost/asio/buffer.hpp>
@@ -11,6 +11,8 @@
 #include <boost/asio/write.hpp>
 
 #include <exception>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace bitdotio {
@@ -19,58 +21,110 @@ namespace {
 
 // One TLS record holds 16 KiB; two of them a turn cost no more memory than a session does anyway.
 constexpr std::size_t buffer_size = 32 * 1024;
+// Rows are counted in handfuls: each costs a message to the catalog.
+constexpr std::int64_t handful = 10'000;
 
-enum class direction { upstream, downstream };
-
-template <class From, class To>
-asio::awaitable<void> pump(From& from, To& to) {
-    std::vector<char> bytes(buffer_size);
-    boost::system::error_code failure;
-    while (true) {
-        const std::size_t size = co_await from.async_read_some(
-            asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, failure));
-        if (size > 0) {
-            boost::system::error_code unsent;
-            co_await asio::async_write(to, asio::buffer(bytes.data(), size),
-                                       asio::redirect_error(asio::use_awaitable, unsent));
-            if (unsent) co_return;
-        }
-        if (failure) co_return;
-    }
+time_point now() {
+    return std::chrono::steady_clock::now();
 }
-
-asio::awaitable<direction> pump_up(asio::ssl::stream<asio::ip::tcp::socket>& client,
-                                   backend_link& backend) {
-    co_await pump(client, backend);
-    // PostgreSQL ends a session whose client stopped sending once it has answered.
-    boost::system::error_code ignored;
-    backend.shutdown(asio::socket_base::shutdown_send, ignored);
-    co_return direction::upstream;
-}
-
-asio::awaitable<direction> pump_down(backend_link& backend,
-                                     asio::ssl::stream<asio::ip::tcp::socket>& client) {
-    co_await pump(backend, client);
-    co_return direction::downstream;
-}
-
-// The way down decides: with its end there is nothing left to say to the client.
-struct until_downstream_ends {
-    asio::cancellation_type operator()(std::exception_ptr failure, direction ended) const {
-        return failure || ended == direction::downstream ? asio::cancellation_type::terminal
-                                                         : asio::cancellation_type::none;
-    }
-};
 
 }  // namespace
 
-asio::awaitable<void> splice(asio::ssl::stream<asio::ip::tcp::socket>& client,
-                             backend_link& backend) {
+// The way down decides: with its end there is nothing left to say to the client. So do the limits.
+struct splice::until_over {
+    asio::cancellation_type operator()(std::exception_ptr failure, part ended) const {
+        return failure || ended != part::upstream ? asio::cancellation_type::terminal
+                                                  : asio::cancellation_type::none;
+    }
+};
+
+splice::splice(client_stream& client, backend_stream& backend, session_watch watch,
+               std::shared_ptr<const answer_delay> delay,
+               std::function<void(std::int64_t)> count_rows)
+    : client_(client),
+      backend_(backend),
+      watch_(std::move(watch)),
+      delay_(std::move(delay)),
+      count_rows_(std::move(count_rows)),
+      alarm_(client.get_executor()) {}
+
+asio::awaitable<session_watch::ending> splice::run() {
     const auto executor = co_await asio::this_coro::executor;
-    auto both = asio::experimental::make_parallel_group(
-        asio::co_spawn(executor, pump_up(client, backend), asio::deferred),
-        asio::co_spawn(executor, pump_down(backend, client), asio::deferred));
-    co_await both.async_wait(until_downstream_ends(), asio::use_awaitable);
+    auto all = asio::experimental::make_parallel_group(
+        asio::co_spawn(executor, pump_up(), asio::deferred),
+        asio::co_spawn(executor, pump_down(), asio::deferred),
+        asio::co_spawn(executor, keep_limits(), asio::deferred));
+    co_await all.async_wait(until_over(), asio::use_awaitable);
+    count();
+    co_return ending_;
+}
+
+void splice::retire() {
+    watch_.retire();
+    alarm_.cancel();
+}
+
+asio::awaitable<splice::part> splice::pump_up() {
+    std::vector<char> bytes(buffer_size);
+    boost::system::error_code failure;
+    while (!failure) {
+        const std::size_t size = co_await client_.async_read_some(
+            asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, failure));
+        if (size == 0) continue;
+        watch_.from_client(std::string_view(bytes.data(), size), now());
+        boost::system::error_code unsent;
+        co_await asio::async_write(backend_, asio::buffer(bytes.data(), size),
+                                   asio::redirect_error(asio::use_awaitable, unsent));
+        if (unsent) co_return part::upstream;
+    }
+    // PostgreSQL ends a session whose client stopped sending once it has answered.
+    boost::system::error_code ignored;
+    backend_.shutdown(asio::socket_base::shutdown_send, ignored);
+    co_return part::upstream;
+}
+
+asio::awaitable<splice::part> splice::pump_down() {
+    std::vector<char> bytes(buffer_size);
+    boost::system::error_code failure;
+    while (!failure) {
+        const std::size_t size = co_await backend_.async_read_some(
+            asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, failure));
+        if (size == 0) continue;
+        watch_.from_server(std::string_view(bytes.data(), size), now());
+        co_await hold_back();
+        boost::system::error_code unsent;
+        co_await asio::async_write(client_, asio::buffer(bytes.data(), size),
+                                   asio::redirect_error(asio::use_awaitable, unsent));
+        if (unsent) break;
+        const time_point told = now();
+        watch_.handed_on(told);
+        if (watch_.is_pressing(told)) alarm_.cancel();
+        if (watch_.rows() >= handful) count();
+    }
+    co_return part::downstream;
+}
+
+asio::awaitable<splice::part> splice::keep_limits() {
+    while (true) {
+        const time_point at = now();
+        ending_ = watch_.due(at);
+        if (ending_ != session_watch::ending::none) co_return part::limits;
+        count();
+        alarm_.expires_at(watch_.next(at).value_or(never));
+        boost::system::error_code ended;
+        co_await alarm_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
+    }
+}
+
+asio::awaitable<void> splice::hold_back() {
+    const std::chrono::milliseconds time(delay_->load());
+    if (time.count() == 0) co_return;
+    asio::steady_timer held(co_await asio::this_coro::executor, time);
+    co_await held.async_wait(asio::use_awaitable);
+}
+
+void splice::count() {
+    if (const std::int64_t rows = watch_.take_rows(); rows > 0) count_rows_(rows);
 }
 
 }  // namespace bitdotio

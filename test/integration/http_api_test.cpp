@@ -188,6 +188,14 @@ TEST_CASE("an error of SQL is 400 with PostgreSQL's message and SQLSTATE") {
     check_error(query(name, "SELECT 1/0"), 400, "division by zero");
 }
 
+TEST_CASE("an answer that would not fit into memory is refused, and the next one served") {
+    const std::string database = fresh_database();
+    const auto refused =
+        query(database, "SELECT 1; SELECT repeat('x', 100000) FROM generate_series(1, 1000000)");
+    check_error(refused, 400, "the result takes more than");
+    CHECK(query(database, "SELECT 1").status == 200);
+}
+
 TEST_CASE("a request without a valid key is 401 with detail and uuid") {
     for (const std::string authorization :
          {"", "Bearer v2_wrong", "Bearer nonsense", "Basic abc", "Bearer "}) {

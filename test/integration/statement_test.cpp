@@ -321,3 +321,86 @@ TEST_CASE("a transaction commits, rolls back, and rolls back when it is dropped"
 }
 
 }  // namespace
+
+namespace {
+
+// Rows of 1 kB each.
+statement rows_of_a_kilobyte(int count) {
+    statement sql("SELECT i, repeat('x', 1000) AS wide, NULLIF(i, 2) FROM generate_series(1, " +
+                  std::to_string(count) + ") i");
+    sql.largest_result(1'000'000);
+    return sql;
+}
+
+asio::awaitable<void> stay_below_the_limit(connect_options options) {
+    connection c = co_await connection::open(options);
+    for (int turn = 0; turn < 2; ++turn) {
+        const auto some = co_await c.query(rows_of_a_kilobyte(250));
+        REQUIRE(some.size() == 250);
+        CHECK(some.affected_rows() == 250);
+        CHECK(some[249][0].as<int>() == 250);
+        CHECK(some[249][1].as<std::string>() == std::string(1000, 'x'));
+        CHECK(some[1][2].is_null());
+        const auto none = co_await c.query(rows_of_a_kilobyte(0));
+        CHECK(none.size() == 0);
+        CHECK(none.column_count() == 3);
+    }
+    statement two("SELECT 1; SELECT i FROM generate_series(1, 3) i");
+    two.largest_result(100'000);
+    const auto both = co_await c.script(two);
+    REQUIRE(both.size() == 2);
+    CHECK(both[0].size() == 1);
+    CHECK(both[1].size() == 3);
+    CHECK(both[1].command_tag() == "SELECT 3");
+}
+
+asio::awaitable<void> go_over_the_limit(connect_options options) {
+    connection c = co_await connection::open(options);
+    const int before = co_await server_pid(c);
+    // In the list of columns the rows come as they are made; in FROM all would be made first.
+    statement endless("SELECT repeat('x', 1000), generate_series(1, 1000000000)");
+    endless.largest_result(1'000'000);
+    statement script("SELECT 1; SELECT repeat('x', 1000), generate_series(1, 1000000000)");
+    script.largest_result(1'000'000);
+    // Each is below the limit, both are not.
+    statement together(
+        "SELECT repeat('x', 1000) FROM generate_series(1, 600); "
+        "SELECT repeat('x', 1000) FROM generate_series(1, 600)");
+    together.largest_result(1'000'000);
+    const auto code_of = [&](statement sql, bool as_script) -> asio::awaitable<errc> {
+        try {
+            if (as_script) {
+                co_await c.script(std::move(sql));
+            } else {
+                co_await c.query(std::move(sql));
+            }
+        } catch (const bitdotio::error& failure) {
+            CHECK(std::string(failure.what()).find("1000000 bytes") != std::string::npos);
+            co_return failure.code();
+        }
+        co_return errc::bad_input;
+    };
+    const errc alone = co_await code_of(endless, false);
+    CHECK(alone == errc::result_too_large);
+    const errc second = co_await code_of(script, true);
+    CHECK(second == errc::result_too_large);
+    const errc sum = co_await code_of(together, true);
+    CHECK(sum == errc::result_too_large);
+    const errc quick = co_await code_of(rows_of_a_kilobyte(1'200), false);
+    CHECK(quick == errc::result_too_large);
+    // Without a limit the same session has none.
+    const auto all = co_await c.query("SELECT repeat('x', 1000) FROM generate_series(1, 3000)");
+    CHECK(all.size() == 3'000);
+    const int after = co_await server_pid(c);
+    CHECK(after == before);
+}
+
+}  // namespace
+
+TEST_CASE("a result within its limit is whole, with its tag, NULLs and columns") {
+    test::run(stay_below_the_limit(shared().connect));
+}
+
+TEST_CASE("a result over its limit stops the statement and keeps the session") {
+    test::run(go_over_the_limit(shared().connect), 30s);
+}

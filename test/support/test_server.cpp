@@ -133,6 +133,18 @@ void test_server::hang_up(const bitdotio::database_name& name) {
     wait_for(server_->hang_up(name));
 }
 
+void test_server::wake(const bitdotio::database_name& name) {
+    wait_for(server_->wake(name));
+}
+
+void test_server::delay(const bitdotio::database_name& name, std::chrono::milliseconds time) {
+    wait_for(server_->delay(name, time));
+}
+
+void test_server::fill(const bitdotio::database_name& name, bool full) {
+    wait_for(server_->fill(name, full));
+}
+
 std::uint64_t test_server::accepted_connections() {
     return wait_for(server_->accepted_connections());
 }

@@ -50,6 +50,9 @@ public:
     bool is_asleep(const bitdotio::database_name& name);
     void refuse_next(int count);
     void hang_up(const bitdotio::database_name& name);
+    void wake(const bitdotio::database_name& name);
+    void delay(const bitdotio::database_name& name, std::chrono::milliseconds time);
+    void fill(const bitdotio::database_name& name, bool full);
     std::uint64_t accepted_connections();
     /// Done by the destructor too.
     void stop();

@@ -1,0 +1,196 @@
+// When a session rests, by the messages that passed: a table of conversations.
+#include "server/session_watch.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+namespace {
+
+using bitdotio::message_boundaries;
+using bitdotio::session_limits;
+using bitdotio::session_watch;
+using bitdotio::time_point;
+using ending = session_watch::ending;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+const time_point start{seconds(1'000)};
+
+std::string message(char type, const std::string& body = "") {
+    const auto size = static_cast<std::uint32_t>(body.size() + 4);
+    std::string bytes(1, type);
+    for (const int shift : {24, 16, 8, 0}) {
+        bytes.push_back(static_cast<char>(size >> shift & 0xff));
+    }
+    return bytes + body;
+}
+
+std::string ready(char status) {
+    return message('Z', std::string(1, status));
+}
+
+session_limits limits() {
+    session_limits result;
+    result.idle = seconds(10);
+    result.idle_in_transaction = seconds(20);
+    result.life = seconds(100);
+    return result;
+}
+
+// What passes, in its order: 'c' from the client, 's' from the server.
+struct piece {
+    char from;
+    std::string bytes;
+};
+
+session_watch after(const std::vector<piece>& pieces) {
+    session_watch watch(limits(), start);
+    watch.from_server(message('R', std::string(4, '\0')) + ready('I'), start);
+    watch.handed_on(start);
+    for (const piece& each : pieces) {
+        if (each.from == 'c') {
+            watch.from_client(each.bytes, start);
+        } else {
+            watch.from_server(each.bytes, start);
+            watch.handed_on(start);
+        }
+    }
+    return watch;
+}
+
+const std::string query = message('Q', std::string("SELECT 1\0", 9));
+const std::string row = message('D', "row");
+const std::string done = message('C', std::string("SELECT 1\0", 9));
+const std::string parse_to_execute =
+    message('P', "p") + message('B', "b") + message('D', "d") + message('E', "e");
+const std::string sync_message = message('S');
+
+}  // namespace
+
+TEST_CASE("a session rests when everything it asked for has been answered") {
+    struct conversation {
+        const char* what;
+        std::vector<piece> pieces;
+        ending expected;
+    };
+    const std::vector<conversation> table{
+        {"nothing was asked", {}, ending::idle},
+        {"a query runs", {{'c', query}}, ending::none},
+        {"its rows are coming", {{'c', query}, {'s', row}}, ending::none},
+        {"it is answered", {{'c', query}, {'s', row + done + ready('I')}}, ending::idle},
+        {"the second of two runs", {{'c', query + query}, {'s', done + ready('I')}}, ending::none},
+        {"both are answered",
+         {{'c', query + query}, {'s', done + ready('I') + done + ready('I')}},
+         ending::idle},
+        {"a message is half there",
+         {{'c', query}, {'s', (done + ready('I') + row).substr(0, done.size() + 9)}},
+         ending::none},
+        {"an extended query without its Sync", {{'c', parse_to_execute}}, ending::none},
+        {"one with it", {{'c', parse_to_execute + sync_message}}, ending::none},
+        {"one that is answered",
+         {{'c', parse_to_execute + sync_message}, {'s', done + ready('I')}},
+         ending::idle},
+        {"the next began before the answer",
+         {{'c', parse_to_execute + sync_message + parse_to_execute}, {'s', done + ready('I')}},
+         ending::none},
+        {"a COPY takes data",
+         {{'c', query}, {'s', message('G', "g")}, {'c', message('d', "1\n")}},
+         ending::none},
+        {"it has ended",
+         {{'c', query},
+          {'s', message('G', "g")},
+          {'c', message('d', "1\n") + message('c')},
+          {'s', done + ready('I')}},
+         ending::idle},
+        {"PostgreSQL passed over the Sync behind a COPY",
+         {{'c', parse_to_execute + sync_message},
+          {'s', message('G', "g")},
+          {'c', message('d', "1\n") + message('c') + sync_message},
+          {'s', done + ready('I')}},
+         ending::idle},
+        {"an error is not the end of it", {{'c', query}, {'s', message('E', "e")}}, ending::none},
+        {"a notification came behind", {{'s', message('A', "a")}}, ending::none},
+    };
+    for (const conversation& each : table) {
+        CAPTURE(each.what);
+        const session_watch watch = after(each.pieces);
+        CHECK(watch.due(start + seconds(10)) == each.expected);
+        CHECK(watch.due(start + seconds(9)) == ending::none);
+    }
+}
+
+TEST_CASE("the status byte decides which limit holds") {
+    for (const char status : {'T', 'E'}) {
+        const session_watch watch = after({{'c', query}, {'s', done + ready(status)}});
+        CHECK(watch.due(start + seconds(19)) == ending::none);
+        CHECK(watch.due(start + seconds(20)) == ending::idle_in_transaction);
+        CHECK(watch.next(start) == start + seconds(20));
+    }
+    CHECK(after({}).next(start) == start + seconds(10));
+}
+
+TEST_CASE("every byte begins the time anew, whatever pieces messages come in") {
+    const std::string answer = row + done + ready('I');
+    session_watch watch = after({{'c', query}});
+    time_point now = start;
+    for (const char byte : answer) {
+        now += seconds(3);
+        CHECK(watch.due(now + seconds(60)) == ending::none);
+        watch.from_server(std::string_view(&byte, 1), now);
+        CHECK(watch.due(now + seconds(60)) == ending::none);  // not handed on yet
+        watch.handed_on(now);
+    }
+    CHECK(watch.due(now + seconds(9)) == ending::none);
+    CHECK(watch.due(now + seconds(10)) == ending::idle);
+    CHECK(watch.take_rows() == 1);
+    CHECK(watch.take_rows() == 0);
+}
+
+TEST_CASE(
+    "a session at the end of its life goes between statements, a transaction a little later") {
+    session_watch busy = after({{'c', query}});
+    CHECK(busy.due(start + seconds(500)) == ending::none);
+    CHECK(busy.is_pressing(start + seconds(100)));
+    busy.from_server(done + ready('I'), start + seconds(500));
+    busy.handed_on(start + seconds(500));
+    CHECK(busy.due(start + seconds(500)) == ending::life);
+
+    session_watch open = after({{'c', query}, {'s', done}});
+    open.from_server(ready('T'), start + seconds(99));
+    open.handed_on(start + seconds(99));
+    CHECK(open.due(start + seconds(109)) == ending::none);
+    CHECK(open.next(start + seconds(101)) == start + seconds(110));
+    CHECK(open.due(start + seconds(110)) == ending::life);
+    CHECK_FALSE(open.is_pressing(start + seconds(99)));
+}
+
+TEST_CASE("when the server stops a session goes as soon as no statement runs") {
+    session_watch watch = after({{'c', query}});
+    watch.retire();
+    CHECK(watch.due(start) == ending::none);
+    watch.from_server(done + ready('T'), start);
+    CHECK(watch.due(start) == ending::none);
+    watch.handed_on(start);
+    CHECK(watch.due(start) == ending::server_stops);
+}
+
+TEST_CASE("limits of zero are none") {
+    session_limits none;
+    none.idle = none.idle_in_transaction = none.life = milliseconds(0);
+    session_watch watch(none, start);
+    watch.from_server(ready('I'), start);
+    watch.handed_on(start);
+    CHECK(watch.due(start + std::chrono::hours(10'000)) == ending::none);
+    CHECK_FALSE(watch.next(start));
+}
+
+TEST_CASE("a length that cannot be is passed over without a loop or a wait") {
+    message_boundaries read;
+    int seen = 0;
+    const std::string odd("Z\0\0\0\0X\0\0\0\4Y\xff\xff\xff\xff", 15);
+    read.read(odd, [&](char, char) { ++seen; });
+    CHECK(seen == 2);
+    CHECK_FALSE(read.between_messages());
+}
