@@ -31,6 +31,13 @@ struct local_server_options {
     /// Holds databases, keys and certificates between runs; empty for a temporary one that is
     /// removed on stop.
     std::filesystem::path data_directory;
+    /// Where databases are made instead of in instances of our own: libpq's connection string of a
+    /// PostgreSQL (15 or newer) that somebody else runs, and of a role there with CREATEDB and
+    /// CREATEROLE. Several hosts are a primary and its standbys. Never shown. Empty for instances.
+    ///
+    /// Then a database is asleep when nobody is connected, `sleep_after`, `postgres_programs` and
+    /// `run_as` mean nothing, and a temporary server removes its databases on stop.
+    std::string backend;
     /// The address to listen on.
     std::string listen = "127.0.0.1";
     /// 0 takes a free port.

@@ -9,6 +9,8 @@ namespace bitdotio::cli {
 
 /// The options every command of the API has read from the program's.
 inline constexpr const char* key_option = "--key";
+/// An option of "serve", whose value holds a password.
+inline constexpr const char* backend_option = "--backend";
 
 /// The commands "query" and "db …".
 std::vector<command> api_commands();

@@ -41,7 +41,7 @@ cli::program make_program() {
     return bit;
 }
 
-// Whoever lists processes sees the words of each; the key is gone from there at once.
+// Whoever lists processes sees the words of each; secrets are gone from there at once.
 void hide_key(int argc, char** argv) {
     const auto hide = [](char* text) { ::explicit_bzero(text, std::strlen(text)); };
     for (int i = 1; i < argc; ++i) {
@@ -50,6 +50,10 @@ void hide_key(int argc, char** argv) {
             hide(argv[++i]);
         } else if (word.starts_with(std::string(cli::key_option) + "=")) {
             hide(argv[i] + std::strlen(cli::key_option) + 1);
+        } else if (word == cli::backend_option && i + 1 < argc) {
+            hide(argv[++i]);
+        } else if (word.starts_with(std::string(cli::backend_option) + "=")) {
+            hide(argv[i] + std::strlen(cli::backend_option) + 1);
         } else if (word.starts_with("-k")) {
             hide(argv[i] + 2);
         }

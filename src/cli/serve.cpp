@@ -4,6 +4,7 @@
 #include <bitdotio/error.hpp>
 #include <bitdotio/local_server.hpp>
 
+#include "cli/commands.hpp"
 #include "profile.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -22,9 +23,13 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <iostream>
+#include <iterator>
 #include <optional>
+#include <string>
+#include <system_error>
 #include <tuple>
 #include <utility>
 
@@ -36,6 +41,21 @@ namespace fs = std::filesystem;
 
 // Where Debian keeps the authorities of the system; libpq knows no name for them before version 16.
 const std::string system_authorities = "/etc/ssl/certs/ca-certificates.crt";
+
+// A file with a password in it.
+std::string read_secret_file(const fs::path& file) {
+    std::error_code missing;
+    const fs::perms mode = fs::status(file, missing).permissions();
+    std::ifstream in(file);
+    if (missing || !in) {
+        throw error(errc::bad_input, "cannot read the file " + file.string());
+    }
+    if ((mode & (fs::perms::group_all | fs::perms::others_all)) != fs::perms::none) {
+        throw error(errc::bad_input, "the file " + file.string() +
+                                         " may be read by others than its owner: chmod 600");
+    }
+    return std::string(std::istreambuf_iterator<char>(in), {});
+}
 
 fs::path default_data_directory() {
     if (::geteuid() == 0) {
@@ -71,9 +91,38 @@ fs::path file_of(const arguments& words, const char* option) {
     return named ? fs::absolute(*named) : fs::path();
 }
 
+// The connection string of --backend, of the file, or of the environment; empty for none.
+std::string backend_of(const arguments& words) {
+    const auto given = words.get(backend_option);
+    const auto file = words.get("--backend-file");
+    if (given && file) {
+        throw error(errc::bad_input, "give either --backend or --backend-file, not both");
+    }
+    const char* variable = std::getenv("BITIO_BACKEND");
+    std::string text = given ? *given : file ? read_secret_file(*file) : variable ? variable : "";
+    while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) {
+        text.pop_back();
+    }
+    if (text.empty() && (given || file)) {
+        throw error(errc::bad_input, "the connection string of the backend is empty");
+    }
+    return text;
+}
+
+// What is for instances of our own, and would be silently in vain.
+void check_backend(const arguments& words) {
+    for (const char* vain : {"--ephemeral", "--sleep-after", "--run-as", "--postgres-programs"}) {
+        if (words.has(vain)) {
+            throw error(errc::bad_input, std::string(vain) + " means nothing with a backend");
+        }
+    }
+}
+
 local_server_options server_options(const arguments& words) {
     local_server_options options;
     options.durable = !words.has("--ephemeral");
+    options.backend = backend_of(words);
+    if (!options.backend.empty()) check_backend(words);
     if (words.has("--temporary") || !options.durable) {
         if (words.has("--data-dir")) {
             throw error(errc::bad_input,
@@ -117,13 +166,24 @@ local_server_options server_options(const arguments& words) {
     return options;
 }
 
+std::string backend_line(const local_server_options& options) {
+    if (options.backend.empty()) return "";
+    std::string line = "Backend   ";
+    const connect_options backend = connect_options::parse(options.backend);
+    for (const host_port& each : backend.hosts) {
+        line += (line.ends_with(' ') ? "" : ", ") + (each.host.empty() ? each.address : each.host) +
+                ":" + std::to_string(each.port);
+    }
+    return line + "\n";
+}
+
 // Nothing here shows the key: what is printed ends up in logs and in the history of shells.
 void print_welcome(const local_server& server, const local_server_options& options) {
     const std::string profile = options.profile_file.string();
     const std::string name = options.user + "/my-db";
     std::cout << "API       " << server.api_url() << "\n"
               << "Postgres  " << server.postgres_host() << ":" << server.postgres_port() << "\n"
-              << "Data      "
+              << backend_line(options) << "Data      "
               << (options.data_directory.empty() ? "temporary, removed on stop"
                                                  : options.data_directory.string())
               << (options.durable ? "" : "; NOT DURABLE: a crash of the machine loses everything")
@@ -199,46 +259,51 @@ asio::awaitable<void> serve(local_server_options options) {
 }  // namespace
 
 command serve_command() {
-    return {"serve",
-            "",
-            "Run the service on this machine until interrupted.",
-            {{"", "--data-dir", "DIR",
-              "Where databases and keys live between runs; by default "
-              "/var/lib/bitdotio for root, else ~/.local/share/bitdotio."},
-             {"", "--temporary", "", "Keep nothing: remove all data on stop."},
-             {"", "--ephemeral", "", "As --temporary, and without durability: faster, for tests."},
-             {"", "--listen", "ADDRESS", "The address to listen on (127.0.0.1)."},
-             {"", "--api-port", "PORT", "Port of the HTTPS API (0: a free one)."},
-             {"", "--postgres-port", "PORT", "Port of the Postgres endpoint (0: a free one)."},
-             {"", "--sleep-after", "DURATION",
-              "When a database without connections falls asleep: 500ms, 1s, 2m (60s)."},
-             {"", "--idle-timeout", "DURATION", "When an idle session is ended (5m)."},
-             {"", "--session-life", "DURATION", "When a session is ended, idle or not (60m)."},
-             {"", "--stop-grace", "DURATION",
-              "How long statements and requests may go on after Ctrl-C (5s)."},
-             {"", "--max-connections", "COUNT",
-              "How many sessions a database can have at once, queries of the API "
-              "included (60)."},
-             {"", "--wake-timeout", "DURATION",
-              "How long a client waits for its database to wake (60s)."},
-             {"", "--profile", "FILE",
-              "Where clients find address and key; by default BITIO_PROFILE, else "
-              "~/.config/bitdotio/profile.json."},
-             {"", "--user", "NAME", "The owner of the databases (local)."},
-             {"", "--run-as", "USER",
-              "Who PostgreSQL runs as if this is root (postgres, else nobody)."},
-             {"", "--postgres-programs", "DIR",
-              "Where initdb and postgres are; by default the newest that is installed."},
-             {"", "--allow-private-urls", "",
-              "Let imports fetch files from this machine and private networks."},
-             {"", "--certificate", "FILE",
-              "A certificate (PEM, with its chain) to use instead of one of our own; needs "
-              "--private-key."},
-             {"", "--private-key", "FILE", "Its private key (PEM)."},
-             {"", "--certificate-authority", "FILE",
-              "What clients trust then (PEM), if it is not an authority of the system."},
-             {"", "--log", "FORMAT",
-              "Tell what happens on standard error: json, text or none (none)."}}};
+    return {
+        "serve",
+        "",
+        "Run the service on this machine until interrupted.",
+        {{"", "--data-dir", "DIR",
+          "Where databases and keys live between runs; by default "
+          "/var/lib/bitdotio for root, else ~/.local/share/bitdotio."},
+         {"", "--temporary", "", "Keep nothing: remove all data on stop."},
+         {"", "--ephemeral", "", "As --temporary, and without durability: faster, for tests."},
+         {"", backend_option, "DSN",
+          "Make databases in this PostgreSQL instead of running some; better in BITIO_BACKEND "
+          "or --backend-file."},
+         {"", "--backend-file", "FILE", "The same, read from a file that only its owner may read."},
+         {"", "--listen", "ADDRESS", "The address to listen on (127.0.0.1)."},
+         {"", "--api-port", "PORT", "Port of the HTTPS API (0: a free one)."},
+         {"", "--postgres-port", "PORT", "Port of the Postgres endpoint (0: a free one)."},
+         {"", "--sleep-after", "DURATION",
+          "When a database without connections falls asleep: 500ms, 1s, 2m (60s)."},
+         {"", "--idle-timeout", "DURATION", "When an idle session is ended (5m)."},
+         {"", "--session-life", "DURATION", "When a session is ended, idle or not (60m)."},
+         {"", "--stop-grace", "DURATION",
+          "How long statements and requests may go on after Ctrl-C (5s)."},
+         {"", "--max-connections", "COUNT",
+          "How many sessions a database can have at once, queries of the API "
+          "included (60)."},
+         {"", "--wake-timeout", "DURATION",
+          "How long a client waits for its database to wake (60s)."},
+         {"", "--profile", "FILE",
+          "Where clients find address and key; by default BITIO_PROFILE, else "
+          "~/.config/bitdotio/profile.json."},
+         {"", "--user", "NAME", "The owner of the databases (local)."},
+         {"", "--run-as", "USER",
+          "Who PostgreSQL runs as if this is root (postgres, else nobody)."},
+         {"", "--postgres-programs", "DIR",
+          "Where initdb and postgres are; by default the newest that is installed."},
+         {"", "--allow-private-urls", "",
+          "Let imports fetch files from this machine and private networks."},
+         {"", "--certificate", "FILE",
+          "A certificate (PEM, with its chain) to use instead of one of our own; needs "
+          "--private-key."},
+         {"", "--private-key", "FILE", "Its private key (PEM)."},
+         {"", "--certificate-authority", "FILE",
+          "What clients trust then (PEM), if it is not an authority of the system."},
+         {"", "--log", "FORMAT",
+          "Tell what happens on standard error: json, text or none (none)."}}};
 }
 
 void run_serve(const arguments& words) {

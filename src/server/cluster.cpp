@@ -1,8 +1,13 @@
 // The data directory's layout, and the instances in it.
 #include "server/cluster.hpp"
 
+#include <bitdotio/arrays.hpp>
+#include <bitdotio/connection.hpp>
+
 #include "blocking.hpp"
+#include "server/instance_session.hpp"
 #include "server/leftovers.hpp"
+#include "server/session_role.hpp"
 
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -29,6 +34,8 @@ constexpr std::size_t file_workers = 2;
 
 // How long an instance left by a killed server may take to end in peace.
 constexpr std::chrono::seconds leftover_patience{10};
+// For ending sessions by their roles.
+constexpr std::chrono::seconds ending_patience{10};
 
 // What tells the processes of this data directory from those of any other.
 std::string mark_of(const fs::path& directory) {
@@ -318,6 +325,24 @@ asio::awaitable<bool> cluster::is_asleep(std::string id) {
 
 asio::awaitable<bool> cluster::do_is_asleep(std::string id) {
     co_return find(id)->is_asleep();
+}
+
+asio::awaitable<void> cluster::end_sessions(std::string id, std::vector<std::string> roles) {
+    return on_strand(strand_, shared_from_this(), do_end_sessions(std::move(id), std::move(roles)));
+}
+
+asio::awaitable<void> cluster::do_end_sessions(std::string id, std::vector<std::string> roles) {
+    const lease awake = co_await do_hold(std::move(id));
+    connection session = co_await with_deadline(
+        open_session(awake.session(session_roles::keeper), "bitdotio keeper"),
+        deadline_after(ending_patience));
+    // Whatever people make, these names mean what PostgreSQL means by them.
+    statement end(
+        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity "
+        "WHERE usename OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.name[])");
+    end.timeout(ending_patience);
+    co_await session.query(end, roles);
+    co_await session.close();
 }
 
 asio::awaitable<std::int64_t> cluster::storage_bytes(std::string id) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "server/data_directory.hpp"
+#include "server/database_host.hpp"
 #include "server/instance.hpp"
 #include "turnstile.hpp"
 
@@ -53,13 +54,13 @@ struct cluster_options {
 ///
 /// Every instance has one database, `instance::database`, owned by the role `instance::role`, who
 /// is no superuser and the only one its socket lets in. The socket is
-/// "<lease::socket_directory()>/.s.PGSQL.5432" in a directory of mode 0700.
+/// ".s.PGSQL.5432" in a directory of mode 0700.
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: await `close()`. If it goes without, the instances of a temporary data directory are
 ///     killed and it is removed, and others are asked to stop; all of them also stop when this
 ///     process dies.
-class cluster : public std::enable_shared_from_this<cluster> {
+class cluster final : public database_host, public std::enable_shared_from_this<cluster> {
 public:
     /// Locks the data directory, makes the template where there is none (about a second), and
     /// stops what a killed server left running in it.
@@ -70,66 +71,29 @@ public:
     /// Cancellation: none.
     static asio::awaitable<std::shared_ptr<cluster>> open(asio::any_io_executor executor,
                                                           cluster_options options);
-    cluster(const cluster&) = delete;
-    cluster& operator=(const cluster&) = delete;
-    ~cluster();
+    ~cluster() override;
 
-    /// The data directory, in which the catalog and the TLS identity may live too.
-    const std::filesystem::path& directory() const noexcept { return directory_.path(); }
-
-    /// Makes the files of a database, which begins asleep.
-    ///
-    /// Do this first, then enter the database in the catalog: what the catalog does not know when
-    /// the server starts is a leftover to `remove`.
-    ///
-    /// Parameters: `id` is a UUID's text.
-    /// Errors: errc::conflict if there is one of this id; errc::system_failed.
-    asio::awaitable<void> create(std::string id);
-
-    /// Stops the database's instance, ending its sessions, and removes its files.
-    ///
-    /// Errors: errc::not_found.
-    asio::awaitable<void> remove(std::string id);
-
-    /// The databases there are, sorted.
-    asio::awaitable<std::vector<std::string>> ids();
-
-    /// Wakes the database if it is asleep, and keeps it awake while the lease lives.
-    ///
+    const std::filesystem::path& directory() const noexcept override { return directory_.path(); }
+    /// Makes its files.
+    asio::awaitable<void> create(std::string id) override;
+    /// Stops its instance and removes its files.
+    asio::awaitable<void> remove(std::string id) override;
+    asio::awaitable<std::vector<std::string>> ids() override;
     /// At the very instant of falling asleep it waits for the end and starts it again. Wakes
     /// beyond twice the processors wait in the order they came.
     ///
-    /// Errors: errc::not_found; errc::database_asleep if it does not start; at once if it exited
-    ///     three times shortly after its start. Why is told to cluster_options::tell.
-    /// Cancellation: terminal, partial, total: stops waiting; the start goes on for others.
-    asio::awaitable<lease> hold(std::string id);
-
-    /// Stops the instance now, ending its sessions; returns when it has stopped. Who is waiting
-    /// in `hold` for it is served by the next life. A start under way is given up, within some
-    /// seconds if it hangs.
-    ///
-    /// Errors: errc::not_found.
-    asio::awaitable<void> sleep_now(std::string id);
-
-    /// Returns when no process runs for the database, at once if none does.
-    ///
-    /// Errors: errc::not_found.
-    /// Cancellation: terminal, partial, total.
-    asio::awaitable<void> wait_until_asleep(std::string id);
-
-    /// Errors: errc::not_found.
-    asio::awaitable<bool> is_asleep(std::string id);
-
-    /// The size of the database's tables and indexes on disk, without waking it.
-    ///
-    /// Errors: errc::not_found.
-    asio::awaitable<std::int64_t> storage_bytes(std::string id);
-
-    /// Stops all instances (fast, after some seconds by force), then removes a temporary data
-    /// directory. Further calls fail with errc::conflict; another close does nothing.
-    ///
-    /// Cancellation: none.
-    asio::awaitable<void> close();
+    /// Errors: errc::database_asleep if it does not start; at once if it exited three times shortly
+    ///     after its start. Why is told to cluster_options::tell.
+    asio::awaitable<lease> hold(std::string id) override;
+    /// Stops the instance. A start under way is given up, within some seconds if it hangs.
+    asio::awaitable<void> sleep_now(std::string id) override;
+    /// Asleep is when no process runs for it.
+    asio::awaitable<void> wait_until_asleep(std::string id) override;
+    asio::awaitable<bool> is_asleep(std::string id) override;
+    asio::awaitable<void> end_sessions(std::string id, std::vector<std::string> roles) override;
+    asio::awaitable<std::int64_t> storage_bytes(std::string id) override;
+    /// Stops all instances, fast, after some seconds by force.
+    asio::awaitable<void> close() override;
 
     /// Use `open`.
     cluster(asio::strand<asio::any_io_executor> strand, data_directory directory,
@@ -145,6 +109,7 @@ private:
     asio::awaitable<void> do_sleep_now(std::string id);
     asio::awaitable<void> do_wait_until_asleep(std::string id);
     asio::awaitable<bool> do_is_asleep(std::string id);
+    asio::awaitable<void> do_end_sessions(std::string id, std::vector<std::string> roles);
     asio::awaitable<std::int64_t> do_storage_bytes(std::string id);
     asio::awaitable<void> do_close();
 

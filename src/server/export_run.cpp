@@ -98,11 +98,10 @@ asio::awaitable<void> write_rows(worker_threads& threads, transaction& scope, st
 
 }  // namespace
 
-asio::awaitable<void> run_export(worker_threads& threads, std::string socket_directory,
-                                 std::string role, export_options order, std::filesystem::path file,
+asio::awaitable<void> run_export(worker_threads& threads, session_target where,
+                                 export_options order, std::filesystem::path file,
                                  std::function<void(std::size_t)> moved) {
-    connection session =
-        co_await open_session(std::move(socket_directory), std::move(role), "bitdotio export");
+    connection session = co_await open_session(std::move(where), "bitdotio export");
     transaction_options reading;
     reading.isolation = isolation_level::repeatable_read;
     reading.read_only = true;

@@ -3,6 +3,7 @@
 
 #include <bitdotio/jobs.hpp>
 
+#include "server/database_host.hpp"
 #include "server/worker_threads.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -17,13 +18,14 @@ namespace bitdotio {
 /// Runs the query in a transaction that reads only and sees one state of the database. Rows come
 /// through COPY and are written on `threads`; memory holds a piece of them.
 ///
-/// Parameters: `role` of PostgreSQL to act as; `moved` is told of bytes that came.
+/// Parameters: `where` a database is that somebody holds meanwhile; `moved` is told of bytes that
+///     came.
 /// Errors: those of connection; job_failure ("unrepresentable") for values the format cannot hold;
 ///     errc::system_failed if the file cannot be written. The file is unfinished then.
 /// Cancellation: terminal.
 /// Lifetime: `threads` must outlive it.
-asio::awaitable<void> run_export(worker_threads& threads, std::string socket_directory,
-                                 std::string role, export_options order, std::filesystem::path file,
+asio::awaitable<void> run_export(worker_threads& threads, session_target where,
+                                 export_options order, std::filesystem::path file,
                                  std::function<void(std::size_t)> moved = nullptr);
 
 }  // namespace bitdotio

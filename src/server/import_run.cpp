@@ -35,10 +35,8 @@ asio::awaitable<void> import_run::look() {
     }
 }
 
-asio::awaitable<void> import_run::load(std::string socket_directory, std::string role, step again,
-                                       step before_commit) {
-    connection session =
-        co_await open_session(std::move(socket_directory), std::move(role), "bitdotio import");
+asio::awaitable<void> import_run::load(session_target where, step again, step before_commit) {
+    connection session = co_await open_session(std::move(where), "bitdotio import");
     while (true) {
         const bool done = co_await attempt(session, before_commit);
         if (done) break;

@@ -5,6 +5,7 @@
 #include <bitdotio/jobs.hpp>
 #include <bitdotio/transaction.hpp>
 
+#include "server/database_host.hpp"
 #include "server/table_load.hpp"
 #include "server/worker_threads.hpp"
 
@@ -45,11 +46,11 @@ public:
     /// Loads it. A table is made where there is none of its name; one that is there gets further
     /// rows. Either all of it is there afterwards, or nothing.
     ///
-    /// Parameters: `role` of PostgreSQL to act as; `again` is awaited before each further attempt,
-    ///     `before_commit` when all is written and nothing of it visible: what it throws undoes it.
+    /// Parameters: `where` a database is that somebody holds meanwhile; `again` is awaited before
+    ///     each further attempt, `before_commit` when all is written and nothing of it visible:
+    ///     what it throws undoes it.
     /// Errors: errc::bad_input for what cannot be read; those of connection.
-    asio::awaitable<void> load(std::string socket_directory, std::string role, step again,
-                               step before_commit);
+    asio::awaitable<void> load(session_target where, step again, step before_commit);
 
 private:
     asio::awaitable<bool> attempt(connection& session, step& before_commit);

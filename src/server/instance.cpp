@@ -32,35 +32,6 @@ dormancy::settings rule_settings(const instance_settings& settings) {
 
 }  // namespace
 
-lease::lease(std::shared_ptr<instance> owner, std::uint64_t life) noexcept
-    : owner_(std::move(owner)), life_(life) {}
-
-lease::lease(lease&& other) noexcept : owner_(std::move(other.owner_)), life_(other.life_) {}
-
-lease& lease::operator=(lease&& other) noexcept {
-    if (this != &other) {
-        release();
-        owner_ = std::move(other.owner_);
-        life_ = other.life_;
-    }
-    return *this;
-}
-
-lease::~lease() {
-    release();
-}
-
-const std::string& lease::socket_directory() const noexcept {
-    static const std::string none;
-    return owner_ ? owner_->socket_directory() : none;
-}
-
-void lease::release() noexcept {
-    if (const auto owner = std::exchange(owner_, nullptr)) {
-        owner->release(life_);
-    }
-}
-
 instance::waiter::waiter(const asio::any_io_executor& executor) : called(executor, never) {}
 
 instance::instance(asio::strand<asio::any_io_executor> strand,
@@ -100,6 +71,16 @@ asio::awaitable<lease> instance::hold() {
     rule_.forget();
     obey();
     throw error(errc::cancelled, "waiting for the database to wake was cancelled");
+}
+
+session_target instance::session(const std::string& role) const {
+    session_target target;
+    // What libpq takes as `host`: the socket in it is ".s.PGSQL.5432".
+    target.connect.hosts.emplace_back(socket_directory_, std::uint16_t{5432});
+    target.connect.user = role;
+    target.connect.database = database;
+    target.connect.tls = tls_mode::disable;
+    return target;
 }
 
 void instance::release(std::uint64_t life) noexcept {

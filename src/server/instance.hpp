@@ -1,6 +1,7 @@
 // One database's PostgreSQL: obeys the dormancy rule with a real process.
 #pragma once
 
+#include "server/database_host.hpp"
 #include "server/dormancy.hpp"
 #include "server/process.hpp"
 #include "server/programs.hpp"
@@ -52,35 +53,10 @@ struct instance_settings {
     std::function<void(const instance_event&)> tell;
 };
 
-class instance;
-
-/// Keeps an instance awake as long as it lives; its end counts one connection less.
-///
-/// Thread safety: one thread at a time. Lifetime: the executor must outlive it.
-class lease {
-public:
-    /// None.
-    lease() noexcept = default;
-    lease(std::shared_ptr<instance> owner, std::uint64_t life) noexcept;
-    lease(lease&& other) noexcept;
-    lease& operator=(lease&& other) noexcept;
-    ~lease();
-
-    /// Where the socket ".s.PGSQL.5432" is: what libpq takes as `host`.
-    const std::string& socket_directory() const noexcept;
-
-    /// Gives it back before the end of life.
-    void release() noexcept;
-
-private:
-    std::shared_ptr<instance> owner_;
-    std::uint64_t life_ = 0;
-};
-
 /// The instance of one database and its life.
 ///
-/// Thread safety: on its strand only, except `release` and `socket_directory`.
-class instance : public std::enable_shared_from_this<instance> {
+/// Thread safety: on its strand only, except `release`, `session` and `socket_directory`.
+class instance final : public held_database, public std::enable_shared_from_this<instance> {
 public:
     /// The one role its socket lets in, and the one database.
     static constexpr const char* role = "owner";
@@ -103,7 +79,8 @@ public:
     /// Refuses those who wait and all who come, and begins to stop: await `wait_until_asleep`.
     void close();
 
-    void release(std::uint64_t life) noexcept;
+    session_target session(const std::string& role) const override;
+    void release(std::uint64_t life) noexcept override;
 
 private:
     struct waiter {

@@ -1,29 +1,26 @@
-// Our own connection to an instance.
+// Our own connection to a database.
 #pragma once
 
 #include <bitdotio/connection.hpp>
 
-#include "server/instance.hpp"
+#include "server/database_host.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
 #include <string>
-#include <utility>
 
 namespace bitdotio {
 
-/// Parameters: `socket_directory` of an instance that stays awake meanwhile; `role` is one of
-///     session_roles; `purpose` is shown in pg_stat_activity.
+/// Opens a connection to a database of a session_target. Of several hosts a standby may not know
+/// yet what the primary has just made, a database or a role: then each is asked by itself.
+///
 /// Errors: those of connection::open.
-inline asio::awaitable<connection> open_session(std::string socket_directory, std::string role,
-                                                std::string purpose) {
-    connect_options options;
-    options.hosts.emplace_back(std::move(socket_directory), std::uint16_t{5432});
-    options.user = std::move(role);
-    options.database = instance::database;
-    options.tls = tls_mode::disable;
-    options.application_name = std::move(purpose);
-    co_return co_await connection::open(options);
-}
+asio::awaitable<connection> open_at_primary(connect_options where);
+
+/// Parameters: `where` a database is that somebody holds meanwhile; `purpose` is shown in
+///     pg_stat_activity.
+/// Errors: those of connection::open; never errc::authentication_failed, which would look like
+///     the caller's own.
+asio::awaitable<connection> open_session(session_target where, std::string purpose);
 
 }  // namespace bitdotio

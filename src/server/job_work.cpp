@@ -27,8 +27,8 @@ asio::awaitable<void> job_work::carry_out(job_record record, std::filesystem::pa
         co_return;
     }
     const lease awake = co_await cluster_->hold(record.database_id);
-    co_await run_export(*threads_, awake.socket_directory(), session_role(record.role),
-                        record.export_, file, counter(record.id));
+    co_await run_export(*threads_, awake.session(session_role(record.role)), record.export_, file,
+                        counter(record.id));
 }
 
 asio::awaitable<void> job_work::import_file(job_record record, std::filesystem::path file,
@@ -77,7 +77,7 @@ asio::awaitable<void> job_work::load(import_run& run, job_record record,
         const storage_state now = co_await guard_->check(id);
         if (now != storage_state::writable) throw over_its_limit();
     };
-    co_await run.load(awake.socket_directory(), session_role(record.role), std::move(again),
+    co_await run.load(awake.session(session_role(record.role)), std::move(again),
                       std::move(within_limit));
 }
 

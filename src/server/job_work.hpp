@@ -1,7 +1,7 @@
 // What a job does: an import fetches and loads, an export writes.
 #pragma once
 
-#include "server/cluster.hpp"
+#include "server/database_host.hpp"
 #include "server/import_run.hpp"
 #include "server/jobs.hpp"
 #include "server/storage_guard.hpp"
@@ -25,7 +25,7 @@ namespace bitdotio {
 /// Thread safety: `carry_out` may be called from any thread, also at once.
 class job_work {
 public:
-    job_work(std::shared_ptr<cluster> instances, std::shared_ptr<storage_guard> guard,
+    job_work(std::shared_ptr<database_host> instances, std::shared_ptr<storage_guard> guard,
              std::shared_ptr<worker_threads> threads, fetch_limits fetching)
         : cluster_(std::move(instances)),
           guard_(std::move(guard)),
@@ -46,7 +46,7 @@ private:
     std::function<void(std::size_t)> counter(const std::string& job) const;
     asio::awaitable<void> load(import_run& run, job_record record, jobs::count_retry again) const;
 
-    std::shared_ptr<cluster> cluster_;
+    std::shared_ptr<database_host> cluster_;
     std::shared_ptr<storage_guard> guard_;
     std::shared_ptr<worker_threads> threads_;
     fetch_limits fetching_;

@@ -15,6 +15,7 @@
 #include "server/ops_routes.hpp"
 #include "server/pg_listener.hpp"
 #include "server/routes.hpp"
+#include "server/shared_cluster.hpp"
 #include "server/storage_guard.hpp"
 #include "server/tls_keeper.hpp"
 
@@ -79,7 +80,7 @@ public:
     asio::ssl::context http_tls;
     asio::ssl::context pg_tls;
     std::shared_ptr<bitdotio::catalog> catalog;
-    std::shared_ptr<bitdotio::cluster> cluster;
+    std::shared_ptr<database_host> cluster;
     std::shared_ptr<storage_guard> guard;
     std::shared_ptr<bitdotio::jobs> jobs;
     std::shared_ptr<door> http;
@@ -95,6 +96,7 @@ private:
 
     asio::awaitable<void> open_parts();
     void check_options() const;
+    asio::awaitable<std::shared_ptr<database_host>> open_host();
     asio::awaitable<void> remove_leftovers();
     asio::awaitable<void> open_certificate();
     asio::awaitable<std::shared_ptr<const job_routes>> open_jobs();
@@ -118,9 +120,20 @@ asio::awaitable<void> local_server::impl::start() {
     }
 }
 
-asio::awaitable<void> local_server::impl::open_parts() {
-    check_options();
+asio::awaitable<std::shared_ptr<database_host>> local_server::impl::open_host() {
     const asio::any_io_executor executor = strand.get_inner_executor();
+    if (!options.backend.empty()) {
+        shared_cluster_options elsewhere;
+        elsewhere.backend = options.backend;
+        elsewhere.data_directory = options.data_directory;
+        elsewhere.max_connections = options.max_connections;
+        co_return co_await shared_cluster::open(executor, elsewhere);
+    }
+    if (shared_cluster::has_backend(options.data_directory)) {
+        throw error(errc::bad_input, "the databases of the data directory " +
+                                         options.data_directory.string() +
+                                         " are in a backend: name it, or another directory");
+    }
     cluster_options wanted;
     wanted.data_directory = options.data_directory;
     wanted.postgres_programs = options.postgres_programs;
@@ -131,7 +144,13 @@ asio::awaitable<void> local_server::impl::open_parts() {
     wanted.max_connections = options.max_connections;
     wanted.durable = options.durable;
     wanted.tell = [book = journal](const instance_event& event) { book->note(event); };
-    cluster = co_await bitdotio::cluster::open(executor, wanted);
+    co_return co_await bitdotio::cluster::open(executor, wanted);
+}
+
+asio::awaitable<void> local_server::impl::open_parts() {
+    check_options();
+    const asio::any_io_executor executor = strand.get_inner_executor();
+    cluster = co_await open_host();
     catalog_options kept(cluster->directory(), options.user);
     kept.storage_limit = options.storage_limit_bytes;
     kept.journal = journal;
@@ -215,7 +234,13 @@ asio::awaitable<void> local_server::impl::remove_leftovers() {
     const std::vector<std::string> known = co_await catalog->ids();
     const std::vector<std::string> there = co_await cluster->ids();
     for (const std::string& id : there) {
-        if (!std::binary_search(known.begin(), known.end(), id)) co_await cluster->remove(id);
+        if (std::binary_search(known.begin(), known.end(), id)) continue;
+        try {
+            co_await cluster->remove(id);
+        } catch (const error&) {
+            // In a backend somebody else may be connected to it: the next start tries again.
+            if (options.backend.empty()) throw;
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "server/catalog.hpp"
-#include "server/cluster.hpp"
+#include "server/database_host.hpp"
 #include "server/http_listener.hpp"
 #include "server/overview.hpp"
 
@@ -25,8 +25,8 @@ namespace bitdotio {
 class ops_routes {
 public:
     /// Parameters: `user` is whose keys are let in.
-    ops_routes(std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances, overview all,
-               std::string user)
+    ops_routes(std::shared_ptr<catalog> known, std::shared_ptr<database_host> instances,
+               overview all, std::string user)
         : catalog_(std::move(known)),
           cluster_(std::move(instances)),
           overview_(std::move(all)),
@@ -52,7 +52,7 @@ private:
     asio::awaitable<std::string> id_of_account(caller who, std::string name) const;
 
     std::shared_ptr<catalog> catalog_;
-    std::shared_ptr<cluster> cluster_;
+    std::shared_ptr<database_host> cluster_;
     overview overview_;
     std::string user_;
 };

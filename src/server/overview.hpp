@@ -2,7 +2,7 @@
 #pragma once
 
 #include "server/catalog.hpp"
-#include "server/cluster.hpp"
+#include "server/database_host.hpp"
 #include "server/door.hpp"
 #include "server/job_record.hpp"
 #include "server/jobs.hpp"
@@ -41,7 +41,7 @@ struct server_view {
 /// Thread safety: its functions may be called from any thread, also at once.
 class overview {
 public:
-    overview(std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances,
+    overview(std::shared_ptr<catalog> known, std::shared_ptr<database_host> instances,
              std::shared_ptr<jobs> all, std::shared_ptr<journal> book,
              std::shared_ptr<door> postgres)
         : catalog_(std::move(known)),
@@ -61,7 +61,7 @@ private:
     asio::awaitable<std::int64_t> storage_of(std::string id) const;
 
     std::shared_ptr<catalog> catalog_;
-    std::shared_ptr<cluster> cluster_;
+    std::shared_ptr<database_host> cluster_;
     std::shared_ptr<jobs> jobs_;
     std::shared_ptr<journal> journal_;
     std::shared_ptr<door> postgres_;

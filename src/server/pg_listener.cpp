@@ -27,7 +27,7 @@ asio::awaitable<void> cut(std::shared_ptr<guest> session) {
 }  // namespace
 
 pg_listener::pg_listener(asio::any_io_executor executor, asio::ssl::context& tls,
-                         std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances,
+                         std::shared_ptr<catalog> known, std::shared_ptr<database_host> instances,
                          std::shared_ptr<storage_guard> guard)
     : registry_(std::make_shared<pg_registry>(executor)) {
     SSL_CTX_set_alpn_select_cb(tls.native_handle(), choose_protocol, nullptr);

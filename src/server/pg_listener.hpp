@@ -2,7 +2,7 @@
 #pragma once
 
 #include "server/catalog.hpp"
-#include "server/cluster.hpp"
+#include "server/database_host.hpp"
 #include "server/door.hpp"
 #include "server/pg_registry.hpp"
 #include "server/pg_session.hpp"
@@ -25,7 +25,7 @@ class pg_listener {
 public:
     /// Prepares `tls` for the protocol: ALPN "postgresql", no session tickets.
     pg_listener(asio::any_io_executor executor, asio::ssl::context& tls,
-                std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances,
+                std::shared_ptr<catalog> known, std::shared_ptr<database_host> instances,
                 std::shared_ptr<storage_guard> guard);
 
     /// How long a client waits for its database to wake; to be called before the door opens.

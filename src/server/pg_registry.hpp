@@ -2,6 +2,7 @@
 #pragma once
 
 #include "deadline.hpp"
+#include "server/backend_link.hpp"
 #include "server/door.hpp"
 #include "server/splice.hpp"
 #include "server/startup_packet.hpp"
@@ -35,7 +36,7 @@ public:
 
     /// Where the real session behind a key is.
     struct backend {
-        std::string socket_path;
+        backend_address server;
         cancel_key key;
     };
 

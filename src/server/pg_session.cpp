@@ -26,8 +26,6 @@ constexpr std::chrono::seconds startup_patience{30};
 constexpr std::size_t max_password_size = 4096;
 // For a client to read why its session ends.
 constexpr std::chrono::seconds last_words_patience{5};
-// What PostgreSQL may say before a session begins: settings and notices.
-constexpr std::size_t max_greeting_size = 1024 * 1024;
 
 time_point after(std::chrono::milliseconds patience) {
     return std::chrono::steady_clock::now() + patience;
@@ -66,6 +64,16 @@ std::string words_for(session_watch::ending why) {
                                        "terminating connection due to administrator command");
     }
     return "";
+}
+
+// The SQLSTATE of the error among the messages of a greeting.
+std::string refusal_in(std::string_view messages) {
+    for (auto size = message_size(messages); size && *size <= messages.size();
+         size = message_size(messages)) {
+        if (auto state = error_field(messages.substr(0, *size), 'C')) return *state;
+        messages.remove_prefix(*size);
+    }
+    return {};
 }
 
 bool wants_replication(const startup_message& wish) {
@@ -252,14 +260,7 @@ asio::awaitable<void> pg_session::pass_on_cancel(cancel_key key) {
     // only when PostgreSQL has taken the request.
     const auto where = co_await around_->registry->find(key);
     if (!where) co_return;
-    const asio::local::stream_protocol::endpoint endpoint(where->socket_path);
-    const std::string request = wire_message::cancel_request(where->key);
-    co_await backend_.async_connect(endpoint, use_awaitable);
-    co_await asio::async_write(backend_, asio::buffer(request), use_awaitable);
-    char nothing = 0;
-    const auto room = asio::buffer(&nothing, 1);
-    boost::system::error_code ended;
-    co_await backend_.async_read_some(room, asio::redirect_error(use_awaitable, ended));
+    co_await backend_.cancel(where->server, where->key);
 }
 
 asio::awaitable<void> pg_session::converse() {
@@ -289,13 +290,15 @@ asio::awaitable<void> pg_session::converse() {
 }
 
 asio::awaitable<void> pg_session::converse_with(lease awake, cancel_key key) {
-    const std::string path = awake.socket_directory() + "/.s.PGSQL.5432";
     boost::system::error_code ignored;
     std::string failure;
     // Asked again, because waking may have taken its time.
     std::string role = co_await around_->guard->session_role(database_);
     try {
-        joined_ = co_await with_deadline(connect_backend(path, role, key), after(startup_patience));
+        const session_target where = awake.session(role);
+        const time_point deadline =
+            where.waits ? after(around_->wake_timeout) : after(startup_patience);
+        joined_ = co_await connect_backend(where, key, deadline);
     } catch (const boost::system::system_error& thrown) {
         failure = thrown.code().message();
     }
@@ -331,43 +334,21 @@ asio::awaitable<void> pg_session::hand_across() {
     co_await with_deadline(send(last_words), after(last_words_patience));
 }
 
-asio::awaitable<bool> pg_session::connect_backend(std::string path, std::string role,
-                                                  cancel_key key) {
-    const asio::local::stream_protocol::endpoint endpoint(path);
-    const std::string wish = wire_message::startup(wish_, role, instance::database);
-    co_await backend_.async_connect(endpoint, use_awaitable);
-    co_await asio::async_write(backend_, asio::buffer(wish), use_awaitable);
-
-    // What it says until it has named the session, or refused it, is collected.
-    std::string greeting;
-    std::vector<char> bytes(16 * 1024);
-    std::size_t read_up_to = 0;
-    bool decided = false;
-    while (!decided && greeting.size() < max_greeting_size) {
-        const std::size_t size =
-            co_await backend_.async_read_some(asio::buffer(bytes), use_awaitable);
-        greeting.append(bytes.data(), size);
-        while (!decided) {
-            const auto message = std::string_view(greeting).substr(read_up_to);
-            const auto length = message_size(message);
-            if (!length || message.size() < *length) break;
-            if (const auto theirs = parse_backend_key_data(message.substr(0, *length))) {
-                pg_registry::backend where;
-                where.socket_path = path;
-                where.key = *theirs;
-                around_->registry->connected(key, where);
-                greeting.replace(read_up_to, *length, wire_message::backend_key_data(key));
-                decided = true;
-            }
-            if (greeting[read_up_to] == 'E') {
-                declined_ = sqlstate_of(message.substr(0, *length));
-            }
-            decided = decided || greeting[read_up_to] == 'E' || greeting[read_up_to] == 'Z';
-            read_up_to += *length;
-        }
+asio::awaitable<bool> pg_session::connect_backend(session_target where, cancel_key key,
+                                                  time_point deadline) {
+    backend_greeting greeting = co_await backend_.open(std::move(where), wish_, deadline);
+    if (greeting.key) {
+        pg_registry::backend there;
+        there.server = backend_.address();
+        there.key = *greeting.key;
+        around_->registry->connected(key, there);
+        const std::string ours = wire_message::backend_key_data(key);
+        greeting.bytes.replace(greeting.key_at, ours.size(), ours);
+    } else {
+        declined_ = refusal_in(greeting.bytes);
     }
-    watch_.from_server(greeting, std::chrono::steady_clock::now());
-    co_await asio::async_write(client_, asio::buffer(greeting), use_awaitable);
+    watch_.from_server(greeting.bytes, std::chrono::steady_clock::now());
+    co_await with_deadline(send(std::move(greeting.bytes)), after(startup_patience));
     watch_.handed_on(std::chrono::steady_clock::now());
     co_return true;
 }

@@ -1,8 +1,9 @@
 // One client of the Postgres endpoint: let in by its key, joined to its database's PostgreSQL.
 #pragma once
 
+#include "server/backend_link.hpp"
 #include "server/catalog.hpp"
-#include "server/cluster.hpp"
+#include "server/database_host.hpp"
 #include "server/door.hpp"
 #include "server/journal.hpp"
 #include "server/pg_registry.hpp"
@@ -11,7 +12,6 @@
 #include "server/storage_guard.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/ssl/stream.hpp>
 
 #include <chrono>
@@ -28,7 +28,7 @@ struct pg_surroundings {
 
     asio::ssl::context* tls = nullptr;
     std::shared_ptr<bitdotio::catalog> catalog;
-    std::shared_ptr<bitdotio::cluster> cluster;
+    std::shared_ptr<database_host> cluster;
     std::shared_ptr<storage_guard> guard;
     std::shared_ptr<pg_registry> registry;
     std::shared_ptr<bitdotio::journal> journal = std::make_shared<bitdotio::journal>(nullptr);
@@ -49,8 +49,6 @@ public:
     void cut() noexcept override;
 
 private:
-    using backend_socket = asio::local::stream_protocol::socket;
-
     // Until the key and the database are known; false if the client was sent away.
     asio::awaitable<bool> admit();
     asio::awaitable<opening> receive_opening();
@@ -63,7 +61,8 @@ private:
     asio::awaitable<void> converse();
     asio::awaitable<void> converse_with(lease awake, cancel_key key);
     asio::awaitable<void> hand_across();
-    asio::awaitable<bool> connect_backend(std::string path, std::string role, cancel_key key);
+    asio::awaitable<bool> connect_backend(session_target where, cancel_key key,
+                                          time_point deadline);
 
     asio::awaitable<std::string> receive(std::size_t size);
     asio::awaitable<void> send(std::string bytes);
@@ -72,7 +71,7 @@ private:
 
     const std::shared_ptr<const pg_surroundings> around_;
     asio::ssl::stream<asio::ip::tcp::socket> client_;
-    backend_socket backend_;
+    backend_link backend_;
     startup_message wish_;
     std::string peer_;       // the client's address, without the port
     std::string account_;    // whose key it has shown

@@ -40,10 +40,8 @@ asio::awaitable<std::string> sql_name(connection& session, oid type) {
 
 }  // namespace
 
-asio::awaitable<query_result> run_query(std::string socket_directory, std::string sql,
-                                        query_terms terms) {
-    connection session =
-        co_await open_session(std::move(socket_directory), terms.role, "bitdotio query");
+asio::awaitable<query_result> run_query(session_target where, std::string sql, query_terms terms) {
+    connection session = co_await open_session(std::move(where), "bitdotio query");
     query_result answer;
     answer.query_string = sql;
     statement script(std::move(sql));

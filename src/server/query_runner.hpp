@@ -1,7 +1,9 @@
-// One query of the HTTP API, run by our own connection over the instance's Unix socket.
+// One query of the HTTP API, run by our own connection.
 #pragma once
 
 #include <bitdotio/models.hpp>
+
+#include "server/database_host.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
@@ -18,7 +20,6 @@ namespace asio = boost::asio;
 struct query_terms {
     query_terms() = default;
 
-    std::string role;  ///< of PostgreSQL, one of session_roles
     /// Longer than people wait for an answer, shorter than proxies do.
     std::chrono::milliseconds timeout{300'000};
     /// What an answer may take, in bytes of memory: JSON in one piece takes some times as much.
@@ -29,10 +30,9 @@ struct query_terms {
 
 /// Runs the statements in one implicit transaction; the last one's rows are the answer.
 ///
-/// Parameters: `socket_directory` of an instance that stays awake meanwhile.
+/// Parameters: `where` a database is that somebody holds meanwhile.
 /// Errors: those of connection::open and connection::script.
-asio::awaitable<query_result> run_query(std::string socket_directory, std::string sql,
-                                        query_terms terms);
+asio::awaitable<query_result> run_query(session_target where, std::string sql, query_terms terms);
 
 /// Whether a statement's first word is DELETE, TRUNCATE, DROP or VACUUM: what is allowed to a
 /// database that is over its storage limit.

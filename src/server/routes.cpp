@@ -205,13 +205,13 @@ asio::awaitable<http_response> routes::query(caller who, const std::string& body
     query_terms terms;
     terms.timeout = query_timeout_;
     const bool limited = over && writes && !frees;
-    terms.role = limited ? session_roles::limited : session_role(known.role);
+    const std::string role = limited ? session_roles::limited : session_role(known.role);
     terms.single = frees;  // nothing else comes in by this door
     std::optional<error> failure;
     query_result answer;
     try {
         const lease awake = co_await cluster_->hold(known.id);
-        answer = co_await run_query(awake.socket_directory(), wish.query_string, terms);
+        answer = co_await run_query(awake.session(role), wish.query_string, terms);
     } catch (const error& thrown) {
         failure = thrown;
     }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "server/catalog.hpp"
-#include "server/cluster.hpp"
+#include "server/database_host.hpp"
 #include "server/http_listener.hpp"
 #include "server/job_routes.hpp"
 #include "server/router.hpp"
@@ -23,7 +23,7 @@ namespace bitdotio {
 class routes {
 public:
     /// Parameters: `query_timeout` ends a query of the API.
-    routes(std::shared_ptr<catalog> known, std::shared_ptr<cluster> instances,
+    routes(std::shared_ptr<catalog> known, std::shared_ptr<database_host> instances,
            std::shared_ptr<storage_guard> guard, std::shared_ptr<const job_routes> about_jobs,
            std::chrono::milliseconds query_timeout)
         : catalog_(std::move(known)),
@@ -50,7 +50,7 @@ private:
     asio::awaitable<std::string> described(database known) const;
 
     std::shared_ptr<catalog> catalog_;
-    std::shared_ptr<cluster> cluster_;
+    std::shared_ptr<database_host> cluster_;
     std::shared_ptr<storage_guard> guard_;
     std::shared_ptr<const job_routes> jobs_;
     std::chrono::milliseconds query_timeout_;

@@ -1,11 +1,11 @@
 // Bytes of two streams handed across both ways, until one side ends or the session's time is up.
 #pragma once
 
+#include "server/backend_link.hpp"
 #include "server/session_watch.hpp"
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 
@@ -28,7 +28,7 @@ using answer_delay = std::atomic<std::int64_t>;
 class splice {
 public:
     using client_stream = asio::ssl::stream<asio::ip::tcp::socket>;
-    using backend_stream = asio::local::stream_protocol::socket;
+    using backend_stream = backend_link;
 
     /// Parameters: `watch` has seen what went across before; `count_rows` is given the rows that
     ///     went to the client, from time to time.

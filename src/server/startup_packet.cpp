@@ -179,6 +179,34 @@ std::string backend_key_data(cancel_key key) {
     return framed('K', body);
 }
 
+std::string ssl_request() {
+    std::string body;
+    append_number(body, ssl_code);
+    return framed(std::nullopt, body);
+}
+
+std::string password(std::string_view text) {
+    std::string body;
+    append_text(body, text);
+    return framed('p', body);
+}
+
+std::string sasl_initial_response(std::string_view mechanism, std::string_view text) {
+    std::string body;
+    append_text(body, mechanism);
+    append_number(body, static_cast<std::uint32_t>(text.size()));
+    body += text;
+    return framed('p', body);
+}
+
+std::string sasl_response(std::string_view text) {
+    return framed('p', text);
+}
+
+std::string terminate() {
+    return framed('X', "");
+}
+
 }  // namespace wire_message
 
 std::optional<std::size_t> message_size(std::string_view bytes) {
@@ -191,15 +219,21 @@ std::optional<cancel_key> parse_backend_key_data(std::string_view message) {
     return cancel_key{read_number(message.substr(5)), read_number(message.substr(9))};
 }
 
-std::string sqlstate_of(std::string_view message) {
-    if (message.size() < 5 || message[0] != 'E') return {};
-    message.remove_prefix(5);
-    while (!message.empty() && message[0] != '\0') {
-        const std::string_view field = message.substr(0, message.find('\0'));
-        if (field[0] == 'C') return std::string(field.substr(1));
-        message.remove_prefix(std::min(field.size() + 1, message.size()));
+std::optional<std::uint32_t> authentication_kind(std::string_view message) {
+    if (message.size() < 9 || message[0] != 'R') return std::nullopt;
+    return read_number(message.substr(5));
+}
+
+std::optional<std::string> error_field(std::string_view message, char type) {
+    if (message.size() < 6 || message[0] != 'E') return std::nullopt;
+    std::string_view fields = message.substr(5);
+    while (!fields.empty() && fields[0] != '\0') {
+        const std::size_t end = fields.find('\0');
+        if (end == std::string_view::npos) break;
+        if (fields[0] == type) return std::string(fields.substr(1, end - 1));
+        fields.remove_prefix(end + 1);
     }
-    return {};
+    return std::nullopt;
 }
 
 std::optional<std::string> parse_password(std::string_view body) {

@@ -71,6 +71,13 @@ std::string startup(const startup_message& original, std::string_view user,
                     std::string_view database);
 std::string cancel_request(cancel_key key);
 std::string backend_key_data(cancel_key key);
+
+// What a gateway says to a server as its client.
+std::string ssl_request();
+std::string password(std::string_view text);
+std::string sasl_initial_response(std::string_view mechanism, std::string_view text);
+std::string sasl_response(std::string_view text);
+std::string terminate();
 }  // namespace wire_message
 
 /// A message with a type byte at the beginning of `bytes`: its whole size, or nullopt while its
@@ -80,8 +87,11 @@ std::optional<std::size_t> message_size(std::string_view bytes);
 /// Reads a BackendKeyData message; nullopt if `message` is not one.
 std::optional<cancel_key> parse_backend_key_data(std::string_view message);
 
-/// The SQLSTATE of an ErrorResponse; empty if `message` is none.
-std::string sqlstate_of(std::string_view message);
+/// Which way to authenticate an AuthenticationXXX message tells; nullopt if it is none.
+std::optional<std::uint32_t> authentication_kind(std::string_view message);
+
+/// A field of an ErrorResponse, such as 'C' for its SQLSTATE.
+std::optional<std::string> error_field(std::string_view message, char type);
 
 /// The password in the body of a PasswordMessage; nullopt if it is malformed.
 std::optional<std::string> parse_password(std::string_view body);

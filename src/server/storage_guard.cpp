@@ -1,37 +1,38 @@
 // Measuring, and ending the sessions that may no longer be what they are.
-#include <bitdotio/connection.hpp>
 #include <bitdotio/error.hpp>
 
-#include "server/instance_session.hpp"
 #include "server/journal.hpp"
 #include "server/session_role.hpp"
 #include "server/storage_guard.hpp"
 
 #include <boost/asio/detached.hpp>
 
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace bitdotio {
 
 namespace {
 
-// Whatever people make, these names mean what PostgreSQL means by them.
-constexpr const char* end_writing_sessions =
-    "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity "
-    "WHERE usename OPERATOR(pg_catalog.=) ANY ('{owner,admin,writer}'::pg_catalog.name[])";
-constexpr const char* end_limited_sessions =
-    "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity "
-    "WHERE usename OPERATOR(pg_catalog.=) 'limited'::pg_catalog.name";
-constexpr const char* end_all_sessions =
-    "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity "
-    "WHERE usename OPERATOR(pg_catalog.<>) 'keeper'::pg_catalog.name";
-
-constexpr std::chrono::seconds patience{10};
+// Who may no longer be what he is: those who could write, those who could not, or all.
+std::vector<std::string> misplaced(storage_state now) {
+    const std::string limited = session_roles::limited;
+    if (now == storage_state::writable) return {limited};
+    std::vector<std::string> roles{session_roles::owner, session_roles::admin,
+                                   session_roles::writer};
+    if (now == storage_state::closed) {
+        roles.push_back(limited);
+        roles.push_back(session_roles::reader);
+    }
+    return roles;
+}
 
 }  // namespace
 
 storage_guard::storage_guard(asio::any_io_executor executor, std::shared_ptr<catalog> known,
-                             std::shared_ptr<cluster> instances, std::chrono::milliseconds interval)
+                             std::shared_ptr<database_host> instances,
+                             std::chrono::milliseconds interval)
     : strand_(asio::make_strand(std::move(executor))),
       catalog_(std::move(known)),
       cluster_(std::move(instances)),
@@ -154,16 +155,7 @@ asio::awaitable<void> storage_guard::end_sessions(std::string id, storage_state 
     if (asleep) co_return;
     bool ended = false;
     try {
-        const lease awake = co_await cluster_->hold(id);
-        connection session = co_await with_deadline(
-            open_session(awake.socket_directory(), session_roles::keeper, "bitdotio keeper"),
-            deadline_after(patience));
-        statement end(now == storage_state::writable    ? end_limited_sessions
-                      : now == storage_state::read_only ? end_writing_sessions
-                                                        : end_all_sessions);
-        end.timeout(patience);
-        co_await session.query(end);
-        co_await session.close();
+        co_await cluster_->end_sessions(id, misplaced(now));
         ended = true;
     } catch (const error&) {
         // No connection was left for us, or it does not answer.

@@ -3,7 +3,7 @@
 
 #include "deadline.hpp"
 #include "server/catalog.hpp"
-#include "server/cluster.hpp"
+#include "server/database_host.hpp"
 #include "server/storage_rule.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
@@ -34,7 +34,7 @@ class storage_guard : public std::enable_shared_from_this<storage_guard> {
 public:
     /// Parameters: `interval` from one measurement to the next.
     storage_guard(asio::any_io_executor executor, std::shared_ptr<catalog> known,
-                  std::shared_ptr<cluster> instances, std::chrono::milliseconds interval);
+                  std::shared_ptr<database_host> instances, std::chrono::milliseconds interval);
 
     /// Who is told of limits reached; to be called before `watch`.
     void report_to(std::shared_ptr<journal> book) { journal_ = std::move(book); }
@@ -77,7 +77,7 @@ private:
 
     asio::strand<asio::any_io_executor> strand_;
     const std::shared_ptr<catalog> catalog_;
-    const std::shared_ptr<cluster> cluster_;
+    const std::shared_ptr<database_host> cluster_;
     const std::chrono::milliseconds interval_;
     std::map<std::string, entry> entries_;
     std::shared_ptr<journal> journal_;

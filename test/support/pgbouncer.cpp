@@ -55,7 +55,11 @@ pgbouncer::pgbouncer(const postgres_server& behind, pooling mode,
     }
     daemon_.write(daemon_.home() / "pgbouncer.ini", text);
     const std::string& word = postgres_server::password();
-    daemon_.write(users, "\"tester\" \"" + word + "\"\n\"console\" \"" + word + "\"\n");
+    std::string known;
+    for (const char* user : {"tester", "console", "postgres"}) {
+        known += "\"" + std::string(user) + "\" \"" + word + "\"\n";
+    }
+    daemon_.write(users, known);
     start();
 }
 

@@ -88,9 +88,9 @@ TEST_CASE("of PostgreSQL's log only what cannot hold a statement is told") {
 }
 
 TEST_CASE("the SQLSTATE of an error is found among its fields") {
-    CHECK(sqlstate_of(wire_message::fatal("53300", "sorry", "wait")) == "53300");
-    CHECK(sqlstate_of("Z").empty());
-    CHECK(sqlstate_of(std::string("E\0\0\0\x06S\0", 7)).empty());
+    CHECK(error_field(wire_message::fatal("53300", "sorry", "wait"), 'C') == "53300");
+    CHECK_FALSE(error_field("Z", 'C'));
+    CHECK_FALSE(error_field(std::string("E\0\0\0\x06S\0", 7), 'C'));
 }
 
 TEST_CASE("what people named is text on the status page, wherever it stands") {

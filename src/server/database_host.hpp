@@ -1,0 +1,140 @@
+// Where the databases live: made, held awake, put to sleep and removed, whoever runs PostgreSQL.
+#pragma once
+
+#include <bitdotio/connect_options.hpp>
+
+#include <boost/asio/awaitable.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace boost::asio::ssl {
+class context;
+}
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+/// How a session of a database is opened while somebody holds it.
+struct session_target {
+    session_target() = default;
+
+    /// Where and as whom. It has no password, but where to ask for one.
+    connect_options connect;
+    /// What its TLS trusts, read once for all sessions; none if there never is TLS.
+    std::shared_ptr<asio::ssl::context> tls;
+    /// Whether a server that does not answer may soon be back, or have a successor.
+    bool waits = false;
+};
+
+/// A database as its leases know it.
+class held_database {
+public:
+    held_database() = default;
+    virtual ~held_database() = default;
+    held_database(const held_database&) = delete;
+    held_database& operator=(const held_database&) = delete;
+
+    /// Parameters: `role` is one of session_roles.
+    virtual session_target session(const std::string& role) const = 0;
+    /// A lease of this life has ended.
+    virtual void release(std::uint64_t life) noexcept = 0;
+};
+
+/// Keeps a database awake as long as it lives; its end counts one connection less.
+///
+/// Thread safety: one thread at a time. Lifetime: the executor must outlive it.
+class lease {
+public:
+    /// None.
+    lease() noexcept = default;
+    lease(std::shared_ptr<held_database> owner, std::uint64_t life) noexcept;
+    lease(lease&& other) noexcept;
+    lease& operator=(lease&& other) noexcept;
+    ~lease();
+
+    /// How sessions in this role (one of session_roles) are opened. Not for a lease of nothing.
+    session_target session(const std::string& role) const;
+
+    /// Gives it back before the end of life.
+    void release() noexcept;
+
+private:
+    std::shared_ptr<held_database> owner_;
+    std::uint64_t life_ = 0;
+};
+
+/// All databases of a server.
+///
+/// Thread safety: its functions may be called from any thread.
+/// Lifetime: await `close()`.
+class database_host {
+public:
+    database_host() = default;
+    virtual ~database_host() = default;
+    database_host(const database_host&) = delete;
+    database_host& operator=(const database_host&) = delete;
+
+    /// The data directory, in which the catalog and the TLS identity may live too.
+    virtual const std::filesystem::path& directory() const noexcept = 0;
+
+    /// Makes a database, which begins asleep.
+    ///
+    /// Do this first, then enter the database in the catalog: what the catalog does not know when
+    /// the server starts is a leftover to `remove`.
+    ///
+    /// Parameters: `id` is a UUID's text.
+    /// Errors: errc::conflict if there is one of this id; errc::system_failed.
+    virtual asio::awaitable<void> create(std::string id) = 0;
+
+    /// Ends the database's sessions and removes it.
+    ///
+    /// Errors: errc::not_found.
+    virtual asio::awaitable<void> remove(std::string id) = 0;
+
+    /// The databases there are, sorted.
+    virtual asio::awaitable<std::vector<std::string>> ids() = 0;
+
+    /// Wakes the database if it is asleep, and keeps it awake while the lease lives.
+    ///
+    /// Errors: errc::not_found; errc::database_asleep if it does not start.
+    /// Cancellation: terminal, partial, total: stops waiting; the start goes on for others.
+    virtual asio::awaitable<lease> hold(std::string id) = 0;
+
+    /// Puts it to sleep now, ending its sessions; returns when it is asleep. Who is waiting in
+    /// `hold` for it is served by the next life.
+    ///
+    /// Errors: errc::not_found.
+    virtual asio::awaitable<void> sleep_now(std::string id) = 0;
+
+    /// Returns when the database is asleep, at once if it is already.
+    ///
+    /// Errors: errc::not_found.
+    /// Cancellation: terminal, partial, total.
+    virtual asio::awaitable<void> wait_until_asleep(std::string id) = 0;
+
+    /// Errors: errc::not_found.
+    virtual asio::awaitable<bool> is_asleep(std::string id) = 0;
+
+    /// Ends the sessions (57P01) that run in one of these roles, of session_roles.
+    ///
+    /// Errors: errc::not_found; any error of a connection: they may not have ended.
+    virtual asio::awaitable<void> end_sessions(std::string id, std::vector<std::string> roles) = 0;
+
+    /// The size of the database's tables and indexes on disk, without waking it.
+    ///
+    /// Errors: errc::not_found.
+    virtual asio::awaitable<std::int64_t> storage_bytes(std::string id) = 0;
+
+    /// Ends everything, then removes a temporary data directory. Further calls fail with
+    /// errc::conflict; another close does nothing.
+    ///
+    /// Cancellation: none.
+    virtual asio::awaitable<void> close() = 0;
+};
+
+}  // namespace bitdotio
