@@ -16,8 +16,12 @@ error wrong(const std::string& text) {
 }
 
 // What is said back to the user; a key in the wrong place is still a key.
+std::string masked(std::string_view text) {
+    return text.starts_with("v2_") ? "v2_…" : std::string(text);
+}
+
 std::string quoted(std::string_view text) {
-    return "\"" + (text.starts_with("v2_") ? "v2_…" : std::string(text)) + "\"";
+    return "\"" + masked(text) + "\"";
 }
 
 bool is_option(const std::string& word) {
@@ -137,9 +141,9 @@ arguments arguments::parse(const program& program, const std::vector<std::string
                             std::string(program.name) + " " + std::string(chosen->name) +
                             "\"; options begin with a dash");
             } else {
-                throw wrong("there is no command " + quoted(name) + "; see \"" +
-                            std::string(program.name) + (path.empty() ? "" : " " + path) +
-                            " --help\"");
+                throw wrong("there is no command \"" + (path.empty() ? "" : path + " ") +
+                            masked(word) + "\"; see \"" + std::string(program.name) +
+                            (path.empty() ? "" : " " + path) + " --help\"");
             }
             continue;
         }

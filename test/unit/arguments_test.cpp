@@ -34,7 +34,9 @@ cli::program sample() {
          {{"", "--port", "PORT", "A port."},
           {"", "--after", "DURATION", "A time."},
           {"", "--size", "NUMBER", "A size."},
-          {"-p", "--private", "BOOLEAN", "Yes or no."}}}};
+          {"-p", "--private", "BOOLEAN", "Yes or no."}}},
+        {"serve sleep", "", "Put to sleep.", {{"", "--profile", "FILE", "Whose."}}, {"DB"}},
+        {"serve account grant", "", "Allow.", {}, {"NAME", "DB"}}};
     return program;
 }
 
@@ -192,4 +194,26 @@ TEST_CASE("help shows every command, and every option of one") {
     const std::string group = cli::help_text(sample(), "db");
     CHECK(mentions(group, "db info"));
     CHECK(!mentions(group, "serve"));
+}
+
+TEST_CASE("a command's name may begin with another's, and words follow it") {
+    CHECK(parse({"serve"}).command() == "serve");
+    const cli::arguments sleep = parse({"serve", "sleep", "a/b", "--profile", "p"});
+    CHECK(sleep.command() == "serve sleep");
+    CHECK(sleep.words() == std::vector<std::string>{"a/b"});
+    CHECK(sleep.get("--profile") == "p");
+    // Once a command has words, what follows is no command's name.
+    const cli::arguments grant = parse({"serve", "account", "grant", "sleep", "serve"});
+    CHECK(grant.words() == std::vector<std::string>{"sleep", "serve"});
+
+    CHECK(mentions(complaint({"serve", "sleep"}), "needs DB"));
+    CHECK(mentions(complaint({"serve", "account", "grant", "robot"}), "needs DB"));
+    CHECK(mentions(complaint({"serve", "sleep", "a/b", "c"}), "unexpected argument \"c\""));
+    CHECK(mentions(complaint({"serve", "account"}), "needs a command"));
+    CHECK(mentions(complaint({"serve", "account", "v2_x"}), "no command \"serve account v2_…\""));
+    CHECK(!mentions(complaint({"db", "v2_secret"}), "secret"));
+    CHECK(mentions(complaint({"serve", "fly"}), "unexpected argument \"fly\""));
+
+    CHECK(mentions(cli::help_text(sample(), "serve"), "serve account grant NAME DB"));
+    CHECK(mentions(cli::help_text(sample(), "serve sleep"), "serve sleep DB [OPTIONS]"));
 }
