@@ -28,7 +28,7 @@ int number_of(tls_version version) {
 }
 
 template <class Read>
-void read(const std::string& file, Read from) {
+void read_pem(const std::string& file, Read from) {
     if (file.empty()) return;
     try {
         from();
@@ -48,7 +48,7 @@ std::shared_ptr<ssl::context> make_backend_tls(const connect_options& options) {
                           (options.tls == tls_mode::require && !options.ca_file.empty());
     made->set_verify_mode(verifies ? ssl::verify_peer : ssl::verify_none);
     if (verifies && options.ca_file.empty()) made->set_default_verify_paths();
-    read(options.ca_file, [&] { made->load_verify_file(options.ca_file); });
+    read_pem(options.ca_file, [&] { made->load_verify_file(options.ca_file); });
     if (!options.crl_file.empty()) {
         X509_STORE* trusted = SSL_CTX_get_cert_store(made->native_handle());
         X509_LOOKUP* lookup = X509_STORE_add_lookup(trusted, X509_LOOKUP_file());
@@ -59,10 +59,10 @@ std::shared_ptr<ssl::context> make_backend_tls(const connect_options& options) {
     }
     made->set_password_callback([word = options.key_password](
                                     std::size_t, ssl::context::password_purpose) { return word; });
-    read(options.certificate_file,
-         [&] { made->use_certificate_chain_file(options.certificate_file); });
-    read(options.key_file,
-         [&] { made->use_private_key_file(options.key_file, ssl::context::pem); });
+    read_pem(options.certificate_file,
+             [&] { made->use_certificate_chain_file(options.certificate_file); });
+    read_pem(options.key_file,
+             [&] { made->use_private_key_file(options.key_file, ssl::context::pem); });
     return made;
 }
 

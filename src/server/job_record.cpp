@@ -12,19 +12,19 @@ namespace bitdotio {
 namespace {
 
 namespace json = boost::json;
-using time_point = std::chrono::sys_time<std::chrono::microseconds>;
+using record_time = std::chrono::sys_time<std::chrono::microseconds>;
 
 json::string text(std::string_view value) {
     return json::string(value.data(), value.size());
 }
 
-json::value to_number(const std::optional<time_point>& when) {
+json::value to_number(const std::optional<record_time>& when) {
     return when ? json::value(when->time_since_epoch().count()) : json::value(nullptr);
 }
 
-std::optional<time_point> to_time(const json::value& value) {
+std::optional<record_time> to_time(const json::value& value) {
     if (value.is_null()) return std::nullopt;
-    return time_point(std::chrono::microseconds(value.to_number<std::int64_t>()));
+    return record_time(std::chrono::microseconds(value.to_number<std::int64_t>()));
 }
 
 }  // namespace

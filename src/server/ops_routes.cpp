@@ -47,7 +47,7 @@ std::vector<std::string> segments(std::string_view path) {
 }
 
 // The value behind "Bearer " or "Basic ", in whatever case.
-std::optional<std::string_view> credentials(std::string_view header, std::string_view scheme) {
+std::optional<std::string_view> value_behind(std::string_view header, std::string_view scheme) {
     if (header.size() <= scheme.size() || header[scheme.size()] != ' ') return std::nullopt;
     for (std::size_t i = 0; i < scheme.size(); ++i) {
         const char c = header[i];
@@ -160,9 +160,9 @@ asio::awaitable<http_response> ops_routes::dispatch(const http_request& request)
 asio::awaitable<caller> ops_routes::operator_of(const http_request& request, bool basic) const {
     const std::string_view header = request.authorization;
     std::string shown;
-    if (const auto bearer = credentials(header, "bearer")) {
+    if (const auto bearer = value_behind(header, "bearer")) {
         shown = *bearer;
-    } else if (const auto pair = credentials(header, "basic"); pair && basic) {
+    } else if (const auto pair = value_behind(header, "basic"); pair && basic) {
         shown = password_of(*pair);
     } else {
         // Nothing was guessed: a browser asks like this before it asks its user.

@@ -54,7 +54,7 @@ database_handle open(const std::filesystem::path& file) {
     return database;
 }
 
-statement_handle prepare(sqlite3* database, const std::string& sql) {
+statement_handle compile(sqlite3* database, const std::string& sql) {
     sqlite3_stmt* statement = nullptr;
     if (sqlite3_prepare_v2(database, sql.c_str(), static_cast<int>(sql.size()), &statement,
                            nullptr) != SQLITE_OK) {
@@ -84,7 +84,7 @@ public:
     sqlite_reader(const std::filesystem::path& file, std::string table)
         : table_(std::move(table)),
           database_(open(file)),
-          rows_(prepare(database_.get(), "SELECT * FROM " + quoted(table_))) {
+          rows_(compile(database_.get(), "SELECT * FROM " + quoted(table_))) {
         for (int i = 0; i < sqlite3_column_count(rows_.get()); ++i) {
             names_.emplace_back(sqlite3_column_name(rows_.get(), i));
         }
@@ -165,7 +165,7 @@ std::vector<table_source> open_sqlite(std::filesystem::path file) {
     const database_handle database = open(file);
     // No views, whose queries are a stranger's, and nothing virtual.
     const statement_handle names =
-        prepare(database.get(),
+        compile(database.get(),
                 "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' "
                 "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name");
     std::vector<table_source> tables;

@@ -14,13 +14,13 @@ namespace bitdotio {
 namespace {
 
 constexpr std::uint32_t most_rows = 1'048'576;
-constexpr std::size_t most_columns = 16'384;
+constexpr std::size_t widest_sheet = 16'384;
 
 class xlsx_writer final : public row_writer {
 public:
     xlsx_writer(const std::filesystem::path& file, std::vector<export_column> columns)
         : columns_(std::move(columns)), directory_(file.parent_path().string()) {
-        if (columns_.size() > most_columns) {
+        if (columns_.size() > widest_sheet) {
             throw job_failure("unrepresentable", "XLSX holds at most 16,384 columns");
         }
         lxw_workbook_options options{};
