@@ -61,6 +61,10 @@ public:
         const auto self = shared_from_this();
         boost::system::error_code gone;
         peer_ = lowest().socket().remote_endpoint(gone).address().to_string();
+        const tcp::endpoint here = lowest().socket().local_endpoint(gone);
+        here_ = (here.address().is_v6() ? "[" + here.address().to_string() + "]"
+                                        : here.address().to_string()) +
+                ":" + std::to_string(here.port());
         lowest().expires_after(patience);
         co_await stream_.async_handshake(asio::ssl::stream_base::server, use_awaitable);
         while (!leaving_ && co_await serve_one()) {
@@ -147,7 +151,7 @@ private:
             request = take(header.get());
             request.peer = peer_;
             invited_ = false;
-            if (const auto refusal = refuse_coding(header.get())) {
+            if (const auto refusal = refuse_header(header.get())) {
                 co_await send(*refusal, version, false, false);
                 co_return false;
             }
@@ -206,12 +210,20 @@ private:
         co_await http::async_write(stream_, go_on, use_awaitable);
     }
 
+    // A host and maybe a port, as far as bytes tell: we repeat it in addresses.
+    static bool is_host(std::string_view text) {
+        return text.find_first_not_of(
+                   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%:[]") ==
+               std::string_view::npos;
+    }
+
     template <class Message>
-    static http_request take(const Message& message) {
+    http_request take(const Message& message) {
         http_request request;
         request.method = message.method_string();
         request.target = message.target();
         request.host = message[http::field::host];
+        if (request.host.empty()) request.host = here_;
         request.authorization = message[http::field::authorization];
         request.content_type = message[http::field::content_type];
         request.range = message[http::field::range];
@@ -248,10 +260,15 @@ private:
         return std::nullopt;
     }
 
-    // A body in a coding we do not know: where it ends, and the next request begins, is anybody's
-    // guess.
+    // What cannot be understood in one way only. A body in a coding we do not know, for one: where
+    // it ends, and the next request begins, is anybody's guess.
     template <class Message>
-    static std::optional<http_response> refuse_coding(const Message& message) {
+    static std::optional<http_response> refuse_header(const Message& message) {
+        const std::size_t hosts = message.count(http::field::host);
+        if (hosts > 1 || (hosts == 0 && message.version() >= 11) ||
+            !is_host(message[http::field::host])) {
+            return api_error(400, "not an HTTP/1.1 request: it must have one header Host");
+        }
         const auto coding = message.find(http::field::transfer_encoding);
         if (coding == message.end()) return std::nullopt;
         if (message.version() < 11) {
@@ -311,6 +328,7 @@ private:
     const streams_body streams_;
     beast::flat_buffer buffer_;
     std::string peer_;
+    std::string here_;      // the address that was reached, for who names none
     bool idle_ = false;     // between two requests
     bool invited_ = false;  // the body of this request
     bool leaving_ = false;  // the server is closing

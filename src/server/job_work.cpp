@@ -57,7 +57,9 @@ asio::awaitable<void> job_work::import_file(job_record record, std::filesystem::
     // Rows of an import that failed take room as well, until they are vacuumed.
     co_await guard_->check(record.database_id);
     if (!failure) co_return;
-    if (failure->sqlstate() == "57P01") {
+    // Its last words may be lost with the connection.
+    if (failure->sqlstate() == "57P01" || failure->code() == errc::connection_lost ||
+        failure->code() == errc::database_asleep) {
         const bool past_limit = co_await guard_->has_ended_writers(record.database_id, begin);
         if (past_limit) throw over_its_limit();
     }

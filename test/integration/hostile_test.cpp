@@ -297,6 +297,9 @@ TEST_CASE("a request of which one could say that it ends elsewhere is refused, a
          }()},
         {"another protocol", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + evil},
         {"an old protocol", "GET /healthz\r\n" + evil},
+        {"no host", "GET /healthz HTTP/1.1\r\n\r\n" + evil},
+        {"two hosts", request("GET /healthz", "Host: evil\r\n") + evil},
+        {"a host that is none", "GET /healthz HTTP/1.1\r\nHost: a\xff/\r\n\r\n" + evil},
         {"a method of none", "GE\x01T /healthz HTTP/1.1\r\n\r\n" + evil},
         {"bytes before it", "\0\0"s + evil},
     };
