@@ -172,7 +172,7 @@ class wait_for_job {
 public:
     wait_for_job(std::shared_ptr<crew> workers, job_ptr given,
                  const asio::any_io_executor& executor)
-        : workers_(std::move(workers)), job_(std::move(given)), done_(executor, never) {
+        : workers_(std::move(workers)), job_(std::move(given)), done_(executor, no_deadline) {
         job_->waiter = &done_;
         workers_->take(job_);
     }

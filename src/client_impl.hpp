@@ -87,7 +87,7 @@ public:
         check_same_process();
         request.user_agent = options_.user_agent;
         try {
-            https_response response = co_await https_->request(std::move(request), never);
+            https_response response = co_await https_->request(std::move(request), no_deadline);
             if (response.status >= 400) throw refused(what, response);
             co_return std::move(response.body);
         } catch (const error& failure) {

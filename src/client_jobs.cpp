@@ -133,7 +133,7 @@ asio::awaitable<void> client::download(export_job job, std::filesystem::path fil
     const auto executor = co_await asio::this_coro::executor;
     const std::string ca_file = same ? self->options().ca_file : std::string();
     https_session session(executor, there, make_client_tls(ca_file));
-    const https_response response = co_await session.request(std::move(request), never);
+    const https_response response = co_await session.request(std::move(request), no_deadline);
     if (response.status != 200) throw refused("download the file", response);
     co_await on_strand(asio::make_strand(executor), sink, sink->finish());
 }

@@ -30,11 +30,11 @@ namespace asio = boost::asio;
 using time_point = std::chrono::steady_clock::time_point;
 
 /// No deadline.
-inline constexpr time_point never = time_point::max();
+inline constexpr time_point no_deadline = time_point::max();
 
 /// The deadline a timeout means from now on; zero means none.
 inline time_point deadline_after(std::chrono::milliseconds timeout) {
-    return timeout.count() == 0 ? never : std::chrono::steady_clock::now() + timeout;
+    return timeout.count() == 0 ? no_deadline : std::chrono::steady_clock::now() + timeout;
 }
 
 /// Runs `operation` until it ends or `deadline` passes; then cancels it and waits for its end.
@@ -46,7 +46,7 @@ inline time_point deadline_after(std::chrono::milliseconds timeout) {
 ///     that its own cancellation state stays as it was.
 template <class T>
 asio::awaitable<T> with_deadline(asio::awaitable<T> operation, time_point deadline) {
-    if (deadline == never) {
+    if (deadline == no_deadline) {
         co_return co_await std::move(operation);
     }
     const auto executor = co_await asio::this_coro::executor;

@@ -64,7 +64,7 @@ public:
     core(asio::any_io_executor executor, connect_options options)
         : strand_(asio::make_strand(executor)),
           connector_(strand_, std::move(options)),
-          arrived_(strand_, never) {}
+          arrived_(strand_, no_deadline) {}
 
     const strand& home() const { return strand_; }
     bool is_here() const noexcept { return birth_.is_here(); }

@@ -49,7 +49,7 @@ pool_core::pool_core(asio::any_io_executor executor, connect_options connect, po
       options_(std::move(options)),
       state_(state_settings(options_, connector_.options())),
       timer_(strand_),
-      drained_(strand_, never) {}
+      drained_(strand_, no_deadline) {}
 
 void pool_core::start() {
     if (options_.min_size > 0) {

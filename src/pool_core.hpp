@@ -63,7 +63,7 @@ private:
 
     struct waiter {
         waiter(const asio::any_io_executor& executor, std::source_location where_, time_point came_)
-            : called(executor, never), where(where_), came(came_) {}
+            : called(executor, no_deadline), where(where_), came(came_) {}
         asio::steady_timer called;
         std::source_location where;
         time_point came;

@@ -415,7 +415,7 @@ asio::awaitable<void> postgres_session::do_clean(std::chrono::milliseconds timeo
         } catch (const error&) {
             abort();
         }
-        give_up_at_ = never;
+        give_up_at_ = no_deadline;
     }
     if (status() != session_status::idle) {
         abort();

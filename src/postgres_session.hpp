@@ -274,7 +274,7 @@ private:
 
     const std::chrono::milliseconds statement_timeout_;
     const std::chrono::milliseconds cancel_timeout_;
-    time_point give_up_at_ = never;  // when nobody waits for a cancellation any longer
+    time_point give_up_at_ = no_deadline;  // when nobody waits for a cancellation any longer
     const std::function<void(const server_message&)> on_notice_;
     const std::shared_ptr<cancel_queue> cancels_;
 

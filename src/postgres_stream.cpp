@@ -308,7 +308,7 @@ asio::awaitable<void> postgres_session::end_flow() {
     const bool drain = flow_in_transaction_ && flow_ != flow::copy_in && !roll_back_first_;
     bool ended = false;
     if (drain) {
-        ended = co_await settles_before(never);
+        ended = co_await settles_before(no_deadline);
     } else {
         ended = co_await stop_statement();
     }

@@ -115,7 +115,7 @@ asio::awaitable<void> transaction_retry::commit(transaction& open) {
 }
 
 asio::awaitable<void> transaction_retry::limit(asio::awaitable<void> attempt) {
-    if (progress_->deadline == never) {
+    if (progress_->deadline == no_deadline) {
         co_await std::move(attempt);
     } else {
         co_await with_deadline(cancellable(std::move(attempt)), progress_->deadline);

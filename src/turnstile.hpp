@@ -30,7 +30,7 @@ public:
             co_return;
         }
         const auto mine =
-            std::make_shared<asio::steady_timer>(co_await asio::this_coro::executor, never);
+            std::make_shared<asio::steady_timer>(co_await asio::this_coro::executor, no_deadline);
         queue_.push_back(mine);
         boost::system::error_code ended;
         co_await mine->async_wait(asio::redirect_error(asio::use_awaitable, ended));

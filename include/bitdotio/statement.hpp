@@ -67,12 +67,12 @@ public:
     /// Fails with errc::result_too_large when its rows, or those of all statements of a script,
     /// take more memory than this, in bytes; the statement is stopped then. Without it, and in
     /// pipelines and streams, there is no limit. Such a statement is never kept prepared.
-    statement&& largest_result(std::size_t bytes) && {
-        largest_result_ = bytes;
+    statement&& largest_result(std::size_t size) && {
+        largest_result_ = size;
         return std::move(*this);
     }
-    statement& largest_result(std::size_t bytes) & {
-        largest_result_ = bytes;
+    statement& largest_result(std::size_t size) & {
+        largest_result_ = size;
         return *this;
     }
     std::optional<std::size_t> largest_result() const noexcept { return largest_result_; }

@@ -49,7 +49,7 @@ door::door(asio::any_io_executor executor, welcome make_guest)
     : strand_(asio::make_strand(executor)),
       make_guest_(std::move(make_guest)),
       acceptor_(strand_),
-      changed_(strand_, never) {}
+      changed_(strand_, no_deadline) {}
 
 void door::listen(const std::string& address, std::uint16_t port) {
     const tcp::endpoint endpoint = parse_endpoint(address, port);

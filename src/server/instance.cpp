@@ -32,7 +32,7 @@ dormancy::settings rule_settings(const instance_settings& settings) {
 
 }  // namespace
 
-instance::waiter::waiter(const asio::any_io_executor& executor) : called(executor, never) {}
+instance::waiter::waiter(const asio::any_io_executor& executor) : called(executor, no_deadline) {}
 
 instance::instance(asio::strand<asio::any_io_executor> strand,
                    std::shared_ptr<const instance_settings> settings,
@@ -46,7 +46,7 @@ instance::instance(asio::strand<asio::any_io_executor> strand,
       mark_(std::move(mark)),
       rule_(rule_settings(*settings_)),
       timer_(strand_),
-      asleep_(strand_, never) {}
+      asleep_(strand_, no_deadline) {}
 
 asio::awaitable<lease> instance::hold() {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
@@ -73,13 +73,15 @@ asio::awaitable<lease> instance::hold() {
     throw error(errc::cancelled, "waiting for the database to wake was cancelled");
 }
 
-session_target instance::session(const std::string& role) const {
+session_target instance::session(const std::string& as) const {
     session_target target;
     // What libpq takes as `host`: the socket in it is ".s.PGSQL.5432".
     target.connect.hosts.emplace_back(socket_directory_, std::uint16_t{5432});
-    target.connect.user = role;
+    target.connect.user = as;
     target.connect.database = database;
     target.connect.tls = tls_mode::disable;
+    // Whoever holds it is awake: one that is stopped even so does not come back for this session.
+    target.connect.wake_timeout = std::chrono::milliseconds(0);
     return target;
 }
 

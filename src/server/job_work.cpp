@@ -68,7 +68,7 @@ asio::awaitable<void> job_work::import_file(job_record record, std::filesystem::
 
 std::function<void(std::size_t)> job_work::counter(const std::string& job) const {
     if (!journal_) return nullptr;
-    return [book = journal_, job](std::size_t bytes) { book->moved(job, bytes); };
+    return [book = journal_, job](std::size_t size) { book->moved(job, size); };
 }
 
 asio::awaitable<void> job_work::load(import_run& run, job_record record,

@@ -34,7 +34,7 @@ void fail(job_record& record, const std::string& type, const std::string& messag
 }  // namespace
 
 jobs::jobs(asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
-           fs::path directory, std::chrono::milliseconds kept, task doing, ended tell)
+           fs::path directory, std::chrono::milliseconds kept, task doing, listener tell)
     : strand_(asio::make_strand(executor)),
       directory_(std::move(directory)),
       kept_(kept),
@@ -42,13 +42,13 @@ jobs::jobs(asio::any_io_executor executor, std::shared_ptr<worker_threads> threa
       tell_(std::move(tell)),
       threads_(std::move(threads)),
       places_(at_once),
-      ended_(strand_, never) {}
+      ended_(strand_, no_deadline) {}
 
 asio::awaitable<std::shared_ptr<jobs>> jobs::open(asio::any_io_executor executor,
                                                   std::shared_ptr<worker_threads> threads,
                                                   fs::path directory,
                                                   std::chrono::milliseconds kept, task doing,
-                                                  ended tell) {
+                                                  listener tell) {
     const auto made = std::make_shared<jobs>(executor, std::move(threads), std::move(directory),
                                              kept, std::move(doing), std::move(tell));
     co_await on_strand(made->strand_, made, made->do_open());

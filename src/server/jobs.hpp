@@ -42,14 +42,14 @@ public:
     using task =
         std::function<asio::awaitable<void>(job_record, std::filesystem::path file, count_retry)>;
     /// Is told of each job that has ended; must not throw.
-    using ended = std::function<void(const job_record&)>;
+    using listener = std::function<void(const job_record&)>;
 
     /// Errors: errc::system_failed naming the directory or file.
     static asio::awaitable<std::shared_ptr<jobs>> open(asio::any_io_executor executor,
                                                        std::shared_ptr<worker_threads> threads,
                                                        std::filesystem::path directory,
                                                        std::chrono::milliseconds kept, task doing,
-                                                       ended tell = nullptr);
+                                                       listener tell = nullptr);
 
     /// Where a job's file is or will be.
     std::filesystem::path file_of(const std::string& id) const;
@@ -73,7 +73,8 @@ public:
 
     /// Use `open`.
     jobs(asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
-         std::filesystem::path directory, std::chrono::milliseconds kept, task doing, ended tell);
+         std::filesystem::path directory, std::chrono::milliseconds kept, task doing,
+         listener tell);
 
 private:
     asio::awaitable<void> do_open();
@@ -93,7 +94,7 @@ private:
     const std::filesystem::path directory_;
     const std::chrono::milliseconds kept_;
     const task task_;
-    const ended tell_;
+    const listener tell_;
     const std::shared_ptr<worker_threads> threads_;
     std::map<std::string, job_record> known_;
     turnstile places_;

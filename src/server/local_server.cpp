@@ -57,7 +57,7 @@ public:
     impl(asio::any_io_executor executor, local_server_options wanted)
         : options(std::move(wanted)),
           strand(asio::make_strand(executor)),
-          stopped(strand, never),
+          stopped(strand, no_deadline),
           journal(std::make_shared<bitdotio::journal>(options.log)),
           http_tls(asio::ssl::context::tls_server),
           pg_tls(asio::ssl::context::tls_server) {}
@@ -257,7 +257,7 @@ asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs
                                     jobs::count_retry again) {
         return work->carry_out(std::move(record), std::move(file), std::move(again));
     };
-    const jobs::ended ended = [book = journal](const job_record& job) {
+    const jobs::listener ended = [book = journal](const job_record& job) {
         book->job_ended(job.id, job.state == job_state::failed);
         server_event event("job_ended");
         event.with("job", job.id)

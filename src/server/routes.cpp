@@ -209,11 +209,16 @@ asio::awaitable<http_response> routes::query(caller who, const std::string& body
     terms.single = frees;  // nothing else comes in by this door
     std::optional<error> failure;
     query_result answer;
-    try {
-        const lease awake = co_await cluster_->hold(known.id);
-        answer = co_await run_query(awake.session(role), wish.query_string, terms);
-    } catch (const error& thrown) {
-        failure = thrown;
+    for (int tries = 0; tries < 2; ++tries) {
+        failure.reset();
+        try {
+            const lease awake = co_await cluster_->hold(known.id);
+            answer = co_await run_query(awake.session(role), wish.query_string, terms);
+        } catch (const error& thrown) {
+            failure = thrown;
+        }
+        // Put to sleep before the session began: the next life takes it. Nothing was sent.
+        if (!failure || failure->phase() != phase::connecting) break;
     }
     // A statement that failed has taken room too.
     if (writes) co_await guard_->check(known.id);

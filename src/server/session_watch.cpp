@@ -8,7 +8,7 @@ namespace bitdotio {
 session_watch::session_watch(session_limits limits, time_point now)
     : limits_(limits),
       quiet_since_(now),
-      end_of_life_(limits.life.count() > 0 ? now + limits.life : never) {}
+      end_of_life_(limits.life.count() > 0 ? now + limits.life : no_deadline) {}
 
 void session_watch::from_client(std::string_view bytes, time_point now) {
     quiet_since_ = now;
@@ -78,14 +78,14 @@ session_watch::ending session_watch::due(time_point now) const {
     }
     // A transaction gets a little more, to come to its end.
     const auto mercy = status_ == 'I' ? std::chrono::milliseconds(0) : limits_.life / 10;
-    return end_of_life_ != never && now >= end_of_life_ + mercy ? ending::life : ending::none;
+    return end_of_life_ != no_deadline && now >= end_of_life_ + mercy ? ending::life : ending::none;
 }
 
 std::optional<time_point> session_watch::next(time_point now) const {
     const auto limit = rests() ? idle_limit() : std::max(limits_.idle, limits_.idle_in_transaction);
     std::optional<time_point> soonest;
     if (limit.count() > 0) soonest = (rests() ? quiet_since_ : now) + limit;
-    if (end_of_life_ != never) {
+    if (end_of_life_ != no_deadline) {
         // Over its life, but not resting or in a transaction: the next answer tells, or that limit.
         const time_point over =
             now < end_of_life_ ? end_of_life_ : end_of_life_ + limits_.life / 10;

@@ -23,7 +23,7 @@ public:
     /// Calls `seen(type, first_byte)` for each message once its first byte behind the length is
     /// there, which is 0 for a message without any.
     template <class Seen>
-    void read(std::string_view bytes, Seen seen);
+    void read(std::string_view text, Seen seen);
 
     /// Nothing of a message has come without the rest of it.
     bool between_messages() const noexcept { return have_ == 0 && left_ == 0; }
@@ -98,12 +98,12 @@ private:
 };
 
 template <class Seen>
-void message_boundaries::read(std::string_view bytes, Seen seen) {
-    while (!bytes.empty()) {
+void message_boundaries::read(std::string_view text, Seen seen) {
+    while (!text.empty()) {
         if (left_ == 0) {
-            while (have_ < head_size && !bytes.empty()) {
-                head_[have_++] = bytes.front();
-                bytes.remove_prefix(1);
+            while (have_ < head_size && !text.empty()) {
+                head_[have_++] = text.front();
+                text.remove_prefix(1);
             }
             if (have_ < head_size) return;
             std::uint32_t length = 0;
@@ -118,11 +118,11 @@ void message_boundaries::read(std::string_view bytes, Seen seen) {
         }
         if (!told_) {
             told_ = true;
-            seen(head_[0], bytes.front());
+            seen(head_[0], text.front());
         }
-        const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(left_, bytes.size()));
+        const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(left_, text.size()));
         left_ -= size;
-        bytes.remove_prefix(size);
+        text.remove_prefix(size);
     }
 }
 

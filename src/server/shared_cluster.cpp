@@ -56,7 +56,7 @@ class shared_cluster::held final : public held_database, public std::enable_shar
 public:
     held(const shared_cluster& all, tenant what_)
         : what(std::move(what_)),
-          changed(all.strand_, never),
+          changed(all.strand_, no_deadline),
           strand_(all.strand_),
           admin_(all.admin_),
           tls_(all.tls_) {}

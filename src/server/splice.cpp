@@ -110,7 +110,7 @@ asio::awaitable<splice::part> splice::keep_limits() {
         ending_ = watch_.due(at);
         if (ending_ != session_watch::ending::none) co_return part::limits;
         count();
-        alarm_.expires_at(watch_.next(at).value_or(never));
+        alarm_.expires_at(watch_.next(at).value_or(no_deadline));
         boost::system::error_code ended;
         co_await alarm_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
     }

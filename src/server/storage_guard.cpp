@@ -38,7 +38,7 @@ storage_guard::storage_guard(asio::any_io_executor executor, std::shared_ptr<cat
       cluster_(std::move(instances)),
       interval_(interval),
       pause_(strand_),
-      ended_(strand_, never) {}
+      ended_(strand_, no_deadline) {}
 
 void storage_guard::watch() {
     watching_ = true;

@@ -22,7 +22,7 @@ tls_keeper::tls_keeper(asio::any_io_executor executor, certificate_source source
       interval_(interval),
       journal_(std::move(book)),
       pause_(strand_),
-      ended_(strand_, never) {}
+      ended_(strand_, no_deadline) {}
 
 std::shared_ptr<const certificate_pair> tls_keeper::current() const {
     const std::lock_guard held(mutex_);

@@ -496,7 +496,7 @@ TEST_CASE("a server that takes no writes yet is waited for") {
         options.target_session_attrs = session_attributes::read_write;
         options.wake_timeout = 30s;
         std::exception_ptr failure;
-        asio::steady_timer ended(co_await asio::this_coro::executor, bitdotio::never);
+        asio::steady_timer ended(co_await asio::this_coro::executor, bitdotio::no_deadline);
         bool open = false;
         const auto on_end = [&](std::exception_ptr thrown, connection) {
             failure = thrown;

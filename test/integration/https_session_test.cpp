@@ -233,7 +233,7 @@ TEST_CASE("a deadline ends the wait for an answer, whose effect is unknown") {
 // Lets through every kind of cancellation, which a coroutine does not do by itself.
 awaitable<https_response> cancellable(https_session& session) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
-    co_return co_await session.request(list_request(), never);
+    co_return co_await session.request(list_request(), no_deadline);
 }
 
 // Cancels a request once the relay has swallowed some of it.
@@ -318,7 +318,7 @@ awaitable<void> dropped_on_the_way() {
     asio::cancellation_signal signal;
     {
         https_session session = session_to(executor, address_of(between->port()));
-        asio::co_spawn(executor, session.request(list_request(), never),
+        asio::co_spawn(executor, session.request(list_request(), no_deadline),
                        asio::bind_cancellation_slot(
                            signal.slot(), [&](std::exception_ptr thrown, const https_response&) {
                                CHECK(thrown);

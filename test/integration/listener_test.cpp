@@ -79,7 +79,7 @@ asio::awaitable<void> terminate(connection& c, std::string application) {
 // A next() under way that can be cancelled, and how it ended.
 struct pending {
     explicit pending(asio::any_io_executor where)
-        : executor(where), ended(where, bitdotio::never) {}
+        : executor(where), ended(where, bitdotio::no_deadline) {}
 
     void start(listener& ears) {
         const auto on_end = [this](std::exception_ptr thrown, listener_event event) {

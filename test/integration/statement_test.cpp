@@ -141,7 +141,7 @@ TEST_CASE("a cancelled statement is stopped on the server and the connection kep
         const int backend = co_await server_pid(c);
         const auto executor = co_await asio::this_coro::executor;
         asio::cancellation_signal signal;
-        asio::steady_timer ended(executor, bitdotio::never);
+        asio::steady_timer ended(executor, bitdotio::no_deadline);
         std::exception_ptr thrown;
         const auto on_end = [&](std::exception_ptr failure, bitdotio::result) {
             thrown = failure;
@@ -171,7 +171,7 @@ TEST_CASE("a second operation on a busy connection is refused and disturbs nothi
     const auto work = [](connect_options options) -> asio::awaitable<void> {
         connection c = co_await connection::open(options);
         const auto executor = co_await asio::this_coro::executor;
-        asio::steady_timer ended(executor, bitdotio::never);
+        asio::steady_timer ended(executor, bitdotio::no_deadline);
         std::exception_ptr first;
         const auto on_end = [&](std::exception_ptr failure, bitdotio::result) {
             first = failure;

@@ -3,10 +3,18 @@
 
 #include <chrono>
 #include <stdexcept>
+#include <thread>
 
 namespace test {
 
 namespace json = boost::json;
+
+namespace {
+
+// Between two looks at a job: a key has 50 calls a second.
+constexpr std::chrono::milliseconds between_looks{30};
+
+}  // namespace
 
 http_answer job_calls::call(const std::string& method, const std::string& target,
                             const std::string& body, const std::string& headers) {
@@ -52,6 +60,7 @@ json::object job_calls::end(const http_answer& started) {
         if (answer.status != 200) throw std::runtime_error("no state of the job: " + answer.body);
         json::object job = json::parse(answer.body).as_object();
         if (job.at("state") == "DONE" || job.at("state") == "FAILED") return job;
+        std::this_thread::sleep_for(between_looks);
     }
     throw std::runtime_error("the job did not end");
 }

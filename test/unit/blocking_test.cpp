@@ -45,11 +45,11 @@ TEST_CASE("work runs on another thread, and what it throws is thrown") {
     const auto here = std::this_thread::get_id();
     std::thread::id there;
     std::function<void()> look = [&] { there = std::this_thread::get_id(); };
-    test::run(run_on_strand(look, bitdotio::never));
+    test::run(run_on_strand(look, bitdotio::no_deadline));
     CHECK(there != here);
     CHECK(there != std::thread::id());
     std::function<void()> fail = [] { throw std::runtime_error("its own words"); };
-    CHECK_THROWS_WITH(test::run(run_on_strand(fail, bitdotio::never)), "its own words");
+    CHECK_THROWS_WITH(test::run(run_on_strand(fail, bitdotio::no_deadline)), "its own words");
 }
 
 TEST_CASE("work that hangs holds up neither what comes after it nor the end of the context") {
@@ -88,7 +88,7 @@ TEST_CASE("the end of the context waits for work that somebody waited for") {
             std::this_thread::sleep_for(50ms);
             *ended = true;
         };
-        asio::co_spawn(io, run_on_strand(slow, bitdotio::never), asio::detached);
+        asio::co_spawn(io, run_on_strand(slow, bitdotio::no_deadline), asio::detached);
         io.poll();
         begun->get_future().wait();
     }
