@@ -25,13 +25,21 @@ pkill -INT -P "$RUNNING_PID" -x psql
 echo "cancelled $(grep -o 'ERROR:  [0-9]*' <&"${RUNNING[0]}")"
 wait
 
-coproc IDLE { psql -X -A -t -v VERBOSITY=verbose 2>&1; }
-echo 'SELECT pg_backend_pid();' >&"${IDLE[1]}"
-read -r pid <&"${IDLE[0]}"
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+trap '' PIPE
+mkfifo "$place/in"
+: >"$place/out"
+psql -X -A -t -v VERBOSITY=verbose <"$place/in" >"$place/out" 2>&1 &
+exec 4>"$place/in"
+echo 'SELECT pg_backend_pid();' >&4
+until read -r pid <"$place/out"; do :; done
 until [[ $(ask "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid") == 0 ]]; do :; done
-echo 'SELECT 1;' >&"${IDLE[1]}"
-exec {IDLE[1]}>&-
-echo "idle $(tr '\n' ' ' <&"${IDLE[0]}")"
+echo 'SELECT 1;' >&4 || true
+exec 4>&-
+wait
+# Where in its source PostgreSQL says it, only PostgreSQL itself knows.
+echo "idle $(tail -n +2 "$place/out" | grep -v '^LOCATION' | tr '\n' ' ')"
 
 echo 'now sleep'
 cat
