@@ -52,9 +52,9 @@ struct cluster_options {
 
 /// One PostgreSQL per database, cloned from a template, running only while someone holds it.
 ///
-/// Every instance has one database, `instance::database`, owned by the role `instance::role`, who
-/// is no superuser and the only one its socket lets in. The socket is
-/// ".s.PGSQL.5432" in a directory of mode 0700.
+/// Every instance has one database, `instance::database`, owned by the role
+/// `session_roles::owner`; its socket lets in the session_roles, none of them a superuser. The
+/// socket is ".s.PGSQL.5432" in a directory of mode 0700.
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: await `close()`. If it goes without, the instances of a temporary data directory are

@@ -1,5 +1,6 @@
 // HMAC-SHA256 over the job and the end of the link's life.
 #include "server/download_link.hpp"
+#include "server/hexadecimal.hpp"
 #include "server/replace_file.hpp"
 
 #include <bitdotio/error.hpp>
@@ -11,19 +12,12 @@
 
 #include <array>
 #include <charconv>
+#include <span>
 #include <utility>
 
 namespace bitdotio {
 
 namespace {
-
-std::string hexadecimal(const unsigned char* octets, std::size_t count) {
-    constexpr char digits[] = "0123456789abcdef";
-    std::string text;
-    for (std::size_t i = 0; i < count; ++i)
-        text += {digits[octets[i] >> 4], digits[octets[i] & 15]};
-    return text;
-}
 
 std::string_view parameter(std::string_view query, std::string_view name) {
     while (!query.empty()) {
@@ -47,7 +41,7 @@ download_link download_link::open(const std::filesystem::path& file) {
     if (RAND_bytes(random.data(), static_cast<int>(random.size())) != 1) {
         throw error(errc::system_failed, "the system has no random numbers to give");
     }
-    std::string secret = hexadecimal(random.data(), random.size());
+    std::string secret = hexadecimal(random);
     OPENSSL_cleanse(random.data(), random.size());
     replace_file(file, secret);
     return download_link(std::move(secret));
@@ -62,7 +56,7 @@ std::string download_link::signature(std::string_view id, std::string_view expir
               code.data(), &size)) {
         throw error(errc::system_failed, "OpenSSL could not sign a link");
     }
-    return hexadecimal(code.data(), size);
+    return hexadecimal(std::span(code).first(size));
 }
 
 std::string download_link::sign(std::string_view id, time expires) const {

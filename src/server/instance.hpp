@@ -58,8 +58,7 @@ struct instance_settings {
 /// Thread safety: on its strand only, except `release`, `session` and `socket_directory`.
 class instance final : public held_database, public std::enable_shared_from_this<instance> {
 public:
-    /// The one role its socket lets in, and the one database.
-    static constexpr const char* role = "owner";
+    /// The one database it has.
     static constexpr const char* database = "main";
 
     instance(asio::strand<asio::any_io_executor> strand,

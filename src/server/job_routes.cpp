@@ -82,13 +82,7 @@ job_route job_route::find(std::string_view method, std::string_view target) {
     if (mark != std::string_view::npos) found.query = target.substr(mark + 1);
     if (path.ends_with('/')) path.remove_suffix(1);
     if (!path.starts_with(prefix)) return found;
-    path.remove_prefix(prefix.size());
-    std::vector<std::string> parts;
-    while (!path.empty()) {
-        const std::size_t slash = path.find('/');
-        parts.push_back(percent_decoded(path.substr(0, slash)));
-        path.remove_prefix(slash == std::string_view::npos ? path.size() : slash + 1);
-    }
+    const std::vector<std::string> parts = path_segments(path.substr(prefix.size()));
     const auto choose = [&](std::string_view wanted, call what) {
         found.allow = wanted;
         found.what = method == wanted ? what : call::wrong_method;

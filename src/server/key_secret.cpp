@@ -1,5 +1,6 @@
 // Random characters and their hashes, by OpenSSL.
 #include "server/key_secret.hpp"
+#include "server/hexadecimal.hpp"
 
 #include <bitdotio/error.hpp>
 #include <bitdotio/types.hpp>
@@ -26,15 +27,6 @@ void fill_randomly(std::span<unsigned char> octets) {
     if (RAND_bytes(octets.data(), static_cast<int>(octets.size())) != 1) {
         throw error(errc::system_failed, "the system has no random numbers to give");
     }
-}
-
-std::string hexadecimal(std::span<const unsigned char> octets) {
-    constexpr char digits[] = "0123456789abcdef";
-    std::string text;
-    for (const unsigned char octet : octets) {
-        text += {digits[octet >> 4], digits[octet & 0xf]};
-    }
-    return text;
 }
 
 std::string digest_of(const std::string& salt, const api_key& key) {

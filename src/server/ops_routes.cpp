@@ -7,6 +7,7 @@
 #include "json_fields.hpp"
 #include "rfc3339.hpp"
 #include "server/api_error.hpp"
+#include "server/authorization_header.hpp"
 #include "server/metrics_text.hpp"
 #include "server/refusal.hpp"
 #include "server/router.hpp"
@@ -32,32 +33,6 @@ std::string_view path_of(std::string_view target) {
     std::string_view path = target.substr(0, target.find('?'));
     if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
     return path;
-}
-
-// Separated, then decoded: an escaped slash separates nothing.
-std::vector<std::string> segments(std::string_view path) {
-    std::vector<std::string> parts;
-    path.remove_prefix(std::min<std::size_t>(1, path.size()));
-    while (!path.empty()) {
-        const std::string_view part = path.substr(0, path.find('/'));
-        parts.push_back(percent_decoded(part));
-        path.remove_prefix(std::min(part.size() + 1, path.size()));
-    }
-    return parts;
-}
-
-// The value behind "Bearer " or "Basic ", in whatever case.
-std::optional<std::string_view> value_behind(std::string_view header, std::string_view scheme) {
-    if (header.size() <= scheme.size() || header[scheme.size()] != ' ') return std::nullopt;
-    for (std::size_t i = 0; i < scheme.size(); ++i) {
-        const char c = header[i];
-        if ((c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c) != scheme[i]) return std::nullopt;
-    }
-    header.remove_prefix(scheme.size());
-    while (header.starts_with(' ')) {
-        header.remove_prefix(1);
-    }
-    return header;
 }
 
 // The password of "user:password" in base64; empty if it is none.
@@ -139,7 +114,7 @@ asio::awaitable<http_response> ops_routes::dispatch(const http_request& request)
         shown.headers.emplace_back("X-Frame-Options", "DENY");
         co_return shown;
     }
-    const words parts = segments(path);
+    const words parts = path_segments(path.substr(1));
     if (parts.size() == 2 && parts[1] == "status") {
         if (!reads) co_return use("GET, HEAD");
         const server_view view = co_await overview_.look(std::move(who));

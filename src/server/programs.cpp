@@ -3,6 +3,7 @@
 
 #include "blocking.hpp"
 #include "server/instance.hpp"
+#include "server/session_role.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -180,7 +181,7 @@ asio::awaitable<void> make_template(postgres_programs programs, system_user run_
     co_await run_program(step, program_patience);
 
     // Without a superuser's line nobody is superuser, whoever reaches the socket.
-    const std::string role = instance::role;
+    const std::string role = session_roles::owner;
     const std::string database = instance::database;
     std::function<void()> rules = [=] {
         write_file(unfinished / "pg_hba.conf",

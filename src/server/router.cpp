@@ -18,16 +18,6 @@ std::optional<int> hex_digit(char c) {
     return std::nullopt;
 }
 
-std::vector<std::string> segments(std::string_view path) {
-    std::vector<std::string> parts;
-    while (!path.empty()) {
-        const std::size_t slash = path.find('/');
-        parts.push_back(percent_decoded(path.substr(0, slash)));
-        path.remove_prefix(slash == std::string_view::npos ? path.size() : slash + 1);
-    }
-    return parts;
-}
-
 // The value of a parameter, nothing if it is not there.
 std::optional<std::string> parameter(std::string_view query, std::string_view wanted) {
     while (!query.empty()) {
@@ -72,6 +62,16 @@ std::string percent_decoded(std::string_view text) {
     return decoded;
 }
 
+std::vector<std::string> path_segments(std::string_view path) {
+    std::vector<std::string> parts;
+    while (!path.empty()) {
+        const std::size_t slash = path.find('/');
+        parts.push_back(percent_decoded(path.substr(0, slash)));
+        path.remove_prefix(slash == std::string_view::npos ? path.size() : slash + 1);
+    }
+    return parts;
+}
+
 database_name name_in_path(const std::string& decoded) {
     try {
         return database_name(decoded);
@@ -93,7 +93,7 @@ route find_route(std::string_view method, std::string_view target) {
         return found;
     }
     if (!path.starts_with(prefix)) return found;
-    const std::vector<std::string> parts = segments(path.substr(prefix.size()));
+    const std::vector<std::string> parts = path_segments(path.substr(prefix.size()));
     if (parts.size() == 1 && parts[0] == "db") {
         choose(found, method,
                {{"GET", api_call::list_databases}, {"POST", api_call::create_database}});

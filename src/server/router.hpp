@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace bitdotio {
 
@@ -64,5 +65,8 @@ database_name name_in_path(const std::string& decoded);
 
 /// Percent-decoding; what is no valid escape stays as it is.
 std::string percent_decoded(std::string_view text);
+
+/// The parts of a path between slashes, then decoded: an escaped slash separates nothing.
+std::vector<std::string> path_segments(std::string_view path);
 
 }  // namespace bitdotio

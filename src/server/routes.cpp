@@ -5,6 +5,7 @@
 #include "json_fields.hpp"
 #include "query_codec.hpp"
 #include "server/api_error.hpp"
+#include "server/authorization_header.hpp"
 #include "server/key_secret.hpp"
 #include "server/query_runner.hpp"
 #include "server/refusal.hpp"
@@ -19,17 +20,6 @@
 namespace bitdotio {
 
 namespace {
-
-constexpr std::string_view scheme = "bearer ";
-
-bool begins_with_scheme(std::string_view header) {
-    if (header.size() < scheme.size()) return false;
-    for (std::size_t i = 0; i < scheme.size(); ++i) {
-        const char c = header[i];
-        if ((c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c) != scheme[i]) return false;
-    }
-    return true;
-}
 
 http_response storage_refusal(const database& known, std::int64_t used) {
     return api_error(
@@ -97,16 +87,11 @@ asio::awaitable<http_response> routes::dispatch(const http_request& request,
 }
 
 asio::awaitable<caller> routes::authorize(const http_request& request) const {
-    const std::string_view header = request.authorization;
     std::string refused;
     std::optional<api_key> key;
-    if (begins_with_scheme(header)) {
-        std::string_view text = header.substr(scheme.size());
-        while (text.starts_with(' ')) {
-            text.remove_prefix(1);
-        }
+    if (const auto bearer = value_behind(request.authorization, "bearer")) {
         try {
-            key.emplace(text);
+            key.emplace(*bearer);
         } catch (const error& malformed) {
             refused = malformed.what();
         }

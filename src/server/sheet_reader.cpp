@@ -1,11 +1,23 @@
 // Dates as spreadsheets keep them: numbers of days.
 #include "server/sheet_reader.hpp"
 
+#include <bitdotio/error.hpp>
+
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 
 namespace bitdotio {
+
+std::vector<table_source> with_content(std::vector<table_source> sheets) {
+    std::erase_if(sheets, [](const table_source& sheet) {
+        cells row;
+        const auto first = sheet.open();
+        return !first->next(row) && first->names().empty();
+    });
+    if (sheets.empty()) throw error(errc::bad_input, "all sheets of the file are empty");
+    return sheets;
+}
 
 bool set_sheet_time(cell& into, double number, bool from_1904) {
     using namespace std::chrono;

@@ -65,6 +65,12 @@ private:
     std::vector<std::string> names_;
 };
 
+/// The sheets that have a value or a header: an empty one, of which new workbooks have some, is no
+/// table.
+///
+/// Errors: errc::bad_input if all are empty.
+std::vector<table_source> with_content(std::vector<table_source> sheets);
+
 /// The number of a date or a time in a spreadsheet as text: a date, a timestamp, or a time of day.
 /// False if it is none that can be.
 ///

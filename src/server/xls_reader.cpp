@@ -124,12 +124,9 @@ std::vector<table_source> open_xls(std::filesystem::path file, header_row header
             reader->look();
             return reader;
         };
-        cells row;
-        const auto first = table.open();
-        if (first->next(row) || !first->names().empty()) tables.push_back(std::move(table));
+        tables.push_back(std::move(table));
     }
-    if (tables.empty()) throw error(errc::bad_input, "all sheets of the file are empty");
-    return tables;
+    return with_content(std::move(tables));
 }
 
 }  // namespace bitdotio
