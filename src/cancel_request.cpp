@@ -28,7 +28,7 @@ asio::awaitable<void> request_cancel(PGconn* conn) {
     if (!PQcancelStart(request.get())) {
         co_return;
     }
-    asio::posix::stream_descriptor socket(co_await asio::this_coro::executor);
+    libpq_socket socket(co_await asio::this_coro::executor);
     co_await poll_to_end(request, socket);
 }
 

@@ -1,6 +1,8 @@
 // libpq's words, as our types.
 #include "libpq.hpp"
 
+#include <openssl/ssl.h>
+
 #include <algorithm>
 #include <charconv>
 #include <new>
@@ -27,6 +29,25 @@ untranslated::~untranslated() {
         uselocale(before_);
         freelocale(locale_);
     }
+}
+
+bool holds_unread(PGconn* conn) noexcept {
+    const SSL* const session = static_cast<SSL*>(PQsslStruct(conn, "OpenSSL"));
+    return session && SSL_pending(session) > 0;
+}
+
+bool take_in(PGconn* conn) {
+    // Packets of GSSAPI have up to 16 kB, libpq's buffer has room for at least 8, and nobody can be
+    // asked for the rest.
+    if (PQgssEncInUse(conn) && !PQconsumeInput(conn)) {
+        return false;
+    }
+    do {
+        if (!PQconsumeInput(conn)) {
+            return false;
+        }
+    } while (holds_unread(conn));
+    return true;
 }
 
 server_message message_of(const PGresult* answer) {

@@ -62,9 +62,13 @@ result rows_of(const PGresult* answer, int first, int count);
 /// Copies all rows of `from` behind those of `to`, which has the same columns.
 void append_rows(PGresult* to, const PGresult* from);
 
-inline int descriptor_of(const PGconn* conn) {
-    return PQsocket(conn);
-}
+/// Whether OpenSSL holds bytes of the connection that it has decrypted and libpq not taken yet.
+bool holds_unread(PGconn* conn) noexcept;
+
+/// Takes in what has come, and all that OpenSSL has decrypted of it; never waits. False if the
+/// connection is broken, or cannot go on because memory is short.
+bool take_in(PGconn* conn);
+
 inline PostgresPollingStatusType poll(PGconn* conn) {
     return PQconnectPoll(conn);
 }
@@ -74,9 +78,6 @@ inline PostgresPollingStatusType poll(PGconn* conn) {
 #ifdef LIBPQ_HAS_ASYNC_CANCEL
 using cancel = std::unique_ptr<PGcancelConn, finish_cancel>;
 
-inline int descriptor_of(const PGcancelConn* request) {
-    return PQcancelSocket(request);
-}
 inline PostgresPollingStatusType poll(PGcancelConn* request) {
     return PQcancelPoll(request);
 }

@@ -168,8 +168,8 @@ asio::awaitable<void> postgres_session::talk_pipeline(const pipeline& batch,
         // Answers are taken in while it sends: with both sides waiting to be read, neither would
         // ever go on.
         while (PQflush(conn_.get()) == 1) {
-            co_await readable_or_writable();
-            PQconsumeInput(conn_.get());
+            co_await socket_.readable_or_writable();
+            take_in();
             take_available();
         }
     }

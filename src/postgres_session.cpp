@@ -101,7 +101,9 @@ asio::awaitable<void> postgres_session::poll_until_open(libpq_parameters paramet
     try {
         opened = co_await poll_to_end(conn_, socket_);
     } catch (const error& cancelled) {
-        throw cancelled.with(phase::connecting).with(outcome::not_sent);
+        throw cancelled.with_message("connecting was cancelled")
+            .with(phase::connecting)
+            .with(outcome::not_sent);
     }
     if (!opened) {
         throw dial_error();
@@ -111,16 +113,8 @@ asio::awaitable<void> postgres_session::poll_until_open(libpq_parameters paramet
 
 // libpq owns the descriptor and closes it: ours is only registered, and released before that.
 void postgres_session::attach() {
-    const int descriptor = PQsocket(conn_.get());
-    if (descriptor < 0) {
+    if (!socket_.attach(conn_.get())) {
         throw dial_error();
-    }
-    socket_.assign(descriptor);
-}
-
-void postgres_session::detach() noexcept {
-    if (socket_.is_open()) {
-        socket_.release();
     }
 }
 
@@ -137,7 +131,7 @@ void postgres_session::finish() noexcept {
     rest_.reset();
     syncs_ = 0;
     reset_left_ = 0;
-    detach();
+    socket_.detach();
     conn_.reset();
 }
 
@@ -258,7 +252,7 @@ void postgres_session::do_watch() {
         }
     };
     watching_ = true;
-    socket_.async_wait(asio::posix::descriptor_base::wait_read, std::move(event));
+    socket_.when_readable(std::move(event));
 }
 
 void postgres_session::end_watch() {
@@ -293,12 +287,11 @@ bool postgres_session::alive() {
     if (!conn_) {
         return false;
     }
-    pollfd look{PQsocket(conn_.get()), POLLIN | POLLRDHUP, 0};
-    if (::poll(&look, 1, 0) == 0) {
+    if (!socket_.is_readable()) {
         return PQstatus(conn_.get()) == CONNECTION_OK;
     }
     for (int time = 0; time < 2; ++time) {
-        const bool well = PQconsumeInput(conn_.get()) != 0;
+        const bool well = libpq::take_in(conn_.get());
         take_notifications();
         if (!well) {
             return false;

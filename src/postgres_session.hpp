@@ -17,13 +17,13 @@
 #include "failure.hpp"
 #include "host_choice.hpp"
 #include "libpq.hpp"
+#include "libpq_socket.hpp"
 #include "process_birth.hpp"
 #include "statement_cache.hpp"
 #include "statement_words.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/strand.hpp>
 
 #include <atomic>
@@ -160,7 +160,6 @@ private:
     asio::awaitable<void> do_open(libpq_parameters parameters, time_point deadline);
     asio::awaitable<void> poll_until_open(libpq_parameters parameters);
     void attach();
-    void detach() noexcept;
     void finish() noexcept;
     void abort() noexcept;
     void shut_down() noexcept;
@@ -225,8 +224,7 @@ private:
     bool has_room() const noexcept;
     error too_large() const;
     asio::awaitable<void> flush();
-    asio::awaitable<void> readable_or_writable();
-    asio::awaitable<void> readable();
+    void take_in();
     void collect(libpq::result answer);
 
     // postgres_pipeline.cpp: many statements, one trip.
@@ -269,7 +267,7 @@ private:
 
     const process_birth birth_;
     strand strand_;
-    asio::posix::stream_descriptor socket_;
+    libpq_socket socket_;
     libpq::connection conn_;
 
     const std::chrono::milliseconds statement_timeout_;

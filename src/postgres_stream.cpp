@@ -128,8 +128,8 @@ asio::awaitable<void> postgres_session::fill_rows(std::vector<result>& rows, std
             if (!rows.empty()) {
                 co_return;
             }
-            co_await readable();
-            PQconsumeInput(conn_.get());
+            co_await socket_.readable();
+            take_in();
         }
         libpq::result answer(PQgetResult(conn_.get()));
         if (!answer) {
@@ -174,8 +174,8 @@ asio::awaitable<void> postgres_session::await_copy_start() {
     co_await flush();
     while (true) {
         while (PQisBusy(conn_.get())) {
-            co_await readable();
-            PQconsumeInput(conn_.get());
+            co_await socket_.readable();
+            take_in();
         }
         libpq::result answer(PQgetResult(conn_.get()));
         if (!answer) {
@@ -275,8 +275,8 @@ asio::awaitable<void> postgres_session::fill_copy(std::string& data, std::size_t
             data.append(row, static_cast<std::size_t>(size));
             PQfreemem(row);
         } else if (size == 0 && data.empty()) {
-            co_await readable();
-            PQconsumeInput(conn_.get());
+            co_await socket_.readable();
+            take_in();
         } else if (size == 0) {
             co_return;
         } else {
@@ -296,8 +296,8 @@ asio::awaitable<void> postgres_session::discard_copy() {
         if (size > 0) {
             PQfreemem(row);
         } else {
-            co_await readable();
-            PQconsumeInput(conn_.get());
+            co_await socket_.readable();
+            take_in();
         }
     }
 }

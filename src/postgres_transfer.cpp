@@ -1,19 +1,9 @@
 // A statement's bytes to the server and its answers back.
 #include "postgres_session.hpp"
 
-#include <boost/asio/experimental/parallel_group.hpp>
-
 #include <utility>
 
 namespace bitdotio {
-
-namespace {
-
-error waiting_cancelled() {
-    return error(errc::cancelled, "the operation was cancelled");
-}
-
-}  // namespace
 
 void postgres_session::send(const statement& sql, const params& values, kind how) {
     check_text(sql);
@@ -144,12 +134,11 @@ asio::awaitable<void> postgres_session::settle() {
     if (flow_ == flow::copy_out) {
         co_await discard_copy();
     }
-    // Never wait first: bytes may sit in the buffers of OpenSSL or libpq, where no event will
-    // announce them.
+    // Never wait first: bytes may sit in libpq's buffer, where no event will announce them.
     while (true) {
         while (PQisBusy(conn_.get())) {
-            co_await readable();
-            PQconsumeInput(conn_.get());
+            co_await socket_.readable();
+            take_in();
         }
         libpq::result answer(PQgetResult(conn_.get()));
         // In a pipeline NULL is not the end, but the last sync, which never comes if the server
@@ -180,29 +169,15 @@ error postgres_session::too_large() const {
 // Reads while it writes: with both waiting to be read, neither side would ever go on.
 asio::awaitable<void> postgres_session::flush() {
     while (PQflush(conn_.get()) == 1) {
-        co_await readable_or_writable();
-        PQconsumeInput(conn_.get());
+        co_await socket_.readable_or_writable();
+        take_in();
     }
 }
 
-asio::awaitable<void> postgres_session::readable_or_writable() {
-    using wait = asio::posix::descriptor_base;
-    auto group = asio::experimental::make_parallel_group(
-        socket_.async_wait(wait::wait_read, asio::deferred),
-        socket_.async_wait(wait::wait_write, asio::deferred));
-    const auto [order, read, write] =
-        co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
-    if (read && write) {
-        throw waiting_cancelled();
-    }
-}
-
-asio::awaitable<void> postgres_session::readable() {
-    boost::system::error_code failure;
-    co_await socket_.async_wait(asio::posix::descriptor_base::wait_read,
-                                asio::redirect_error(asio::use_awaitable, failure));
-    if (failure) {
-        throw waiting_cancelled();
+// What cannot be taken in because memory is short ends the session: a loop would ask for ever.
+void postgres_session::take_in() {
+    if (!libpq::take_in(conn_.get()) && PQstatus(conn_.get()) == CONNECTION_OK) {
+        abort();
     }
 }
 

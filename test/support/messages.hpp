@@ -35,6 +35,8 @@ public:
     void feed(std::string_view bytes) { buffer_.append(bytes); }
     /// The next whole message, if it is there.
     std::optional<wire_message> next();
+    /// Whether all that has come was taken.
+    bool is_between_messages() const { return buffer_.empty(); }
     /// From here on the other direction is encrypted, so this one is too.
     void stop_reading() { opaque_ = true; }
     bool is_opaque() const { return opaque_; }
