@@ -9,6 +9,10 @@ namespace bitdotio {
 
 namespace {
 
+// What PostgreSQL writes at most. libpq always has room for it: of a larger record it may take a
+// part, and what is left lies in OpenSSL, where a client that waits for its socket never looks.
+constexpr long largest_record = 8 * 1024;
+
 int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* chosen_size,
                     const unsigned char* offered, unsigned offered_size, void*) {
     static constexpr unsigned char ours[] = "\x0apostgresql";
@@ -34,6 +38,7 @@ pg_listener::pg_listener(asio::any_io_executor executor, asio::ssl::context& tls
     // As PostgreSQL: libpq never resumes, and tickets would be bytes on idle connections.
     SSL_CTX_set_num_tickets(tls.native_handle(), 0);
     SSL_CTX_set_session_cache_mode(tls.native_handle(), SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_max_send_fragment(tls.native_handle(), largest_record);
 
     const auto around = std::make_shared<pg_surroundings>();
     around->tls = &tls;

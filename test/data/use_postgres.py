@@ -1,6 +1,6 @@
-"""Uses a PostgreSQL server through psycopg2 or asyncpg, and prints what a program sees, a line each.
+"""Uses a PostgreSQL server through a driver, and prints what a program sees, a line each.
 
-    use_postgres.py psycopg2|asyncpg
+    use_postgres.py psycopg2|psycopg|asyncpg
 
 Where the server is stands in libpq's variables; STRANGER is another authority's certificate. After
 "now sleep" it waits for the end of its input, then connects once more.
@@ -74,6 +74,70 @@ def use_psycopg2():
     print("woken", value(connect(), "SELECT 6 * 7"))
 
 
+async def use_psycopg():
+    import psycopg
+
+    async def connect(**other):
+        return await asyncio.wait_for(
+            psycopg.AsyncConnection.connect("", autocommit=True, **other), 60)
+
+    async def rows(session, sql, *values):
+        cursor = await asyncio.wait_for(session.execute(sql, values), 60)
+        return await cursor.fetchall()
+
+    async def value(session, sql):
+        return (await rows(session, sql))[0][0]
+
+    async def refusal(**other):
+        try:
+            await connect(**other)
+            return "none"
+        except psycopg.OperationalError as failure:
+            return said(failure)
+
+    session = await connect()
+    print("query", await value(session, "SELECT 6 * 7"))
+    print("wrong key", await refusal(password="v2_wrong"))
+    print("unknown database", await refusal(dbname="local/none"))
+    unencrypted = await refusal(sslmode="disable")
+    print("no TLS", "TLS" if "encryption" in unencrypted or "over TLS only" in unencrypted
+          else "let in")
+    print("untrusted",
+          "certificate verify failed" in await refusal(sslrootcert=os.environ["STRANGER"]))
+
+    observer = await connect()
+    task = asyncio.ensure_future(session.execute(sleeper))
+    while await value(observer, active) == 0:
+        pass
+    session.cancel()
+    try:
+        await task
+    except psycopg.Error as failure:
+        print("cancelled", failure.sqlstate, await value(session, "SELECT 'and well'"))
+    await observer.close()
+
+    # It waits for its socket whatever OpenSSL holds: records must not be longer than PostgreSQL's.
+    answers = [len(await rows(session,
+                              "SELECT repeat('y', 400) FROM generate_series(1, %s)", count))
+               for count in range(1, 300)]
+    print("answers", answers == list(range(1, 300)))
+
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(session.fileno(), ended.set)
+    await asyncio.wait_for(ended.wait(), 60)
+    asyncio.get_running_loop().remove_reader(session.fileno())
+    try:
+        await value(session, "SELECT 1")
+    except psycopg.Error as failure:
+        print("idle", type(failure).__name__, failure.sqlstate, said(failure), session.closed)
+
+    print("now sleep", flush=True)
+    sys.stdin.read()
+    woken = await connect()
+    print("woken", await value(woken, "SELECT 6 * 7"))
+    await woken.close()
+
+
 async def use_asyncpg():
     import asyncpg
 
@@ -132,4 +196,4 @@ async def use_asyncpg():
 if sys.argv[1] == "psycopg2":
     use_psycopg2()
 else:
-    asyncio.run(use_asyncpg())
+    asyncio.run({"psycopg": use_psycopg, "asyncpg": use_asyncpg}[sys.argv[1]]())

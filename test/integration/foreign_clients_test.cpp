@@ -48,6 +48,9 @@ std::vector<client> clients(const std::filesystem::path& modules) {
         {"psycopg2",
          {"/usr/bin/python3", data + "/use_postgres.py", "psycopg2"},
          in_words + "cancelled 57014 and well\nidle "},
+        {"psycopg",
+         {"/usr/bin/python3", data + "/use_postgres.py", "psycopg"},
+         in_words + "cancelled 57014 and well\nanswers True\nidle "},
         {"asyncpg",
          {"/usr/bin/python3", data + "/use_postgres.py", "asyncpg"},
          in_codes + "untrusted verify\ncancelled and well\nidle "},
@@ -59,7 +62,7 @@ std::vector<client> clients(const std::filesystem::path& modules) {
 
 }  // namespace
 
-TEST_CASE("psql, psycopg2, asyncpg and node-postgres find a PostgreSQL like any other") {
+TEST_CASE("psql, psycopg2, psycopg, asyncpg and node-postgres find a PostgreSQL like any other") {
     const test::temporary_directory directory;
     const auto installed =
         test::run_program({"npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix",
