@@ -5,17 +5,17 @@
 
 #include <boost/asio/execution/context.hpp>
 #include <boost/asio/execution_context.hpp>
-#include <boost/asio/post.hpp>
 
+#include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
-#include <map>
+#include <exception>
+#include <list>
 #include <memory>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <utility>
-#include <vector>
 
 namespace bitdotio {
 
@@ -72,11 +72,11 @@ public:
         queue_.clear();
         called_.notify_all();
         gone_.wait_for(lock, patience, [this] { return threads_ == hanging_; });
-        for (auto& [id, hanging] : at_work_) {
+        for (std::thread& hanging : at_work_) {
             hanging.detach();
         }
         at_work_.clear();
-        std::vector<std::thread> ended = std::move(ended_);
+        std::list<std::thread> ended = std::move(ended_);
         lock.unlock();
         for (std::thread& one : ended) {
             one.join();
@@ -89,18 +89,20 @@ private:
         if (queue_.size() <= idle_ || threads_ - hanging_ >= usual || threads_ >= most) {
             return true;
         }
+        const std::size_t before = at_work_.size();
         try {
-            std::thread one([self = shared_from_this()] { self->labour(); });
-            const auto id = one.get_id();
-            at_work_.emplace(id, std::move(one));
-        } catch (const std::system_error&) {
+            std::thread& one = at_work_.emplace_back();
+            one = std::thread([self = shared_from_this()]() noexcept { self->labour(); });
+        } catch (const std::exception&) {
+            at_work_.resize(before);
             return false;
         }
         ++threads_;
         return true;
     }
 
-    void labour() {
+    // Nothing here throws: what the work throws is for its caller.
+    void labour() noexcept {
         std::unique_lock lock(mutex_);
         while (!over_) {
             if (queue_.empty()) {
@@ -124,27 +126,41 @@ private:
             next->running = false;
             next->finished = true;
             hanging_ -= next->given_up;
-            if (next->waiter && !over_) {
-                asio::post(next->waiter->get_executor(), [next] {
-                    if (next->waiter) next->waiter->cancel();
-                });
+            while (next->waiter && !over_ && !wake(next)) {
+                // Out of memory. What it waits for is done, so it must be told.
+                lock.unlock();
+                std::this_thread::sleep_for(std::chrono::milliseconds(10));
+                lock.lock();
             }
         }
         --threads_;
-        const auto mine = at_work_.find(std::this_thread::get_id());
+        const auto mine = std::find_if(
+            at_work_.begin(), at_work_.end(),
+            [](const std::thread& one) { return one.get_id() == std::this_thread::get_id(); });
         if (mine != at_work_.end()) {
-            ended_.push_back(std::move(mine->second));
-            at_work_.erase(mine);
+            ended_.splice(ended_.end(), at_work_, mine);
         }
         gone_.notify_all();
+    }
+
+    // False if there is no memory for that.
+    static bool wake(const job_ptr& ended) noexcept {
+        try {
+            post_work(ended->waiter->get_executor(), [ended]() noexcept {
+                if (ended->waiter) ended->waiter->cancel();
+            });
+            return true;
+        } catch (const std::exception&) {
+            return false;
+        }
     }
 
     std::mutex mutex_;
     std::condition_variable called_;
     std::condition_variable gone_;
     std::deque<job_ptr> queue_;
-    std::map<std::thread::id, std::thread> at_work_;
-    std::vector<std::thread> ended_;
+    std::list<std::thread> at_work_;
+    std::list<std::thread> ended_;
     std::size_t threads_ = 0;
     std::size_t idle_ = 0;
     std::size_t hanging_ = 0;  // threads whose work nobody waits for

@@ -4,7 +4,6 @@
 #include "cancel_request.hpp"
 #include "turnstile.hpp"
 
-#include <boost/asio/dispatch.hpp>
 #include <boost/asio/strand.hpp>
 
 #include <atomic>
@@ -39,7 +38,7 @@ private:
     struct place {
         explicit place(std::shared_ptr<cancel_queue> where) : queue(std::move(where)) {}
         ~place() {
-            asio::dispatch(queue->strand_, [queue = queue] { queue->turn_.leave(); });
+            dispatch_work(queue->strand_, [queue = queue]() noexcept { queue->turn_.leave(); });
         }
         place(const place&) = delete;
         std::shared_ptr<cancel_queue> queue;

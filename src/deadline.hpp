@@ -1,15 +1,12 @@
-// A point in time by which an operation must have ended, and the hop onto a strand.
+// A point in time by which an operation must have ended.
 #pragma once
 
 #include <bitdotio/error.hpp>
 
+#include "spawn.hpp"
+
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/cancellation_type.hpp>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
-#include <boost/asio/dispatch.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -18,7 +15,6 @@
 
 #include <chrono>
 #include <exception>
-#include <memory>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -51,9 +47,8 @@ asio::awaitable<T> with_deadline(asio::awaitable<T> operation, time_point deadli
     }
     const auto executor = co_await asio::this_coro::executor;
     asio::steady_timer timer(executor, deadline);
-    auto group = asio::experimental::make_parallel_group(
-        asio::co_spawn(executor, std::move(operation), asio::deferred),
-        timer.async_wait(asio::deferred));
+    auto group = asio::experimental::make_parallel_group(beside(executor, std::move(operation)),
+                                                         timer.async_wait(asio::deferred));
     auto ended = co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
     const bool expired =
         std::get<0>(ended)[0] == 1 && !std::get<std::tuple_size_v<decltype(ended)> - 1>(ended);
@@ -67,32 +62,6 @@ asio::awaitable<T> with_deadline(asio::awaitable<T> operation, time_point deadli
     if constexpr (!std::is_void_v<T>) {
         co_return std::get<2>(std::move(ended));
     }
-}
-
-/// Runs `operation`, a named member coroutine's awaitable, on `strand` and resumes where it was
-/// called; `owner` lives until then. This is the one way onto a strand.
-///
-/// Errors: errc::cancelled before anything was done if the caller is cancelled already.
-template <class T, class Strand>
-asio::awaitable<T> on_strand(Strand strand, std::shared_ptr<const void> owner,
-                             asio::awaitable<T> operation) {
-    const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
-    if (state.cancelled() != asio::cancellation_type::none) {
-        throw error(errc::cancelled, "the operation was cancelled before it began")
-            .with(outcome::not_sent);
-    }
-    [[maybe_unused]] const auto alive = std::move(owner);
-    // Asio 1.24 takes a cancellation to the strand with a pointer into the caller's slot, which is
-    // gone if the operation has ended by the time it arrives. This signal outlives its messengers.
-    const auto signal = std::make_shared<asio::cancellation_signal>();
-    asio::cancellation_slot callers = state.slot();
-    if (callers.is_connected()) {
-        callers.assign([signal, strand](asio::cancellation_type type) {
-            asio::dispatch(strand, [signal, type] { signal->emit(type); });
-        });
-    }
-    auto here = asio::bind_cancellation_slot(signal->slot(), asio::use_awaitable);
-    co_return co_await asio::co_spawn(strand, std::move(operation), std::move(here));
 }
 
 }  // namespace bitdotio

@@ -1,8 +1,6 @@
 // Which session a call uses, and whether it is kept.
 #include "https_pool.hpp"
 
-#include <boost/asio/post.hpp>
-
 #include <utility>
 
 namespace bitdotio {
@@ -19,15 +17,19 @@ https_pool::https_pool(asio::any_io_executor executor, https_address address,
     : executor_(executor),
       strand_(asio::make_strand(executor)),
       address_(std::move(address)),
-      tls_(std::move(tls)) {}
+      tls_(std::move(tls)) {
+    idle_.reserve(most_idle);  // so that keeping one cannot fail
+}
 
 asio::awaitable<https_response> https_pool::request(https_request request, time_point deadline) {
     const auto self = shared_from_this();
     session lent = co_await on_strand(strand_, self, take());
     https_response response = co_await lent->request(std::move(request), deadline);
     if (lent->reusable()) {
-        asio::post(strand_,
-                   [self, lent = std::move(lent)]() mutable { self->keep(std::move(lent)); });
+        auto back = [self, lent = std::move(lent)]() mutable noexcept {
+            self->keep(std::move(lent));
+        };
+        post_work(strand_, std::move(back));
     }
     co_return response;
 }

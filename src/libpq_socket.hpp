@@ -2,11 +2,11 @@
 #pragma once
 
 #include "libpq.hpp"
+#include "spawn.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/post.hpp>
 
 #include <utility>
 
@@ -53,12 +53,15 @@ public:
     asio::awaitable<void> readable_or_writable();
 
     /// Calls `handler` once, on the executor, when there is something to read, or with an error
-    /// after `cancel` or `detach`. The first may still come then, if it was on its way.
+    /// after `cancel` or `detach`. The first may still come then, if it was on its way. It must be
+    /// noexcept, see `guarded`.
     template <class Handler>
     void when_readable(Handler handler) {
         if (holds_unread()) {
-            asio::post(descriptor_.get_executor(),
-                       [handler = std::move(handler)] { handler(boost::system::error_code()); });
+            post_work(descriptor_.get_executor(),
+                      [handler = std::move(handler)]() mutable noexcept {
+                          handler(boost::system::error_code());
+                      });
             return;
         }
         descriptor_.async_wait(asio::posix::descriptor_base::wait_read, std::move(handler));

@@ -8,7 +8,6 @@
 #include "process_birth.hpp"
 #include "turnstile.hpp"
 
-#include <boost/asio/dispatch.hpp>
 #include <boost/asio/strand.hpp>
 
 #include <deque>
@@ -272,7 +271,7 @@ listener& listener::operator=(listener&& other) noexcept {
 
 listener::~listener() {
     if (core_ && core_->is_here()) {
-        asio::dispatch(core_->home(), [core = core_] { core->close(); });
+        dispatch_work(core_->home(), [core = core_]() noexcept { core->close(); });
     }
 }
 

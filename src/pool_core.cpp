@@ -5,11 +5,6 @@
 #include "failure.hpp"
 #include "postgres_session.hpp"
 
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/detached.hpp>
-#include <boost/asio/dispatch.hpp>
-#include <boost/asio/post.hpp>
-
 #include <algorithm>
 #include <utility>
 
@@ -53,7 +48,7 @@ pool_core::pool_core(asio::any_io_executor executor, connect_options connect, po
 
 void pool_core::start() {
     if (options_.min_size > 0) {
-        asio::post(strand_, [self = shared_from_this()] { self->obey(); });
+        soon([self = shared_from_this()] { self->obey(); });
         if (options_.lets_sleep) {
             tell([&](pool_observer& observer) {
                 observer.warned("the database is meant to sleep, but pool_options::min_size is " +
@@ -117,13 +112,13 @@ void pool_core::obey() {
     }
     for (const resource& session : orders.probe) {
         ++counted_.probes;
-        asio::co_spawn(strand_, do_probe(session), asio::detached);
+        spawn_alone(strand_, do_probe(session), on_failure());
     }
     for (std::size_t i = 0; i < orders.dials; ++i) {
-        const auto signal = dials_.emplace(dials_.end());
+        const auto signal = std::make_shared<asio::cancellation_signal>();
+        dials_.insert(signal);
         ++counted_.dials;
-        asio::co_spawn(strand_, dial(signal, state_.generation()),
-                       asio::bind_cancellation_slot(signal->slot(), asio::detached));
+        spawn_alone(strand_, dial(signal, state_.generation()), on_failure(), signal);
     }
     if (options_.leak_after.count() != 0) {
         report_leaks(now);
@@ -201,6 +196,8 @@ asio::awaitable<void> pool_core::dial(dial_signal signal, std::uint64_t generati
         failed = failure;
     } catch (const std::exception& failure) {
         failed.emplace(errc::system_failed, std::string("cannot connect: ") + failure.what());
+    } catch (...) {  // of a function of the user's
+        failed.emplace(errc::system_failed, "cannot connect: what was thrown is no std::exception");
     }
     if (failed && state_.is_closed()) {
         state_.dial_abandoned();
@@ -216,7 +213,12 @@ asio::awaitable<void> pool_core::dial(dial_signal signal, std::uint64_t generati
 
 asio::awaitable<void> pool_core::do_probe(resource session) {
     const auto self = shared_from_this();
-    const bool answered = co_await session->probe(options_.probe_timeout);
+    bool answered = false;
+    try {
+        answered = co_await session->probe(options_.probe_timeout);
+    } catch (...) {
+        failed(std::current_exception());
+    }
     if (!answered) {
         dispose(session, close_reason::dead);
     }
@@ -231,7 +233,7 @@ void pool_core::watch(const resource& session) {
         const resource dead = quiet.lock();
         if (self && dead) {
             const bool others_too = !ends_itself_only(dead->goodbye());
-            asio::post(self->strand_, [self, dead, others_too] { self->bury(dead, others_too); });
+            self->soon([self, dead, others_too] { self->bury(dead, others_too); });
         }
     };
     session->watch(std::move(on_death));
@@ -252,7 +254,7 @@ void pool_core::give_back(resource session) noexcept {
     if (!birth_.is_here()) {
         return;  // it was lent in the process that forked this one, and is there
     }
-    asio::post(strand_, [self = shared_from_this(), session = std::move(session)]() mutable {
+    soon([self = shared_from_this(), session = std::move(session)]() mutable {
         self->take_back(std::move(session));
     });
 }
@@ -280,7 +282,7 @@ void pool_core::take_back(resource session) {
         case session_status::busy:
             ++counted_.rolled_back;
             ++returning_;
-            asio::co_spawn(strand_, do_return(std::move(session)), asio::detached);
+            spawn_alone(strand_, do_return(std::move(session)), on_failure());
             return;
     }
     obey();
@@ -288,7 +290,12 @@ void pool_core::take_back(resource session) {
 
 asio::awaitable<void> pool_core::do_return(resource session) {
     const auto self = shared_from_this();
-    co_await session->clean(options_.return_timeout);
+    try {
+        co_await session->clean(options_.return_timeout);
+    } catch (...) {
+        failed(std::current_exception());
+        session->cut();
+    }
     --returning_;
     if (session->status() != session_status::idle) {
         session->close();

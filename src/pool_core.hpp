@@ -14,9 +14,10 @@
 #include <boost/asio/strand.hpp>
 
 #include <atomic>
-#include <list>
+#include <exception>
 #include <memory>
 #include <optional>
+#include <set>
 #include <source_location>
 #include <unordered_map>
 
@@ -59,7 +60,7 @@ public:
 private:
     using resource = std::shared_ptr<postgres_session>;
     using state = pool_state<resource>;
-    using dial_signal = std::list<asio::cancellation_signal>::iterator;
+    using dial_signal = std::shared_ptr<asio::cancellation_signal>;
 
     struct waiter {
         waiter(const asio::any_io_executor& executor, std::source_location where_, time_point came_)
@@ -85,6 +86,22 @@ private:
     void watch(const resource& session);
     void bury(const resource& session, bool others_too);
 
+    // Where nobody waits for what failed, the observer is told.
+    struct failure_report {
+        std::weak_ptr<const pool_core> pool;
+        void operator()(const std::exception_ptr& thrown) const noexcept {
+            if (const auto self = pool.lock()) self->failed(thrown);
+        }
+    };
+    failure_report on_failure() const noexcept { return {weak_from_this()}; }
+    void failed(const std::exception_ptr& thrown) const noexcept;
+
+    // Runs `work` on the strand.
+    template <class Work>
+    void soon(Work work) {
+        post_work(strand_, guarded(std::move(work), on_failure()));
+    }
+
     // pool_upkeep.cpp: what the pool does as a whole.
     asio::awaitable<pool_statistics> do_statistics();
     asio::awaitable<void> do_close(std::chrono::milliseconds drain);
@@ -103,7 +120,7 @@ private:
     std::unordered_map<state::ticket, std::shared_ptr<waiter>> waiters_;
     state::ticket next_ticket_ = 0;
     std::optional<error> last_dial_error_;
-    std::list<asio::cancellation_signal> dials_;
+    std::set<dial_signal> dials_;
     std::size_t returning_ = 0;
     asio::steady_timer timer_;
     std::optional<time_point> timer_at_;

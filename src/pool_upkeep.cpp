@@ -3,8 +3,9 @@
 
 #include "postgres_session.hpp"
 
-#include <boost/asio/post.hpp>
-
+#include <exception>
+#include <set>
+#include <string>
 #include <utility>
 
 namespace bitdotio {
@@ -38,8 +39,8 @@ asio::awaitable<void> pool_core::do_close(std::chrono::milliseconds drain) {
     co_await asio::this_coro::throw_if_cancelled(false);
     state_.close();
     obey();
-    for (auto& signal : dials_) {
-        signal.emit(asio::cancellation_type::terminal);
+    for (const dial_signal& signal : std::set(dials_)) {
+        signal->emit(asio::cancellation_type::terminal);
     }
     if (is_drained()) {
         co_return;
@@ -84,7 +85,7 @@ void pool_core::reset() noexcept {
     if (!birth_.is_here()) {
         return;
     }
-    asio::post(strand_, [self = shared_from_this()] {
+    soon([self = shared_from_this()] {
         self->state_.reset();
         self->obey();
     });
@@ -96,21 +97,37 @@ void pool_core::resize(std::size_t min_size, std::size_t max_size) {
     changed.max_size = max_size;
     changed.check();
     birth_.check_same_process("the pool");
-    asio::post(strand_, [self = shared_from_this(), min_size, max_size] {
+    soon([self = shared_from_this(), min_size, max_size] {
         self->state_.resize(min_size, max_size);
         self->obey();
     });
 }
 
 void pool_core::count_retry(const error& after) noexcept {
-    asio::post(strand_, [self = shared_from_this()] { ++self->counted_.retried; });
+    soon([self = shared_from_this()] { ++self->counted_.retried; });
     tell([&](pool_observer& observer) { observer.retried(after); });
 }
 
 void pool_core::distrust_idle() noexcept {
-    asio::post(strand_, [self = shared_from_this()] {
+    soon([self = shared_from_this()] {
         self->state_.distrust_idle();
         self->obey();
+    });
+}
+
+void pool_core::failed(const std::exception_ptr& thrown) const noexcept {
+    if (!thrown) {
+        return;
+    }
+    tell([&](pool_observer& observer) {
+        std::string words = "what was thrown is no std::exception";
+        try {
+            std::rethrow_exception(thrown);
+        } catch (const std::exception& failure) {
+            words = failure.what();
+        } catch (...) {
+        }
+        observer.warned("the pool failed at something that nobody waits for: " + words);
     });
 }
 
@@ -138,7 +155,7 @@ void pool_core::set_timer(std::optional<time_point> next) {
             self->obey();
         }
     };
-    timer_.async_wait(std::move(event));
+    timer_.async_wait(guarded(std::move(event), on_failure()));
 }
 
 pool_picture pool_core::picture(time_point now) const {

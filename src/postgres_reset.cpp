@@ -1,8 +1,6 @@
 // A session that comes back to its pool: what its last borrower changed is undone for the next.
 #include "postgres_session.hpp"
 
-#include <boost/asio/dispatch.hpp>
-
 #include <string_view>
 #include <utility>
 
@@ -66,7 +64,7 @@ void postgres_session::reset_first(session_reset how) {
     if (!birth_.is_here() || how == session_reset::never) {
         return;
     }
-    asio::dispatch(strand_, [self = shared_from_this(), how] { self->owe_reset(how); });
+    dispatch_work(strand_, [self = shared_from_this(), how]() noexcept { self->owe_reset(how); });
 }
 
 void postgres_session::owe_reset(session_reset how) {

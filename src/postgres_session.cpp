@@ -4,9 +4,6 @@
 #include "failure.hpp"
 #include "libpq_poll.hpp"
 
-#include <boost/asio/dispatch.hpp>
-#include <boost/asio/post.hpp>
-
 #include <poll.h>
 #include <sys/socket.h>
 #include <algorithm>
@@ -203,10 +200,11 @@ bool postgres_session::looks_alive() const noexcept {
 }
 
 void postgres_session::watch(std::function<void()> on_death) {
-    asio::post(strand_, [self = shared_from_this(), on_death = std::move(on_death)]() mutable {
+    auto begin = [self = shared_from_this(), on_death = std::move(on_death)]() mutable {
         self->on_death_ = std::move(on_death);
         self->do_watch();
-    });
+    };
+    post_work(strand_, guarded(std::move(begin), on_failure()));
 }
 
 bool postgres_session::watch_notifications(std::function<void()> on_event) {
@@ -252,7 +250,7 @@ void postgres_session::do_watch() {
         }
     };
     watching_ = true;
-    socket_.when_readable(std::move(event));
+    socket_.when_readable(guarded(std::move(event), on_failure()));
 }
 
 void postgres_session::end_watch() {
@@ -309,12 +307,12 @@ asio::awaitable<bool> postgres_session::probe(std::chrono::milliseconds timeout)
         co_return co_await on_strand(strand_, self, do_probe(timeout));
     } catch (const std::exception&) {  // the caller was cancelled before it began
     }
-    auto give_up = [self] {
+    auto give_up = [self]() noexcept {
         if (!self->under_way_) {
             self->abort();
         }
     };
-    asio::dispatch(strand_, give_up);
+    dispatch_work(strand_, give_up);
     co_return false;
 }
 
@@ -362,7 +360,8 @@ void postgres_session::roll_back_first() {
     if (!birth_.is_here()) {
         return;
     }
-    asio::dispatch(strand_, [self = shared_from_this()] { self->roll_back_first_ = true; });
+    dispatch_work(strand_,
+                  [self = shared_from_this()]() noexcept { self->roll_back_first_ = true; });
 }
 
 void postgres_session::close() {
@@ -370,7 +369,7 @@ void postgres_session::close() {
         return;
     }
     status_ = session_status::closed;  // at once, so that a pool it goes back to does not lend it
-    asio::dispatch(strand_, [self = shared_from_this()] {
+    dispatch_work(strand_, [self = shared_from_this()]() noexcept {
         if (self->under_way_) {
             self->close_when_done_ = true;
         } else {
@@ -381,14 +380,16 @@ void postgres_session::close() {
 
 void postgres_session::cut() {
     status_ = session_status::closed;
-    asio::dispatch(strand_, [self = shared_from_this()] {
-        if (self->under_way_) {
-            self->close_when_done_ = true;
-            self->shut_down();  // which the operation reads as the end of the connection
-        } else {
-            self->abort();
-        }
-    });
+    dispatch_work(strand_, [self = shared_from_this()]() noexcept { self->cut_now(); });
+}
+
+void postgres_session::cut_now() noexcept {
+    if (under_way_) {
+        close_when_done_ = true;
+        shut_down();  // which the operation reads as the end of the connection
+    } else {
+        abort();
+    }
 }
 
 asio::awaitable<void> postgres_session::clean(std::chrono::milliseconds timeout) {

@@ -27,6 +27,7 @@
 #include <boost/asio/strand.hpp>
 
 #include <atomic>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -162,6 +163,18 @@ private:
     void attach();
     void finish() noexcept;
     void abort() noexcept;
+    void cut_now() noexcept;
+
+    // The end of a handler that failed at what nobody waits for.
+    struct failure_end {
+        std::weak_ptr<postgres_session> session;
+        void operator()(const std::exception_ptr&) const noexcept {
+            if (const auto self = session.lock()) self->cut_now();
+        }
+    };
+    // Its next user learns that the session is lost.
+    failure_end on_failure() noexcept { return {weak_from_this()}; }
+
     void shut_down() noexcept;
     error dial_error() const;
 

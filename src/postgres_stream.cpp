@@ -2,8 +2,6 @@
 #include "failure.hpp"
 #include "postgres_session.hpp"
 
-#include <boost/asio/dispatch.hpp>
-
 #include <algorithm>
 #include <utility>
 
@@ -39,7 +37,7 @@ void postgres_session::abandon_stream(std::uint64_t stream) {
     if (!birth_.is_here()) {
         return;
     }
-    asio::dispatch(strand_, [self = shared_from_this(), stream] {
+    dispatch_work(strand_, [self = shared_from_this(), stream]() noexcept {
         self->flow_abandoned_ = self->flow_abandoned_ || stream == self->stream_;
     });
 }

@@ -7,8 +7,8 @@
 #include "api_codec.hpp"
 #include "json_text.hpp"
 #include "query_codec.hpp"
+#include "spawn.hpp"
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 
 #include <unistd.h>
@@ -202,7 +202,8 @@ void run_api_command(const arguments& words) {
     asio::io_context io(1);
     client door(io.get_executor(), std::move(options));
     std::exception_ptr failure;
-    asio::co_spawn(io, prepared(door), [&](std::exception_ptr thrown) { failure = thrown; });
+    spawn_alone(io.get_executor(), prepared(door),
+                [&](std::exception_ptr thrown) noexcept { failure = std::move(thrown); });
     io.run();
     if (failure) {
         std::rethrow_exception(failure);

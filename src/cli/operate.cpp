@@ -10,8 +10,8 @@
 #include "api_codec.hpp"
 #include "https_session.hpp"
 #include "profile.hpp"
+#include "spawn.hpp"
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/json.hpp>
@@ -207,8 +207,8 @@ void run_operate_command(const arguments& words) {
     asio::io_context io(1);
     https_response answer;
     std::exception_ptr failure;
-    asio::co_spawn(io, ask(where, what, answer),
-                   [&](std::exception_ptr thrown) { failure = thrown; });
+    spawn_alone(io.get_executor(), ask(where, what, answer),
+                [&](std::exception_ptr thrown) noexcept { failure = std::move(thrown); });
     io.run();
     if (failure) std::rethrow_exception(failure);
     if (answer.status < 200 || answer.status > 299) {

@@ -6,8 +6,8 @@
 
 #include "cli/commands.hpp"
 #include "profile.hpp"
+#include "spawn.hpp"
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/io_context.hpp>
@@ -231,8 +231,7 @@ asio::awaitable<void> serve(local_server_options options) {
 
     // A signal during the start cancels it, and what was started is stopped.
     auto starting = asio::experimental::make_parallel_group(
-        asio::co_spawn(executor, start(options, server), asio::deferred),
-        signals.async_wait(asio::deferred));
+        beside(executor, start(options, server)), signals.async_wait(asio::deferred));
     const auto ended =
         co_await starting.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
     const bool interrupted = std::get<0>(ended)[0] == 1;
@@ -313,8 +312,8 @@ void run_serve(const arguments& words) {
     allow_many_descriptors();
     asio::io_context io(1);
     std::exception_ptr failure;
-    asio::co_spawn(io, serve(std::move(options)),
-                   [&](std::exception_ptr thrown) { failure = thrown; });
+    spawn_alone(io.get_executor(), serve(std::move(options)),
+                [&](std::exception_ptr thrown) noexcept { failure = std::move(thrown); });
     io.run();
     if (failure) {
         std::rethrow_exception(failure);

@@ -8,9 +8,6 @@
 #include "server/journal.hpp"
 #include "server/replace_file.hpp"
 
-#include <boost/asio/detached.hpp>
-#include <boost/asio/dispatch.hpp>
-
 #include <utility>
 
 namespace bitdotio {
@@ -317,9 +314,10 @@ asio::awaitable<std::int64_t> catalog::storage_limit(std::string id) {
 void catalog::count_rows(std::string id, std::int64_t rows) {
     if (rows > 0) {
         // Not posted: what is called next, `close` perhaps, must not come before it.
-        asio::dispatch(strand_, [self = shared_from_this(), id = std::move(id), rows] {
+        auto count = [self = shared_from_this(), id = std::move(id), rows] {
             self->do_count_rows(id, rows);
-        });
+        };
+        dispatch_work(strand_, guarded(std::move(count), on_failure()));
     }
 }
 
@@ -330,8 +328,12 @@ void catalog::do_count_rows(const std::string& id, std::int64_t rows) {
     meter_.count(id, rows, this_second());
     if (options_.journal) options_.journal->rows(static_cast<std::size_t>(rows));
     if (!std::exchange(writes_later_, true)) {
-        asio::co_spawn(strand_, write_usage_later(), asio::detached);
+        spawn_alone(strand_, write_usage_later(), on_failure());
     }
+}
+
+failure_report catalog::on_failure() const noexcept {
+    return failure_report(options_.journal, "the count of rows");
 }
 
 asio::awaitable<void> catalog::write_usage_later() {
@@ -340,11 +342,7 @@ asio::awaitable<void> catalog::write_usage_later() {
     pause_.expires_after(usage_delay);
     co_await pause_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
     writes_later_ = false;
-    try {
-        co_await write_usage();
-    } catch (const error&) {
-        // A full disk: the counts are kept, and written with the next.
-    }
+    co_await write_usage();  // a full disk: the counts are kept, and written with the next
 }
 
 asio::awaitable<void> catalog::write_usage() {

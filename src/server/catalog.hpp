@@ -28,6 +28,7 @@ namespace bitdotio {
 
 namespace asio = boost::asio;
 
+class failure_report;
 class journal;
 
 /// Where a catalog is kept, and what it grants where nobody said otherwise.
@@ -163,6 +164,7 @@ private:
     asio::awaitable<void> write_usage();
     asio::awaitable<void> write_usage_later();
     void do_count_rows(const std::string& id, std::int64_t rows);
+    failure_report on_failure() const noexcept;
     caller known_caller(const api_key& key, const std::string& address);
     database told(database known) const;
     void check_open() const;

@@ -125,6 +125,7 @@ void prepare(prepared_directory& result, const cluster_options& options) {
     result.settings->start_timeout = options.start_timeout;
     result.settings->durable = options.durable;
     result.settings->tell = options.tell;
+    result.settings->journal = options.journal;
 }
 
 error unknown(const std::string& id) {

@@ -23,6 +23,8 @@ namespace bitdotio {
 
 namespace asio = boost::asio;
 
+class journal;
+
 /// Where the instances live and when they sleep.
 struct cluster_options {
     cluster_options() = default;
@@ -48,6 +50,8 @@ struct cluster_options {
     bool durable = true;
     /// Called on the cluster's strand; may be empty.
     std::function<void(const instance_event&)> tell;
+    /// Is told of failures inside; may be null.
+    std::shared_ptr<const bitdotio::journal> journal;
 };
 
 /// One PostgreSQL per database, cloned from a template, running only while someone holds it.

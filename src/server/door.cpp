@@ -2,11 +2,9 @@
 #include <bitdotio/error.hpp>
 
 #include "server/door.hpp"
+#include "server/journal.hpp"
 
-#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
-#include <boost/asio/detached.hpp>
-#include <boost/asio/post.hpp>
 
 #include <utility>
 
@@ -66,13 +64,19 @@ void door::listen(const std::string& address, std::uint16_t port) {
     port_ = acceptor_.local_endpoint().port();
 }
 
+failure_report door::on_failure() const noexcept {
+    return failure_report(journal_, "a door");
+}
+
 void door::open() {
     accepting_ = true;
-    auto ended = [self = shared_from_this()](std::exception_ptr) {
+    auto ended = [self = shared_from_this(),
+                  report = on_failure()](std::exception_ptr thrown) noexcept {
+        report(thrown);
         self->accepting_ = false;
         self->changed_.cancel();
     };
-    asio::co_spawn(strand_, accept_all(), asio::bind_executor(strand_, std::move(ended)));
+    spawn_alone(strand_, accept_all(), std::move(ended));
 }
 
 asio::awaitable<void> door::accept_all() {
@@ -91,7 +95,11 @@ asio::awaitable<void> door::accept_all() {
         ++accepted_;
         if (refuses()) continue;  // its destructor hangs up
         socket.set_option(tcp::no_delay(true), failure);
-        let_in(std::move(socket));
+        try {
+            let_in(std::move(socket));
+        } catch (...) {
+            on_failure()(std::current_exception());  // that client is cut, the next may come in
+        }
     }
 }
 
@@ -106,13 +114,22 @@ bool door::refuses() noexcept {
 void door::let_in(tcp::socket socket) {
     const std::shared_ptr<guest> who = make_guest_(std::move(socket));
     guests_.insert(who);
-    auto ended = [self = shared_from_this(), who](std::exception_ptr) { self->left(who); };
-    asio::co_spawn(who->executor(), who->serve(),
-                   asio::bind_cancellation_slot(who->end_.slot(),
-                                                asio::bind_executor(strand_, std::move(ended))));
+    auto ended = [self = shared_from_this(), report = on_failure(),
+                  who](std::exception_ptr thrown) noexcept {
+        if (is_unforeseen(thrown)) report(thrown);
+        self->left(who);
+    };
+    const std::shared_ptr<asio::cancellation_signal> end(who, &who->end_);
+    try {
+        auto at_home = asio::bind_executor(strand_, std::move(ended));
+        spawn_alone(who->executor(), who->serve(), std::move(at_home), end);
+    } catch (...) {
+        guests_.erase(who);
+        throw;
+    }
 }
 
-void door::left(const std::shared_ptr<guest>& who) {
+void door::left(const std::shared_ptr<guest>& who) noexcept {
     guests_.erase(who);
     changed_.cancel();
 }
@@ -122,14 +139,15 @@ asio::awaitable<void> door::close(std::chrono::milliseconds grace) {
 }
 
 void door::ask_to_leave() {
-    asio::dispatch(strand_, [self = shared_from_this()] { self->turn_out(); });
+    dispatch_work(strand_,
+                  guarded([self = shared_from_this()] { self->turn_out(); }, on_failure()));
 }
 
 void door::turn_out() {
     boost::system::error_code ignored;
     acceptor_.close(ignored);
     for (const auto& who : guests_) {
-        asio::post(who->executor(), [who] { who->leave(); });
+        post_work(who->executor(), guarded([who] { who->leave(); }, on_failure()));
     }
 }
 
@@ -145,10 +163,11 @@ asio::awaitable<void> door::do_empty(std::chrono::milliseconds grace) {
 asio::awaitable<void> door::do_close(std::chrono::milliseconds grace) {
     co_await do_empty(grace);
     for (const auto& who : guests_) {
-        asio::post(who->executor(), [who] {
+        auto end = [who] {
             who->cut();
             who->end_.emit(asio::cancellation_type::terminal);
-        });
+        };
+        post_work(who->executor(), guarded(std::move(end), on_failure()));
     }
     co_await wait_until_empty(std::chrono::steady_clock::now() + unwinding);
 }

@@ -12,13 +12,18 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <string>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace bitdotio {
+
+class failure_report;
+class journal;
 
 /// One client connection. All but the constructor runs on the strand of its socket.
 class guest {
@@ -59,6 +64,10 @@ public:
     void listen(const std::string& address, std::uint16_t port);
     std::uint16_t port() const noexcept { return port_; }
 
+    /// Who is told what fails here or in a guest, other than connections; to be called before
+    /// `open`.
+    void report_to(std::shared_ptr<const journal> book) { journal_ = std::move(book); }
+
     /// Lets clients in.
     void open();
 
@@ -83,13 +92,15 @@ private:
     asio::awaitable<void> wait_until_empty(time_point deadline);
     void let_in(asio::ip::tcp::socket socket);
     bool refuses() noexcept;
-    void left(const std::shared_ptr<guest>& who);
+    void left(const std::shared_ptr<guest>& who) noexcept;
+    failure_report on_failure() const noexcept;
 
     asio::strand<asio::any_io_executor> strand_;
     welcome make_guest_;
     asio::ip::tcp::acceptor acceptor_;
     asio::steady_timer changed_;  // cancelled whenever somebody left
     std::unordered_set<std::shared_ptr<guest>> guests_;
+    std::shared_ptr<const journal> journal_;
     bool accepting_ = false;
     std::uint16_t port_ = 0;
     std::atomic<int> refusals_{0};

@@ -22,6 +22,7 @@ asio::awaitable<http_response> front_desk::answer(http_request request) const {
     }
     journal_->answered(method, target, failure ? 500 : answer.status,
                        std::chrono::steady_clock::now() - began, *account);
+    if (is_unforeseen(failure)) journal_->failed("the API", failure);
     if (failure) std::rethrow_exception(failure);
     co_return answer;
 }

@@ -2,11 +2,9 @@
 #include "server/instance.hpp"
 
 #include "blocking.hpp"
+#include "server/journal.hpp"
 #include "server/leftovers.hpp"
 #include "server/log_words.hpp"
-
-#include <boost/asio/detached.hpp>
-#include <boost/asio/post.hpp>
 
 #include <fcntl.h>
 #include <signal.h>
@@ -90,7 +88,7 @@ void instance::release(std::uint64_t life) noexcept {
         self->rule_.connection_closed(life, std::chrono::steady_clock::now());
         self->obey();
     };
-    asio::post(strand_, std::move(closed));
+    post_work(strand_, guarded(std::move(closed), on_failure()));
 }
 
 asio::awaitable<void> instance::sleep_now() {
@@ -139,7 +137,12 @@ void instance::obey() {
     }
     if (orders.start) {
         living_ = true;
-        asio::co_spawn(strand_, live(), asio::detached);
+        auto ended = [self = shared_from_this(),
+                      report = on_failure()](std::exception_ptr thrown) noexcept {
+            report(thrown);
+            guarded([&] { self->lived(); }, report)();
+        };
+        spawn_alone(strand_, live(), std::move(ended));
     }
     if (process_) {
         switch (orders.stop) {
@@ -150,6 +153,10 @@ void instance::obey() {
         }
     }
     set_timer(orders.next);
+}
+
+failure_report instance::on_failure() const noexcept {
+    return failure_report(settings_->journal, "the life of a database");
 }
 
 void instance::tell(instance_event event) const {
@@ -178,8 +185,8 @@ asio::awaitable<void> instance::live() {
         status = co_await process_->wait();
         failure_ = "PostgreSQL ended " + (status < 0 ? "by signal " + std::to_string(-status)
                                                      : "with code " + std::to_string(status));
-    } catch (const error& failure) {
-        failure_ = failure.what();
+    } catch (...) {
+        failure_ = loggable_failure(std::current_exception());
         status = -1;
     }
     crashed_ = status != 0;
@@ -189,7 +196,11 @@ asio::awaitable<void> instance::live() {
         std::function<void()> read = [words, file = data_directory_ / "postgres.log"] {
             *words = tail_of(file);
         };
-        co_await run_blocking(std::move(read));
+        try {
+            co_await run_blocking(std::move(read));
+        } catch (const error&) {
+            // No thread, or the server ends: its last words are in its log.
+        }
         const std::string last = log_words(*words);
         failure_ += last.empty() ? "" : "; the end of its log: " + last;
     }
@@ -200,6 +211,10 @@ asio::awaitable<void> instance::live() {
         event.words = crashed_ || !woke ? failure_ : "";
         tell(std::move(event));
     }
+}
+
+// However its life has ended, another one can begin.
+void instance::lived() {
     living_ = false;
     rule_.stopped(std::chrono::steady_clock::now());
     asleep_.cancel();
@@ -348,7 +363,7 @@ void instance::set_timer(std::optional<time_point> next) {
             self->obey();
         }
     };
-    timer_.async_wait(std::move(event));
+    timer_.async_wait(guarded(std::move(event), on_failure()));
 }
 
 }  // namespace bitdotio

@@ -26,6 +26,9 @@ namespace bitdotio {
 
 namespace asio = boost::asio;
 
+class failure_report;
+class journal;
+
 /// What becomes of an instance, for those who count and log.
 struct instance_event {
     enum class what { woke, failed, slept, used };
@@ -51,6 +54,8 @@ struct instance_settings {
     bool durable = true;
     /// Called on the cluster's strand; may be empty.
     std::function<void(const instance_event&)> tell;
+    /// Is told of failures inside; may be null.
+    std::shared_ptr<const bitdotio::journal> journal;
 };
 
 /// The instance of one database and its life.
@@ -94,6 +99,8 @@ private:
     asio::awaitable<void> clear_after_crash();
     asio::awaitable<std::string> last_words();
     void obey();
+    void lived();
+    failure_report on_failure() const noexcept;
     void tell(instance_event event) const;
     void set_timer(std::optional<time_point> next);
     bool is_ready() const;

@@ -178,11 +178,14 @@ asio::awaitable<http_response> job_routes::start_import(caller who, job_route ta
         failure = std::current_exception();
     }
     if (failure || refused) {
+        // Also for a client that is gone, which has cancelled us.
+        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
         std::function<void()> remove = [&] {
             std::error_code ignored;
             std::filesystem::remove(file, ignored);
         };
         co_await threads_->run(remove);
+        co_await asio::this_coro::reset_cancellation_state();
         if (failure) std::rethrow_exception(failure);
         co_return *refused;
     }

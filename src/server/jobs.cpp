@@ -1,10 +1,9 @@
 // Records, a queue, and what crashes and stops leave of them.
 #include "server/jobs.hpp"
 #include "server/job_failure.hpp"
+#include "server/journal.hpp"
 #include "server/key_secret.hpp"
 #include "server/replace_file.hpp"
-
-#include <boost/asio/bind_cancellation_slot.hpp>
 
 #include <algorithm>
 #include <exception>
@@ -34,12 +33,14 @@ void fail(job_record& record, const std::string& type, const std::string& messag
 }  // namespace
 
 jobs::jobs(asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
-           fs::path directory, std::chrono::milliseconds kept, task doing, listener tell)
+           fs::path directory, std::chrono::milliseconds kept, task doing, listener tell,
+           std::shared_ptr<const journal> book)
     : strand_(asio::make_strand(executor)),
       directory_(std::move(directory)),
       kept_(kept),
       task_(std::move(doing)),
       tell_(std::move(tell)),
+      journal_(std::move(book)),
       threads_(std::move(threads)),
       places_(at_once),
       ended_(strand_, no_deadline) {}
@@ -48,9 +49,10 @@ asio::awaitable<std::shared_ptr<jobs>> jobs::open(asio::any_io_executor executor
                                                   std::shared_ptr<worker_threads> threads,
                                                   fs::path directory,
                                                   std::chrono::milliseconds kept, task doing,
-                                                  listener tell) {
-    const auto made = std::make_shared<jobs>(executor, std::move(threads), std::move(directory),
-                                             kept, std::move(doing), std::move(tell));
+                                                  listener tell, std::shared_ptr<journal> book) {
+    const auto made =
+        std::make_shared<jobs>(executor, std::move(threads), std::move(directory), kept,
+                               std::move(doing), std::move(tell), std::move(book));
     co_await on_strand(made->strand_, made, made->do_open());
     co_return made;
 }
@@ -138,7 +140,12 @@ asio::awaitable<void> jobs::keep(job_record record) {
             fs::remove(file_of(record.id), ignored);
         }
     };
-    co_await threads_->run(work);
+    try {
+        co_await threads_->run(work);
+    } catch (...) {
+        removed_.merge(gone);  // the next one removes them
+        throw;
+    }
     known_[record.id] = record;
 }
 
@@ -184,23 +191,31 @@ asio::awaitable<std::vector<job_record>> jobs::do_all() {
 void jobs::begin(const std::string& id) {
     const auto signal = std::make_shared<asio::cancellation_signal>();
     begun_[id] = signal;
-    // The signal lives until the coroutine has ended.
-    const auto ended = [self = shared_from_this(), signal, id](std::exception_ptr) {
+    auto ended = [self = shared_from_this(), id](std::exception_ptr thrown) noexcept {
+        failure_report(self->journal_, "the jobs")(thrown);
         self->begun_.erase(id);
         self->ended_.cancel();
     };
-    asio::co_spawn(strand_, run(id), asio::bind_cancellation_slot(signal->slot(), ended));
+    spawn_alone(strand_, run(id), std::move(ended), signal);
 }
 
 // From the queue to the end. Whoever closes waits for it.
 asio::awaitable<void> jobs::run(std::string id) {
-    co_await places_.enter();  // or, when the server stops, wait for its next start
+    try {
+        co_await places_.enter();
+    } catch (...) {
+        if (closing_) co_return;  // it waits for the next start
+        throw;
+    }
+    std::exception_ptr failure;
     try {
         co_await carry_out(id);
-    } catch (const std::exception&) {
+    } catch (...) {
         // The disk takes no records: the next start finds the job under way, and fails it.
+        failure = std::current_exception();
     }
     places_.leave();
+    if (failure && !closing_) std::rethrow_exception(failure);
 }
 
 asio::awaitable<void> jobs::carry_out(std::string id) {
@@ -235,6 +250,8 @@ asio::awaitable<void> jobs::carry_out(std::string id) {
             fail(record, stopped ? "interrupted" : "internal",
                  stopped ? "the server was stopped while this job was under way; start it again"
                          : failure.what());
+        } catch (...) {
+            fail(record, "internal", loggable_failure(thrown));
         }
     } else if (record.kind == job_kind::export_) {
         std::function<void()> work = [&] { record.size = fs::file_size(file_of(id)); };
@@ -262,7 +279,9 @@ asio::awaitable<void> jobs::do_close() {
         under_way.push_back(id);
     for (const std::string& id : under_way) {
         const auto found = begun_.find(id);
-        if (found != begun_.end()) found->second->emit(asio::cancellation_type::terminal);
+        if (found == begun_.end()) continue;
+        const auto signal = found->second;
+        signal->emit(asio::cancellation_type::terminal);
     }
     while (!begun_.empty()) {
         boost::system::error_code ended;

@@ -26,6 +26,8 @@ namespace bitdotio {
 
 namespace asio = boost::asio;
 
+class journal;
+
 /// A job's record is "<directory>/<id>.json", its file "<directory>/<id>.data": what was sent for
 /// an import, what an export wrote. Every change of state is on disk before anyone sees it.
 ///
@@ -44,12 +46,14 @@ public:
     /// Is told of each job that has ended; must not throw.
     using listener = std::function<void(const job_record&)>;
 
+    /// Parameters: `book` is told of failures that are no job's; it may be null.
     /// Errors: errc::system_failed naming the directory or file.
     static asio::awaitable<std::shared_ptr<jobs>> open(asio::any_io_executor executor,
                                                        std::shared_ptr<worker_threads> threads,
                                                        std::filesystem::path directory,
                                                        std::chrono::milliseconds kept, task doing,
-                                                       listener tell = nullptr);
+                                                       listener tell = nullptr,
+                                                       std::shared_ptr<journal> book = nullptr);
 
     /// Where a job's file is or will be.
     std::filesystem::path file_of(const std::string& id) const;
@@ -73,8 +77,8 @@ public:
 
     /// Use `open`.
     jobs(asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
-         std::filesystem::path directory, std::chrono::milliseconds kept, task doing,
-         listener tell);
+         std::filesystem::path directory, std::chrono::milliseconds kept, task doing, listener tell,
+         std::shared_ptr<const journal> book);
 
 private:
     asio::awaitable<void> do_open();
@@ -95,6 +99,7 @@ private:
     const std::chrono::milliseconds kept_;
     const task task_;
     const listener tell_;
+    const std::shared_ptr<const journal> journal_;
     const std::shared_ptr<worker_threads> threads_;
     std::map<std::string, job_record> known_;
     turnstile places_;

@@ -1,10 +1,19 @@
 // Counting under a mutex, telling without it.
 #include "server/journal.hpp"
 
+#include <bitdotio/error.hpp>
+
 #include "server/router.hpp"
 
+#include <boost/system/system_error.hpp>
+
+#include <cxxabi.h>
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
+#include <memory>
+#include <system_error>
+#include <typeinfo>
 #include <utility>
 
 namespace bitdotio {
@@ -13,6 +22,13 @@ namespace {
 
 double seconds_of(std::chrono::steady_clock::duration time) {
     return std::chrono::duration<double>(time).count();
+}
+
+std::string name_of(const std::type_info& type) {
+    int status = 0;
+    const std::unique_ptr<char, decltype(&std::free)> name(
+        abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), &std::free);
+    return name ? name.get() : type.name();
 }
 
 std::int64_t milliseconds_of(std::chrono::steady_clock::duration time) {
@@ -66,8 +82,19 @@ void journal::tell(const server_event& event) const noexcept {
     if (!log_) return;
     try {
         log_(event);
-    } catch (const std::exception&) {
-        // A log that fails must not take the server along.
+    } catch (...) {
+        // A log that fails must not take the server along, whatever it throws.
+    }
+}
+
+void journal::failed(std::string_view part, const std::exception_ptr& thrown) const noexcept {
+    if (!thrown) return;
+    try {
+        server_event event("internal_failure");
+        event.with("part", std::string(part)).with("reason", loggable_failure(thrown));
+        tell(event);
+    } catch (...) {
+        // Out of memory: there is none for a line either.
     }
 }
 
@@ -154,6 +181,37 @@ void journal::job_ended(const std::string& job, bool failed) {
     const std::lock_guard held(mutex_);
     known_.moved.erase(job);
     ++(failed ? known_.jobs_failed : known_.jobs_done);
+}
+
+std::string loggable_failure(const std::exception_ptr& thrown) {
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const error& failure) {
+        // PostgreSQL's words may quote a statement.
+        if (failure.sqlstate().empty()) return failure.what();
+        return std::string(to_string(failure.code())) + ", SQLSTATE " + failure.sqlstate();
+    } catch (const boost::system::system_error& failure) {
+        return failure.code().message();
+    } catch (const std::system_error& failure) {
+        return failure.code().message();
+    } catch (const std::exception& failure) {
+        return name_of(typeid(failure));
+    } catch (...) {
+        return "something that is no std::exception";
+    }
+}
+
+bool is_unforeseen(const std::exception_ptr& thrown) noexcept {
+    try {
+        if (thrown) std::rethrow_exception(thrown);
+        return false;
+    } catch (const error&) {
+        return false;
+    } catch (const boost::system::system_error&) {
+        return false;
+    } catch (...) {
+        return true;
+    }
 }
 
 std::string loggable_path(std::string_view target) {

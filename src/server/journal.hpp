@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -17,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace bitdotio {
 
@@ -66,7 +68,7 @@ public:
         std::map<std::uint64_t, open_visit> visits;         ///< in the order they came
     };
 
-    /// Parameters: `to` may be empty. What it throws is dropped.
+    /// Parameters: `to` may be empty. What it throws is dropped: there is no other log.
     explicit journal(log to) : log_(std::move(to)) {}
 
     clock::time_point started() const noexcept { return started_; }
@@ -74,6 +76,10 @@ public:
 
     /// Hands an event to the log, without counting anything.
     void tell(const server_event& event) const noexcept;
+    /// Tells of a failure that has no caller to be thrown at; nothing if `thrown` is null.
+    ///
+    /// Parameters: `part` of the server that failed, such as "the door".
+    void failed(std::string_view part, const std::exception_ptr& thrown) const noexcept;
 
     /// What becomes of a database's PostgreSQL.
     void note(const instance_event& event);
@@ -105,6 +111,29 @@ private:
     std::atomic<std::uint64_t> rows_{0};
     std::atomic<std::int64_t> expires_{0};
 };
+
+/// The end of a coroutine that nobody awaits, or of a guarded handler: see `spawn` and `guarded`.
+class failure_report {
+public:
+    /// Parameters: `book` may be null; `part` as for journal::failed.
+    failure_report(std::shared_ptr<const journal> book, const char* part) noexcept
+        : book_(std::move(book)), part_(part) {}
+
+    void operator()(const std::exception_ptr& thrown) const noexcept {
+        if (book_) book_->failed(part_, thrown);
+    }
+
+private:
+    std::shared_ptr<const journal> book_;
+    const char* part_;
+};
+
+/// What went wrong as it may stand in a log: the words of our own errors and of the system's codes.
+/// Of anything else only the type, for its words may quote whatever was at work.
+std::string loggable_failure(const std::exception_ptr& thrown);
+
+/// Whether nobody foresaw this failure: neither an `error` nor one of the network or the system.
+bool is_unforeseen(const std::exception_ptr& thrown) noexcept;
 
 /// The path of a request's target as it may stand in a log: without its query, of limited length,
 /// and with keys masked that somebody has put there.

@@ -19,7 +19,6 @@
 #include "server/storage_guard.hpp"
 #include "server/tls_keeper.hpp"
 
-#include <boost/asio/detached.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/strand.hpp>
 
@@ -144,6 +143,7 @@ asio::awaitable<std::shared_ptr<database_host>> local_server::impl::open_host() 
     wanted.max_connections = options.max_connections;
     wanted.durable = options.durable;
     wanted.tell = [book = journal](const instance_event& event) { book->note(event); };
+    wanted.journal = journal;
     co_return co_await bitdotio::cluster::open(executor, wanted);
 }
 
@@ -176,6 +176,7 @@ asio::awaitable<void> local_server::impl::open_parts() {
         return desk->answer(std::move(request));
     };
     http = make_http_door(executor, http_tls, handler, job_routes::streams);
+    http->report_to(journal);
     postgres->wait_for_wakes(options.wake_timeout);
     session_limits limits;
     limits.idle = options.idle_session_timeout;
@@ -274,7 +275,7 @@ asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs
     };
     co_await threads->run(open);
     jobs = co_await bitdotio::jobs::open(strand.get_inner_executor(), threads, directory / "jobs",
-                                         options.jobs_kept, doing, ended);
+                                         options.jobs_kept, doing, ended, journal);
     co_return std::make_shared<const job_routes>(catalog, jobs, threads, std::move(*links),
                                                  options.download_link_life,
                                                  options.largest_import);
@@ -375,7 +376,7 @@ local_server::~local_server() {
     if (!impl_) return;
     try {
         // In the background; where the executor no longer runs, its end ends the parts.
-        asio::co_spawn(impl_->strand, stop_shared(impl_), asio::detached);
+        spawn_alone(impl_->strand, stop_shared(impl_), failure_report(impl_->journal, "the stop"));
     } catch (...) {  // out of memory: the parts end with the executor
     }
 }

@@ -55,7 +55,7 @@ pg_listener::pg_listener(asio::any_io_executor executor, asio::ssl::context& tls
 asio::awaitable<void> pg_listener::hang_up(std::string id) {
     const auto sessions = co_await registry_->sessions_of(std::move(id));
     for (const auto& session : sessions) {
-        co_await asio::co_spawn(session->executor(), cut(session), asio::use_awaitable);
+        co_await on_strand(session->executor(), session, cut(session));
     }
 }
 

@@ -32,7 +32,10 @@ public:
     void wait_for_wakes(std::chrono::milliseconds timeout) { around_->wake_timeout = timeout; }
 
     /// Who is told of sessions let in and sent away; before the door opens too.
-    void report_to(std::shared_ptr<journal> book) { around_->journal = std::move(book); }
+    void report_to(std::shared_ptr<journal> book) {
+        around_->journal = book;
+        door_->report_to(std::move(book));
+    }
     /// How long sessions may rest and live; to be called before the door opens.
     void limit_sessions(session_limits limits) { around_->limits = limits; }
 

@@ -3,8 +3,6 @@
 
 #include "server/pg_registry.hpp"
 
-#include <boost/asio/dispatch.hpp>
-
 #include <openssl/rand.h>
 
 #include <utility>
@@ -42,15 +40,17 @@ asio::awaitable<cancel_key> pg_registry::do_enter(std::weak_ptr<guest> session, 
 }
 
 void pg_registry::connected(cancel_key key, backend where) {
-    asio::dispatch(strand_, [self = shared_from_this(), key, where = std::move(where)] {
+    auto connected = [self = shared_from_this(), key, where = std::move(where)]() mutable noexcept {
         if (const auto found = self->entries_.find(key); found != self->entries_.end()) {
-            found->second.where = where;
+            found->second.where = std::move(where);
         }
-    });
+    };
+    dispatch_work(strand_, std::move(connected));
 }
 
 void pg_registry::leave(cancel_key key) {
-    asio::dispatch(strand_, [self = shared_from_this(), key] { self->entries_.erase(key); });
+    dispatch_work(strand_,
+                  [self = shared_from_this(), key]() noexcept { self->entries_.erase(key); });
 }
 
 asio::awaitable<std::optional<pg_registry::backend>> pg_registry::find(cancel_key key) {

@@ -6,8 +6,6 @@
 #include "blocking.hpp"
 #include "server/backend_tls.hpp"
 
-#include <boost/asio/post.hpp>
-
 #include <optional>
 #include <utility>
 
@@ -70,11 +68,11 @@ public:
     }
 
     void release(std::uint64_t) noexcept override {
-        auto closed = [self = shared_from_this()] {
+        auto closed = [self = shared_from_this()]() noexcept {
             --self->count;
             self->changed.cancel();
         };
-        asio::post(strand_, std::move(closed));
+        post_work(strand_, std::move(closed));
     }
 
     // Until somebody has gone, or it has fallen asleep.

@@ -1,9 +1,9 @@
 // Two pumps, one for each direction, and the session's limits.
 #include "server/splice.hpp"
 
+#include "spawn.hpp"
+
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -50,10 +50,9 @@ splice::splice(client_stream& client, backend_stream& backend, session_watch wat
 
 asio::awaitable<session_watch::ending> splice::run() {
     const auto executor = co_await asio::this_coro::executor;
-    auto all = asio::experimental::make_parallel_group(
-        asio::co_spawn(executor, pump_up(), asio::deferred),
-        asio::co_spawn(executor, pump_down(), asio::deferred),
-        asio::co_spawn(executor, keep_limits(), asio::deferred));
+    auto all = asio::experimental::make_parallel_group(beside(executor, pump_up()),
+                                                       beside(executor, pump_down()),
+                                                       beside(executor, keep_limits()));
     co_await all.async_wait(until_over(), asio::use_awaitable);
     count();
     co_return ending_;

@@ -5,8 +5,7 @@
 #include "server/session_role.hpp"
 #include "server/storage_guard.hpp"
 
-#include <boost/asio/detached.hpp>
-
+#include <exception>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,7 +41,13 @@ storage_guard::storage_guard(asio::any_io_executor executor, std::shared_ptr<cat
 
 void storage_guard::watch() {
     watching_ = true;
-    asio::co_spawn(strand_, measure_all(), asio::detached);
+    auto ended = [self = shared_from_this(),
+                  report = on_failure()](std::exception_ptr thrown) noexcept {
+        report(thrown);
+        self->watching_ = false;
+        self->ended_.cancel();
+    };
+    spawn_alone(strand_, measure_all(), std::move(ended));
 }
 
 asio::awaitable<void> storage_guard::close() {
@@ -73,10 +78,14 @@ asio::awaitable<void> storage_guard::measure_all() {
             }
         } catch (const error&) {
             // Deleted in between, or the server is being stopped: the next round knows.
+        } catch (...) {
+            on_failure()(std::current_exception());
         }
     }
-    watching_ = false;
-    ended_.cancel();
+}
+
+failure_report storage_guard::on_failure() const noexcept {
+    return failure_report(journal_, "the storage limits");
 }
 
 asio::awaitable<std::string> storage_guard::session_role(database known) {

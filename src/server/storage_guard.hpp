@@ -19,6 +19,8 @@
 
 namespace bitdotio {
 
+class failure_report;
+
 /// Measures databases that are awake from time to time, all others when somebody wants in, and
 /// obeys `storage_rule`.
 ///
@@ -72,6 +74,7 @@ private:
     asio::awaitable<storage_state> do_check(std::string id);
     asio::awaitable<bool> do_has_ended_writers(std::string id, time_point since);
     asio::awaitable<void> measure_all();
+    failure_report on_failure() const noexcept;
     asio::awaitable<void> end_sessions(std::string id, storage_state now);
     asio::awaitable<void> do_close();
 

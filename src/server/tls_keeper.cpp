@@ -7,8 +7,6 @@
 #include "rfc3339.hpp"
 #include "server/tls_identity.hpp"
 
-#include <boost/asio/detached.hpp>
-
 #include <exception>
 #include <functional>
 #include <utility>
@@ -113,7 +111,13 @@ asio::awaitable<void> tls_keeper::do_reload() {
 
 void tls_keeper::watch() {
     watching_ = true;
-    asio::co_spawn(strand_, look_on(), asio::detached);
+    auto ended = [self = shared_from_this(), report = failure_report(journal_, "the certificate")](
+                     std::exception_ptr thrown) noexcept {
+        report(thrown);
+        self->watching_ = false;
+        self->ended_.cancel();
+    };
+    spawn_alone(strand_, look_on(), std::move(ended));
 }
 
 asio::awaitable<void> tls_keeper::look_on() {
@@ -126,8 +130,9 @@ asio::awaitable<void> tls_keeper::look_on() {
         std::string complaint;
         try {
             co_await do_reload();
-        } catch (const error& failure) {
-            complaint = failure.what();  // half of a pair may have been replaced: soon the other is
+        } catch (...) {
+            // Half of a pair may have been replaced: soon the other is.
+            complaint = loggable_failure(std::current_exception());
         }
         if (!complaint.empty() && complaint != complaint_) {
             server_event event("certificate_refused");
@@ -135,8 +140,6 @@ asio::awaitable<void> tls_keeper::look_on() {
         }
         complaint_ = complaint;
     }
-    watching_ = false;
-    ended_.cancel();
 }
 
 asio::awaitable<void> tls_keeper::close() {

@@ -9,8 +9,12 @@
 #include <doctest/doctest.h>
 #include <sqlite3.h>
 
+#include <chrono>
+#include <filesystem>
 #include <fstream>
+#include <future>
 #include <sstream>
+#include <thread>
 
 using namespace bitdotio;
 using namespace std::string_literals;
@@ -194,6 +198,39 @@ TEST_CASE("a request that is no import is refused before its file is read") {
     CHECK(large.status == 413);
     CHECK(json::parse(large.body).at("message").as_string().starts_with("the file is longer"));
     CHECK(one.calls.import(one.name, "t", "t.csv", std::string(500, 'x')).status == 201);
+}
+
+TEST_CASE("a server that stops in the middle of an upload leaves nothing of it") {
+    const test::temporary_directory place;
+    local_server_options options;
+    options.data_directory = place.path();
+    options.stop_grace = std::chrono::milliseconds(10);
+    fixture one(options);
+    const auto uploads = [&] {
+        std::size_t found = 0;
+        for (const auto& each : std::filesystem::directory_iterator(place.path() / "jobs")) {
+            found += each.path().extension() == ".data";
+        }
+        return found;
+    };
+    std::string begun = test::job_calls::form("t", "t.csv", std::string(1'000'000, 'x'));
+    begun.resize(600'000);
+    auto upload = std::async(std::launch::async, [&] {
+        // It is cut, and never answered.
+        CHECK_THROWS(test::https(
+            one.server.api_port(), one.server.ca_file(),
+            "POST /v2beta/db/" + one.name.full() + "/import/ HTTP/1.1\r\nHost: x\r\n" +
+                test::job_calls::form_headers + "Authorization: Bearer " +
+                one.server.key().reveal() + "\r\nContent-Length: 1000000\r\n\r\n" + begun));
+    });
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (uploads() == 0 && std::chrono::steady_clock::now() < limit) {
+        std::this_thread::yield();
+    }
+    CHECK(uploads() == 1);
+    one.server.stop();
+    CHECK(uploads() == 0);
+    upload.get();
 }
 
 TEST_CASE("a file is fetched from an address, through redirects, within limits") {

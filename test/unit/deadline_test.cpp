@@ -4,8 +4,6 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <doctest/doctest.h>
 
@@ -91,42 +89,6 @@ TEST_CASE("a cancellation from outside reaches the operation") {
 TEST_CASE("a zero timeout is no deadline") {
     CHECK(bitdotio::deadline_after(0ms) == bitdotio::no_deadline);
     CHECK(bitdotio::deadline_after(1ms) > std::chrono::steady_clock::now());
-}
-
-// On a strand, for as many turns of the executor.
-asio::awaitable<int> turn_around(int turns) {
-    const auto strand = co_await asio::this_coro::executor;
-    for (int i = 0; i < turns; ++i) {
-        co_await asio::post(strand, asio::use_awaitable);
-    }
-    co_return turns;
-}
-
-asio::awaitable<int> hop(asio::strand<asio::io_context::executor_type> strand, int turns) {
-    return bitdotio::on_strand(strand, nullptr, turn_around(turns));
-}
-
-TEST_CASE("a cancellation that reaches the strand when its operation has ended harms nobody") {
-    bool came_late = false;
-    for (int turns = 0; turns < 3; ++turns) {
-        for (int handlers = 0; handlers < 20; ++handlers) {
-            asio::io_context io;
-            asio::cancellation_signal signal;
-            std::optional<int> result;
-            const auto on_end = [&](std::exception_ptr, int value) { result = value; };
-            auto work = hop(asio::make_strand(io), turns);
-            asio::co_spawn(io, std::move(work),
-                           asio::bind_cancellation_slot(signal.slot(), on_end));
-            for (int i = 0; i < handlers; ++i) {
-                io.poll_one();
-            }
-            came_late = came_late || result.has_value();
-            signal.emit(asio::cancellation_type::terminal);
-            io.run();
-            CHECK(result.has_value());
-        }
-    }
-    CHECK(came_late);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // What operators read: metrics, lines of the log, the status page. Nothing of it may leak or break.
 #include <doctest/doctest.h>
 
+#include <bitdotio/error.hpp>
 #include <bitdotio/server_event.hpp>
 
 #include "server/journal.hpp"
@@ -9,7 +10,14 @@
 #include "server/startup_packet.hpp"
 #include "server/status_page.hpp"
 
+#include <boost/system/system_error.hpp>
+
+#include <exception>
+#include <memory>
+#include <new>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 using namespace bitdotio;
@@ -113,6 +121,52 @@ TEST_CASE("what people named is text on the status page, wherever it stands") {
     const std::string policy = status_page_policy();
     CHECK(policy.starts_with("default-src 'none'; style-src 'sha256-"));
     CHECK(policy.find("unsafe") == std::string::npos);
+}
+
+TEST_CASE("a failure inside is told by its part and reason, without words that may be secret") {
+    std::vector<server_event> lines;
+    const auto book =
+        std::make_shared<journal>([&](const server_event& event) { lines.push_back(event); });
+    const auto reason_of = [&](auto thrown) {
+        lines.clear();
+        failure_report(book, "a door")(std::make_exception_ptr(thrown));
+        REQUIRE(lines.size() == 1);
+        CHECK(lines.front().kind == "internal_failure");
+        CHECK(lines.front().text_of("part") == "a door");
+        return lines.front().text_of("reason");
+    };
+    CHECK(reason_of(error(errc::system_failed, "the disk is full")) == "the disk is full");
+    server_message said;
+    said.sqlstate = "22P02";
+    said.message = "invalid input syntax for type integer: \"hunter2\"";
+    CHECK(reason_of(error(errc::query_failed, said.message).with(said)) ==
+          std::string(to_string(errc::query_failed)) + ", SQLSTATE 22P02");
+    const auto full = std::make_error_code(std::errc::no_space_on_device);
+    CHECK(reason_of(std::system_error(full, "hunter2")) == full.message());
+    CHECK(reason_of(boost::system::system_error(
+              make_error_code(boost::system::errc::no_space_on_device), "hunter2")) ==
+          full.message());
+    CHECK(reason_of(std::runtime_error("hunter2")) == "std::runtime_error");
+    CHECK(reason_of(std::string("hunter2")) == "something that is no std::exception");
+    lines.clear();
+    failure_report(book, "a door")(nullptr);
+    failure_report(nullptr, "a door")(std::make_exception_ptr(1));
+    CHECK(lines.empty());
+}
+
+TEST_CASE("what the network does to a connection is foreseen, what is thrown else is not") {
+    CHECK_FALSE(is_unforeseen(nullptr));
+    CHECK_FALSE(is_unforeseen(std::make_exception_ptr(error(errc::timeout, "late"))));
+    const auto reset = make_error_code(boost::system::errc::connection_reset);
+    CHECK_FALSE(is_unforeseen(std::make_exception_ptr(boost::system::system_error(reset))));
+    CHECK(is_unforeseen(std::make_exception_ptr(std::bad_alloc())));
+    CHECK(is_unforeseen(std::make_exception_ptr(1)));
+}
+
+TEST_CASE("a log that throws what is no exception does a journal no harm") {
+    const auto book = std::make_shared<journal>([](const server_event&) { throw 1; });
+    CHECK_NOTHROW(book->tell(server_event("start")));
+    CHECK_NOTHROW(failure_report(book, "a door")(std::make_exception_ptr(2)));
 }
 
 TEST_CASE("a journal counts what it is told, and a log that throws does it no harm") {
