@@ -74,34 +74,28 @@ http_response not_there(const std::string& what) {
 
 }  // namespace
 
-job_route job_route::find(std::string_view method, std::string_view target) {
-    constexpr std::string_view prefix = "/v2beta/";
-    job_route found;
-    const std::size_t mark = target.find('?');
-    std::string_view path = target.substr(0, mark);
-    if (mark != std::string_view::npos) found.query = target.substr(mark + 1);
-    if (path.ends_with('/')) path.remove_suffix(1);
-    if (!path.starts_with(prefix)) return found;
-    const std::vector<std::string> parts = path_segments(path.substr(prefix.size()));
-    const auto choose = [&](std::string_view wanted, call what) {
-        found.allow = wanted;
-        found.what = method == wanted ? what : call::wrong_method;
+const std::vector<documented_path<call>>& job_route::paths() {
+    static const std::vector<documented_path<call>> paths = {
+        // "/v2beta/db/user/import" is not among them: that is the database of this name.
+        {"/v2beta/db/{db_name}/import", {{"POST", call::start_import}}},
+        {"/v2beta/db/{db_name}/export", {{"POST", call::start_export}}},
+        {"/v2beta/import/{id}", {{"GET", call::import_status}}},
+        {"/v2beta/export/{id}", {{"GET", call::export_status}}},
+        {"/v2beta/export/{id}/download", {{"GET", call::download}, {"HEAD", call::download}}},
     };
-    const std::size_t count = parts.size();
-    if ((count == 3 || count == 4) && parts[0] == "db" &&
-        (parts[count - 1] == "import" || parts[count - 1] == "export") &&
-        // "/db/user/import" is the database of that name.
-        (count == 4 || parts[1].find('/') != std::string::npos)) {
-        found.database = count == 4 ? parts[1] + "/" + parts[2] : parts[1];
-        choose("POST", parts[count - 1] == "import" ? call::start_import : call::start_export);
-    } else if (count == 2 && (parts[0] == "import" || parts[0] == "export")) {
-        found.id = parts[1];
-        choose("GET", parts[0] == "import" ? call::import_status : call::export_status);
-    } else if (count == 3 && parts[0] == "export" && parts[2] == "download") {
-        found.id = parts[1];
-        choose(method == "HEAD" ? "HEAD" : "GET", call::download);
-        found.allow = "GET, HEAD";
-    }
+    return paths;
+}
+
+job_route job_route::find(std::string_view method, std::string_view target) {
+    const target_parts wanted(target);
+    const auto known = find_path(paths(), method, wanted.path);
+    job_route found;
+    if (known.allow.empty()) return found;
+    found.what = known.call.value_or(call::wrong_method);
+    found.allow = known.allow;
+    found.database = known.parts.named("db_name");
+    found.id = known.parts.named("id");
+    found.query = wanted.query;
     return found;
 }
 

@@ -5,6 +5,7 @@
 #include "server/download_link.hpp"
 #include "server/http_listener.hpp"
 #include "server/jobs.hpp"
+#include "server/path_table.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
@@ -13,11 +14,14 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace bitdotio {
 
 /// Which call about jobs a request is.
 struct job_route {
+    job_route() = default;
+
     enum class call {
         none,  ///< about something else
         wrong_method,
@@ -33,6 +37,9 @@ struct job_route {
     std::string database;  ///< "user/db", decoded, not yet checked
     std::string id;        ///< of the job
     std::string query;     ///< what stands behind the question mark
+
+    /// The paths about jobs.
+    static const std::vector<documented_path<call>>& paths();
 
     /// A trailing slash makes no difference.
     static job_route find(std::string_view method, std::string_view target);

@@ -25,15 +25,10 @@ namespace bitdotio {
 namespace {
 
 namespace json = boost::json;
+using ops_call = ops_route::call;
 
 // In addition to Bearer, which every 401 of the door has.
 constexpr const char* challenge = "Basic realm=\"bitdotio\", charset=\"UTF-8\"";
-
-std::string_view path_of(std::string_view target) {
-    std::string_view path = target.substr(0, target.find('?'));
-    if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
-    return path;
-}
 
 // The password of "user:password" in base64; empty if it is none.
 std::string password_of(std::string_view basic) {
@@ -58,16 +53,6 @@ http_response page(std::string body, std::string_view type) {
     return shown;
 }
 
-http_response not_here(std::string_view path) {
-    return api_error(404, "there is no such path: " + std::string(path), "not_found");
-}
-
-http_response use(const char* methods) {
-    http_response refused = api_error(405, std::string("use ") + methods);
-    refused.allow = methods;
-    return refused;
-}
-
 json::string text(std::string_view value) {
     return json::string(value.data(), value.size());
 }
@@ -78,9 +63,44 @@ json::value time_or_null(const std::optional<state_time>& when) {
 
 }  // namespace
 
+const std::vector<documented_path<ops_call>>& ops_route::paths() {
+    static const std::vector<documented_path<ops_call>> paths = {
+        {"/metrics", {{"GET", ops_call::metrics}, {"HEAD", ops_call::metrics}}},
+        {"/status", {{"GET", ops_call::status_page}, {"HEAD", ops_call::status_page}}},
+        {"/server/status", {{"GET", ops_call::status}, {"HEAD", ops_call::status}}},
+        {"/server/databases/{user}/{db}/wake", {{"POST", ops_call::wake}}},
+        {"/server/databases/{user}/{db}/sleep", {{"POST", ops_call::sleep}}},
+        {"/server/keys",
+         {{"GET", ops_call::list_keys},
+          {"HEAD", ops_call::list_keys},
+          {"POST", ops_call::create_key}}},
+        {"/server/keys/{key}", {{"DELETE", ops_call::revoke_key}}},
+        {"/server/accounts",
+         {{"GET", ops_call::list_accounts},
+          {"HEAD", ops_call::list_accounts},
+          {"POST", ops_call::create_account}}},
+        {"/server/accounts/{account}", {{"DELETE", ops_call::remove_account}}},
+        {"/server/accounts/{account}/databases/{user}/{db}",
+         {{"PUT", ops_call::grant}, {"DELETE", ops_call::revoke}}},
+    };
+    return paths;
+}
+
+ops_route ops_route::find(std::string_view method, std::string_view target) {
+    const auto known = find_path(paths(), method, target_parts(target).path);
+    ops_route found;
+    if (known.allow.empty()) return found;
+    found.what = known.call.value_or(ops_call::wrong_method);
+    found.allow = known.allow;
+    found.database = known.parts.named("user") + "/" + known.parts.named("db");
+    found.key = known.parts.named("key");
+    found.account = known.parts.named("account");
+    return found;
+}
+
 bool ops_routes::knows(std::string_view target) {
-    const std::string_view path = path_of(target);
-    return path == "/metrics" || path == "/status" || path.starts_with("/server/");
+    if (target.starts_with("/server/")) return true;
+    return ops_route::find("GET", target).what != ops_call::unknown_path;
 }
 
 asio::awaitable<http_response> ops_routes::answer(http_request request) const {
@@ -96,40 +116,47 @@ asio::awaitable<http_response> ops_routes::answer(http_request request) const {
 }
 
 asio::awaitable<http_response> ops_routes::dispatch(const http_request& request) const {
-    const std::string_view path = path_of(request.target);
-    const std::string& method = request.method;
-    const bool reads = method == "GET" || method == "HEAD";
+    const ops_route target = ops_route::find(request.method, request.target);
+    const bool reads = request.method == "GET" || request.method == "HEAD";
     caller who = co_await operator_of(request, reads);
     if (request.account) *request.account = who.name;
-    if (path == "/metrics") {
-        if (!reads) co_return use("GET, HEAD");
-        co_return page(co_await overview_.metrics(), metrics_text::content_type);
+    switch (target.what) {
+        case ops_call::metrics:
+            co_return page(co_await overview_.metrics(), metrics_text::content_type);
+        case ops_call::status_page: co_return co_await show_status_page(std::move(who));
+        case ops_call::status: {
+            const server_view view = co_await overview_.look(std::move(who));
+            co_return page(encode(view), "application/json");
+        }
+        case ops_call::wake:
+        case ops_call::sleep: {
+            database_name name = name_in_path(target.database);
+            co_return co_await set_awake(std::move(who), std::move(name),
+                                         target.what == ops_call::wake);
+        }
+        case ops_call::list_keys: co_return co_await list_keys(std::move(who));
+        case ops_call::create_key: co_return co_await create_key(std::move(who), request.body);
+        case ops_call::revoke_key: {
+            co_await catalog_->revoke_key(std::move(who), target.key);
+            co_return page("{}", "application/json");
+        }
+        case ops_call::list_accounts: {
+            const std::vector<service_account> all = co_await catalog_->accounts(std::move(who));
+            co_return page(api::encode(all), "application/json");
+        }
+        case ops_call::create_account: co_return co_await create_account(request.body);
+        case ops_call::remove_account:
+        case ops_call::grant:
+        case ops_call::revoke: co_return co_await change_account(std::move(who), target);
+        case ops_call::wrong_method: {
+            http_response refused = api_error(405, "use " + target.allow);
+            refused.allow = target.allow;
+            co_return refused;
+        }
+        case ops_call::unknown_path: break;
     }
-    if (path == "/status") {
-        if (!reads) co_return use("GET, HEAD");
-        const server_view view = co_await overview_.look(std::move(who));
-        http_response shown = page(status_page(view), "text/html; charset=utf-8");
-        shown.headers.emplace_back("Content-Security-Policy", status_page_policy());
-        shown.headers.emplace_back("Referrer-Policy", "no-referrer");
-        shown.headers.emplace_back("X-Frame-Options", "DENY");
-        co_return shown;
-    }
-    const words parts = path_segments(path.substr(1));
-    if (parts.size() == 2 && parts[1] == "status") {
-        if (!reads) co_return use("GET, HEAD");
-        const server_view view = co_await overview_.look(std::move(who));
-        co_return page(encode(view), "application/json");
-    }
-    if (parts[1] == "databases") {
-        co_return co_await about_databases(std::move(who), parts, method);
-    }
-    if (parts[1] == "keys") {
-        co_return co_await about_keys(std::move(who), parts, method, request.body);
-    }
-    if (parts[1] == "accounts") {
-        co_return co_await about_accounts(std::move(who), parts, method, request.body);
-    }
-    co_return not_here(path);
+    const std::string path(target_parts(request.target).path);
+    co_return api_error(404, "there is no such path: " + path, "not_found");
 }
 
 asio::awaitable<caller> ops_routes::operator_of(const http_request& request, bool basic) const {
@@ -165,50 +192,29 @@ asio::awaitable<caller> ops_routes::operator_of(const http_request& request, boo
     co_return who;
 }
 
-// /server/databases/{user}/{db}/sleep and …/wake
-asio::awaitable<http_response> ops_routes::about_databases(caller who, words path,
-                                                           std::string method) const {
-    const bool wakes = path.size() == 5 && path[4] == "wake";
-    if (!wakes && !(path.size() == 5 && path[4] == "sleep"))
-        co_return not_here("/server/databases");
-    if (method != "POST") co_return use("POST");
-    const database_name name(path[2] + "/" + path[3]);
-    const database known = co_await catalog_->find(std::move(who), name);
-    if (wakes) {
-        const lease awake = co_await cluster_->hold(known.id);
+asio::awaitable<http_response> ops_routes::show_status_page(caller who) const {
+    const server_view view = co_await overview_.look(std::move(who));
+    http_response shown = page(status_page(view), "text/html; charset=utf-8");
+    shown.headers.emplace_back("Content-Security-Policy", status_page_policy());
+    shown.headers.emplace_back("Referrer-Policy", "no-referrer");
+    shown.headers.emplace_back("X-Frame-Options", "DENY");
+    co_return shown;
+}
+
+asio::awaitable<http_response> ops_routes::set_awake(caller who, database_name name,
+                                                     bool awake) const {
+    const database known = co_await catalog_->find(std::move(who), std::move(name));
+    if (awake) {
+        const lease held = co_await cluster_->hold(known.id);
     } else {
         co_await cluster_->sleep_now(known.id);
     }
     const json::object told{{"name", text(known.name.full())},
-                            {"state", wakes ? "awake" : "asleep"}};
+                            {"state", awake ? "awake" : "asleep"}};
     co_return page(json::serialize(told), "application/json");
 }
 
-// /server/keys and /server/keys/{id}
-asio::awaitable<http_response> ops_routes::about_keys(caller who, words path, std::string method,
-                                                      std::string body) const {
-    if (path.size() == 3) {
-        if (method != "DELETE") co_return use("DELETE");
-        co_await catalog_->revoke_key(std::move(who), path[2]);
-        co_return page("{}", "application/json");
-    }
-    if (path.size() != 2) co_return not_here("/server/keys");
-    if (method == "POST") {
-        std::string account;
-        if (!body.empty()) {
-            const json::object wish = api::parse_object(body);
-            if (api::find(wish, "account")) account = api::required_string(wish, "account");
-        }
-        issued_key made;
-        if (account.empty()) {
-            made = co_await catalog_->add_key(std::move(who));
-        } else {
-            const std::string id = co_await id_of_account(who, std::move(account));
-            made = co_await catalog_->add_account_key(std::move(who), id);
-        }
-        co_return page(api::encode(made), "application/json");
-    }
-    if (method != "GET" && method != "HEAD") co_return use("GET, HEAD, POST");
+asio::awaitable<http_response> ops_routes::list_keys(caller who) const {
     const std::vector<service_account> accounts = co_await catalog_->accounts(who);
     const std::vector<key_row> known = co_await catalog_->keys(who);
     json::array keys;
@@ -227,44 +233,50 @@ asio::awaitable<http_response> ops_routes::about_keys(caller who, words path, st
     co_return page(json::serialize(json::object{{"keys", std::move(keys)}}), "application/json");
 }
 
-// /server/accounts, …/{name or id} and …/{name or id}/databases/{user}/{db}
-asio::awaitable<http_response> ops_routes::about_accounts(caller who, words path,
-                                                          std::string method,
-                                                          std::string body) const {
-    if (path.size() == 2 && method == "POST") {
+asio::awaitable<http_response> ops_routes::create_key(caller who, std::string body) const {
+    std::string account;
+    if (!body.empty()) {
         const json::object wish = api::parse_object(body);
-        std::string name = api::required_string(wish, "name");
-        const auto what = api::role_named(api::required_string(wish, "role"));
-        if (!what) throw api::wrong("role", "ADMIN, WRITER or READER");
-        std::vector<database_name> databases;
-        if (const json::value* list = api::find(wish, "databases")) {
-            if (!list->is_array()) throw api::wrong("databases", "a list of names");
-            for (const json::value& each : list->as_array()) {
-                if (!each.is_string()) throw api::wrong("databases", "a list of names");
-                databases.emplace_back(std::string_view(each.as_string()));
-            }
+        if (api::find(wish, "account")) account = api::required_string(wish, "account");
+    }
+    issued_key made;
+    if (account.empty()) {
+        made = co_await catalog_->add_key(std::move(who));
+    } else {
+        const std::string id = co_await id_of_account(who, std::move(account));
+        made = co_await catalog_->add_account_key(std::move(who), id);
+    }
+    co_return page(api::encode(made), "application/json");
+}
+
+asio::awaitable<http_response> ops_routes::create_account(std::string body) const {
+    const json::object wish = api::parse_object(body);
+    std::string name = api::required_string(wish, "name");
+    const auto what = api::role_named(api::required_string(wish, "role"));
+    if (!what) throw api::wrong("role", "ADMIN, WRITER or READER");
+    std::vector<database_name> databases;
+    if (const json::value* list = api::find(wish, "databases")) {
+        if (!list->is_array()) throw api::wrong("databases", "a list of names");
+        for (const json::value& each : list->as_array()) {
+            if (!each.is_string()) throw api::wrong("databases", "a list of names");
+            databases.emplace_back(std::string_view(each.as_string()));
         }
-        const service_account made =
-            co_await catalog_->create_account(user_, std::move(name), *what, std::move(databases));
-        co_return page(api::encode(made), "application/json");
     }
-    if (path.size() == 2) {
-        if (method != "GET" && method != "HEAD") co_return use("GET, HEAD, POST");
-        const std::vector<service_account> all = co_await catalog_->accounts(std::move(who));
-        co_return page(api::encode(all), "application/json");
-    }
-    const bool grants = path.size() == 6 && path[3] == "databases";
-    if (path.size() != 3 && !grants) co_return not_here("/server/accounts");
-    if (path.size() == 3 && method != "DELETE") co_return use("DELETE");
-    if (grants && method != "PUT" && method != "DELETE") co_return use("PUT, DELETE");
-    const std::string id = co_await id_of_account(std::move(who), path[2]);
-    if (!grants) {
+    const service_account made =
+        co_await catalog_->create_account(user_, std::move(name), *what, std::move(databases));
+    co_return page(api::encode(made), "application/json");
+}
+
+// Removed, or let into a database more, or one less.
+asio::awaitable<http_response> ops_routes::change_account(caller who, ops_route target) const {
+    const std::string id = co_await id_of_account(std::move(who), target.account);
+    if (target.what == ops_call::remove_account) {
         co_await catalog_->remove_account(user_, id);
         co_return page("{}", "application/json");
     }
-    const database_name name(path[4] + "/" + path[5]);
+    const database_name name = name_in_path(target.database);
     service_account changed;
-    if (method == "PUT") {
+    if (target.what == ops_call::grant) {
         changed = co_await catalog_->grant(user_, id, name);
     } else {
         changed = co_await catalog_->revoke(user_, id, name);

@@ -5,6 +5,7 @@
 #include "server/database_host.hpp"
 #include "server/http_listener.hpp"
 #include "server/overview.hpp"
+#include "server/path_table.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
@@ -14,6 +15,41 @@
 #include <vector>
 
 namespace bitdotio {
+
+/// What an operator's request asks for.
+struct ops_route {
+    ops_route() = default;
+
+    enum class call {
+        unknown_path,
+        wrong_method,  ///< `allow` says which would be right
+        metrics,
+        status_page,
+        status,
+        wake,
+        sleep,
+        list_keys,
+        create_key,
+        revoke_key,
+        list_accounts,
+        create_account,
+        remove_account,
+        grant,
+        revoke,
+    };
+
+    call what = call::unknown_path;
+    std::string allow;     ///< methods of this path, for the header Allow
+    std::string database;  ///< "user/db", decoded, not yet checked
+    std::string key;       ///< the id of a key, decoded, not yet checked
+    std::string account;   ///< the name or the id of a service account, decoded, not yet checked
+
+    /// The paths of operators.
+    static const std::vector<documented_path<call>>& paths();
+
+    /// A trailing slash makes no difference.
+    static ops_route find(std::string_view method, std::string_view target);
+};
 
 /// Answers /metrics, /status and /server/…, to the user of the server alone.
 ///
@@ -39,16 +75,14 @@ public:
     asio::awaitable<http_response> answer(http_request request) const;
 
 private:
-    using words = std::vector<std::string>;
-
     asio::awaitable<http_response> dispatch(const http_request& request) const;
     asio::awaitable<caller> operator_of(const http_request& request, bool basic) const;
-    asio::awaitable<http_response> about_databases(caller who, words path,
-                                                   std::string method) const;
-    asio::awaitable<http_response> about_keys(caller who, words path, std::string method,
-                                              std::string body) const;
-    asio::awaitable<http_response> about_accounts(caller who, words path, std::string method,
-                                                  std::string body) const;
+    asio::awaitable<http_response> show_status_page(caller who) const;
+    asio::awaitable<http_response> set_awake(caller who, database_name name, bool awake) const;
+    asio::awaitable<http_response> list_keys(caller who) const;
+    asio::awaitable<http_response> create_key(caller who, std::string body) const;
+    asio::awaitable<http_response> create_account(std::string body) const;
+    asio::awaitable<http_response> change_account(caller who, ops_route target) const;
     asio::awaitable<std::string> id_of_account(caller who, std::string name) const;
 
     std::shared_ptr<catalog> catalog_;

@@ -4,6 +4,8 @@
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/error.hpp>
 
+#include "server/path_table.hpp"
+
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,10 +38,14 @@ struct route {
     api_call call = api_call::unknown_path;
     std::string allow;               ///< methods of this path, for the header Allow
     std::string database;            ///< "user/db", decoded, not yet checked
-    bool objects = false;            ///< the target asks for data_format=objects
+    bool objects = false;            ///< the target has the parameter data_format=objects
     std::string account;             ///< the id of a service account, decoded, not yet checked
     std::optional<std::string> key;  ///< the parameter api_key, decoded
 };
+
+/// The paths of the API, but for those of jobs. With "{half}" in place of "{db_name}" the one
+/// segment of a path in which a name lacks its other half.
+const std::vector<documented_path<api_call>>& api_paths();
 
 /// Reads a request's first line. A trailing slash makes no difference; "user/db" may come as two
 /// segments or as one with "%2F".
@@ -62,11 +68,5 @@ private:
 ///
 /// Errors: malformed_path.
 database_name name_in_path(const std::string& decoded);
-
-/// Percent-decoding; what is no valid escape stays as it is.
-std::string percent_decoded(std::string_view text);
-
-/// The parts of a path between slashes, then decoded: an escaped slash separates nothing.
-std::vector<std::string> path_segments(std::string_view path);
 
 }  // namespace bitdotio

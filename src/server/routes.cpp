@@ -57,7 +57,7 @@ asio::awaitable<http_response> routes::dispatch(const http_request& request,
     }
     if (target.call == api_call::unknown_path) {
         // Without the parameters: a key may be among them.
-        const std::string path = request.target.substr(0, request.target.find('?'));
+        const std::string path(target_parts(request.target).path);
         co_return api_error(404, "there is no such path in this API: " + path, "not_found");
     }
     if (target.call == api_call::wrong_method) {
@@ -78,10 +78,11 @@ asio::awaitable<http_response> routes::dispatch(const http_request& request,
             co_return co_await create_database(std::move(who), request.body);
         case api_call::query:
             co_return co_await query(std::move(who), request.body, target.objects);
-        case api_call::get_database: co_return co_await get_database(std::move(who), *name);
+        case api_call::get_database: co_return co_await get_database(std::move(who), name.value());
         case api_call::update_database:
-            co_return co_await update_database(std::move(who), *name, request.body);
-        case api_call::delete_database: co_return co_await delete_database(std::move(who), *name);
+            co_return co_await update_database(std::move(who), name.value(), request.body);
+        case api_call::delete_database:
+            co_return co_await delete_database(std::move(who), name.value());
         default: co_return co_await about_accounts(std::move(who), target);
     }
 }

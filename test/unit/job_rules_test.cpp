@@ -243,7 +243,14 @@ TEST_CASE("the calls about jobs are found by their paths") {
     CHECK(find("PUT", "/v2beta/db/u/d/import/").what == call::wrong_method);
     CHECK(find("GET", "/v2beta/db/u/import").what == call::none);
     CHECK(find("GET", "/v2beta/db/u/d").what == call::none);
-    CHECK(find("GET", "/v2beta/imports/1").what == call::none);
+    for (const char* path :
+         {"/v2beta/imports/1", "/v2beta/import", "/v2beta/import/", "/v2beta/import//",
+          "/v2beta/export//download", "/v2beta/export/1//download", "/v2beta/export/1/download//",
+          "/v2beta/db//d/import", "/v2beta/db/u//import", "/v2beta/db/import", "", "/", "//"}) {
+        CAPTURE(path);
+        CHECK(find("GET", path).what == call::none);
+        CHECK(find("POST", path).what == call::none);
+    }
 }
 
 TEST_CASE("a job's record is read as it was written, and so are its bodies") {
