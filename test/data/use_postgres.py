@@ -3,7 +3,8 @@
     use_postgres.py psycopg2|asyncpg
 
 Where the server is stands in libpq's variables; STRANGER is another authority's certificate. After
-"now sleep" it waits for the end of its input, then connects once more.
+"now sleep" it waits for the end of its input, then connects once more. No session is left idle but
+the one that is to end for it: the server's patience is short, and the machine may be slow.
 """
 import asyncio
 import os
@@ -43,6 +44,7 @@ def use_psycopg2():
 
     session = connect()
     print("query", value(session, "SELECT 6 * 7"))
+    session.close()
     print("wrong key", refusal(password="v2_wrong"))
     print("unknown database", refusal(dbname="local/none"))
     print("no TLS", "TLS" if "encryption" in refusal(sslmode="disable")
@@ -55,6 +57,7 @@ def use_psycopg2():
             pass
         session.cancel()
 
+    session = connect()
     canceller = threading.Thread(target=cancel)
     canceller.start()
     try:
@@ -95,14 +98,18 @@ async def use_asyncpg():
 
     session = await connect()
     print("query", await session.fetchval("SELECT 6 * 7"))
+    await session.close()
     print("wrong key", await refusal(password="v2_wrong"))
     print("unknown database", await refusal(database="local/none"))
     print("no TLS", await refusal(ssl=False))
     print("untrusted", await refusal(ssl=trusting(os.environ["STRANGER"])))
 
     # A cancelled task cancels its statement on the server, and the connection goes on.
-    observer = await connect()
+    ended = asyncio.Event()
+    session = await connect()
+    session.add_termination_listener(lambda _: ended.set())
     task = asyncio.ensure_future(session.execute(sleeper))
+    observer = await connect()
     while await observer.fetchval(active) == 0:
         pass
     task.cancel()
@@ -114,8 +121,6 @@ async def use_asyncpg():
         pass
     await observer.close()
 
-    ended = asyncio.Event()
-    session.add_termination_listener(lambda _: ended.set())
     await asyncio.wait_for(ended.wait(), 60)
     try:
         await session.fetchval("SELECT 1")
