@@ -347,7 +347,10 @@ asio::awaitable<bool> pg_session::connect_backend(session_target where, cancel_k
     } else {
         declined_ = refusal_in(greeting.bytes);
     }
-    watch_.from_server(greeting.bytes, std::chrono::steady_clock::now());
+    // A session's life begins here: it is not its own time that waking the database took.
+    const time_point greeted = std::chrono::steady_clock::now();
+    watch_ = session_watch(around_->limits, greeted);
+    watch_.from_server(greeting.bytes, greeted);
     co_await with_deadline(send(std::move(greeting.bytes)), after(startup_patience));
     watch_.handed_on(std::chrono::steady_clock::now());
     co_return true;

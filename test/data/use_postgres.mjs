@@ -24,8 +24,9 @@ async function refusal(other) {
 }
 const first = async (client, sql) => Object.values((await client.query(sql)).rows[0])[0]
 
-const session = await connect()
-console.log('query', await first(session, 'SELECT 6 * 7'))
+const visit = await connect()
+console.log('query', await first(visit, 'SELECT 6 * 7'))
+await visit.end()
 console.log('wrong key', await refusal({ password: 'v2_wrong' }))
 console.log('unknown database', await refusal({ database: 'local/none' }))
 console.log('no TLS', await refusal({ ssl: false }))
@@ -33,10 +34,11 @@ console.log('no TLS', await refusal({ ssl: false }))
 const untrusted = ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'SELF_SIGNED_CERT_IN_CHAIN']
 console.log('untrusted', untrusted.includes(await refusal({ ssl: trusting('STRANGER') })))
 
-const observer = await connect()
+const session = await connect()
 const query = new pg.Query(sleeper)
 const failed = new Promise(resolve => query.on('error', resolve))
 session.query(query)
+const observer = await connect()
 while (await first(observer, active) === 0);
 new pg.Client({}).cancel(session, query)
 console.log('cancelled', (await failed).code, await first(session, "SELECT 'and well'"))

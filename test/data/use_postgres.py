@@ -3,7 +3,8 @@
     use_postgres.py psycopg2|psycopg|asyncpg
 
 Where the server is stands in libpq's variables; STRANGER is another authority's certificate. After
-"now sleep" it waits for the end of its input, then connects once more.
+"now sleep" it waits for the end of its input, then connects once more. No session is left idle but
+the one that is to end for it: the server's patience is short, and the machine may be slow.
 """
 import asyncio
 import os
@@ -43,6 +44,7 @@ def use_psycopg2():
 
     session = connect()
     print("query", value(session, "SELECT 6 * 7"))
+    session.close()
     print("wrong key", refusal(password="v2_wrong"))
     print("unknown database", refusal(dbname="local/none"))
     print("no TLS", "TLS" if "encryption" in refusal(sslmode="disable")
@@ -55,6 +57,7 @@ def use_psycopg2():
             pass
         session.cancel()
 
+    session = connect()
     canceller = threading.Thread(target=cancel)
     canceller.start()
     try:
@@ -97,6 +100,7 @@ async def use_psycopg():
 
     session = await connect()
     print("query", await value(session, "SELECT 6 * 7"))
+    await session.close()
     print("wrong key", await refusal(password="v2_wrong"))
     print("unknown database", await refusal(dbname="local/none"))
     unencrypted = await refusal(sslmode="disable")
@@ -105,8 +109,9 @@ async def use_psycopg():
     print("untrusted",
           "certificate verify failed" in await refusal(sslrootcert=os.environ["STRANGER"]))
 
-    observer = await connect()
+    session = await connect()
     task = asyncio.ensure_future(session.execute(sleeper))
+    observer = await connect()
     while await value(observer, active) == 0:
         pass
     session.cancel()
@@ -159,14 +164,18 @@ async def use_asyncpg():
 
     session = await connect()
     print("query", await session.fetchval("SELECT 6 * 7"))
+    await session.close()
     print("wrong key", await refusal(password="v2_wrong"))
     print("unknown database", await refusal(database="local/none"))
     print("no TLS", await refusal(ssl=False))
     print("untrusted", await refusal(ssl=trusting(os.environ["STRANGER"])))
 
     # A cancelled task cancels its statement on the server, and the connection goes on.
-    observer = await connect()
+    ended = asyncio.Event()
+    session = await connect()
+    session.add_termination_listener(lambda _: ended.set())
     task = asyncio.ensure_future(session.execute(sleeper))
+    observer = await connect()
     while await observer.fetchval(active) == 0:
         pass
     task.cancel()
@@ -178,8 +187,6 @@ async def use_asyncpg():
         pass
     await observer.close()
 
-    ended = asyncio.Event()
-    session.add_termination_listener(lambda _: ended.set())
     await asyncio.wait_for(ended.wait(), 60)
     try:
         await session.fetchval("SELECT 1")

@@ -244,6 +244,7 @@ TEST_CASE("a cancelled wait leaves the pool as it was") {
 
 TEST_CASE("a wait without end ends at the acquire timeout and says why") {
     test::database db;
+    db.server.wake(db.name);
     const auto work = [&]() -> asio::awaitable<void> {
         pool_options options;
         options.max_size = 1;

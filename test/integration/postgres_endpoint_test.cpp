@@ -218,8 +218,17 @@ TEST_CASE("a cancel request, in the clear or in TLS, stops the session it names 
         REQUIRE(admitted);
         const std::string pid = co_await client.query("SELECT pg_backend_pid()");
         CHECK(pid != std::to_string(client.pid));  // the gateway's own number
-        co_await client.send(
-            test::message('Q', "SELECT pg_sleep("s + (right ? "50" : "0.5") + ")\0"s));
+        wire_client holder(executor);
+        const bool admitted_too =
+            co_await holder.log_in(shared().port(), shared().name.full(), shared().key());
+        REQUIRE(admitted_too);
+        co_await holder.query("SELECT pg_advisory_lock(3)");
+        co_await client.send(test::message('Q', "SELECT pg_advisory_lock(3)\0"s));
+        std::string waiting;
+        while (waiting != "1") {
+            waiting = co_await holder.query(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'");
+        }
 
         wire_client canceller(executor);
         if (securely) {
@@ -231,6 +240,7 @@ TEST_CASE("a cancel request, in the clear or in TLS, stops the session it names 
                                              test::number(client.secret + (right ? 0 : 1))));
         const auto ended = co_await canceller.end();
         CHECK(ended == asio::error::eof);
+        if (!right) co_await holder.query("SELECT pg_advisory_unlock(3)");
         co_await client.receive_until('Z');
         co_return client.last.type == 'E' ? client.last.field('C') : "";
     };

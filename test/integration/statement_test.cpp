@@ -52,6 +52,17 @@ asio::awaitable<int> server_pid(connection& c) {
     co_return answer.one<int>();
 }
 
+// Waits until a backend waits for an event, as pg_stat_activity calls it.
+asio::awaitable<void> until_it_waits(connection& other, int backend, std::string event) {
+    bool waits = false;
+    while (!waits) {
+        const auto found = co_await other.query(
+            "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = $2", backend,
+            event);
+        waits = found.one<int>() == 1;
+    }
+}
+
 asio::awaitable<void> echo(connect_options options, std::size_t size) {
     connection c = co_await connection::open(options);
     const std::string sent(size, 'x');
@@ -138,6 +149,7 @@ TEST_CASE("a statement past its deadline is stopped on the server and the connec
 TEST_CASE("a cancelled statement is stopped on the server and the connection kept") {
     const auto work = [](connect_options options) -> asio::awaitable<void> {
         connection c = co_await connection::open(options);
+        connection other = co_await connection::open(options);
         const int backend = co_await server_pid(c);
         const auto executor = co_await asio::this_coro::executor;
         asio::cancellation_signal signal;
@@ -145,13 +157,12 @@ TEST_CASE("a cancelled statement is stopped on the server and the connection kep
         std::exception_ptr thrown;
         const auto on_end = [&](std::exception_ptr failure, bitdotio::result) {
             thrown = failure;
-            ended.cancel();
+            ended.expires_at(asio::steady_timer::time_point::min());
         };
         auto sleeping = c.query("SELECT pg_sleep(60)");
         asio::co_spawn(executor, std::move(sleeping),
                        asio::bind_cancellation_slot(signal.slot(), on_end));
-        asio::steady_timer soon(executor, 50ms);
-        co_await soon.async_wait(asio::use_awaitable);
+        co_await until_it_waits(other, backend, "PgSleep");
         signal.emit(asio::cancellation_type::terminal);
         boost::system::error_code ignored;
         co_await ended.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
@@ -170,17 +181,20 @@ TEST_CASE("a cancelled statement is stopped on the server and the connection kep
 TEST_CASE("a second operation on a busy connection is refused and disturbs nothing") {
     const auto work = [](connect_options options) -> asio::awaitable<void> {
         connection c = co_await connection::open(options);
+        connection other = co_await connection::open(options);
+        const int backend = co_await server_pid(c);
         const auto executor = co_await asio::this_coro::executor;
         asio::steady_timer ended(executor, bitdotio::no_deadline);
         std::exception_ptr first;
         const auto on_end = [&](std::exception_ptr failure, bitdotio::result) {
             first = failure;
-            ended.cancel();
+            ended.expires_at(asio::steady_timer::time_point::min());
         };
-        auto sleeping = c.query("SELECT pg_sleep(0.3)");
-        asio::co_spawn(executor, std::move(sleeping), on_end);
-        asio::steady_timer soon(executor, 50ms);
-        co_await soon.async_wait(asio::use_awaitable);
+        // It lasts until the other connection ends.
+        co_await other.query("SELECT pg_advisory_lock(5)");
+        auto waiting = c.query("SELECT pg_advisory_lock(5)");
+        asio::co_spawn(executor, std::move(waiting), on_end);
+        co_await until_it_waits(other, backend, "advisory");
         std::optional<errc> second;
         try {
             co_await c.query("SELECT 1");
@@ -188,6 +202,8 @@ TEST_CASE("a second operation on a busy connection is refused and disturbs nothi
             second = failure.code();
         }
         CHECK(second == errc::protocol_violated);
+        CHECK_FALSE(first);
+        co_await other.close();
         boost::system::error_code ignored;
         co_await ended.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
         CHECK_FALSE(first);
@@ -236,13 +252,17 @@ TEST_CASE("an idle session ended by the server says 57P05, and nothing was execu
     test::database own(impatient);
     const auto work = [](connect_options options) -> asio::awaitable<void> {
         connection c = co_await connection::open(options);
-        asio::steady_timer longer(co_await asio::this_coro::executor, 600ms);
-        co_await longer.async_wait(asio::use_awaitable);
+        asio::steady_timer longer(co_await asio::this_coro::executor);
         std::optional<bitdotio::error> failure;
-        try {
-            co_await c.query("SELECT 1");
-        } catch (const bitdotio::error& thrown) {
-            failure = thrown;
+        // An answer that comes before the goodbye is well, and another wait begins.
+        for (int tries = 0; tries < 20 && !failure; ++tries) {
+            longer.expires_after(600ms);
+            co_await longer.async_wait(asio::use_awaitable);
+            try {
+                co_await c.query("SELECT 1");
+            } catch (const bitdotio::error& thrown) {
+                failure = thrown;
+            }
         }
         REQUIRE(failure);
         CHECK(failure->code() == errc::connection_lost);
