@@ -169,6 +169,7 @@ awaitable<void> record_front::tell([[maybe_unused]] std::shared_ptr<record_front
             asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, failure));
         splitter.feed(std::string_view(bytes.data(), size));
         bool over = failure.failed();
+        bool answered = over;
         while (auto next = splitter.next()) {
             if (next->type == 'Z' && !begun) {
                 begun = true;
@@ -176,9 +177,10 @@ awaitable<void> record_front::tell([[maybe_unused]] std::shared_ptr<record_front
             }
             held += next->bytes;
             over = hands_over(next->type);
+            answered = next->type == 'Z';
         }
         over = over && splitter.is_between_messages();
-        if (held.size() < gather && !failure) {
+        if (held.size() < gather && !answered) {
             continue;
         }
         gather = 0;

@@ -40,7 +40,8 @@ public:
     void close();
 
     std::size_t record = largest_record;  ///< bytes in each record from now on
-    std::size_t gather = 0;    ///< the next bytes are kept until there are so many; 0 again then
+    /// The next bytes are kept until there are so many, or all of an answer; 0 again then.
+    std::size_t gather = 0;
     std::size_t greeting = 0;  ///< bytes of settings that a session's beginning reports in addition
 
 private:
