@@ -74,7 +74,7 @@ void with_front(asio::awaitable<void> (*work)(front_ptr)) {
         co_await inner(front);
         front->close();
     };
-    test::run(framed(work), test::soaking() ? std::chrono::milliseconds(30min) : 200s);
+    test::run(framed(work), test::soaking() ? std::chrono::milliseconds(30min) : 5min);
 }
 
 std::size_t random_from(std::size_t least, std::size_t most) {
@@ -174,7 +174,7 @@ asio::awaitable<void> ask_in_every_way(front_ptr front) {
     constexpr way ways[] = {query, stream, copy_out, pipeline, script, copy_in};
     auto c = co_await connection::open(through(*front));
     co_await c.script(noisy_table);
-    for (const std::size_t size : record_sizes(24)) {
+    for (const std::size_t size : record_sizes(48)) {
         CAPTURE(size);
         front->record = size;
         for (const way ask : ways) {
