@@ -3,6 +3,7 @@
 
 #include "server/database_host.hpp"
 #include "server/dormancy.hpp"
+#include "server/instance_event.hpp"
 #include "server/process.hpp"
 #include "server/programs.hpp"
 #include "turnstile.hpp"
@@ -28,16 +29,6 @@ namespace asio = boost::asio;
 
 class failure_report;
 class journal;
-
-/// What becomes of an instance, for those who count and log.
-struct instance_event {
-    enum class what { woke, failed, slept, used };
-
-    what kind = what::used;
-    std::string id;
-    std::chrono::steady_clock::duration took{};  ///< from the order to start to the first admitted
-    std::string words;                           ///< what went wrong, if anything did
-};
 
 /// What all instances of a cluster have in common.
 struct instance_settings {

@@ -3,7 +3,7 @@
 
 #include <bitdotio/error.hpp>
 
-#include "server/router.hpp"
+#include "server/percent_encoding.hpp"
 
 #include <boost/system/system_error.hpp>
 

@@ -3,7 +3,7 @@
 
 #include <bitdotio/server_event.hpp>
 
-#include "server/instance.hpp"
+#include "server/instance_event.hpp"
 #include "server/metrics_text.hpp"
 
 #include <array>

@@ -1,6 +1,6 @@
 // A buffer that holds back what might be the beginning of a boundary.
 #include "server/multipart.hpp"
-#include "server/router.hpp"
+#include "server/percent_encoding.hpp"
 
 #include <bitdotio/error.hpp>
 

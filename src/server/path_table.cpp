@@ -1,16 +1,11 @@
 // Pattern and path, cut at the same slashes.
 #include "server/path_table.hpp"
 
+#include "server/percent_encoding.hpp"
+
 namespace bitdotio {
 
 namespace {
-
-std::optional<int> hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return std::nullopt;
-}
 
 // What is left of a path, each segment with the slash before it.
 class rest_of_path {
@@ -80,23 +75,6 @@ std::string path_parts::named(std::string_view name) const {
 std::optional<path_parts> match_path(std::string_view pattern, std::string_view path) {
     if (path.ends_with('/')) path.remove_suffix(1);
     return match(rest_of_path(pattern), rest_of_path(path));
-}
-
-std::string percent_decoded(std::string_view text) {
-    std::string decoded;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '%' && i + 2 < text.size()) {
-            const auto high = hex_digit(text[i + 1]);
-            const auto low = hex_digit(text[i + 2]);
-            if (high && low) {
-                decoded.push_back(static_cast<char>(*high * 16 + *low));
-                i += 2;
-                continue;
-            }
-        }
-        decoded.push_back(text[i]);
-    }
-    return decoded;
 }
 
 }  // namespace bitdotio

@@ -74,7 +74,4 @@ found_path<Call> find_path(const std::vector<documented_path<Call>>& table, std:
     return found;
 }
 
-/// Percent-decoding; what is no valid escape stays as it is.
-std::string percent_decoded(std::string_view text);
-
 }  // namespace bitdotio

@@ -1,6 +1,8 @@
 // The paths of the API, and what a target says beside its path.
 #include "server/router.hpp"
 
+#include "server/percent_encoding.hpp"
+
 #include <optional>
 #include <utility>
 

@@ -1,6 +1,6 @@
 // http:// and https://, nothing else.
 #include "server/job_failure.hpp"
-#include "server/router.hpp"
+#include "server/percent_encoding.hpp"
 #include "server/url_fetch.hpp"
 
 #include <algorithm>
