@@ -1,7 +1,7 @@
 // The next delay, or enough: how retries and the probes of a waking database are paced.
 #pragma once
 
-#include <bitdotio/options.hpp>
+#include <bitdotio/retry_options.hpp>
 
 #include <algorithm>
 #include <chrono>

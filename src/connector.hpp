@@ -1,7 +1,7 @@
 // Opens connections to one target: resolves without blocking, walks hosts, waits out its sleep.
 #pragma once
 
-#include <bitdotio/options.hpp>
+#include <bitdotio/connect_options.hpp>
 
 #include "connect_defaults.hpp"
 #include "deadline.hpp"

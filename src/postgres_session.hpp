@@ -1,13 +1,14 @@
 // One libpq connection on one strand: opened, used statement by statement, watched, closed.
 #pragma once
 
+#include <bitdotio/connect_options.hpp>
 #include <bitdotio/copy.hpp>
 #include <bitdotio/error.hpp>
 #include <bitdotio/notification.hpp>
-#include <bitdotio/options.hpp>
 #include <bitdotio/params.hpp>
 #include <bitdotio/pipeline.hpp>
 #include <bitdotio/result.hpp>
+#include <bitdotio/session_reset.hpp>
 #include <bitdotio/statement.hpp>
 
 #include "bounded_result.hpp"

@@ -1,8 +1,8 @@
 // Profiles on disk, and client options filled in from them.
 #include "profile.hpp"
 
+#include <bitdotio/client_options.hpp>
 #include <bitdotio/error.hpp>
-#include <bitdotio/options.hpp>
 
 #include <boost/json.hpp>
 

@@ -3,12 +3,12 @@
 
 #include <bitdotio/api_key.hpp>
 #include <bitdotio/client.hpp>
+#include <bitdotio/client_options.hpp>
 #include <bitdotio/connect_options.hpp>
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/error.hpp>
 #include <bitdotio/jobs.hpp>
 #include <bitdotio/models.hpp>
-#include <bitdotio/options.hpp>
 #ifndef BITDOTIO_WITHOUT_POSTGRES
 #include <bitdotio/connection.hpp>
 #include <bitdotio/copy.hpp>
@@ -18,6 +18,7 @@
 #include <bitdotio/params.hpp>
 #include <bitdotio/pipeline.hpp>
 #include <bitdotio/pool.hpp>
+#include <bitdotio/pool_options.hpp>
 #include <bitdotio/quoting.hpp>
 #include <bitdotio/resolve_commit.hpp>
 #include <bitdotio/result.hpp>

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <bitdotio/api_key.hpp>
+#include <bitdotio/client_options.hpp>
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/jobs.hpp>
 #include <bitdotio/models.hpp>
-#include <bitdotio/options.hpp>
 #ifndef BITDOTIO_WITHOUT_POSTGRES
 #include <bitdotio/pool.hpp>
 #endif

@@ -1,9 +1,9 @@
 // One connection to PostgreSQL.
 #pragma once
 
+#include <bitdotio/connect_options.hpp>
 #include <bitdotio/copy.hpp>
 #include <bitdotio/named.hpp>
-#include <bitdotio/options.hpp>
 #include <bitdotio/params.hpp>
 #include <bitdotio/pipeline.hpp>
 #include <bitdotio/result.hpp>

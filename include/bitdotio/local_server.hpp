@@ -2,9 +2,9 @@
 #pragma once
 
 #include <bitdotio/api_key.hpp>
+#include <bitdotio/client_options.hpp>
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/models.hpp>
-#include <bitdotio/options.hpp>
 #include <bitdotio/server_event.hpp>
 
 #include <boost/asio/any_io_executor.hpp>

@@ -1,8 +1,9 @@
 // Connections of one database, shared: lent, returned, replaced, and let go so it may sleep.
 #pragma once
 
+#include <bitdotio/connect_options.hpp>
 #include <bitdotio/connection.hpp>
-#include <bitdotio/options.hpp>
+#include <bitdotio/pool_options.hpp>
 #include <bitdotio/transaction.hpp>
 
 #include <boost/asio/any_io_executor.hpp>

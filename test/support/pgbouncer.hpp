@@ -4,7 +4,7 @@
 #include "support/daemon.hpp"
 #include "support/postgres_cluster.hpp"
 
-#include <bitdotio/options.hpp>
+#include <bitdotio/connect_options.hpp>
 
 #include <cstdint>
 #include <map>

@@ -3,7 +3,7 @@
 
 #include "support/daemon.hpp"
 
-#include <bitdotio/options.hpp>
+#include <bitdotio/connect_options.hpp>
 #include <bitdotio/result.hpp>
 
 #include "server/tls_identity.hpp"

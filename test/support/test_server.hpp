@@ -1,9 +1,9 @@
 // The whole service for a test: a local_server on a thread of its own, stopped at the end.
 #pragma once
 
+#include <bitdotio/client_options.hpp>
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/local_server.hpp>
-#include <bitdotio/options.hpp>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>

@@ -1,6 +1,6 @@
 // Options: their checks and presets, and where a client's come from.
+#include <bitdotio/client_options.hpp>
 #include <bitdotio/error.hpp>
-#include <bitdotio/options.hpp>
 
 #include "profile.hpp"
 #include "support/child.hpp"

@@ -1,25 +1,18 @@
-// Every knob, its default, and the reason for the default.
+// How a pool grows, shrinks and waits: every knob, its default, and the reason for the default.
 #pragma once
 
-#include <bitdotio/api_key.hpp>
-#include <bitdotio/connect_options.hpp>
 #include <bitdotio/observer.hpp>
+#include <bitdotio/session_reset.hpp>
 
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
-#include <vector>
 
 namespace bitdotio {
 
-// None of these is an aggregate, on purpose: g++ 12 destroys aggregate temporaries twice inside a
-// co_await expression. Make one, set its members, pass it.
-
-/// When a connection that comes back to its pool is given back the state it was opened with.
-enum class session_reset { smart, always, never };
+// Not an aggregate, on purpose: g++ 12 destroys aggregate temporaries twice inside a co_await
+// expression. Make one, set its members, pass it.
 
 /// How a pool grows, shrinks and waits.
 ///
@@ -80,53 +73,6 @@ struct pool_options {
 
     /// Errors: errc::bad_input naming the option and its range.
     void check() const;
-};
-
-/// How failed calls of the HTTP API are retried.
-///
-/// Thread safety: a value.
-struct retry_options {
-    retry_options() = default;
-
-    /// Tries at most, the first included. Only calls that cannot have had an effect are repeated.
-    int max_attempts = 4;
-    std::chrono::milliseconds first_delay{100};
-    std::chrono::milliseconds max_delay{2'000};
-};
-
-/// Where the service is and who asks. What is left empty is looked up by `resolved()`.
-///
-/// Thread safety: a value.
-struct client_options {
-    client_options() = default;
-
-    std::optional<api_key> key;
-    /// "https://host:port"
-    std::string api_url;
-    std::string postgres_host;
-    std::uint16_t postgres_port = 0;
-    /// PEM file of the authorities to trust, on both roads; empty for those of the system.
-    std::string ca_file;
-    /// The profile to read; empty for BITIO_PROFILE, else the one `bit serve` writes by default.
-    std::string profile_file;
-    /// Sent as User-Agent; empty for "cpp-bitdotio/<version>".
-    std::string user_agent;
-
-    /// For one API call, its retries included.
-    std::chrono::milliseconds request_timeout{30'000};
-    retry_options retry;
-    pool_options pool;
-    /// Timeouts, application name and TLS mode of connections; hosts, user, password, database and
-    /// CA file in it are filled in by the client.
-    connect_options connect;
-
-    /// These options with what is empty filled in: from the environment (BITIO_KEY, BITIO_API_URL,
-    /// BITIO_PG_HOST, BITIO_PG_PORT, BITIO_CA_FILE), then from the profile.
-    ///
-    /// Reads a file: call it before the executor runs.
-    ///
-    /// Errors: errc::bad_input if the key or an address is nowhere to be found, or malformed.
-    client_options resolved() const;
 };
 
 }  // namespace bitdotio

@@ -1,6 +1,8 @@
-// Presets and checks of options.
+// The preset of a pool, and what its options may be.
 #include <bitdotio/error.hpp>
-#include <bitdotio/options.hpp>
+#include <bitdotio/pool_options.hpp>
+
+#include <string>
 
 namespace bitdotio {
 
