@@ -4,10 +4,10 @@
 #include <bitdotio/client.hpp>
 #include <bitdotio/error.hpp>
 
-#include "api_codec.hpp"
-#include "json_text.hpp"
-#include "query_codec.hpp"
-#include "spawn.hpp"
+#include "base/spawn.hpp"
+#include "service/api_codec.hpp"
+#include "service/json_text.hpp"
+#include "service/query_codec.hpp"
 
 #include <boost/asio/io_context.hpp>
 

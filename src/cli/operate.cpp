@@ -7,10 +7,10 @@
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/error.hpp>
 
-#include "api_codec.hpp"
-#include "https_session.hpp"
-#include "profile.hpp"
-#include "spawn.hpp"
+#include "base/spawn.hpp"
+#include "service/api_codec.hpp"
+#include "service/https_session.hpp"
+#include "service/profile.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/this_coro.hpp>

@@ -4,9 +4,9 @@
 #include <bitdotio/error.hpp>
 #include <bitdotio/local_server.hpp>
 
+#include "base/spawn.hpp"
 #include "cli/commands.hpp"
-#include "profile.hpp"
-#include "spawn.hpp"
+#include "service/profile.hpp"
 
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>

@@ -1,7 +1,7 @@
 // `bit serve` as a process: killed without a word under load, connected to without an end.
 #include "fault/spots.hpp"
-#include "profile.hpp"
-#include "server/leftovers.hpp"
+#include "server/instances/leftovers.hpp"
+#include "service/profile.hpp"
 #include "support/background.hpp"
 #include "support/child.hpp"
 #include "support/daemon.hpp"

@@ -4,7 +4,7 @@
 #include "support/gather.hpp"
 #include "support/pool_use.hpp"
 
-#include "blocking.hpp"
+#include "base/blocking.hpp"
 
 #include <bitdotio/pipeline.hpp>
 

@@ -6,7 +6,7 @@
 #include "support/invariants.hpp"
 #include "support/run.hpp"
 
-#include "server/tls_identity.hpp"
+#include "server/tls/tls_identity.hpp"
 
 #include <doctest/doctest.h>
 

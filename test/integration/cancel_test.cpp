@@ -2,7 +2,7 @@
 #include "support/database.hpp"
 #include "support/relay.hpp"
 
-#include "libpq.hpp"
+#include "postgres/libpq.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>

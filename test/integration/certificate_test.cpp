@@ -3,8 +3,8 @@
 #include <bitdotio/error.hpp>
 #include <bitdotio/server_event.hpp>
 
-#include "server/replace_file.hpp"
-#include "server/tls_identity.hpp"
+#include "server/base/replace_file.hpp"
+#include "server/tls/tls_identity.hpp"
 #include "support/background.hpp"
 #include "support/certificates.hpp"
 #include "support/child.hpp"

@@ -2,9 +2,9 @@
 #include "support/database.hpp"
 #include "support/descriptors.hpp"
 
-#include "cancel_queue.hpp"
-#include "conninfo.hpp"
-#include "postgres_session.hpp"
+#include "postgres/cancel_queue.hpp"
+#include "postgres/conninfo.hpp"
+#include "postgres/postgres_session.hpp"
 
 #include <bitdotio/connection.hpp>
 

@@ -5,8 +5,8 @@
 #include "support/environment.hpp"
 #include "support/postgres.hpp"
 
-#include "connector.hpp"
-#include "postgres_session.hpp"
+#include "pool/connector.hpp"
+#include "postgres/postgres_session.hpp"
 
 #include <bitdotio/connection.hpp>
 

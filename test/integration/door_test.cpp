@@ -1,6 +1,6 @@
 // A door, whose guests fail in ways that nobody foresaw.
-#include "server/door.hpp"
-#include "server/journal.hpp"
+#include "server/base/door.hpp"
+#include "server/base/journal.hpp"
 
 #include <bitdotio/error.hpp>
 

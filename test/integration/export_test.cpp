@@ -1,5 +1,5 @@
 // Tables and queries become files that others can read, and their links open nothing else.
-#include "server/table_reader.hpp"
+#include "server/formats/table_reader.hpp"
 #include "support/child.hpp"
 #include "support/job_calls.hpp"
 

@@ -1,7 +1,7 @@
 // Files fetched from servers of the web, by their certificates and their addresses.
-#include "server/job_failure.hpp"
-#include "server/tls_identity.hpp"
-#include "server/url_fetch.hpp"
+#include "server/formats/job_failure.hpp"
+#include "server/jobs/url_fetch.hpp"
+#include "server/tls/tls_identity.hpp"
 #include "support/certificates.hpp"
 #include "support/child.hpp"
 #include "support/environment.hpp"

@@ -3,7 +3,7 @@
 #include "support/postgres.hpp"
 #include "support/test_server.hpp"
 
-#include "server/tls_identity.hpp"
+#include "server/tls/tls_identity.hpp"
 
 #include <doctest/doctest.h>
 

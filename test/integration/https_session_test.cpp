@@ -3,7 +3,7 @@
 #include "support/run.hpp"
 #include "support/test_server.hpp"
 
-#include "https_session.hpp"
+#include "service/https_session.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>

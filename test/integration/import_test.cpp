@@ -1,6 +1,6 @@
 // Files become tables: every format, every way in, and nothing at all where something is wrong.
-#include "server/job_record.hpp"
-#include "server/row_writer.hpp"
+#include "server/formats/row_writer.hpp"
+#include "server/jobs/job_record.hpp"
 #include "support/child.hpp"
 #include "support/job_calls.hpp"
 #include "support/run.hpp"

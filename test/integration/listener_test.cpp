@@ -2,7 +2,7 @@
 #include "support/database.hpp"
 #include "support/descriptors.hpp"
 
-#include "deadline.hpp"
+#include "base/deadline.hpp"
 
 #include <bitdotio/connection.hpp>
 #include <bitdotio/listener.hpp>

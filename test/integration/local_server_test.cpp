@@ -1,7 +1,7 @@
 // The server's own life: what it needs, what it keeps, and that nothing is left behind.
 #include <bitdotio/error.hpp>
 
-#include "profile.hpp"
+#include "service/profile.hpp"
 #include "support/child.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"

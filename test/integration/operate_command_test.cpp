@@ -1,5 +1,5 @@
 // The commands that ask something of a running server, and what a service manager does with one.
-#include "server/tls_identity.hpp"
+#include "server/tls/tls_identity.hpp"
 #include "support/child.hpp"
 #include "support/test_server.hpp"
 

@@ -1,8 +1,8 @@
 // Every path there is, and what is nearly one: misspelt, cut off, drawn out, by anybody.
-#include "server/job_routes.hpp"
-#include "server/ops_routes.hpp"
-#include "server/path_table.hpp"
-#include "server/router.hpp"
+#include "server/api/job_routes.hpp"
+#include "server/api/ops_routes.hpp"
+#include "server/api/path_table.hpp"
+#include "server/api/router.hpp"
 #include "support/api_calls.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"

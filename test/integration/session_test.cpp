@@ -2,8 +2,8 @@
 #include "support/database.hpp"
 #include "support/postgres.hpp"
 
-#include "connector.hpp"
-#include "postgres_session.hpp"
+#include "pool/connector.hpp"
+#include "postgres/postgres_session.hpp"
 
 #include <bitdotio/pool.hpp>
 

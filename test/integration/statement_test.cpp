@@ -1,7 +1,7 @@
 // Statements against the real server: large ones, failing ones, deadlines, scripts.
 #include "support/database.hpp"
 
-#include "postgres_session.hpp"
+#include "postgres/postgres_session.hpp"
 
 #include <bitdotio/connection.hpp>
 

@@ -5,8 +5,8 @@
 #include "support/record_front.hpp"
 #include "support/run.hpp"
 
-#include "connector.hpp"
-#include "postgres_session.hpp"
+#include "pool/connector.hpp"
+#include "postgres/postgres_session.hpp"
 
 #include <bitdotio/connection.hpp>
 #include <bitdotio/listener.hpp>

@@ -1,6 +1,6 @@
 // The pool's policy under random schedules of everything that can happen to it, judged after each
 // event by a model that knows only the promises.
-#include "pool_state.hpp"
+#include "pool/pool_state.hpp"
 
 #include <doctest/doctest.h>
 

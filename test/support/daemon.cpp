@@ -1,7 +1,7 @@
 // Programs through the server's own way of starting them, driven from a blocking test.
 #include "support/daemon.hpp"
 
-#include "deadline.hpp"
+#include "base/deadline.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -4,7 +4,7 @@
 #include "support/background.hpp"
 #include "support/child.hpp"
 
-#include "server/process.hpp"
+#include "server/instances/process.hpp"
 
 #include <cstdint>
 #include <filesystem>

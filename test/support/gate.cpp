@@ -1,7 +1,7 @@
 // Two coroutines for each connection, one a direction, which look up the rules at each message.
 #include "support/gate.hpp"
 
-#include "deadline.hpp"
+#include "base/deadline.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>

@@ -1,7 +1,7 @@
 // PostgreSQL's programs with moods: databases that do not start, or take their time.
 #pragma once
 
-#include "server/programs.hpp"
+#include "server/instances/programs.hpp"
 #include "support/child.hpp"
 
 #include <algorithm>

@@ -3,9 +3,9 @@
 
 #include <bitdotio/connection.hpp>
 
-#include "deadline.hpp"
-#include "server/programs.hpp"
-#include "server/tls_identity.hpp"
+#include "base/deadline.hpp"
+#include "server/instances/programs.hpp"
+#include "server/tls/tls_identity.hpp"
 #include "support/secrets.hpp"
 
 #include <boost/asio/co_spawn.hpp>

@@ -1,7 +1,7 @@
 // A PostgreSQL of a test's own, with its own rules of access: what a gateway would hide.
 #pragma once
 
-#include "server/process.hpp"
+#include "server/instances/process.hpp"
 #include "support/child.hpp"
 
 #include <bitdotio/connect_options.hpp>

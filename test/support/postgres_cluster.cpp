@@ -5,7 +5,7 @@
 
 #include <bitdotio/connection.hpp>
 
-#include "server/programs.hpp"
+#include "server/instances/programs.hpp"
 
 #include <signal.h>
 

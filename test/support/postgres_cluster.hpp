@@ -6,7 +6,7 @@
 #include <bitdotio/connect_options.hpp>
 #include <bitdotio/result.hpp>
 
-#include "server/tls_identity.hpp"
+#include "server/tls/tls_identity.hpp"
 
 #include <cstdint>
 #include <filesystem>

@@ -1,7 +1,7 @@
 // A TLS end in front of a PostgreSQL that says how large the records of its bytes are.
 #pragma once
 
-#include "server/tls_identity.hpp"
+#include "server/tls/tls_identity.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>

@@ -1,5 +1,5 @@
 // Worker threads whose callers are cancelled while the work ends: for the sanitizers.
-#include "server/worker_threads.hpp"
+#include "server/jobs/worker_threads.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>

@@ -1,5 +1,5 @@
 // The API's bodies, there and back, and what is said of those that are wrong.
-#include "api_codec.hpp"
+#include "service/api_codec.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // How long the next try waits: by count, by time, by chance.
-#include "backoff.hpp"
+#include "base/backoff.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
 // Work that blocks, some of which never ends by itself.
-#include "blocking.hpp"
-#include "deadline.hpp"
+#include "base/blocking.hpp"
+#include "base/deadline.hpp"
 
 #include "support/run.hpp"
 

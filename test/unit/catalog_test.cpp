@@ -3,10 +3,10 @@
 
 #include <bitdotio/error.hpp>
 
-#include "server/catalog.hpp"
-#include "server/key_secret.hpp"
-#include "server/records.hpp"
-#include "server/replace_file.hpp"
+#include "server/base/replace_file.hpp"
+#include "server/catalog/catalog.hpp"
+#include "server/catalog/key_secret.hpp"
+#include "server/catalog/records.hpp"
 #include "support/child.hpp"
 #include "support/run.hpp"
 

@@ -1,7 +1,7 @@
 // Where connect options come from when nobody says: as psql would have it.
-#include "connect_defaults.hpp"
+#include "postgres/connect_defaults.hpp"
 
-#include "conninfo.hpp"
+#include "postgres/conninfo.hpp"
 #include "support/child.hpp"
 #include "support/environment.hpp"
 

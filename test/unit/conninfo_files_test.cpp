@@ -1,5 +1,5 @@
 // The service file and the password file, line by line.
-#include "conninfo_files.hpp"
+#include "postgres/conninfo_files.hpp"
 
 #include <doctest/doctest.h>
 

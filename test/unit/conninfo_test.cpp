@@ -1,5 +1,5 @@
 // Connection strings and variables as options: libpq reads, we understand.
-#include "conninfo.hpp"
+#include "postgres/conninfo.hpp"
 
 #include <bitdotio/connect_options.hpp>
 

@@ -1,5 +1,5 @@
 // Deadlines over operations that end, fail, are cancelled, or take too long.
-#include "deadline.hpp"
+#include "base/deadline.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>

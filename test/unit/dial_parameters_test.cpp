@@ -1,6 +1,6 @@
 // What libpq is told for one try at one address.
-#include "dial_parameters.hpp"
-#include "conninfo.hpp"
+#include "postgres/dial_parameters.hpp"
+#include "postgres/conninfo.hpp"
 
 #include "support/environment.hpp"
 

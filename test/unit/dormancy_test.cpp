@@ -1,7 +1,7 @@
 // When an instance starts and stops: tables of events, and many random lives.
 #include <doctest/doctest.h>
 
-#include "server/dormancy.hpp"
+#include "server/instances/dormancy.hpp"
 
 #include <random>
 #include <vector>

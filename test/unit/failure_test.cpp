@@ -1,6 +1,6 @@
 // The table of what a failure means.
-#include "failure.hpp"
-#include "libpq.hpp"
+#include "postgres/failure.hpp"
+#include "postgres/libpq.hpp"
 
 #include <doctest/doctest.h>
 

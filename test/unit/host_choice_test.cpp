@@ -1,5 +1,5 @@
 // Which server will do, by its role; and the order chance puts hosts into.
-#include "host_choice.hpp"
+#include "postgres/host_choice.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // What a session needs before it opens: an address, and whom to trust.
-#include "https_session.hpp"
+#include "service/https_session.hpp"
 #include "support/child.hpp"
 
 #include <doctest/doctest.h>

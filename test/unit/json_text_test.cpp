@@ -1,6 +1,6 @@
 // JSON as text: fields cut out, texts laid out, digits untouched.
-#include "json_text.hpp"
-#include "json_fields.hpp"
+#include "service/json_text.hpp"
+#include "service/json_fields.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // Who holds what for how long, by a clock of the test's own.
-#include "lease_book.hpp"
+#include "pool/lease_book.hpp"
 
 #include <doctest/doctest.h>
 

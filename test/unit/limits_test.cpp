@@ -1,10 +1,10 @@
 // Rates, storage and usage: rules over time and figures.
 #include <doctest/doctest.h>
 
-#include "server/gatekeeper.hpp"
-#include "server/query_runner.hpp"
-#include "server/storage_rule.hpp"
-#include "server/usage_meter.hpp"
+#include "server/api/query_runner.hpp"
+#include "server/catalog/gatekeeper.hpp"
+#include "server/catalog/storage_rule.hpp"
+#include "server/catalog/usage_meter.hpp"
 
 #include <chrono>
 #include <cstdint>

@@ -4,11 +4,11 @@
 #include <bitdotio/error.hpp>
 #include <bitdotio/server_event.hpp>
 
-#include "server/journal.hpp"
-#include "server/log_words.hpp"
-#include "server/metrics_text.hpp"
-#include "server/startup_packet.hpp"
-#include "server/status_page.hpp"
+#include "server/api/status_page.hpp"
+#include "server/base/journal.hpp"
+#include "server/base/metrics_text.hpp"
+#include "server/gateway/startup_packet.hpp"
+#include "server/instances/log_words.hpp"
 
 #include <boost/system/system_error.hpp>
 

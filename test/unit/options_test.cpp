@@ -2,7 +2,7 @@
 #include <bitdotio/client_options.hpp>
 #include <bitdotio/error.hpp>
 
-#include "profile.hpp"
+#include "service/profile.hpp"
 #include "support/child.hpp"
 #include "support/environment.hpp"
 

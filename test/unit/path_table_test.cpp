@@ -1,7 +1,7 @@
 // Patterns of paths, and the paths of operators that are found by them.
-#include "server/path_table.hpp"
-#include "server/ops_routes.hpp"
-#include "server/percent_encoding.hpp"
+#include "server/api/path_table.hpp"
+#include "server/api/ops_routes.hpp"
+#include "server/base/percent_encoding.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // The pool's policy, event by event, over ints and a clock of its own.
-#include "pool_state.hpp"
+#include "pool/pool_state.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // The profile on disk: what is written, who may read it, what is refused.
-#include "profile.hpp"
+#include "service/profile.hpp"
 
 #include <bitdotio/error.hpp>
 

@@ -1,6 +1,6 @@
 // The answer of a query to JSON and back.
-#include "query_codec.hpp"
-#include "json_fields.hpp"
+#include "service/query_codec.hpp"
+#include "service/json_fields.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // What callers are told who got no connection.
-#include "refusal_error.hpp"
+#include "pool/refusal_error.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // Points in time, from and to text.
-#include "rfc3339.hpp"
+#include "base/rfc3339.hpp"
 
 #include <doctest/doctest.h>
 

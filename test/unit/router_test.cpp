@@ -1,5 +1,5 @@
 // Requests find their calls, whatever way a client writes the path.
-#include "server/router.hpp"
+#include "server/api/router.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // Authentication by SCRAM, without a server.
-#include "server/scram_client.hpp"
+#include "server/hosts/scram_client.hpp"
 
 #include <bitdotio/error.hpp>
 

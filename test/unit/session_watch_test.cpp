@@ -1,5 +1,5 @@
 // When a session rests, by the messages that passed: a table of conversations.
-#include "server/session_watch.hpp"
+#include "server/gateway/session_watch.hpp"
 
 #include <doctest/doctest.h>
 

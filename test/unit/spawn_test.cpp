@@ -1,5 +1,5 @@
 // Coroutines on strands and by themselves, and handlers, whose failures are all told.
-#include "spawn.hpp"
+#include "base/spawn.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>

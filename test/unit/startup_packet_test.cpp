@@ -1,7 +1,7 @@
 // What clients open with is read strictly, what we answer is what libpq expects.
 #include <bitdotio/error.hpp>
 
-#include "server/startup_packet.hpp"
+#include "server/gateway/startup_packet.hpp"
 #include "support/fuzz.hpp"
 
 #include <doctest/doctest.h>

@@ -1,5 +1,5 @@
 // What is kept prepared, over strings.
-#include "statement_cache.hpp"
+#include "postgres/statement_cache.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // When a statement commits, and what it leaves in its session, by its words.
-#include "statement_words.hpp"
+#include "postgres/statement_words.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // The store: every row there and back, whatever happens in between.
-#include "server/store.hpp"
+#include "server/catalog/store.hpp"
 
 #include <bitdotio/error.hpp>
 

@@ -1,8 +1,8 @@
 // Files of every format become rows, or say where they cannot be read; columns get their types.
-#include "server/table_reader.hpp"
-#include "server/column_types.hpp"
-#include "server/row_writer.hpp"
-#include "server/table_load.hpp"
+#include "server/formats/table_reader.hpp"
+#include "server/formats/column_types.hpp"
+#include "server/formats/row_writer.hpp"
+#include "server/jobs/table_load.hpp"
 #include "support/child.hpp"
 
 #include <bitdotio/error.hpp>

@@ -1,5 +1,5 @@
 // How often a statement may be handed over, and what its error says then.
-#include "tries.hpp"
+#include "postgres/tries.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // Work on threads of its own, whose caller may be cancelled at any moment.
-#include "server/worker_threads.hpp"
+#include "server/jobs/worker_threads.hpp"
 
 #include <bitdotio/error.hpp>
 

@@ -1,0 +1,67 @@
+// A point in time by which an operation must have ended.
+#pragma once
+
+#include <bitdotio/error.hpp>
+
+#include "base/spawn.hpp"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <chrono>
+#include <exception>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+using time_point = std::chrono::steady_clock::time_point;
+
+/// No deadline.
+inline constexpr time_point no_deadline = time_point::max();
+
+/// The deadline a timeout means from now on; zero means none.
+inline time_point deadline_after(std::chrono::milliseconds timeout) {
+    return timeout.count() == 0 ? no_deadline : std::chrono::steady_clock::now() + timeout;
+}
+
+/// Runs `operation` until it ends or `deadline` passes; then cancels it and waits for its end.
+///
+/// An operation that ends well although it was cancelled has ended well: its value is returned.
+///
+/// Errors: errc::timeout if it was cancelled by the deadline and failed; what it throws otherwise.
+/// Cancellation: what `operation` supports; the rest of the caller's coroutine must be prepared
+///     that its own cancellation state stays as it was.
+template <class T>
+asio::awaitable<T> with_deadline(asio::awaitable<T> operation, time_point deadline) {
+    if (deadline == no_deadline) {
+        co_return co_await std::move(operation);
+    }
+    const auto executor = co_await asio::this_coro::executor;
+    asio::steady_timer timer(executor, deadline);
+    auto group = asio::experimental::make_parallel_group(beside(executor, std::move(operation)),
+                                                         timer.async_wait(asio::deferred));
+    auto ended = co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+    const bool expired =
+        std::get<0>(ended)[0] == 1 && !std::get<std::tuple_size_v<decltype(ended)> - 1>(ended);
+    const std::exception_ptr failure = std::get<1>(ended);
+    if (failure) {
+        if (expired) {
+            throw error(errc::timeout, "the deadline passed");
+        }
+        std::rethrow_exception(failure);
+    }
+    if constexpr (!std::is_void_v<T>) {
+        co_return std::get<2>(std::move(ended));
+    }
+}
+
+}  // namespace bitdotio

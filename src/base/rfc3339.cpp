@@ -1,0 +1,138 @@
+// The one form of RFC 3339 that is written, and all those that are read.
+#include "base/rfc3339.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+
+namespace bitdotio::api {
+
+namespace {
+
+// Takes a number of exactly `count` digits off the front of `text`.
+std::optional<int> take_number(std::string_view& text, std::size_t count) {
+    if (text.size() < count) {
+        return std::nullopt;
+    }
+    int number = 0;
+    for (const char c : text.substr(0, count)) {
+        if (c < '0' || c > '9') {
+            return std::nullopt;
+        }
+        number = number * 10 + (c - '0');
+    }
+    text.remove_prefix(count);
+    return number;
+}
+
+// Takes one character off the front of `text` if it is one of `choice`, else gives 0.
+char take(std::string_view& text, std::string_view choice) {
+    if (text.empty() || choice.find(text.front()) == std::string_view::npos) {
+        return 0;
+    }
+    const char taken = text.front();
+    text.remove_prefix(1);
+    return taken;
+}
+
+std::optional<std::chrono::sys_days> take_date(std::string_view& text) {
+    const auto year = take_number(text, 4);
+    const bool first = take(text, "-");
+    const auto month = take_number(text, 2);
+    const bool second = take(text, "-");
+    const auto day = take_number(text, 2);
+    if (!year || !first || !month || !second || !day) {
+        return std::nullopt;
+    }
+    const auto date = std::chrono::year(*year) / *month / *day;
+    if (!date.ok()) {
+        return std::nullopt;
+    }
+    return std::chrono::sys_days(date);
+}
+
+// The digits after the point; beyond the sixth they are dropped.
+std::optional<std::chrono::microseconds> take_fraction(std::string_view& text) {
+    const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+    if (digits == 0) {
+        return std::nullopt;
+    }
+    std::string six(text.substr(0, std::min<std::size_t>(digits, 6)));
+    six.resize(6, '0');
+    text.remove_prefix(digits);
+    std::string_view rest = six;
+    return std::chrono::microseconds(*take_number(rest, 6));
+}
+
+// "Z" or "+05:30", the latter as the distance from UTC.
+std::optional<std::chrono::minutes> take_offset(std::string_view& text) {
+    if (take(text, "Zz")) {
+        return std::chrono::minutes(0);
+    }
+    const char sign = take(text, "+-");
+    const auto hours = take_number(text, 2);
+    const bool colon = take(text, ":");
+    const auto minutes = take_number(text, 2);
+    if (!sign || !hours || !colon || !minutes || *hours > 23 || *minutes > 59) {
+        return std::nullopt;
+    }
+    const std::chrono::minutes distance =
+        std::chrono::hours(*hours) + std::chrono::minutes(*minutes);
+    return sign == '-' ? -distance : distance;
+}
+
+}  // namespace
+
+std::string encode_time(instant value) {
+    const auto day = std::chrono::floor<std::chrono::days>(value);
+    const std::chrono::year_month_day date(day);
+    const std::chrono::hh_mm_ss time(value - day);
+    char text[64];
+    std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d.%06d+00:00",
+                  static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                  static_cast<unsigned>(date.day()), static_cast<int>(time.hours().count()),
+                  static_cast<int>(time.minutes().count()),
+                  static_cast<int>(time.seconds().count()),
+                  static_cast<int>(time.subseconds().count()));
+    return text;
+}
+
+std::string encode_date(instant value) {
+    return encode_time(value).substr(0, 10);
+}
+
+std::optional<instant> decode_time(std::string_view text) {
+    const auto date = take_date(text);
+    const bool t = take(text, "Tt ");
+    const auto hour = take_number(text, 2);
+    const bool first = take(text, ":");
+    const auto minute = take_number(text, 2);
+    const bool second_colon = take(text, ":");
+    const auto second = take_number(text, 2);
+    if (!date || !t || !hour || !first || !minute || !second_colon || !second || *hour > 23 ||
+        *minute > 59 || *second > 60) {  // 60 is a leap second
+        return std::nullopt;
+    }
+    std::chrono::microseconds fraction(0);
+    if (take(text, ".")) {
+        const auto digits = take_fraction(text);
+        if (!digits) {
+            return std::nullopt;
+        }
+        fraction = *digits;
+    }
+    const auto offset = take_offset(text);
+    if (!offset || !text.empty()) {
+        return std::nullopt;
+    }
+    return instant(*date + std::chrono::hours(*hour) + std::chrono::minutes(*minute) +
+                   std::chrono::seconds(*second) + fraction - *offset);
+}
+
+std::optional<std::chrono::sys_days> decode_date(std::string_view text) {
+    const auto date = take_date(text);
+    return text.empty() ? date : std::nullopt;
+}
+
+}  // namespace bitdotio::api

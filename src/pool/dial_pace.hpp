@@ -1,0 +1,127 @@
+// When to dial: one probe at a time while dialling fails, more and more while it goes well.
+#pragma once
+
+#include "base/backoff.hpp"
+#include "postgres/failure.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <utility>
+
+namespace bitdotio {
+
+/// The pace at which a pool dials, over dials that succeed and fail.
+///
+/// While dialling fails there is one dial at a time, with growing pauses; each success allows twice
+/// as many at once. A failure that waiting does not mend is remembered for a moment, for those
+/// who come with the same mistake. What fails for longer than a database may take to wake is
+/// broken.
+///
+/// Thread safety: none.
+class dial_pace {
+public:
+    using time_point = std::chrono::steady_clock::time_point;
+    using duration = std::chrono::milliseconds;
+
+    struct settings {
+        std::size_t max_dials = 4;
+        duration wake_timeout{60'000};
+        duration breaker_after{60'000};  // 0: never
+    };
+
+    explicit dial_pace(settings given) : settings_(given) {}
+
+    /// Nothing is open: it may be asleep, and the first one in finds out.
+    void start_slowly() { at_once_ = 1; }
+
+    void succeeded() {
+        woke_ = failing_since_ && !busy_;
+        forget_failures();
+        fatal_until_.reset();
+        at_once_ = std::min(at_once_ * 2, settings_.max_dials);
+    }
+
+    void failed(dial_verdict verdict, time_point now, double jitter) {
+        at_once_ = 1;
+        if (verdict == dial_verdict::fatal) {
+            fatal_until_ = now + remembered;
+            forget_failures();
+            return;
+        }
+        if (!failing_since_) {
+            failing_since_ = now;
+        }
+        ++failed_;
+        busy_ = verdict == dial_verdict::busy;
+        const auto waited = std::chrono::duration_cast<duration>(now - *failing_since_);
+        next_ = now + (busy_ ? busy_delay(failed_, jitter) : wake_delay(failed_, waited, jitter));
+    }
+
+    /// What failed long ago, with nobody there to try again, says nothing about now.
+    void forget_what_is_stale(time_point now) {
+        if (failing_since_ && next_ + stale < now) {
+            forget_failures();
+        }
+    }
+
+    /// How many dials may be begun beside those in flight.
+    std::size_t allowed(time_point now, std::size_t in_flight) const {
+        return rests_until(now) ? 0 : at_once_ - std::min(in_flight, at_once_);
+    }
+
+    /// When the pause ends, if there is one.
+    std::optional<time_point> rests_until(time_point now) const {
+        if (failing_since_ && now < next_) {
+            return next_;
+        }
+        return is_refused(now) ? fatal_until_ : std::nullopt;
+    }
+
+    bool is_failing() const { return failing_since_.has_value(); }
+    /// It fails because the server has no connection left.
+    bool is_busy() const { return failing_since_ && busy_; }
+    /// Trying again would fail the same way, as a dial just did.
+    bool is_refused(time_point now) const { return fatal_until_ && now < *fatal_until_; }
+    /// It has failed for longer than any database takes to wake.
+    bool is_broken(time_point now) const {
+        return failing_since_ && settings_.breaker_after.count() != 0 &&
+               *failing_since_ + std::max(settings_.breaker_after, settings_.wake_timeout) <= now;
+    }
+
+    std::optional<time_point> failing_since() const { return failing_since_; }
+
+    /// Until when a waiter may wait who leaves it to the database.
+    time_point extended(time_point deadline) const {
+        return failing_since_ && !busy_
+                   ? std::max(deadline, *failing_since_ + settings_.wake_timeout)
+                   : deadline;
+    }
+
+    /// Whether the last dial ended a sleep; asked once after `succeeded`.
+    bool take_woke() { return std::exchange(woke_, false); }
+
+private:
+    void forget_failures() {
+        failing_since_.reset();
+        failed_ = 0;
+        busy_ = false;
+    }
+
+    // Long enough for callers that are on their way with the same mistake.
+    static constexpr duration remembered{250};
+    // Longer than any pause, so that those who ask all the time keep what is known.
+    static constexpr duration stale{30'000};
+
+    settings settings_;
+    std::size_t at_once_ = 1;
+    std::size_t failed_ = 0;
+    bool busy_ = false;
+    bool woke_ = false;
+    std::optional<time_point> failing_since_;
+    std::optional<time_point> fatal_until_;
+    time_point next_{};
+};
+
+}  // namespace bitdotio

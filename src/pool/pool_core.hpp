@@ -1,0 +1,132 @@
+// The pool behind its handles: obeys pool_state on one strand.
+#pragma once
+
+#include <bitdotio/pool.hpp>
+
+#include "base/process_birth.hpp"
+#include "pool/connector.hpp"
+#include "pool/lease_book.hpp"
+#include "pool/pool_state.hpp"
+#include "pool/refusal_error.hpp"
+
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+
+#include <atomic>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <set>
+#include <source_location>
+#include <unordered_map>
+
+namespace bitdotio {
+
+/// Thread safety: the public functions may be called from any thread; the rest runs on the strand.
+class pool_core : public std::enable_shared_from_this<pool_core> {
+public:
+    pool_core(asio::any_io_executor executor, connect_options connect, pool_options options);
+
+    /// Begins to keep the minimum, once it is shared.
+    void start();
+
+    asio::awaitable<pooled_connection> acquire(std::source_location where);
+    asio::awaitable<pool_statistics> statistics();
+    asio::awaitable<void> close(std::chrono::milliseconds drain);
+    void reset() noexcept;
+    void resize(std::size_t min_size, std::size_t max_size);
+
+    void give_back(std::shared_ptr<postgres_session> session) noexcept;
+    void count_retry(const error& after) noexcept;
+
+    /// A server that is no longer to be written to answered: none of what idles may be lent again.
+    void distrust_idle() noexcept;
+    /// How often the database was found asleep and woke, to be compared before and after a wait.
+    std::uint64_t wakes() const noexcept { return wakes_.load(std::memory_order_relaxed); }
+
+    /// Calls the observer, if there is one. From any thread.
+    template <class Call>
+    void tell(Call&& call) const noexcept {
+        if (options_.observer) {
+            try {
+                call(*options_.observer);
+            } catch (...) {  // it was asked not to
+            }
+        }
+    }
+    bool has_observer() const noexcept { return options_.observer != nullptr; }
+
+private:
+    using resource = std::shared_ptr<postgres_session>;
+    using state = pool_state<resource>;
+    using dial_signal = std::shared_ptr<asio::cancellation_signal>;
+
+    struct waiter {
+        waiter(const asio::any_io_executor& executor, std::source_location where_, time_point came_)
+            : called(executor, no_deadline), where(where_), came(came_) {}
+        asio::steady_timer called;
+        std::source_location where;
+        time_point came;
+        pooled_connection lent;
+        std::optional<error> refused;
+        bool done = false;
+    };
+
+    // pool_core.cpp: connections come and go.
+    asio::awaitable<pooled_connection> do_acquire(std::source_location where);
+    asio::awaitable<void> dial(dial_signal signal, std::uint64_t generation);
+    asio::awaitable<void> do_probe(resource session);
+    asio::awaitable<void> do_return(resource session);
+    void obey();
+    void lend(state::ticket ticket, resource session, time_point now);
+    void refuse(const state::refused& one, time_point now);
+    void dispose(const resource& session, close_reason why);
+    void take_back(resource session);
+    void watch(const resource& session);
+    void bury(const resource& session, bool others_too);
+
+    // Where nobody waits for what failed, the observer is told.
+    struct failure_report {
+        std::weak_ptr<const pool_core> pool;
+        void operator()(const std::exception_ptr& thrown) const noexcept {
+            if (const auto self = pool.lock()) self->failed(thrown);
+        }
+    };
+    failure_report on_failure() const noexcept { return {weak_from_this()}; }
+    void failed(const std::exception_ptr& thrown) const noexcept;
+
+    // Runs `work` on the strand.
+    template <class Work>
+    void soon(Work work) {
+        post_work(strand_, guarded(std::move(work), on_failure()));
+    }
+
+    // pool_upkeep.cpp: what the pool does as a whole.
+    asio::awaitable<pool_statistics> do_statistics();
+    asio::awaitable<void> do_close(std::chrono::milliseconds drain);
+    asio::awaitable<void> wait_until_drained();
+    bool is_drained() const;
+    void report_leaks(time_point now);
+    void set_timer(std::optional<time_point> next);
+    pool_picture picture(time_point now) const;
+
+    const process_birth birth_;
+    asio::strand<asio::any_io_executor> strand_;
+    const connector connector_;
+    const pool_options options_;
+    state state_;
+    lease_book leases_;
+    std::unordered_map<state::ticket, std::shared_ptr<waiter>> waiters_;
+    state::ticket next_ticket_ = 0;
+    std::optional<error> last_dial_error_;
+    std::set<dial_signal> dials_;
+    std::size_t returning_ = 0;
+    asio::steady_timer timer_;
+    std::optional<time_point> timer_at_;
+    asio::steady_timer drained_;
+    pool_statistics counted_;
+    std::atomic<std::uint64_t> wakes_{0};
+};
+
+}  // namespace bitdotio

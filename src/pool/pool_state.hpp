@@ -1,0 +1,431 @@
+// The pool's whole policy as a state machine over events and time: no I/O, no clock, no chance.
+#pragma once
+
+#include <bitdotio/observer.hpp>
+
+#include "pool/dial_pace.hpp"
+#include "pool/idle_stack.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+/// Why a waiter got nothing.
+enum class refusal { timed_out, waking, busy, fatal, broken, closed, queue_full };
+
+/// Decides for a pool of `Resource`s who gets one, when to dial, what to probe, what to close.
+///
+/// Events tell it what happened; `decide` then says what to do now, and when to ask again. The
+/// rules: waiters are served in the order they came, by whatever becomes free first; the most
+/// recently used idle resource is lent first, so that the others age; dials follow the number of
+/// waiters, never above the maximum; while dialling fails, one dial at a time probes. What has
+/// rested for long is probed before it is lent; if it does not answer, neither may the others.
+///
+/// Thread safety: none.
+template <class Resource>
+class pool_state {
+public:
+    using time_point = std::chrono::steady_clock::time_point;
+    using duration = std::chrono::milliseconds;
+    /// Each greater than the one before.
+    using ticket = std::uint64_t;
+
+    struct settings {
+        std::size_t min_size = 0;
+        std::size_t max_size = 100;
+        std::size_t max_waiters = 0;  // 0: no limit
+        std::size_t max_dials = 4;
+        duration idle_timeout{290'000};
+        duration max_lifetime{1'800'000};
+        double lifetime_jitter = 0.1;
+        duration probe_after{30'000};  // 0: never
+        duration wake_timeout{60'000};
+        duration breaker_after{60'000};  // 0: never
+    };
+
+    struct refused {
+        refused(ticket who_, refusal why_) : who(who_), why(why_) {}
+        refused(ticket who_, refusal why_, duration waited_, std::size_t place_)
+            : who(who_), why(why_), waited(waited_), place(place_) {}
+        ticket who;
+        refusal why;
+        duration waited{0};
+        std::size_t place = 0;  ///< in the queue, from 1; 0 if it was not let in
+    };
+
+    struct orders {
+        std::vector<std::pair<ticket, Resource>> lend;
+        std::vector<refused> refuse;
+        std::vector<Resource> probe;
+        std::vector<std::pair<Resource, close_reason>> close;
+        std::size_t dials = 0;
+        std::optional<time_point> next;  ///< when to decide again if nothing happens
+    };
+
+    explicit pool_state(settings given)
+        : settings_(given), pace_({given.max_dials, given.wake_timeout, given.breaker_after}) {}
+
+    /// Someone wants a resource until `deadline`, which a waking database extends if `extendable`.
+    std::optional<refusal> enqueue(ticket who, time_point now, time_point deadline,
+                                   bool extendable) {
+        if (closed_) {
+            return refusal::closed;
+        }
+        if (waiters_.empty() && dialling_ == 0) {
+            pace_.forget_what_is_stale(now);
+        }
+        if (pace_.is_refused(now)) {
+            return refusal::fatal;
+        }
+        if (is_broken(now)) {
+            asked_ = true;
+            return refusal::broken;
+        }
+        if (settings_.max_waiters != 0 && waiters_.size() >= settings_.max_waiters &&
+            idle_.empty()) {
+            return refusal::queue_full;
+        }
+        waiters_.push_back({who, now, deadline, extendable});
+        first_deadline_ = std::min(first_deadline_, deadline);
+        return std::nullopt;
+    }
+
+    /// A waiter left. False if it waits no more.
+    bool forget(ticket who) {
+        const auto found =
+            std::lower_bound(waiters_.begin(), waiters_.end(), who,
+                             [](const waiter& w, ticket wanted) { return w.who < wanted; });
+        if (found == waiters_.end() || found->who != who) {
+            return false;
+        }
+        waiters_.erase(found);
+        return true;
+    }
+
+    /// A lent resource came back and is well.
+    void returned(const Resource& what, time_point now) {
+        entry one = take_used(what);
+        one.since = one.heard = now;
+        keep(std::move(one));
+    }
+
+    /// A lent resource came back broken, and is closed.
+    void lost(const Resource& what) { take_used(what); }
+
+    /// An idle resource died. False if it is not idle (any more).
+    bool died(const Resource& what) { return idle_.take(what).has_value(); }
+
+    /// The server has ended a resource as it ends all: another one within a moment, and what is
+    /// idle is not trusted any longer.
+    void ended_by_server(time_point now) {
+        if (last_end_ && now - *last_end_ <= at_once) {
+            distrust_idle();
+        }
+        last_end_ = now;
+    }
+
+    /// What is idle now must not be lent again.
+    void distrust_idle() { distrusted_ = true; }
+
+    /// Parameters: `generation` is what `generation()` was when the dial began; `jitter`, in
+    ///     [0, 1), spreads the end of its life.
+    void dialled(Resource what, std::uint64_t generation, time_point now, double jitter) {
+        --dialling_;
+        pace_.succeeded();
+        first_deadline_ = time_point::min();  // what was extended is no more
+        const double spread = 1 + settings_.lifetime_jitter * (2 * jitter - 1);
+        const duration lifetime(static_cast<std::int64_t>(
+            static_cast<double>(settings_.max_lifetime.count()) * spread));
+        keep({std::move(what), generation, now + lifetime, now, now});
+    }
+
+    void dial_failed(dial_verdict verdict, time_point now, double jitter) {
+        --dialling_;
+        pace_.failed(verdict, now, jitter);
+        first_deadline_ = time_point::min();
+        refuse_all_ = refuse_all_ || verdict == dial_verdict::fatal;
+    }
+
+    /// A dial that was given up by us, because of `close`.
+    void dial_abandoned() { --dialling_; }
+
+    /// A probe has ended. If it was not answered the resource is closed.
+    void probed(const Resource& what, bool answered, time_point now) {
+        const auto found = std::find_if(probing_.begin(), probing_.end(),
+                                        [&](const probe& one) { return one.of.what == what; });
+        assert(found != probing_.end());
+        probe one = std::move(*found);
+        probing_.erase(found);
+        silent_ = !answered;
+        if (answered) {
+            one.of.heard = now;
+            keep(std::move(one.of));
+        } else {
+            // So may be all that rested when it was asked.
+            suspect_until_ = std::max(suspect_until_, one.asked);
+        }
+    }
+
+    /// Other limits from now on; what is too much is closed as soon as nobody uses it.
+    void resize(std::size_t min_size, std::size_t max_size) {
+        settings_.min_size = min_size;
+        settings_.max_size = max_size;
+    }
+
+    /// Nothing that is open now is lent again; what is lent is closed when it comes back.
+    void reset() { ++generation_; }
+
+    void close() { closed_ = true; }
+
+    /// What to do now.
+    ///
+    /// Parameters: `alive(resource)` is the look before lending.
+    template <class Alive>
+    orders decide(time_point now, Alive&& alive) {
+        orders now_do;
+        now_do.close = std::exchange(retired_, {});
+        if (closed_) {
+            refuse_everyone(now_do, refusal::closed, now);
+            close_idle(now_do, close_reason::pool_closed);
+            return now_do;
+        }
+        close_outdated(now_do, now);
+        lend_idle(now_do, now, alive);
+        if (std::exchange(refuse_all_, false)) {
+            refuse_everyone(now_do, refusal::fatal, now);
+        }
+        refuse_late(now_do, now);
+        close_rested(now_do, now);
+        order_dials(now_do, now);
+        set_next(now_do, now);
+        return now_do;
+    }
+
+    bool is_closed() const { return closed_; }
+    bool is_waking() const { return pace_.is_failing(); }
+    /// Dialling has failed for longer than a wake may take, and nothing is open.
+    bool is_broken(time_point now) const { return open() == 0 && pace_.is_broken(now); }
+    std::optional<time_point> failing_since() const { return pace_.failing_since(); }
+    std::optional<time_point> next_dial(time_point now) const { return pace_.rests_until(now); }
+    /// Whether the last dial ended a sleep; asked once after `dialled`.
+    bool take_woke() { return pace_.take_woke(); }
+    template <class Visitor>
+    void each_used(Visitor&& visit) const {
+        for (const entry& one : used_) {
+            visit(one.what);
+        }
+    }
+    std::uint64_t generation() const { return generation_; }
+    std::size_t max_size() const { return settings_.max_size; }
+    std::size_t idle() const { return idle_.size(); }
+    std::size_t used() const { return used_.size(); }
+    std::size_t probing() const { return probing_.size(); }
+    std::size_t dialling() const { return dialling_; }
+    std::size_t waiting() const { return waiters_.size(); }
+    std::size_t size() const { return open() + dialling_; }
+
+private:
+    using entry = pooled<Resource>;
+
+    struct waiter {
+        ticket who;
+        time_point came;
+        time_point deadline;
+        bool extendable;
+    };
+    struct probe {
+        entry of;
+        time_point asked;
+    };
+
+    std::size_t open() const { return idle_.size() + used_.size() + probing_.size(); }
+
+    entry take_used(const Resource& what) {
+        const auto found = std::find_if(used_.begin(), used_.end(),
+                                        [&](const entry& one) { return one.what == what; });
+        assert(found != used_.end());
+        entry one = std::move(*found);
+        if (found != used_.end() - 1) {
+            *found = std::move(used_.back());
+        }
+        used_.pop_back();
+        return one;
+    }
+
+    // Lets it rest, unless there is a reason not to.
+    void keep(entry one) {
+        const auto retire = [&](close_reason why) {
+            retired_.emplace_back(std::move(one.what), why);
+        };
+        if (closed_) {
+            retire(close_reason::pool_closed);
+        } else if (one.generation != generation_) {
+            retire(close_reason::pool_reset);
+        } else {
+            idle_.put(std::move(one));
+        }
+    }
+
+    void refuse(orders& now_do, const waiter& w, refusal why, time_point now, std::size_t place) {
+        now_do.refuse.emplace_back(w.who, why, std::chrono::duration_cast<duration>(now - w.came),
+                                   place);
+    }
+
+    void refuse_everyone(orders& now_do, refusal why, time_point now) {
+        std::size_t place = 0;
+        for (const waiter& w : waiters_) {
+            refuse(now_do, w, why, now, ++place);
+        }
+        waiters_.clear();
+        first_deadline_ = time_point::max();
+    }
+
+    void close_idle(orders& now_do, close_reason why) {
+        while (!idle_.empty()) {
+            now_do.close.emplace_back(idle_.take_bottom().what, why);
+        }
+    }
+
+    // What may not be lent any more, whoever waits.
+    void close_outdated(orders& now_do, time_point now) {
+        if (std::exchange(distrusted_, false)) {
+            close_idle(now_do, close_reason::evicted);
+        }
+        if (std::exchange(idle_generation_, generation_) != generation_) {
+            close_idle(now_do, close_reason::pool_reset);
+        }
+        while (auto one = idle_.take_dead(now)) {
+            now_do.close.emplace_back(std::move(one->what), close_reason::aged);
+        }
+        while (!idle_.empty() && size() > settings_.max_size) {
+            now_do.close.emplace_back(idle_.take_bottom().what, close_reason::pool_shrunk);
+        }
+    }
+
+    bool is_suspect(const entry& one, time_point now) const {
+        return one.heard <= suspect_until_ ||
+               (settings_.probe_after.count() != 0 && one.heard + settings_.probe_after <= now);
+    }
+
+    template <class Alive>
+    void lend_idle(orders& now_do, time_point now, Alive& alive) {
+        while (!waiters_.empty() && !idle_.empty()) {
+            const bool suspect = is_suspect(idle_.top(), now);
+            if (suspect && probing_.size() >= waiters_.size()) {
+                return;  // each of those who wait has one that may turn out well
+            }
+            entry one = idle_.take_top();
+            if (!alive(one.what)) {
+                now_do.close.emplace_back(std::move(one.what), close_reason::dead);
+            } else if (suspect) {
+                now_do.probe.push_back(one.what);
+                probing_.push_back({std::move(one), now});
+            } else {
+                now_do.lend.emplace_back(waiters_.front().who, one.what);
+                used_.push_back(std::move(one));
+                waiters_.pop_front();
+            }
+        }
+    }
+
+    time_point limit(const waiter& w) const {
+        return w.extendable ? pace_.extended(w.deadline) : w.deadline;
+    }
+
+    void refuse_late(orders& now_do, time_point now) {
+        if (now < first_deadline_) {
+            return;
+        }
+        const refusal why = pace_.is_busy()      ? refusal::busy
+                            : pace_.is_failing() ? refusal::waking
+                                                 : refusal::timed_out;
+        first_deadline_ = time_point::max();
+        std::size_t place = 0;
+        std::erase_if(waiters_, [&](const waiter& w) {
+            ++place;
+            const bool late = limit(w) <= now;
+            if (late) {
+                refuse(now_do, w, why, now, place);
+            } else {
+                first_deadline_ = std::min(first_deadline_, limit(w));
+            }
+            return late;
+        });
+    }
+
+    // The one at the bottom has rested longest, because lending takes from the top.
+    void close_rested(orders& now_do, time_point now) {
+        while (!idle_.empty() && size() > settings_.min_size &&
+               idle_.bottom().since + settings_.idle_timeout <= now) {
+            now_do.close.emplace_back(idle_.take_bottom().what, close_reason::idle);
+        }
+    }
+
+    // A waiter for whom something is probed needs no dial, unless such probes are not answered.
+    std::size_t wanted() const {
+        const std::size_t coming = dialling_ + (silent_ ? 0 : probing_.size());
+        const std::size_t for_waiters = waiters_.size() > coming ? waiters_.size() - coming : 0;
+        const std::size_t for_minimum =
+            settings_.min_size > size() ? settings_.min_size - size() : 0;
+        const std::size_t to_know = asked_ && dialling_ == 0 ? 1 : 0;
+        return std::max({for_waiters, for_minimum, to_know});
+    }
+
+    void order_dials(orders& now_do, time_point now) {
+        if (size() == 0) {
+            pace_.start_slowly();
+        }
+        const std::size_t room = settings_.max_size - std::min(size(), settings_.max_size);
+        now_do.dials = std::min({wanted(), room, pace_.allowed(now, dialling_)});
+        dialling_ += now_do.dials;
+        asked_ = asked_ && now_do.dials == 0;
+    }
+
+    void set_next(orders& now_do, time_point now) const {
+        time_point next = idle_.first_death();
+        if (!waiters_.empty()) {
+            next = std::min(next, first_deadline_);
+        }
+        if (!idle_.empty() && size() > settings_.min_size) {
+            next = std::min(next, idle_.bottom().since + settings_.idle_timeout);
+        }
+        if (dialling_ == 0 && wanted() > 0) {
+            next = std::min(next, pace_.rests_until(now).value_or(next));
+        }
+        if (next != time_point::max()) {
+            now_do.next = next;
+        }
+    }
+
+    // Two ends so close to each other are not two accidents.
+    static constexpr duration at_once{100};
+
+    settings settings_;
+    dial_pace pace_;
+    std::deque<waiter> waiters_;
+    time_point first_deadline_ = time_point::max();  // nobody is late before
+    idle_stack<Resource> idle_;
+    std::vector<entry> used_;
+    std::vector<probe> probing_;
+    std::vector<std::pair<Resource, close_reason>> retired_;  // to be closed with the next orders
+    std::size_t dialling_ = 0;
+    std::uint64_t generation_ = 0;
+    std::uint64_t idle_generation_ = 0;  // of what is idle
+    std::optional<time_point> last_end_;
+    time_point suspect_until_ = time_point::min();  // what was not heard since is suspect
+    bool silent_ = false;                           // the last probe was not answered
+    bool closed_ = false;
+    bool refuse_all_ = false;
+    bool distrusted_ = false;
+    bool asked_ = false;  // somebody was refused because it is broken
+};
+
+}  // namespace bitdotio

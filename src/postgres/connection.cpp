@@ -1,0 +1,99 @@
+// The handle of a session.
+#include <bitdotio/connection.hpp>
+#include <bitdotio/transaction.hpp>
+
+#include "postgres/postgres_session.hpp"
+
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+const std::shared_ptr<postgres_session>& open_session(
+    const std::shared_ptr<postgres_session>& session) {
+    if (!session) {
+        throw error(errc::protocol_violated, "the connection was never opened, or moved from")
+            .with(outcome::not_sent);
+    }
+    return session;
+}
+
+}  // namespace
+
+connection::connection(std::shared_ptr<postgres_session> session) noexcept
+    : session_(std::move(session)) {}
+
+connection& connection::operator=(connection&& other) noexcept {
+    if (this != &other) {
+        if (session_) {
+            session_->close();
+        }
+        session_ = std::move(other.session_);
+    }
+    return *this;
+}
+
+connection::~connection() {
+    if (session_) {
+        session_->close();
+    }
+}
+
+asio::awaitable<result> connection::run(statement sql, params values) {
+    return open_session(session_)->run(std::move(sql), std::move(values));
+}
+
+asio::awaitable<std::vector<result>> connection::script(statement sql) {
+    return open_session(session_)->script(std::move(sql));
+}
+
+asio::awaitable<pipeline_results> connection::run(pipeline batch) {
+    return open_session(session_)->run_pipeline(std::make_shared<const pipeline>(std::move(batch)));
+}
+
+asio::awaitable<row_stream> connection::start_stream(statement sql, params values) {
+    const auto session = open_session(session_);
+    const std::uint64_t stream = co_await session->start_rows(std::move(sql), std::move(values));
+    co_return row_stream(session, nullptr, stream);
+}
+
+asio::awaitable<copy_in> connection::copy_from(statement sql) {
+    const auto session = open_session(session_);
+    const copy_start start = co_await session->start_copy(std::move(sql), true);
+    co_return copy_in(session, nullptr, start.stream, start.format);
+}
+
+asio::awaitable<copy_out> connection::copy_to(statement sql) {
+    const auto session = open_session(session_);
+    const copy_start start = co_await session->start_copy(std::move(sql), false);
+    co_return copy_out(session, nullptr, start.stream, start.format);
+}
+
+asio::awaitable<std::uint64_t> connection::count(statement sql, params values) {
+    const result answer = co_await run(std::move(sql), std::move(values));
+    co_return answer.affected_rows();
+}
+
+asio::awaitable<transaction> connection::begin(transaction_options options) {
+    const auto session = open_session(session_);
+    co_await session->script(options.begin_statement());
+    co_return transaction(session, nullptr, options.resolvable);
+}
+
+bool connection::is_open() const noexcept {
+    return session_ && session_->status() != session_status::closed;
+}
+
+int connection::backend_pid() const noexcept {
+    return session_ ? session_->backend_pid() : 0;
+}
+
+asio::awaitable<void> connection::close() {
+    if (session_) {
+        session_->close();
+    }
+    co_return;
+}
+
+}  // namespace bitdotio

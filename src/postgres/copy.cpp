@@ -1,0 +1,245 @@
+// The handles of a COPY, and the rows of its binary format.
+#include <bitdotio/copy.hpp>
+
+#include "postgres/postgres_session.hpp"
+#include "values/wire_reader.hpp"
+
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+error over() {
+    return error(errc::protocol_violated, "the COPY is already finished or was given up")
+        .with(outcome::not_sent);
+}
+
+// Another call is under way, which goes on: the handle is not over.
+bool is_out_of_turn(const error& failure) {
+    return failure.code() == errc::protocol_violated;
+}
+
+}  // namespace
+
+copy_in::copy_in(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
+                 std::uint64_t stream, copy_format format)
+    : session_(std::move(session)), lease_(std::move(lease)), stream_(stream), format_(format) {}
+
+copy_in& copy_in::operator=(copy_in&& other) noexcept {
+    if (this != &other) {
+        abandon();
+        session_ = std::move(other.session_);
+        lease_ = std::move(other.lease_);
+        stream_ = other.stream_;
+        format_ = other.format_;
+        rows_ = std::move(other.rows_);
+        header_written_ = other.header_written_;
+        bytes_written_ = other.bytes_written_;
+    }
+    return *this;
+}
+
+copy_in::~copy_in() {
+    abandon();
+}
+
+void copy_in::abandon() noexcept {
+    if (session_) {
+        session_->abandon_stream(stream_);
+    }
+    session_.reset();
+    lease_.reset();
+}
+
+asio::awaitable<void> copy_in::write(std::string data) {
+    bytes_written_ = true;
+    return send(std::move(data));
+}
+
+asio::awaitable<void> copy_in::send(std::string data) {
+    if (!session_) {
+        throw over();
+    }
+    try {
+        co_await session_->write_copy(stream_, std::move(data));
+    } catch (const error& failure) {
+        if (!is_out_of_turn(failure)) {
+            abandon();  // also where it never reached the session
+        }
+        throw;
+    }
+}
+
+// See: PostgreSQL manual, SQL command COPY, "Binary Format".
+void copy_in::begin_rows() {
+    if (!std::exchange(header_written_, true)) {
+        rows_.append("PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19);
+    }
+}
+
+void copy_in::add_row(const params& row) {
+    if (format_ != copy_format::binary) {
+        throw error(errc::bad_input,
+                    "write_row needs a binary COPY: add (FORMAT binary) to the statement, or "
+                    "write its lines with write")
+            .with(outcome::not_sent);
+    }
+    begin_rows();
+    wire::put(rows_, static_cast<std::uint16_t>(row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) {
+        if (row.is_null(i)) {
+            wire::put(rows_, std::uint32_t{0xffff'ffff});
+            continue;
+        }
+        const std::string_view value = row.value(i);
+        wire::put(rows_, static_cast<std::uint32_t>(value.size()));
+        rows_.append(value);
+    }
+}
+
+asio::awaitable<void> copy_in::send_rows(std::size_t at_least) {
+    if (rows_.size() >= at_least) {
+        co_await send(std::exchange(rows_, {}));
+    }
+}
+
+asio::awaitable<std::uint64_t> copy_in::finish() {
+    if (format_ == copy_format::binary && !bytes_written_) {
+        begin_rows();
+        wire::put(rows_, std::uint16_t{0xffff});
+        co_await send_rows(0);
+    }
+    const auto session = std::exchange(session_, nullptr);
+    const auto lease = std::exchange(lease_, nullptr);
+    if (!session) {
+        throw over();
+    }
+    std::uint64_t rows = 0;
+    try {
+        rows = co_await session->finish_copy_in(stream_, std::nullopt);
+    } catch (...) {
+        session->abandon_stream(stream_);  // where it was given up before it began
+        throw;
+    }
+    co_return rows;
+}
+
+asio::awaitable<void> copy_in::cancel(std::string reason) {
+    const auto session = std::exchange(session_, nullptr);
+    const auto lease = std::exchange(lease_, nullptr);
+    if (!session) {
+        throw over();
+    }
+    try {
+        co_await session->finish_copy_in(stream_, std::move(reason));
+    } catch (...) {
+        session->abandon_stream(stream_);
+        throw;
+    }
+}
+
+copy_out::copy_out(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
+                   std::uint64_t stream, copy_format format) noexcept
+    : session_(std::move(session)), lease_(std::move(lease)), stream_(stream), format_(format) {}
+
+copy_out& copy_out::operator=(copy_out&& other) noexcept {
+    if (this != &other) {
+        abandon();
+        session_ = std::move(other.session_);
+        lease_ = std::move(other.lease_);
+        stream_ = other.stream_;
+        format_ = other.format_;
+        piece_ = std::move(other.piece_);
+        at_ = other.at_;
+        row_ = other.row_;
+        header_taken_ = other.header_taken_;
+        fields_.clear();
+    }
+    return *this;
+}
+
+copy_out::~copy_out() {
+    abandon();
+}
+
+void copy_out::abandon() noexcept {
+    if (session_) {
+        session_->abandon_stream(stream_);
+    }
+    session_.reset();
+    lease_.reset();
+}
+
+asio::awaitable<std::optional<std::string>> copy_out::next() {
+    if (!session_) {
+        co_return std::nullopt;
+    }
+    std::string data;
+    try {
+        data = co_await session_->read_copy(stream_, 65'536);
+    } catch (const error& failure) {
+        if (!is_out_of_turn(failure)) {
+            abandon();  // also where it never reached the session
+        }
+        throw;
+    }
+    if (data.empty()) {
+        session_.reset();
+        lease_.reset();
+        co_return std::nullopt;
+    }
+    co_return data;
+}
+
+// See: PostgreSQL manual, SQL command COPY, "Binary Format".
+asio::awaitable<bool> copy_out::load_row(std::size_t columns) {
+    if (format_ != copy_format::binary) {
+        throw error(errc::bad_input,
+                    "next_row needs a binary COPY: add (FORMAT binary) to the statement, or read "
+                    "its lines with next");
+    }
+    fields_.clear();
+    while (at_ == piece_.size()) {
+        std::optional<std::string> more = co_await next();
+        if (!more) {
+            co_return false;
+        }
+        piece_ = std::move(*more);
+        at_ = 0;
+        if (!std::exchange(header_taken_, true)) {
+            take_header();
+        }
+    }
+    const auto count = wire::big_endian<std::uint16_t>(take(2));
+    if (count == 0xffff) {  // the trailer; what follows is the answer of the statement
+        const std::optional<std::string> nothing = co_await next();
+        co_return nothing.has_value();
+    }
+    ++row_;
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto size = wire::big_endian<std::uint32_t>(take(4));
+        fields_.push_back(size == 0xffff'ffff ? std::nullopt : std::optional(take(size)));
+    }
+    if (count != columns) {
+        throw error(errc::unexpected_shape, "a row of the COPY has " + std::to_string(count) +
+                                                " columns, and " + std::to_string(columns) +
+                                                " are read");
+    }
+    co_return true;
+}
+
+void copy_out::take_header() {
+    take(11 + 4);  // signature and flags
+    take(wire::big_endian<std::uint32_t>(take(4)));
+}
+
+std::string_view copy_out::take(std::size_t size) {
+    if (size > piece_.size() - at_) {
+        throw error(errc::protocol_violated, "the rows of a binary COPY are malformed");
+    }
+    at_ += size;
+    return std::string_view(piece_).substr(at_ - size, size);
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,83 @@
+// The socket of a libpq connection, on which Asio waits for what libpq has to read or to write.
+#pragma once
+
+#include "base/spawn.hpp"
+#include "postgres/libpq.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include <utility>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+/// Where a connection of libpq waits: its descriptor, and what OpenSSL holds of it.
+///
+/// A TLS record may be longer than the room in libpq's buffer. What is left of it lies decrypted in
+/// OpenSSL, where no event will announce it, so it counts as readable here: no wait begins while
+/// there is any. Servers that write records of more than 8 kB make it happen, PostgreSQL does not.
+///
+/// Thread safety: none; it is used on the strand of its connection.
+/// Lifetime: the connection must outlive its attachment. libpq owns the descriptor and closes it,
+///     so it is detached before that.
+class libpq_socket {
+public:
+    explicit libpq_socket(const asio::any_io_executor& executor) : descriptor_(executor) {}
+
+    /// Registers the connection's descriptor. False if it has none, which is so once it has broken.
+    bool attach(PGconn* conn) { return attach(PQsocket(conn), conn); }
+#ifdef LIBPQ_HAS_ASYNC_CANCEL
+    /// The same for a cancel request, whose TLS libpq keeps to itself; its answer is an end.
+    bool attach(PGcancelConn* request) {
+        return attach(PQcancelSocket(request), nullptr);
+    }
+#endif
+    void detach() noexcept;
+
+    /// Whether there is something to read now, the connection's end included. Only for one that is
+    /// attached.
+    bool is_readable() const noexcept;
+
+    /// Returns when there is something to read.
+    ///
+    /// Errors: errc::cancelled.
+    /// Cancellation: terminal, partial, total; nothing was read.
+    asio::awaitable<void> readable();
+    /// Returns when something can be written; otherwise as `readable`.
+    asio::awaitable<void> writable();
+    /// Returns when there is something to read, or something can be written; otherwise as
+    /// `readable`.
+    asio::awaitable<void> readable_or_writable();
+
+    /// Calls `handler` once, on the executor, when there is something to read, or with an error
+    /// after `cancel` or `detach`. The first may still come then, if it was on its way. It must be
+    /// noexcept, see `guarded`.
+    template <class Handler>
+    void when_readable(Handler handler) {
+        if (holds_unread()) {
+            post_work(descriptor_.get_executor(),
+                      [handler = std::move(handler)]() mutable noexcept {
+                          handler(boost::system::error_code());
+                      });
+            return;
+        }
+        descriptor_.async_wait(asio::posix::descriptor_base::wait_read, std::move(handler));
+    }
+    void cancel() {
+        descriptor_.cancel();
+    }
+
+private:
+    bool attach(int descriptor, PGconn* conn);
+    bool holds_unread() const noexcept {
+        return conn_ && libpq::holds_unread(conn_);
+    }
+
+    asio::posix::stream_descriptor descriptor_;
+    PGconn* conn_ = nullptr;
+};
+
+}  // namespace bitdotio

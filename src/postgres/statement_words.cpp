@@ -1,0 +1,205 @@
+// A statement's words, comments passed over.
+#include "postgres/statement_words.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <initializer_list>
+
+namespace bitdotio {
+
+namespace {
+
+char upper(char c) {
+    return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+}
+
+bool is_letter(char c) {
+    return (upper(c) >= 'A' && upper(c) <= 'Z') || c == '_';
+}
+
+bool same(std::string_view word, std::string_view capitals) {
+    return std::equal(word.begin(), word.end(), capitals.begin(), capitals.end(),
+                      [](char mine, char theirs) { return upper(mine) == theirs; });
+}
+
+// What is left behind a comment, which may hold others; all of it is one if its end is missing.
+std::string_view behind_comment(std::string_view sql) {
+    std::size_t depth = 0;
+    for (std::size_t at = 0; at + 1 < sql.size(); ++at) {
+        const std::string_view two = sql.substr(at, 2);
+        if (two == "/*") {
+            ++depth;
+            ++at;
+        } else if (two == "*/") {
+            --depth;
+            ++at;
+        }
+        if (depth == 0) {
+            return sql.substr(at + 1);
+        }
+    }
+    return {};
+}
+
+// Takes the next word away from the text; empty if something else comes first.
+std::string_view next_word(std::string_view& sql) {
+    while (!sql.empty()) {
+        if (sql.starts_with("--")) {
+            sql.remove_prefix(std::min(sql.find('\n'), sql.size()));
+        } else if (sql.starts_with("/*")) {
+            sql = behind_comment(sql);
+        } else if (std::string_view(" \t\r\n\f\v;").find(sql.front()) != sql.npos) {
+            sql.remove_prefix(1);
+        } else {
+            break;
+        }
+    }
+    const auto end = std::find_if_not(sql.begin(), sql.end(), is_letter);
+    const std::string_view word = sql.substr(0, static_cast<std::size_t>(end - sql.begin()));
+    sql.remove_prefix(word.size());
+    return word;
+}
+
+bool says(std::string_view sql, std::string_view capitals) {
+    return std::search(sql.begin(), sql.end(), capitals.begin(), capitals.end(),
+                       [](char mine, char theirs) { return upper(mine) == theirs; }) != sql.end();
+}
+
+bool is_one_of(std::string_view word, std::initializer_list<std::string_view> capitals) {
+    return std::any_of(capitals.begin(), capitals.end(),
+                       [word](std::string_view one) { return same(word, one); });
+}
+
+bool begins(std::string_view word, std::string_view capitals) {
+    return same(word.substr(0, capitals.size()), capitals);
+}
+
+// Takes away the word the text begins with.
+std::string_view take_word(std::string_view& sql) {
+    const auto end = std::find_if_not(
+        sql.begin(), sql.end(), [](char c) { return is_letter(c) || (c >= '0' && c <= '9'); });
+    const std::string_view word = sql.substr(0, static_cast<std::size_t>(end - sql.begin()));
+    sql.remove_prefix(word.size());
+    return word;
+}
+
+session_change changed_by_set(std::string_view rest) {
+    std::string_view what = next_word(rest);
+    if (is_one_of(what, {"LOCAL", "TRANSACTION", "CONSTRAINTS"})) {
+        return session_change::none;
+    }
+    if (same(what, "SESSION")) {
+        what = next_word(rest);
+    }
+    if (what.empty()) {  // a quoted name
+        return session_change::settings | session_change::role;
+    }
+    return is_one_of(what, {"ROLE", "AUTHORIZATION", "SESSION_AUTHORIZATION"})
+               ? session_change::role
+               : session_change::settings;
+}
+
+// By the word a statement begins with, and those behind it.
+session_change changed_by_statement(std::string_view first, std::string_view rest) {
+    if (same(first, "SET")) return changed_by_set(rest);
+    if (same(first, "DO")) return session_change::all_but_statements;
+    if (same(first, "LISTEN")) return session_change::listening;
+    if (same(first, "LOAD")) return session_change::settings;
+    if (same(first, "PREPARE") && !same(next_word(rest), "TRANSACTION")) {
+        return session_change::statements;
+    }
+    return session_change::none;
+}
+
+// By a word anywhere in a statement, and the one before it.
+session_change changed_by_word(std::string_view first, std::string_view before,
+                               std::string_view word) {
+    switch (upper(word.front())) {
+        case 'H':
+            if (same(word, "HOLD") && same(before, "WITH")) return session_change::cursors;
+            break;
+        case 'P':
+            if (begins(word, "PG_ADVISORY_LOCK") || begins(word, "PG_TRY_ADVISORY_LOCK")) {
+                return session_change::locks;
+            }
+            if (begins(word, "PG_TEMP")) return session_change::temporary;
+            if (same(word, "PREPARE") && same(first, "DO")) return session_change::statements;
+            break;
+        case 'S':
+            if (same(word, "SET_CONFIG")) return session_change::settings | session_change::role;
+            break;
+        case 'T':
+            if (is_one_of(word, {"TEMP", "TEMPORARY"}) &&
+                (same(first, "CREATE") || is_one_of(before, {"INTO", "LOCAL", "GLOBAL"}))) {
+                return session_change::temporary;
+            }
+            break;
+        default: break;
+    }
+    return session_change::none;
+}
+
+}  // namespace
+
+std::string_view first_word(std::string_view sql) noexcept {
+    return next_word(sql);
+}
+
+bool ends_transaction(std::string_view sql) noexcept {
+    std::string_view rest = sql;
+    return commits(sql) || is_one_of(next_word(rest), {"ROLLBACK", "ABORT"});
+}
+
+bool is_one_statement(std::string_view script) noexcept {
+    const std::size_t end = script.find(';');
+    return end == script.npos || script.find_first_not_of("; \t\r\n", end) == script.npos;
+}
+
+session_change session_changes_of(std::string_view sql) noexcept {
+    session_change all = session_change::none;
+    while (!sql.empty()) {
+        const std::string_view first = next_word(sql);
+        all = all | changed_by_statement(first, sql);
+        std::string_view before;
+        while (!sql.empty() && sql.front() != ';') {
+            if (!is_letter(sql.front())) {
+                sql.remove_prefix(1);
+                continue;
+            }
+            const std::string_view word = take_word(sql);
+            all = all | changed_by_word(first, before, word);
+            before = word;
+        }
+    }
+    return all;
+}
+
+bool commits(std::string_view sql) noexcept {
+    const std::string_view first = next_word(sql);
+    return same(first, "COMMIT") || same(first, "END") ||
+           (same(first, "PREPARE") && same(next_word(sql), "TRANSACTION"));
+}
+
+bool may_commit(std::string_view script) noexcept {
+    return says(script, "COMMIT") || says(script, "END") || says(script, "PREPARE");
+}
+
+bool may_commit_midway(std::string_view sql) noexcept {
+    const std::string_view first = next_word(sql);
+    for (const std::string_view one :
+         {"CALL", "DO", "VACUUM", "ANALYZE", "ANALYSE", "CLUSTER", "REINDEX"}) {
+        if (same(first, one)) {
+            return true;
+        }
+    }
+    if (!same(first, "CREATE") && !same(first, "DROP") && !same(first, "ALTER")) {
+        return false;
+    }
+    // Outside the catalogs, these leave files, settings or a half-made index behind.
+    std::string_view rest = sql;
+    const std::string_view second = next_word(rest);
+    return same(second, "DATABASE") || same(second, "TABLESPACE") || same(second, "SYSTEM") ||
+           same(second, "SUBSCRIPTION") || says(sql, "CONCURRENTLY");
+}
+
+}  // namespace bitdotio

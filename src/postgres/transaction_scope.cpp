@@ -1,0 +1,170 @@
+// Savepoints, and whose turn it is.
+#include "postgres/transaction_scope.hpp"
+
+#include "postgres/failure.hpp"
+#include "postgres/postgres_session.hpp"
+#include "postgres/statement_words.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+// What resolve_commit takes apart again. The number alone would be another transaction's on a
+// server that has been promoted or restored. Assigned, not only looked up: a transaction that only
+// notifies has none before its COMMIT.
+constexpr const char* identity =
+    "SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.concat_ws('/', "
+    "pg_catalog.pg_current_xact_id(), "
+    "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8), "
+    "(SELECT system_identifier FROM pg_catalog.pg_control_system())) END";
+
+}  // namespace
+
+transaction_scope::transaction_scope(std::shared_ptr<postgres_session> session,
+                                     std::shared_ptr<void> lease, bool resolvable)
+    : session_(std::move(session)), lease_(std::move(lease)), resolvable_(resolvable) {}
+
+std::string transaction_scope::savepoint(std::size_t level) {
+    return "bitdotio_" + std::to_string(level);
+}
+
+void transaction_scope::close() noexcept {
+    session_.reset();
+    lease_.reset();
+}
+
+asio::awaitable<std::shared_ptr<postgres_session>> transaction_scope::enter(std::size_t level) {
+    if (!session_ || level > depth_) {
+        throw error(errc::protocol_violated, "the transaction is already committed or rolled back")
+            .with(outcome::not_sent);
+    }
+    if (level < depth_) {
+        throw error(errc::protocol_violated,
+                    "a transaction nested in this one is open: commit it, roll it back or drop "
+                    "it first")
+            .with(outcome::not_sent);
+    }
+    const auto session = session_;
+    if (dropped_) {
+        const std::string name = savepoint(*dropped_);
+        co_await session->script("ROLLBACK TO SAVEPOINT " + name + "; RELEASE SAVEPOINT " + name);
+        dropped_.reset();
+    }
+    co_return session;
+}
+
+asio::awaitable<result> transaction_scope::run(std::size_t level, statement sql, params values) {
+    const auto session = co_await enter(level);
+    note(sql);
+    co_return co_await session->run(std::move(sql), std::move(values));
+}
+
+void transaction_scope::note(const statement& sql) noexcept {
+    may_have_committed_ = may_have_committed_ || commits(sql.sql());
+}
+
+asio::awaitable<std::vector<result>> transaction_scope::script(std::size_t level, statement sql) {
+    const auto session = co_await enter(level);
+    may_have_committed_ = may_have_committed_ || may_commit(sql.sql());
+    co_return co_await session->script(std::move(sql));
+}
+
+asio::awaitable<std::size_t> transaction_scope::nest(std::size_t level) {
+    const auto session = co_await enter(level);
+    co_await session->script("SAVEPOINT " + savepoint(level + 1));
+    depth_ = level + 1;
+    co_return depth_;
+}
+
+asio::awaitable<void> transaction_scope::commit(std::size_t level) {
+    if (level > 1) {
+        co_await script(level, "RELEASE SAVEPOINT " + savepoint(level));
+        depth_ = level - 1;
+        co_return;
+    }
+    const auto session = co_await enter(level);
+    const auto lease = lease_;
+    // Whatever COMMIT ends in, it is over: there is nothing left to roll back here.
+    close();
+    std::string id;
+    try {
+        if (resolvable_) {
+            id = co_await ask_for_id(session);
+        }
+        co_await session->commit();
+    } catch (const error& failure) {
+        session->roll_back_first();  // it is open still where COMMIT was never sent
+        throw failure.code() == errc::commit_outcome_unknown ? failure.with_transaction_id(id)
+                                                             : failure;
+    } catch (...) {
+        session->roll_back_first();
+        throw;
+    }
+}
+
+asio::awaitable<std::string> transaction_scope::ask_for_id(
+    std::shared_ptr<postgres_session> session) {
+    try {
+        const result answer = co_await session->run(identity, params());
+        co_return answer.one<std::optional<std::string>>().value_or("");
+    } catch (const error& failure) {
+        // Where a statement had failed before, COMMIT finds the words for it.
+        if (!echoes_earlier(failure.server())) {
+            throw;
+        }
+    }
+    co_return "";
+}
+
+asio::awaitable<void> transaction_scope::rollback(std::size_t level) {
+    const auto session = session_;
+    const auto lease = lease_;
+    if (!session || level > depth_) {
+        co_await enter(level);  // says what is wrong
+    }
+    try {
+        if (level > 1) {
+            const std::string name = savepoint(level);
+            co_await session->script("ROLLBACK TO SAVEPOINT " + name + "; RELEASE SAVEPOINT " +
+                                     name);
+            depth_ = level - 1;
+            dropped_.reset();
+        } else {
+            close();
+            co_await session->script("ROLLBACK");
+        }
+    } catch (const error& failure) {
+        // A connection that is lost has already undone everything.
+        if (failure.code() != errc::connection_lost) {
+            // Given up before it was sent, or midway: it is still to be done.
+            if (level > 1) {
+                abandon(level);
+            } else {
+                session->roll_back_first();
+            }
+            throw;
+        }
+        close();
+    }
+}
+
+void transaction_scope::abandon(std::size_t level) noexcept {
+    if (!session_ || level > depth_) {
+        return;
+    }
+    if (level > 1) {
+        dropped_ = std::min(level, dropped_.value_or(level));
+        depth_ = level - 1;
+        return;
+    }
+    // With a lease, the pool sees the open transaction when it comes back.
+    if (!lease_) {
+        session_->roll_back_first();
+    }
+    close();
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,62 @@
+// The three shapes, as JSON.
+#include "server/api/api_error.hpp"
+#include "server/catalog/key_secret.hpp"
+#include "server/formats/utf8.hpp"
+
+#include <boost/json.hpp>
+
+namespace bitdotio {
+
+namespace {
+
+namespace json = boost::json;
+
+// What a request has said is repeated in messages, and JSON is UTF-8 whatever that was.
+json::string text(std::string_view value) {
+    if (is_text(value)) return json::string(value.data(), value.size());
+    json::string readable;
+    for (const char c : value) {
+        if (static_cast<unsigned char>(c) < 0x80) {
+            readable.push_back(c);
+        } else {
+            readable += "\ufffd";
+        }
+    }
+    return readable;
+}
+
+}  // namespace
+
+http_response api_error(int status, std::string_view message, std::string_view type,
+                        std::string_view help) {
+    json::object body;
+    body["status_code"] = status;
+    body["error_id"] = new_id();
+    body["message"] = text(message);
+    if (!help.empty()) body["help"] = text(help);
+    if (!type.empty()) body["error"] = json::object{{"type", text(type)}};
+    return http_response(status, json::serialize(body));
+}
+
+http_response unauthorized(std::string_view detail) {
+    json::object body;
+    body["detail"] = text(detail);
+    body["uuid"] = new_id();
+    return http_response(401, json::serialize(body));
+}
+
+http_response unprocessable(std::string_view field, std::string_view message, std::string_view type,
+                            std::string_view part) {
+    json::array place;
+    place.emplace_back(text(part));
+    if (!field.empty()) place.emplace_back(text(field));
+    json::object entry;
+    entry["loc"] = std::move(place);
+    entry["msg"] = text(message);
+    entry["type"] = text(type);
+    json::object body;
+    body["detail"] = json::array{std::move(entry)};
+    return http_response(422, json::serialize(body));
+}
+
+}  // namespace bitdotio

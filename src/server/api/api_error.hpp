@@ -1,0 +1,29 @@
+// The error bodies of the API, in the shapes its clients know.
+#pragma once
+
+#include "server/api/http_listener.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace bitdotio {
+
+/// `{"status_code", "error_id", "message", "help", "error": {"type"}}`, for every status but the
+/// two below.
+///
+/// Parameters: `type` names the kind of error for programs, `help` says what to do; left out if
+///     empty.
+http_response api_error(int status, std::string_view message, std::string_view type = {},
+                        std::string_view help = {});
+
+/// 401: `{"detail", "uuid"}`.
+http_response unauthorized(std::string_view detail);
+
+/// 422: `{"detail": [{"loc", "msg", "type"}]}`.
+///
+/// Parameters: `field` of the body, or of another `part` of the request, is what the message is
+///     about; empty for all of it.
+http_response unprocessable(std::string_view field, std::string_view message, std::string_view type,
+                            std::string_view part = "body");
+
+}  // namespace bitdotio

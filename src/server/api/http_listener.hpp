@@ -1,0 +1,82 @@
+// HTTPS/1.1 at the door: what arrives as a request is handed on, what comes back is sent.
+#pragma once
+
+#include "server/base/door.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace boost::asio::ssl {
+class context;
+}
+
+namespace bitdotio {
+
+/// A body that comes piece by piece, so that its size does not matter to memory.
+class body_stream {
+public:
+    body_stream() = default;
+    virtual ~body_stream() = default;
+    body_stream(const body_stream&) = delete;
+    body_stream& operator=(const body_stream&) = delete;
+
+    /// The next bytes; none at the end, and again after it.
+    virtual asio::awaitable<std::string> next() = 0;
+};
+
+/// A request as routes need it. Headers that are not there are empty.
+struct http_request {
+    http_request() = default;
+
+    std::string method;
+    std::string target;  ///< path and query, still percent-encoded
+    std::string host;
+    std::string authorization;
+    std::string content_type;
+    std::string range;
+    std::string if_range;
+    std::string peer;  ///< the client's address, without the port
+    std::string body;
+    /// Where whoever finds out whose key it has notes the account's name, for the log.
+    std::shared_ptr<std::string> account;
+    /// In place of `body` where the door's `streams` says so; until the answer is returned.
+    std::shared_ptr<body_stream> stream;
+};
+
+/// An answer; its body is JSON unless it says something else.
+struct http_response {
+    http_response() = default;
+    http_response(int status_, std::string body_) : status(status_), body(std::move(body_)) {}
+
+    int status = 200;
+    std::string body;
+    std::string allow;  ///< the header of that name, left out if empty
+    std::string content_type = "application/json";
+    std::vector<std::pair<std::string, std::string>> headers;  ///< further ones
+    /// In place of `body`: exactly `length` bytes.
+    std::shared_ptr<body_stream> stream;
+    std::uint64_t length = 0;
+};
+
+using http_handler = std::function<asio::awaitable<http_response>(http_request)>;
+/// Whether the body of a request, of which the rest is known, is to be handed on as a stream. The
+/// handler is called before it has come, and limits it; one that is answered without having read
+/// all of it ends the connection.
+using streams_body = std::function<bool(const http_request&)>;
+
+/// A door for HTTPS: connections are kept alive, headers, bodies and patience are limited.
+///
+/// Parameters: `handler` runs on the connection's strand; what it throws is answered with 500.
+///     `streams` says which bodies are streamed; others are limited to 8 MiB.
+/// Lifetime: `tls` must outlive the door.
+std::shared_ptr<door> make_http_door(asio::any_io_executor executor, asio::ssl::context& tls,
+                                     http_handler handler, streams_body streams = nullptr);
+
+}  // namespace bitdotio

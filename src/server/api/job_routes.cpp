@@ -1,0 +1,296 @@
+// Forms to jobs, jobs to bodies, files to downloads.
+#include "server/api/job_routes.hpp"
+#include "server/api/api_error.hpp"
+#include "server/api/file_body.hpp"
+#include "server/api/http_range.hpp"
+#include "server/api/import_form.hpp"
+#include "server/api/router.hpp"
+#include "server/catalog/key_secret.hpp"
+#include "server/formats/utf8.hpp"
+#include "service/job_codec.hpp"
+
+#include <bitdotio/quoting.hpp>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+namespace {
+
+using call = job_route::call;
+
+struct file_kind {
+    const char* extension;
+    const char* content_type;
+};
+
+file_kind kind_of(export_format format) {
+    switch (format) {
+        case export_format::csv: return {".csv", "text/csv; charset=utf-8"};
+        case export_format::json: return {".json", "application/json"};
+        case export_format::xls:
+            return {".xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"};
+        case export_format::parquet: return {".parquet", "application/vnd.apache.parquet"};
+    }
+    return {"", "application/octet-stream"};
+}
+
+// A name for a file of the user's, wherever it is saved: no path, the format's ending.
+std::string download_name(const export_options& order) {
+    std::string name = order.file_name.empty() ? order.table_name : order.file_name;
+    for (char& c : name) {
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '/' || c == '\\') c = '_';
+    }
+    if (name.empty()) name = "export";
+    const std::string_view extension = kind_of(order.format).extension;
+    return name.ends_with(extension) ? name : name + std::string(extension);
+}
+
+// See: RFC 6266; the plain form for those who do not read the other one.
+std::string disposition(const std::string& name) {
+    constexpr char digits[] = "0123456789ABCDEF";
+    std::string plain;
+    std::string escaped;
+    for (const char c : name) {
+        const auto octet = static_cast<unsigned char>(c);
+        plain.push_back(octet < 0x80 && c != '"' && c != '\\' ? c : '_');
+        const bool safe = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                          (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_';
+        if (safe) {
+            escaped.push_back(c);
+        } else {
+            escaped += {'%', digits[octet >> 4], digits[octet & 15]};
+        }
+    }
+    return "attachment; filename=\"" + plain + "\"; filename*=UTF-8''" + escaped;
+}
+
+http_response not_there(const std::string& what) {
+    return api_error(404, what, "not_found");
+}
+
+}  // namespace
+
+const std::vector<documented_path<call>>& job_route::paths() {
+    static const std::vector<documented_path<call>> paths = {
+        // "/v2beta/db/user/import" is not among them: that is the database of this name.
+        {"/v2beta/db/{db_name}/import", {{"POST", call::start_import}}},
+        {"/v2beta/db/{db_name}/export", {{"POST", call::start_export}}},
+        {"/v2beta/import/{id}", {{"GET", call::import_status}}},
+        {"/v2beta/export/{id}", {{"GET", call::export_status}}},
+        {"/v2beta/export/{id}/download", {{"GET", call::download}, {"HEAD", call::download}}},
+    };
+    return paths;
+}
+
+job_route job_route::find(std::string_view method, std::string_view target) {
+    const target_parts wanted(target);
+    const auto known = find_path(paths(), method, wanted.path);
+    job_route found;
+    if (known.allow.empty()) return found;
+    found.what = known.call.value_or(call::wrong_method);
+    found.allow = known.allow;
+    found.database = known.parts.named("db_name");
+    found.id = known.parts.named("id");
+    found.query = wanted.query;
+    return found;
+}
+
+job_routes::job_routes(std::shared_ptr<catalog> known, std::shared_ptr<jobs> all,
+                       std::shared_ptr<worker_threads> threads, download_link links,
+                       std::chrono::milliseconds link_life, std::uint64_t largest)
+    : catalog_(std::move(known)),
+      jobs_(std::move(all)),
+      threads_(std::move(threads)),
+      links_(std::move(links)),
+      link_life_(link_life),
+      largest_(largest) {}
+
+bool job_routes::streams(const http_request& request) {
+    return job_route::find(request.method, request.target).what == call::start_import;
+}
+
+asio::awaitable<http_response> job_routes::answer(caller who, job_route target,
+                                                  http_request request) const {
+    switch (target.what) {
+        case call::start_import:
+            co_return co_await start_import(std::move(who), target, std::move(request));
+        case call::start_export:
+            co_return co_await start_export(std::move(who), target, std::move(request));
+        case call::import_status:
+            co_return co_await status(std::move(who), target, job_kind::import_,
+                                      std::move(request));
+        case call::export_status:
+            co_return co_await status(std::move(who), target, job_kind::export_,
+                                      std::move(request));
+        default: break;
+    }
+    http_response refused =
+        api_error(405, request.method + " is not a method of this path: use " + target.allow);
+    refused.allow = target.allow;
+    co_return refused;
+}
+
+asio::awaitable<http_response> job_routes::start_import(caller who, job_route target,
+                                                        http_request request) const {
+    const database_name name = name_in_path(target.database);
+    const database known = co_await catalog_->find(who, name);
+    if (known.role == role::reader) {
+        throw error(errc::permission_denied,
+                    "a READER may not import into the database \"" + name.full() + "\"");
+    }
+    job_record wanted;
+    wanted.id = new_id();
+    wanted.kind = job_kind::import_;
+    wanted.user = who.account;
+    wanted.database_id = known.id;
+    wanted.role = known.role;
+    const std::filesystem::path file = jobs_->file_of(wanted.id);
+
+    std::exception_ptr failure;
+    std::optional<http_response> refused;
+    try {
+        import_form form(request.content_type, file, largest_);
+        std::string piece = co_await request.stream->next();
+        std::function<void()> feed = [&] { form.feed(piece); };
+        while (!piece.empty()) {
+            co_await threads_->run(feed);
+            piece = co_await request.stream->next();
+        }
+        std::function<void()> finish = [&] { form.finish(); };
+        co_await threads_->run(finish);
+        wanted.import = form.options();
+        wanted.file_name = form.file_name();
+        wanted.file_url = form.url();
+        wanted = co_await jobs_->add(wanted);
+    } catch (const form_too_large& too_large) {
+        refused = api_error(413, too_large.what(), "too_large");
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure || refused) {
+        // Also for a client that is gone, which has cancelled us.
+        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+        std::function<void()> remove = [&] {
+            std::error_code ignored;
+            std::filesystem::remove(file, ignored);
+        };
+        co_await threads_->run(remove);
+        co_await asio::this_coro::reset_cancellation_state();
+        if (failure) std::rethrow_exception(failure);
+        co_return *refused;
+    }
+    co_return http_response(201, body_of(wanted, request));
+}
+
+asio::awaitable<http_response> job_routes::start_export(caller who, job_route target,
+                                                        http_request request) const {
+    const database_name name = name_in_path(target.database);
+    const database known = co_await catalog_->find(who, name);
+    job_record wanted;
+    wanted.id = new_id();
+    wanted.kind = job_kind::export_;
+    wanted.user = who.account;
+    wanted.database_id = known.id;
+    wanted.role = known.role;
+    wanted.export_ = api::decode_export_options(request.body);
+    if (!wanted.export_.table_name.empty()) {  // refused at once if it can be no table's
+        quote_identifier({wanted.export_.schema_name, wanted.export_.table_name});
+    }
+    wanted.file_name = download_name(wanted.export_);
+    wanted = co_await jobs_->add(wanted);
+    co_return http_response(201, body_of(wanted, request));
+}
+
+asio::awaitable<http_response> job_routes::status(caller who, job_route target, job_kind kind,
+                                                  http_request request) const {
+    if (!is_text(target.id)) {
+        throw malformed_path(kind == job_kind::import_ ? "import_id" : "export_id",
+                             "the id of a job is text in UTF-8");
+    }
+    const std::optional<job_record> found = co_await jobs_->find(target.id);
+    // What is another's does not exist, in the same words.
+    if (!found || found->kind != kind || found->user != who.account) {
+        co_return not_there("there is no " +
+                            std::string(kind == job_kind::import_ ? "import" : "export") + " \"" +
+                            target.id + "\"");
+    }
+    co_return http_response(200, body_of(*found, request));
+}
+
+std::string job_routes::body_of(const job_record& record, const http_request& request) const {
+    // As the client reached us, which may be through another name than we know.
+    const std::string base = "https://" + request.host + "/v2beta/";
+    if (record.kind == job_kind::import_) {
+        import_job shown;
+        static_cast<job_status&>(shown) = record;
+        shown.status_url = base + "import/" + record.id;
+        return api::encode(shown);
+    }
+    export_job shown;
+    static_cast<job_status&>(shown) = record;
+    shown.status_url = base + "export/" + record.id;
+    shown.format = record.export_.format;
+    shown.file_name = record.file_name;
+    if (record.state == job_state::done) {
+        const auto until =
+            std::chrono::ceil<std::chrono::seconds>(std::chrono::system_clock::now() + link_life_);
+        shown.download_url =
+            base + "export/" + record.id + "/download?" + links_.sign(record.id, until);
+    }
+    return api::encode(shown);
+}
+
+asio::awaitable<http_response> job_routes::download(job_route target, http_request request) const {
+    const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    switch (links_.check(target.id, target.query, now)) {
+        case download_link::verdict::good: break;
+        case download_link::verdict::expired:
+            co_return api_error(403,
+                                "this link has expired: ask for the state of the export again, "
+                                "which has a new one",
+                                "link_expired");
+        case download_link::verdict::forged:
+            co_return api_error(403, "this link was not made by this server, or was changed",
+                                "link_invalid");
+    }
+    const std::optional<job_record> found = co_await jobs_->find(target.id);
+    if (!found || found->kind != job_kind::export_ || found->state != job_state::done) {
+        co_return not_there("the file is no longer here: export it again");
+    }
+    const std::string tag = "\"" + found->id + "\"";
+    range_answer part;
+    part.range.length = found->size;
+    if (request.if_range.empty() || request.if_range == tag) {
+        part = read_range(request.range, found->size);
+    }
+    http_response answer;
+    answer.headers = {{"Accept-Ranges", "bytes"}, {"ETag", tag}, {"Cache-Control", "private"}};
+    const std::string size = std::to_string(found->size);
+    if (part.what == range_answer::kind::unsatisfiable) {
+        answer = api_error(416, "the file has " + size + " bytes", "range");
+        answer.headers = {{"Content-Range", "bytes */" + size}};
+        co_return answer;
+    }
+    if (part.what == range_answer::kind::part) {
+        answer.status = 206;
+        answer.headers.emplace_back(
+            "Content-Range", "bytes " + std::to_string(part.range.begin) + "-" +
+                                 std::to_string(part.range.begin + part.range.length - 1) + "/" +
+                                 size);
+    }
+    answer.content_type = kind_of(found->export_.format).content_type;
+    answer.headers.emplace_back("Content-Disposition", disposition(found->file_name));
+    answer.length = part.range.length;
+    const std::filesystem::path file = jobs_->file_of(found->id);
+    std::function<void()> open = [&] {
+        answer.stream = std::make_shared<file_body>(threads_, file, part.range);
+    };
+    co_await threads_->run(open);
+    co_return answer;
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,85 @@
+// The calls of the API about imports and exports, and the downloads they lead to.
+#pragma once
+
+#include "server/api/download_link.hpp"
+#include "server/api/http_listener.hpp"
+#include "server/api/path_table.hpp"
+#include "server/catalog/catalog.hpp"
+#include "server/jobs/jobs.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bitdotio {
+
+/// Which call about jobs a request is.
+struct job_route {
+    job_route() = default;
+
+    enum class call {
+        none,  ///< about something else
+        wrong_method,
+        start_import,
+        import_status,
+        start_export,
+        export_status,
+        download,
+    };
+
+    call what = call::none;
+    std::string allow;     ///< methods of this path
+    std::string database;  ///< "user/db", decoded, not yet checked
+    std::string id;        ///< of the job
+    std::string query;     ///< what stands behind the question mark
+
+    /// The paths about jobs.
+    static const std::vector<documented_path<call>>& paths();
+
+    /// A trailing slash makes no difference.
+    static job_route find(std::string_view method, std::string_view target);
+};
+
+/// Answers them.
+///
+/// Thread safety: `answer` and `download` may be called from any thread, also at once.
+class job_routes {
+public:
+    /// Parameters: `link_life` is how long a link to a download works; `largest` the size up to
+    ///     which files are taken.
+    job_routes(std::shared_ptr<catalog> known, std::shared_ptr<jobs> all,
+               std::shared_ptr<worker_threads> threads, download_link links,
+               std::chrono::milliseconds link_life, std::uint64_t largest);
+
+    /// Whether the request's body comes as a stream.
+    static bool streams(const http_request& request);
+
+    /// Parameters: `who` is whose key the request has.
+    /// Errors: as routes answers them.
+    asio::awaitable<http_response> answer(caller who, job_route target, http_request request) const;
+    /// A download, for which the link is enough.
+    asio::awaitable<http_response> download(job_route target, http_request request) const;
+
+private:
+    asio::awaitable<http_response> start_import(caller who, job_route target,
+                                                http_request request) const;
+    asio::awaitable<http_response> start_export(caller who, job_route target,
+                                                http_request request) const;
+    asio::awaitable<http_response> status(caller who, job_route target, job_kind kind,
+                                          http_request request) const;
+    std::string body_of(const job_record& record, const http_request& request) const;
+
+    std::shared_ptr<catalog> catalog_;
+    std::shared_ptr<jobs> jobs_;
+    std::shared_ptr<worker_threads> threads_;
+    download_link links_;
+    std::chrono::milliseconds link_life_;
+    std::uint64_t largest_;
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,77 @@
+// The state of a whole server at a moment: for its metrics, its status page and its operators.
+#pragma once
+
+#include "server/base/door.hpp"
+#include "server/base/journal.hpp"
+#include "server/catalog/catalog.hpp"
+#include "server/hosts/database_host.hpp"
+#include "server/jobs/job_record.hpp"
+#include "server/jobs/jobs.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace bitdotio {
+
+/// What is shown of a server.
+struct server_view {
+    server_view() = default;
+
+    struct database_line {
+        database about;
+        bool is_awake = false;
+        journal::database_figures figures;
+    };
+
+    std::chrono::system_clock::time_point now;
+    std::chrono::system_clock::time_point started;
+    journal::figures figures;
+    std::vector<database_line> databases;
+    std::vector<job_record> jobs;  ///< the newest first
+
+    /// The name of a job's database; its id if it has gone.
+    std::string name_of(const std::string& database_id) const;
+};
+
+/// Gathers it.
+///
+/// Thread safety: its functions may be called from any thread, also at once.
+class overview {
+public:
+    overview(std::shared_ptr<catalog> known, std::shared_ptr<database_host> instances,
+             std::shared_ptr<jobs> all, std::shared_ptr<journal> book,
+             std::shared_ptr<door> postgres)
+        : catalog_(std::move(known)),
+          cluster_(std::move(instances)),
+          jobs_(std::move(all)),
+          journal_(std::move(book)),
+          postgres_(std::move(postgres)) {}
+
+    /// The caller's databases, and all sessions and jobs. It measures what databases hold.
+    asio::awaitable<server_view> look(caller who) const;
+
+    /// All figures as Prometheus reads them. No database and no user is named.
+    asio::awaitable<std::string> metrics() const;
+
+private:
+    asio::awaitable<bool> is_asleep(std::string id) const;
+    asio::awaitable<std::int64_t> storage_of(std::string id) const;
+
+    std::shared_ptr<catalog> catalog_;
+    std::shared_ptr<database_host> cluster_;
+    std::shared_ptr<jobs> jobs_;
+    std::shared_ptr<journal> journal_;
+    std::shared_ptr<door> postgres_;
+};
+
+/// A view as the JSON of `GET /server/status`.
+std::string encode(const server_view& view);
+
+/// "IMPORT" or "EXPORT", and the words of the API for how far a job is.
+std::string_view kind_name(const job_record& job);
+std::string_view state_name(job_state state);
+
+}  // namespace bitdotio

@@ -1,0 +1,80 @@
+// Pattern and path, cut at the same slashes.
+#include "server/api/path_table.hpp"
+
+#include "server/base/percent_encoding.hpp"
+
+namespace bitdotio {
+
+namespace {
+
+// What is left of a path, each segment with the slash before it.
+class rest_of_path {
+public:
+    explicit rest_of_path(std::string_view path) : rest_(path) {}
+
+    bool is_at_end() const { return rest_.empty(); }
+
+    // The next segment, still encoded; nothing at the end, or where no slash is.
+    std::optional<std::string_view> next() {
+        if (!rest_.starts_with('/')) return std::nullopt;
+        rest_.remove_prefix(1);
+        const std::string_view segment = rest_.substr(0, rest_.find('/'));
+        rest_.remove_prefix(segment.size());
+        return segment;
+    }
+
+private:
+    std::string_view rest_;
+};
+
+// The next segment, decoded; nothing if there is none or it is empty.
+std::optional<std::string> next_decoded(rest_of_path& path) {
+    const auto segment = path.next();
+    if (!segment || segment->empty()) return std::nullopt;
+    return percent_decoded(*segment);
+}
+
+std::optional<path_parts> match(rest_of_path pattern, rest_of_path path) {
+    const auto wanted = pattern.next();
+    if (!wanted) return path.is_at_end() ? std::optional(path_parts()) : std::nullopt;
+    const auto given = next_decoded(path);
+    if (!given) return std::nullopt;
+    if (!wanted->starts_with('{')) {
+        return *wanted == *given ? match(pattern, path) : std::nullopt;
+    }
+    const std::string_view name = wanted->substr(1, wanted->size() - 2);
+    std::string value = *given;
+    std::optional<path_parts> found;
+    if (name == "db_name") {
+        rest_of_path after = path;
+        if (const auto second = next_decoded(after)) {
+            found = match(pattern, after);
+            if (found) value += "/" + *second;
+        }
+        const bool is_whole = value.find('/') != std::string::npos;
+        if (!found && is_whole) found = match(pattern, path);
+    } else {
+        found = match(pattern, path);
+    }
+    if (found) found->set(name, std::move(value));
+    return found;
+}
+
+}  // namespace
+
+target_parts::target_parts(std::string_view target) : path(target.substr(0, target.find('?'))) {
+    query = target.substr(path.size());
+    if (!query.empty()) query.remove_prefix(1);
+}
+
+std::string path_parts::named(std::string_view name) const {
+    const auto found = values_.find(name);
+    return found == values_.end() ? std::string() : found->second;
+}
+
+std::optional<path_parts> match_path(std::string_view pattern, std::string_view path) {
+    if (path.ends_with('/')) path.remove_suffix(1);
+    return match(rest_of_path(pattern), rest_of_path(path));
+}
+
+}  // namespace bitdotio

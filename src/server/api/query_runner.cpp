@@ -1,0 +1,87 @@
+// PostgreSQL's text to what JSON has, by the columns' types.
+#include <bitdotio/connection.hpp>
+
+#include "postgres/statement_words.hpp"
+#include "server/api/query_runner.hpp"
+#include "server/hosts/instance_session.hpp"
+
+#include <boost/asio/use_awaitable.hpp>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+namespace {
+
+query_value to_value(const field_view& field) {
+    if (field.is_null()) return std::monostate();
+    switch (field.type()) {
+        case oids::boolean: return field.data() == "t";
+        case oids::int2:
+        case oids::int4:
+        case oids::int8:
+        case oids::oid_: return field.as<std::int64_t>();
+        case oids::float4:
+        case oids::float8: return field.as<double>();
+        default: return std::string(field.data());  // numeric too: a JSON number would round it
+    }
+}
+
+asio::awaitable<std::string> sql_name(connection& session, oid type) {
+    const std::string known = type_name(type);
+    if (known != "type " + std::to_string(type)) co_return known;
+    const std::int64_t number = type;
+    const result answer = co_await session.query(
+        "SELECT coalesce(pg_catalog.format_type($1::bigint::oid, NULL), 'text')", number);
+    co_return answer.one<std::string>();
+}
+
+}  // namespace
+
+asio::awaitable<query_result> run_query(session_target where, std::string sql, query_terms terms) {
+    connection session = co_await open_session(std::move(where), "bitdotio query");
+    query_result answer;
+    answer.query_string = sql;
+    statement script(std::move(sql));
+    script.timeout(terms.timeout).largest_result(terms.largest_answer);
+    std::vector<result> results;
+    if (terms.single) {
+        script.text_results().unprepared();
+        results.push_back(co_await session.query(script));
+    } else {
+        results = co_await session.script(script);
+    }
+    if (!results.empty()) {
+        const result& last = results.back();
+        for (std::size_t i = 0; i < last.column_count(); ++i) {
+            query_result::column column;
+            column.name = last.column_name(i);
+            column.type = co_await sql_name(session, last.column_type(i));
+            answer.columns.push_back(std::move(column));
+        }
+        for (const row_view row : last) {
+            std::vector<query_value> values;
+            for (std::size_t i = 0; i < row.size(); ++i) {
+                values.push_back(to_value(row[i]));
+            }
+            answer.rows.push_back(std::move(values));
+        }
+    }
+    co_await session.close();
+    co_return answer;
+}
+
+bool frees_space(std::string_view sql) noexcept {
+    const std::string_view word = first_word(sql);
+    const auto is = [&](std::string_view capitals) {
+        return std::equal(
+            word.begin(), word.end(), capitals.begin(), capitals.end(), [](char mine, char theirs) {
+                return (mine >= 'a' && mine <= 'z' ? mine - 'a' + 'A' : mine) == theirs;
+            });
+    };
+    return is("DELETE") || is("TRUNCATE") || is("DROP") || is("VACUUM");
+}
+
+}  // namespace bitdotio

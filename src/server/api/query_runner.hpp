@@ -1,0 +1,41 @@
+// One query of the HTTP API, run by our own connection.
+#pragma once
+
+#include <bitdotio/models.hpp>
+
+#include "server/hosts/database_host.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+/// How a query of the HTTP API is run.
+struct query_terms {
+    query_terms() = default;
+
+    /// Longer than people wait for an answer, shorter than proxies do.
+    std::chrono::milliseconds timeout{300'000};
+    /// What an answer may take, in bytes of memory: JSON in one piece takes some times as much.
+    std::size_t largest_answer = std::size_t{32} << 20;
+    /// Refuses more than one statement: PostgreSQL itself does.
+    bool single = false;
+};
+
+/// Runs the statements in one implicit transaction; the last one's rows are the answer.
+///
+/// Parameters: `where` a database is that somebody holds meanwhile.
+/// Errors: those of connection::open and connection::script.
+asio::awaitable<query_result> run_query(session_target where, std::string sql, query_terms terms);
+
+/// Whether a statement's first word is DELETE, TRUNCATE, DROP or VACUUM: what is allowed to a
+/// database that is over its storage limit.
+bool frees_space(std::string_view sql) noexcept;
+
+}  // namespace bitdotio

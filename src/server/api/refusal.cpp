@@ -1,0 +1,79 @@
+// Errors to status codes.
+#include "server/api/refusal.hpp"
+
+#include <bitdotio/error.hpp>
+
+#include "server/api/api_error.hpp"
+#include "server/api/router.hpp"
+#include "server/catalog/gatekeeper.hpp"
+#include "service/json_fields.hpp"
+
+#include <chrono>
+
+namespace bitdotio {
+
+namespace {
+
+// PostgreSQL's words, as people know them from psql, on one line each.
+std::string sql_message(const error& failure) {
+    const server_message& said = failure.server();
+    if (said.message.empty()) return failure.what();
+    std::string text = said.severity + ":  " + said.sqlstate + ": " + said.message;
+    if (said.position > 0) text += "\nPOSITION:  " + std::to_string(said.position);
+    if (!said.detail.empty()) text += "\nDETAIL:  " + said.detail;
+    if (!said.hint.empty()) text += "\nHINT:  " + said.hint;
+    return text;
+}
+
+http_response refusal(const too_often& failure) {
+    http_response refused = api_error(429, failure.what(), "rate_limited");
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(failure.wait()).count();
+    refused.headers.emplace_back("Retry-After", std::to_string(seconds));
+    return refused;
+}
+
+http_response refusal(const error& failure) {
+    if (failure.code() == errc::timeout) return api_error(504, failure.what(), "timeout");
+    if (failure.code() == errc::result_too_large) {
+        return api_error(400, failure.what(), "result_too_large",
+                         "Use LIMIT, an export, or the Postgres endpoint.");
+    }
+    if (!failure.sqlstate().empty()) {
+        // Class 53 and 57P are the instance's trouble, all else is the statement's.
+        const bool ours = failure.code() == errc::server_busy ||
+                          failure.code() == errc::database_asleep ||
+                          failure.code() == errc::connection_lost;
+        return api_error(ours ? 503 : 400, sql_message(failure), failure.sqlstate());
+    }
+    switch (failure.code()) {
+        case errc::bad_input: return api_error(400, failure.what(), "bad_input");
+        case errc::authentication_failed: return unauthorized(failure.what());
+        case errc::permission_denied: return api_error(403, failure.what(), "permission_denied");
+        case errc::not_found: return api_error(404, failure.what(), "not_found");
+        case errc::conflict: return api_error(409, failure.what(), "conflict");
+        case errc::query_failed: return api_error(400, failure.what(), "query_failed");
+        case errc::database_asleep:
+        case errc::connection_lost:
+        case errc::connect_failed:
+        case errc::server_busy: return api_error(503, failure.what(), "unavailable");
+        default: return api_error(500, failure.what(), "internal");
+    }
+}
+
+}  // namespace
+
+http_response refusal_of(const std::exception_ptr& thrown) {
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const api::malformed_body& failure) {
+        return unprocessable(failure.field(), failure.what(), "value_error");
+    } catch (const malformed_path& failure) {
+        return unprocessable(failure.part(), failure.what(), "value_error", "path");
+    } catch (const too_often& failure) {
+        return refusal(failure);
+    } catch (const error& failure) {
+        return refusal(failure);
+    }
+}
+
+}  // namespace bitdotio

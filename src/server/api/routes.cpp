@@ -1,0 +1,249 @@
+// Requests to catalog, cluster and queries; errors to status codes.
+#include <bitdotio/error.hpp>
+
+#include "server/api/api_error.hpp"
+#include "server/api/authorization_header.hpp"
+#include "server/api/query_runner.hpp"
+#include "server/api/refusal.hpp"
+#include "server/api/routes.hpp"
+#include "server/catalog/key_secret.hpp"
+#include "server/hosts/session_role.hpp"
+#include "service/api_codec.hpp"
+#include "service/json_fields.hpp"
+#include "service/query_codec.hpp"
+
+#include <boost/asio/use_awaitable.hpp>
+
+#include <exception>
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+http_response storage_refusal(const database& known, std::int64_t used) {
+    return api_error(
+        403,
+        "the database \"" + known.name.full() +
+            "\" is over its storage limit, and read-only: " + std::to_string(used) +
+            " bytes are used of " + std::to_string(known.storage_limit_bytes.value_or(0)),
+        "storage_limit_exceeded",
+        "Send one DELETE, TRUNCATE, DROP or VACUUM FULL at a time through this call to free "
+        "space, or raise storage_limit_bytes.");
+}
+
+}  // namespace
+
+asio::awaitable<http_response> routes::answer(http_request request) const {
+    const route target = find_route(request.method, request.target);
+    std::exception_ptr thrown;
+    try {
+        co_return co_await dispatch(request, target);
+    } catch (...) {
+        thrown = std::current_exception();
+    }
+    co_return refusal_of(thrown);
+}
+
+asio::awaitable<http_response> routes::dispatch(const http_request& request,
+                                                const route& target) const {
+    const job_route job = job_route::find(request.method, request.target);
+    if (job.what == job_route::call::download) {
+        co_return co_await jobs_->download(job, request);
+    }
+    if (job.what != job_route::call::none) {
+        caller who = co_await authorize(request);
+        co_return co_await jobs_->answer(std::move(who), job, request);
+    }
+    if (target.call == api_call::unknown_path) {
+        // Without the parameters: a key may be among them.
+        const std::string path(target_parts(request.target).path);
+        co_return api_error(404, "there is no such path in this API: " + path, "not_found");
+    }
+    if (target.call == api_call::wrong_method) {
+        http_response refused = api_error(
+            405, request.method + " is not a method of this path: " + "use " + target.allow);
+        refused.allow = target.allow;
+        co_return refused;
+    }
+    if (target.call == api_call::health) {
+        co_return http_response(200, R"({"status":"ok"})");
+    }
+    caller who = co_await authorize(request);
+    std::optional<database_name> name;
+    if (!target.database.empty()) name = name_in_path(target.database);
+    switch (target.call) {
+        case api_call::list_databases: co_return co_await list_databases(std::move(who));
+        case api_call::create_database:
+            co_return co_await create_database(std::move(who), request.body);
+        case api_call::query:
+            co_return co_await query(std::move(who), request.body, target.objects);
+        case api_call::get_database: co_return co_await get_database(std::move(who), name.value());
+        case api_call::update_database:
+            co_return co_await update_database(std::move(who), name.value(), request.body);
+        case api_call::delete_database:
+            co_return co_await delete_database(std::move(who), name.value());
+        default: co_return co_await about_accounts(std::move(who), target);
+    }
+}
+
+asio::awaitable<caller> routes::authorize(const http_request& request) const {
+    std::string refused;
+    std::optional<api_key> key;
+    if (const auto bearer = value_behind(request.authorization, "bearer")) {
+        try {
+            key.emplace(*bearer);
+        } catch (const error& malformed) {
+            refused = malformed.what();
+        }
+    } else {
+        refused = "no API key: send the header \"Authorization: Bearer v2_…\"";
+    }
+    if (!key) {
+        co_await catalog_->note_failure(request.peer);
+        throw error(errc::authentication_failed, refused);
+    }
+    caller who = co_await catalog_->admit_call(*key, request.peer);
+    if (request.account) *request.account = who.name;
+    co_return who;
+}
+
+asio::awaitable<std::int64_t> routes::storage_of(std::string id) const {
+    try {
+        co_return co_await cluster_->storage_bytes(std::move(id));
+    } catch (const error& failure) {
+        if (failure.code() != errc::not_found) throw;  // deleted between two steps of a call
+    }
+    co_return 0;
+}
+
+asio::awaitable<std::string> routes::described(database known) const {
+    known.storage_usage_bytes = co_await storage_of(known.id);
+    co_return api::encode(known);
+}
+
+asio::awaitable<http_response> routes::list_databases(caller who) const {
+    std::vector<database> known = co_await catalog_->list(std::move(who));
+    for (database& one : known) {
+        one.storage_usage_bytes = co_await storage_of(one.id);
+    }
+    co_return http_response(200, api::encode(known));
+}
+
+asio::awaitable<http_response> routes::create_database(caller who, const std::string& body) const {
+    const api::create_request wish = api::decode_create_request(body);
+    // Before the files are made, which takes longer than to say no.
+    co_await catalog_->check_free(who, wish.name);
+    const std::string id = new_id();
+    co_await cluster_->create(id);
+    std::exception_ptr failure;
+    database known;
+    try {
+        const bool is_private = wish.visible == visibility::private_;
+        known = co_await catalog_->create(who, id, wish.name, is_private, wish.storage_limit_bytes);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure) {
+        co_await cluster_->remove(id);
+        std::rethrow_exception(failure);
+    }
+    co_return http_response(201, co_await described(known));
+}
+
+asio::awaitable<http_response> routes::get_database(caller who, database_name name) const {
+    const database known = co_await catalog_->find(std::move(who), std::move(name));
+    co_return http_response(200, co_await described(known));
+}
+
+asio::awaitable<http_response> routes::update_database(caller who, database_name name,
+                                                       const std::string& body) const {
+    const database_changes changes = api::decode_database_changes(body);
+    const database known = co_await catalog_->update(std::move(who), std::move(name), changes);
+    if (changes.storage_limit_bytes) {
+        co_await guard_->check(known.id);
+    }
+    co_return http_response(200, co_await described(known));
+}
+
+asio::awaitable<http_response> routes::delete_database(caller who, database_name name) const {
+    database known = co_await catalog_->find(who, name);
+    known.storage_usage_bytes = co_await storage_of(known.id);
+    // Out of the catalog first: a crash in between leaves files that the next start removes.
+    co_await catalog_->remove(std::move(who), std::move(name));
+    co_await cluster_->remove(known.id);
+    co_return http_response(200, api::encode(known));
+}
+
+asio::awaitable<http_response> routes::query(caller who, const std::string& body,
+                                             bool objects) const {
+    const api::query_request wish = api::decode_query_request(body);
+    const database_name name(wish.database_name);
+    const database known = co_await catalog_->find(std::move(who), name);
+    const bool writes = known.role != role::reader;
+    const storage_state storage = co_await guard_->state(known.id);
+    const bool over = storage != storage_state::writable;
+    const bool frees = over && writes && frees_space(wish.query_string);
+    if (storage == storage_state::closed && !frees) {
+        co_return storage_refusal(known, co_await storage_of(known.id));
+    }
+
+    query_terms terms;
+    terms.timeout = query_timeout_;
+    const bool limited = over && writes && !frees;
+    const std::string role = limited ? session_roles::limited : session_role(known.role);
+    terms.single = frees;  // nothing else comes in by this door
+    std::optional<error> failure;
+    query_result answer;
+    for (int tries = 0; tries < 2; ++tries) {
+        failure.reset();
+        try {
+            const lease awake = co_await cluster_->hold(known.id);
+            answer = co_await run_query(awake.session(role), wish.query_string, terms);
+        } catch (const error& thrown) {
+            failure = thrown;
+        }
+        // Put to sleep before the session began: the next life takes it. Nothing was sent.
+        if (!failure || failure->phase() != phase::connecting) break;
+    }
+    // A statement that failed has taken room too.
+    if (writes) co_await guard_->check(known.id);
+    if (failure && limited && (failure->sqlstate() == "25006" || failure->sqlstate() == "42501")) {
+        co_return storage_refusal(known, co_await storage_of(known.id));
+    }
+    if (failure) throw *failure;
+    catalog_->count_rows(known.id, static_cast<std::int64_t>(answer.rows.size()));
+    co_return http_response(
+        200, api::encode_query_answer(answer, objects ? data_format::objects : data_format::rows));
+}
+
+asio::awaitable<http_response> routes::about_accounts(caller who, const route& target) const {
+    http_response done(200, "{}");
+    switch (target.call) {
+        case api_call::list_accounts:
+            done.body = api::encode(co_await catalog_->accounts(std::move(who)));
+            break;
+        case api_call::get_account:
+            done.body =
+                api::encode(co_await catalog_->find_account(std::move(who), target.account));
+            break;
+        case api_call::create_account_key:
+            done.body =
+                api::encode(co_await catalog_->add_account_key(std::move(who), target.account));
+            break;
+        case api_call::revoke_account_keys:
+            co_await catalog_->revoke_account_keys(std::move(who), target.account);
+            break;
+        case api_call::create_key:
+            done.body = api::encode(co_await catalog_->add_key(std::move(who)));
+            break;
+        default: {
+            std::optional<api_key> key;
+            if (target.key) key.emplace(*target.key);
+            co_await catalog_->revoke_keys(std::move(who), std::move(key));
+        }
+    }
+    co_return done;
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,528 @@
+// The catalog's strand, its file, and the first key.
+#include "server/catalog/catalog.hpp"
+
+#include <bitdotio/error.hpp>
+
+#include "base/blocking.hpp"
+#include "base/deadline.hpp"
+#include "server/base/journal.hpp"
+#include "server/base/replace_file.hpp"
+
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+// How long counted rows may wait for the disk: a crash forgets them.
+constexpr std::chrono::seconds usage_delay{1};
+
+state_time now() {
+    return std::chrono::time_point_cast<std::chrono::microseconds>(
+        std::chrono::system_clock::now());
+}
+
+std::chrono::sys_seconds this_second() {
+    return std::chrono::floor<std::chrono::seconds>(now());
+}
+
+struct opened {
+    std::shared_ptr<store> file;
+    records known;
+    std::optional<api_key> first_key;
+};
+
+void read(opened& result, const catalog_options& options) {
+    const std::filesystem::path file = options.directory / "state.sqlite";
+    const std::filesystem::path key_file = options.directory / "first-key";
+    if (!std::filesystem::exists(file) &&
+        std::filesystem::exists(options.directory / "catalog.json")) {
+        throw error(errc::system_failed,
+                    "the data directory " + options.directory.string() +
+                        " is of a version of this server that was never released: name another");
+    }
+    result.file = std::make_shared<store>(file);
+    result.known = records(result.file->load());
+    result.known.forget_names(now());
+    const std::string user = result.known.user(options.user, now());
+    if (auto text = read_file(key_file)) {
+        while (text->ends_with('\n')) {
+            text->pop_back();
+        }
+        try {
+            result.first_key.emplace(*text);
+        } catch (const error&) {
+            throw error(errc::system_failed, key_file.string() +
+                                                 " does not hold a key: remove "
+                                                 "it, and a new one is made");
+        }
+        const auto owner = result.known.find_caller(*result.first_key);
+        if (owner && owner->account == user) {
+            result.file->apply(result.known.take_changes());
+            return;
+        }
+    }
+    // The key's file goes first: a crash in between leaves a key that is nobody's, which the next
+    // start replaces, and never a user whose key is lost.
+    result.first_key = result.known.add_key(user, now());
+    replace_file(key_file, result.first_key->reveal() + "\n");
+    result.file->apply(result.known.take_changes());
+}
+
+void deny_service(const caller& who) {
+    if (who.is_service) {
+        throw error(errc::permission_denied,
+                    "this is not for service accounts: use the key of a user");
+    }
+}
+
+issued_key make_key(records& all, const std::string& account, std::string name) {
+    issued_key made;
+    made.key = all.add_key(account, now());
+    made.username = std::move(name);
+    return made;
+}
+
+// For changes that have nothing to tell.
+using nothing = std::monostate;
+
+}  // namespace
+
+asio::awaitable<std::shared_ptr<catalog>> catalog::open(asio::any_io_executor executor,
+                                                        catalog_options options) {
+    return on_strand(asio::make_strand(executor), nullptr, do_open(executor, std::move(options)));
+}
+
+asio::awaitable<std::shared_ptr<catalog>> catalog::do_open(asio::any_io_executor executor,
+                                                           catalog_options options) {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    const auto result = std::make_shared<opened>();
+    std::function<void()> work = [=] { read(*result, options); };
+    co_await run_blocking(std::move(work));
+    co_return std::make_shared<catalog>(std::move(executor), std::move(options), result->file,
+                                        std::move(result->known), *result->first_key);
+}
+
+catalog::catalog(asio::any_io_executor executor, catalog_options options,
+                 std::shared_ptr<store> file, records known, api_key first_key)
+    : strand_(asio::make_strand(std::move(executor))),
+      options_(std::move(options)),
+      store_(std::move(file)),
+      first_key_(std::move(first_key)),
+      known_(std::move(known)),
+      meter_(known_.state().rows_queried),
+      gate_(options_.calls),
+      writers_(1),
+      pause_(strand_) {}
+
+void catalog::check_open() const {
+    if (!store_) {
+        throw error(errc::conflict, "the server has been stopped");
+    }
+}
+
+template <class T>
+asio::awaitable<T> catalog::look(std::function<T()> work) {
+    return on_strand(strand_, shared_from_this(), do_look(std::move(work)));
+}
+
+template <class T>
+asio::awaitable<T> catalog::do_look(std::function<T()> work) {
+    co_return work();
+}
+
+template <class T>
+asio::awaitable<T> catalog::change(std::function<T(records&)> edit) {
+    return on_strand(strand_, shared_from_this(), do_change(std::move(edit)));
+}
+
+// Changes a copy, writes it, and only then shows it.
+template <class T>
+asio::awaitable<T> catalog::do_change(std::function<T(records&)> edit) {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await writers_.enter();
+    std::exception_ptr failure;
+    T told{};
+    try {
+        check_open();
+        records changed = known_;
+        changed.forget_names(now());
+        told = edit(changed);
+        const state_changes changes = changed.take_changes();
+        std::function<void()> write = [file = store_, changes] { file->apply(changes); };
+        co_await run_blocking(std::move(write));
+        std::swap(known_, changed);
+        report(changes, changed);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    writers_.leave();
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+    co_return told;
+}
+
+// What a change means to whoever reads the log. Of accounts that are gone, `before` knows the name.
+void catalog::report(const state_changes& changes, const records& before) const {
+    const auto& book = options_.journal;
+    if (!book) return;
+    const auto name_of = [&](const std::string& id) {
+        for (const records* each : {&known_, &before}) {
+            const auto found = each->state().accounts.find(id);
+            if (found != each->state().accounts.end()) return found->second.name;
+        }
+        return std::string();
+    };
+    for (const state_change& change : changes) {
+        if (const auto* key = std::get_if<key_row>(&change)) {
+            server_event event(key->revoked ? "key_revoked" : "key_made");
+            book->tell(event.with("key", key->id).with("account", name_of(key->account)));
+        } else if (const auto* made = std::get_if<account_row>(&change)) {
+            book->tell(server_event("account_made").with("account", made->name));
+        } else if (const auto* gone = std::get_if<account_removal>(&change)) {
+            book->tell(server_event("account_removed").with("account", name_of(gone->id)));
+        } else if (const auto* database = std::get_if<database_removal>(&change)) {
+            book->forget_database(database->id);
+        }
+    }
+}
+
+database catalog::told(database known) const {
+    known.usage_current = meter_.current(known.id, this_second());
+    known.usage_previous = meter_.previous(known.id, this_second());
+    return known;
+}
+
+// ---- who is there
+
+caller catalog::known_caller(const api_key& key, const std::string& address) {
+    const auto who = known_.find_caller(key);
+    if (!who) {
+        if (const auto wait = gate_.failure(address, std::chrono::steady_clock::now())) {
+            throw too_often("too many wrong API keys came from this address", *wait);
+        }
+        throw error(errc::authentication_failed, "the API key is not one of this server");
+    }
+    return *who;
+}
+
+asio::awaitable<caller> catalog::admit(api_key key, std::string address) {
+    std::function<caller()> work = [this, key = std::move(key), address = std::move(address)] {
+        return known_caller(key, address);
+    };
+    return look(std::move(work));
+}
+
+asio::awaitable<caller> catalog::admit_call(api_key key, std::string address) {
+    std::function<caller()> work = [this, key = std::move(key), address = std::move(address)] {
+        const caller who = known_caller(key, address);
+        if (const auto wait = gate_.call(who.key, std::chrono::steady_clock::now())) {
+            throw too_often("too many calls with this API key", *wait);
+        }
+        return who;
+    };
+    return look(std::move(work));
+}
+
+asio::awaitable<void> catalog::note_failure(std::string address) {
+    std::function<nothing()> work = [this, address = std::move(address)] {
+        if (const auto wait = gate_.failure(address, std::chrono::steady_clock::now())) {
+            throw too_often("too many requests without an API key came from this address", *wait);
+        }
+        return nothing();
+    };
+    co_await look(std::move(work));
+}
+
+// ---- databases
+
+asio::awaitable<std::vector<database>> catalog::list(caller who) {
+    std::function<std::vector<database>()> work = [this, who = std::move(who)] {
+        std::vector<database> all = known_.list(who);
+        for (database& each : all) {
+            each = told(std::move(each));
+        }
+        return all;
+    };
+    return look(std::move(work));
+}
+
+asio::awaitable<database> catalog::find(caller who, database_name name) {
+    std::function<database()> work = [this, who = std::move(who), name = std::move(name)] {
+        return told(known_.find(who, name, now()));
+    };
+    return look(std::move(work));
+}
+
+asio::awaitable<void> catalog::check_free(caller who, std::string name) {
+    std::function<nothing()> work = [this, who = std::move(who), name = std::move(name)] {
+        known_.check_free(who, name, now());
+        return nothing();
+    };
+    co_await look(std::move(work));
+}
+
+asio::awaitable<database> catalog::create(caller who, std::string id, std::string name,
+                                          bool is_private, std::optional<std::int64_t> limit) {
+    std::function<database(records&)> edit = [this, who = std::move(who), id = std::move(id),
+                                              name = std::move(name), is_private,
+                                              limit](records& all) {
+        return told(
+            all.create(who, id, name, is_private, limit.value_or(options_.storage_limit), now()));
+    };
+    return change(std::move(edit));
+}
+
+asio::awaitable<database> catalog::update(caller who, database_name name,
+                                          database_changes changes) {
+    std::function<database(records&)> edit = [this, who = std::move(who), name = std::move(name),
+                                              changes = std::move(changes)](records& all) {
+        return told(all.update(who, name, changes, now()));
+    };
+    return change(std::move(edit));
+}
+
+asio::awaitable<database> catalog::remove(caller who, database_name name) {
+    std::function<database(records&)> edit = [this, who = std::move(who),
+                                              name = std::move(name)](records& all) {
+        const database removed = told(all.remove(who, name, now()));
+        return removed;
+    };
+    const auto self = shared_from_this();
+    database removed = co_await change(std::move(edit));
+    std::function<nothing()> forget = [this, id = removed.id] {
+        meter_.forget(id);
+        return nothing();
+    };
+    co_await look(std::move(forget));
+    co_return removed;
+}
+
+asio::awaitable<std::vector<std::string>> catalog::ids() {
+    std::function<std::vector<std::string>()> work = [this] { return known_.ids(); };
+    return look(std::move(work));
+}
+
+asio::awaitable<std::int64_t> catalog::storage_limit(std::string id) {
+    std::function<std::int64_t()> work = [this, id = std::move(id)] {
+        return known_.storage_limit(id).value_or(0);
+    };
+    return look(std::move(work));
+}
+
+void catalog::count_rows(std::string id, std::int64_t rows) {
+    if (rows > 0) {
+        // Not posted: what is called next, `close` perhaps, must not come before it.
+        auto count = [self = shared_from_this(), id = std::move(id), rows] {
+            self->do_count_rows(id, rows);
+        };
+        dispatch_work(strand_, guarded(std::move(count), on_failure()));
+    }
+}
+
+void catalog::do_count_rows(const std::string& id, std::int64_t rows) {
+    if (!store_ || !known_.storage_limit(id)) {
+        return;
+    }
+    meter_.count(id, rows, this_second());
+    if (options_.journal) options_.journal->rows(static_cast<std::size_t>(rows));
+    if (!std::exchange(writes_later_, true)) {
+        spawn_alone(strand_, write_usage_later(), on_failure());
+    }
+}
+
+failure_report catalog::on_failure() const noexcept {
+    return failure_report(options_.journal, "the count of rows");
+}
+
+asio::awaitable<void> catalog::write_usage_later() {
+    const auto self = shared_from_this();
+    boost::system::error_code ended;
+    pause_.expires_after(usage_delay);
+    co_await pause_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
+    writes_later_ = false;
+    co_await write_usage();  // a full disk: the counts are kept, and written with the next
+}
+
+asio::awaitable<void> catalog::write_usage() {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await writers_.enter();
+    const auto fresh = meter_.take_fresh();
+    std::exception_ptr failure;
+    if (store_ && !fresh.empty()) {
+        state_changes changes;
+        for (const auto& [period, rows] : fresh) {
+            changes.push_back(usage_change{period, rows});
+        }
+        std::function<void()> write = [file = store_, changes = std::move(changes)] {
+            file->apply(changes);
+        };
+        try {
+            co_await run_blocking(std::move(write));
+        } catch (...) {
+            failure = std::current_exception();
+        }
+    }
+    writers_.leave();
+    if (failure) {
+        meter_.put_back(fresh);
+        std::rethrow_exception(failure);
+    }
+}
+
+// ---- keys and service accounts
+
+asio::awaitable<issued_key> catalog::add_key(caller who) {
+    std::function<issued_key(records&)> edit = [who = std::move(who)](records& all) {
+        deny_service(who);
+        return make_key(all, who.account, who.name);
+    };
+    return change(std::move(edit));
+}
+
+asio::awaitable<void> catalog::revoke_keys(caller who, std::optional<api_key> key) {
+    std::function<nothing(records&)> edit = [who = std::move(who),
+                                             key = std::move(key)](records& all) {
+        deny_service(who);
+        all.revoke_keys(who.account, key, now());
+        return nothing();
+    };
+    co_await change(std::move(edit));
+}
+
+asio::awaitable<std::vector<service_account>> catalog::accounts(caller who) {
+    std::function<std::vector<service_account>()> work = [this, who = std::move(who)] {
+        deny_service(who);
+        return known_.accounts(who.account);
+    };
+    return look(std::move(work));
+}
+
+asio::awaitable<service_account> catalog::find_account(caller who, std::string id) {
+    std::function<service_account()> work = [this, who = std::move(who), id = std::move(id)] {
+        deny_service(who);
+        return known_.find_account(who.account, id);
+    };
+    return look(std::move(work));
+}
+
+asio::awaitable<issued_key> catalog::add_account_key(caller who, std::string id) {
+    std::function<issued_key(records&)> edit = [who = std::move(who),
+                                                id = std::move(id)](records& all) {
+        deny_service(who);
+        return make_key(all, id, all.find_account(who.account, id).name);
+    };
+    return change(std::move(edit));
+}
+
+asio::awaitable<void> catalog::revoke_account_keys(caller who, std::string id) {
+    std::function<nothing(records&)> edit = [who = std::move(who),
+                                             id = std::move(id)](records& all) {
+        deny_service(who);
+        all.find_account(who.account, id);
+        all.revoke_keys(id, std::nullopt, now());
+        return nothing();
+    };
+    co_await change(std::move(edit));
+}
+
+asio::awaitable<std::vector<key_row>> catalog::keys(caller who) {
+    std::function<std::vector<key_row>()> work = [this, who = std::move(who)] {
+        deny_service(who);
+        return known_.keys(who.account);
+    };
+    return look(std::move(work));
+}
+
+asio::awaitable<void> catalog::revoke_key(caller who, std::string id) {
+    std::function<nothing(records&)> edit = [who = std::move(who),
+                                             id = std::move(id)](records& all) {
+        deny_service(who);
+        all.revoke_key(who.account, id, now());
+        return nothing();
+    };
+    co_await change(std::move(edit));
+}
+
+// ---- what the API has no call for
+
+asio::awaitable<caller> catalog::find_user(std::string name) {
+    std::function<caller()> work = [this, name = std::move(name)] {
+        return known_.find_user(name);
+    };
+    return look(std::move(work));
+}
+
+asio::awaitable<service_account> catalog::create_account(std::string user, std::string name,
+                                                         role what,
+                                                         std::vector<database_name> databases) {
+    std::function<service_account(records&)> edit =
+        [user = std::move(user), name = std::move(name), what,
+         databases = std::move(databases)](records& all) {
+            const std::string owner = all.find_user(user).account;
+            const std::string id = all.create_account(owner, name, what, now()).id;
+            for (const database_name& each : databases) {
+                all.grant(owner, id, each, now());
+            }
+            return all.find_account(owner, id);
+        };
+    return change(std::move(edit));
+}
+
+asio::awaitable<void> catalog::remove_account(std::string user, std::string id) {
+    std::function<nothing(records&)> edit = [user = std::move(user),
+                                             id = std::move(id)](records& all) {
+        all.remove_account(all.find_user(user).account, id);
+        return nothing();
+    };
+    co_await change(std::move(edit));
+}
+
+asio::awaitable<service_account> catalog::grant(std::string user, std::string id,
+                                                database_name name) {
+    std::function<service_account(records&)> edit = [user = std::move(user), id = std::move(id),
+                                                     name = std::move(name)](records& all) {
+        const std::string owner = all.find_user(user).account;
+        all.grant(owner, id, name, now());
+        return all.find_account(owner, id);
+    };
+    return change(std::move(edit));
+}
+
+asio::awaitable<service_account> catalog::revoke(std::string user, std::string id,
+                                                 database_name name) {
+    std::function<service_account(records&)> edit = [user = std::move(user), id = std::move(id),
+                                                     name = std::move(name)](records& all) {
+        const std::string owner = all.find_user(user).account;
+        all.revoke(owner, id, name, now());
+        return all.find_account(owner, id);
+    };
+    return change(std::move(edit));
+}
+
+asio::awaitable<void> catalog::close() {
+    return on_strand(strand_, shared_from_this(), do_close());
+}
+
+asio::awaitable<void> catalog::do_close() {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    pause_.cancel();
+    std::exception_ptr failure;
+    try {
+        co_await write_usage();
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    co_await writers_.enter();
+    std::function<void()> end = [file = std::exchange(store_, nullptr)]() mutable {
+        file.reset();  // the last one: it is closed here
+    };
+    co_await run_blocking(std::move(end));
+    writers_.leave();
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+}
+
+}  // namespace bitdotio

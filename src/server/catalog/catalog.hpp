@@ -1,0 +1,185 @@
+// Accounts, keys and databases of a server, kept in a file that survives any crash.
+#pragma once
+
+#include <bitdotio/api_key.hpp>
+#include <bitdotio/database_name.hpp>
+#include <bitdotio/models.hpp>
+
+#include "base/turnstile.hpp"
+#include "server/catalog/gatekeeper.hpp"
+#include "server/catalog/records.hpp"
+#include "server/catalog/store.hpp"
+#include "server/catalog/usage_meter.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+class failure_report;
+class journal;
+
+/// Where a catalog is kept, and what it grants where nobody said otherwise.
+struct catalog_options {
+    catalog_options() = default;
+    catalog_options(std::filesystem::path directory_, std::string user_)
+        : directory(std::move(directory_)), user(std::move(user_)) {}
+
+    std::filesystem::path directory;
+    /// The user whose key is made at the first start.
+    std::string user;
+    /// The storage limit of databases made without one, in bytes.
+    std::int64_t storage_limit = std::int64_t(10) << 30;
+    /// What one key may call: so many at once, so many a second; 0 a second for no limit.
+    token_bucket::settings calls{200, 50};
+    /// Is told of keys, accounts and rows queried; may be none.
+    std::shared_ptr<bitdotio::journal> journal;
+};
+
+/// The catalog of a server: `records` behind a strand, in `store` before anyone sees a change.
+///
+/// It lives in "<directory>/state.sqlite". Everything is read from memory; only a change touches
+/// the disk, on a thread of its own. Keys are there as hashes; the first one is beside it in
+/// "first-key" (mode 0600), because it is handed to users through the profile, and must open the
+/// server again after a restart.
+///
+/// Thread safety: its functions may be called from any thread.
+/// Lifetime: await `close`; without it the last second's count of rows is lost.
+class catalog : public std::enable_shared_from_this<catalog> {
+public:
+    /// Reads the catalog of the directory, or begins an empty one; finds the first key of the user,
+    /// or makes it.
+    ///
+    /// Errors: errc::bad_input if the user cannot begin a database name; errc::system_failed for a
+    ///     file that cannot be read, written or understood.
+    /// Cancellation: none. The same is true of every change: once begun it is carried out.
+    static asio::awaitable<std::shared_ptr<catalog>> open(asio::any_io_executor executor,
+                                                          catalog_options options);
+
+    /// The key whose user was given to `open`.
+    const api_key& first_key() const noexcept { return first_key_; }
+
+    // ---- who is there
+
+    /// Whose key this is.
+    ///
+    /// Parameters: `address` the key came from.
+    /// Errors: errc::authentication_failed if it is nobody's; too_often instead, if too many such
+    ///     came from there.
+    asio::awaitable<caller> admit(api_key key, std::string address);
+    /// The same for a text that is no key at all.
+    asio::awaitable<void> note_failure(std::string address);
+    /// As `admit`, and counts a call of this key.
+    ///
+    /// Errors: too_often for the key as well.
+    asio::awaitable<caller> admit_call(api_key key, std::string address);
+
+    // ---- databases; see `records` for the errors
+
+    asio::awaitable<std::vector<database>> list(caller who);
+    /// The database with the caller's role: all that is needed to let him in.
+    asio::awaitable<database> find(caller who, database_name name);
+    /// Whether `create` would find the name free, before the files are made.
+    asio::awaitable<void> check_free(caller who, std::string name);
+    /// Enters a database whose files have been made under `id` (see new_id).
+    ///
+    /// Parameters: `name` without the user; `limit` the server's own if not set.
+    asio::awaitable<database> create(caller who, std::string id, std::string name, bool is_private,
+                                     std::optional<std::int64_t> limit);
+    asio::awaitable<database> update(caller who, database_name name, database_changes changes);
+    /// Takes the database out and returns what it was.
+    asio::awaitable<database> remove(caller who, database_name name);
+    /// The ids of all users' databases, sorted as cluster::ids.
+    asio::awaitable<std::vector<std::string>> ids();
+    /// How much a database may hold; 0 if it is gone.
+    asio::awaitable<std::int64_t> storage_limit(std::string id);
+
+    /// Counts rows that were given to somebody. They are on disk within a second.
+    void count_rows(std::string id, std::int64_t rows);
+
+    // ---- keys and service accounts; permission is denied to service accounts
+
+    /// A further key for the caller. This is the only time it is shown.
+    asio::awaitable<issued_key> add_key(caller who);
+    /// Makes all keys of the caller worthless, or only `key` if it is given and his.
+    asio::awaitable<void> revoke_keys(caller who, std::optional<api_key> key);
+    asio::awaitable<std::vector<service_account>> accounts(caller who);
+    asio::awaitable<service_account> find_account(caller who, std::string id);
+    asio::awaitable<issued_key> add_account_key(caller who, std::string id);
+    asio::awaitable<void> revoke_account_keys(caller who, std::string id);
+    /// The caller's keys and those of his accounts, without what they are checked by.
+    asio::awaitable<std::vector<key_row>> keys(caller who);
+    /// Makes the key of this id worthless if it is one of those.
+    asio::awaitable<void> revoke_key(caller who, std::string id);
+
+    // ---- what the API has no call for
+
+    /// Makes a service account of the user of this name, for databases of his.
+    ///
+    /// Errors: errc::bad_input, errc::conflict, errc::not_found; see records::create_account.
+    asio::awaitable<service_account> create_account(std::string user, std::string name, role what,
+                                                    std::vector<database_name> databases);
+    asio::awaitable<void> remove_account(std::string user, std::string id);
+    asio::awaitable<service_account> grant(std::string user, std::string id, database_name name);
+    asio::awaitable<service_account> revoke(std::string user, std::string id, database_name name);
+    /// The user of this name, as his own key would tell.
+    ///
+    /// Errors: errc::not_found.
+    asio::awaitable<caller> find_user(std::string name);
+
+    /// Writes what is not yet written and closes the file. Later changes fail with errc::conflict.
+    ///
+    /// Cancellation: none.
+    asio::awaitable<void> close();
+
+    /// Use `open`.
+    catalog(asio::any_io_executor executor, catalog_options options, std::shared_ptr<store> file,
+            records known, api_key first_key);
+
+private:
+    static asio::awaitable<std::shared_ptr<catalog>> do_open(asio::any_io_executor executor,
+                                                             catalog_options options);
+    // On the strand: `work` alone, and `edit` on disk before anyone sees it.
+    template <class T>
+    asio::awaitable<T> look(std::function<T()> work);
+    template <class T>
+    asio::awaitable<T> change(std::function<T(records&)> edit);
+    template <class T>
+    asio::awaitable<T> do_look(std::function<T()> work);
+    template <class T>
+    asio::awaitable<T> do_change(std::function<T(records&)> edit);
+    asio::awaitable<void> do_close();
+    asio::awaitable<void> write_usage();
+    asio::awaitable<void> write_usage_later();
+    void do_count_rows(const std::string& id, std::int64_t rows);
+    failure_report on_failure() const noexcept;
+    caller known_caller(const api_key& key, const std::string& address);
+    database told(database known) const;
+    void check_open() const;
+    void report(const state_changes& changes, const records& before) const;
+
+    asio::strand<asio::any_io_executor> strand_;
+    const catalog_options options_;
+    std::shared_ptr<store> store_;  ///< none once it is closed
+    const api_key first_key_;
+    records known_;
+    usage_meter meter_;
+    gatekeeper gate_;
+    turnstile writers_;         ///< one at a time
+    asio::steady_timer pause_;  ///< until counts are written
+    bool writes_later_ = false;
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,33 @@
+// New keys, and what is kept of them: a salted hash.
+#pragma once
+
+#include <bitdotio/api_key.hpp>
+
+#include "server/catalog/state.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace bitdotio {
+
+/// A random UUID, version 4.
+std::string new_id();
+
+/// A new key of random characters: "v2_", 12 that find it, "_", 43 that prove it.
+api_key new_key();
+
+/// The part of a key by which it is found, which is no secret; empty for what we did not make.
+std::string key_id(const api_key& key);
+
+/// Salts and hashes a key of `account`.
+///
+/// The hash is SHA-256 over salt and key. A key is 256 random bits, so that guessing is hopeless at
+/// any speed; a slow hash would only slow down every request. The salt keeps two files from being
+/// compared.
+key_row hashed(const api_key& key, std::string account, state_time now);
+
+/// Whether this is the key that was hashed; it takes as long where it is not. A revoked one never
+/// is.
+bool matches(const key_row& kept, const api_key& key);
+
+}  // namespace bitdotio

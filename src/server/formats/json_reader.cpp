@@ -1,0 +1,227 @@
+// JSON: a list of objects, read object by object.
+#include "server/formats/file_input.hpp"
+#include "server/formats/table_reader.hpp"
+
+#include <boost/json.hpp>
+
+#include <array>
+#include <unordered_map>
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t longest_object = 64 * 1024 * 1024;
+constexpr std::size_t deepest_object = 200;
+constexpr std::size_t most_columns = 1'600;
+constexpr std::string_view space = " \t\r\n";
+
+/// A list of objects, one object, or objects one behind the other. Numbers and what is nested are
+/// passed on as they are written.
+class json_reader final : public table_reader {
+public:
+    explicit json_reader(const std::filesystem::path& file) : file_(file) {
+        unread_ = file_.read();
+        if (unread_.starts_with("\xef\xbb\xbf")) unread_.remove_prefix(3);
+        const int first = peek();
+        if (first == '[') {
+            unread_.remove_prefix(1);
+            in_list_ = true;
+        } else if (first != '{') {
+            throw error(errc::bad_input, "the file is no JSON list of objects");
+        }
+    }
+
+    bool next(cells& row) override {
+        if (over_) return false;
+        if (in_list_) {
+            if (peek() == ']') {
+                unread_.remove_prefix(1);
+                return end();
+            }
+            if (count_ > 0) {
+                if (peek() != ',') throw malformed("a comma or \"]\" is missing behind it");
+                unread_.remove_prefix(1);
+            }
+        } else if (peek() < 0) {
+            return end();
+        }
+        ++count_;
+        if (peek() != '{') throw malformed("it is no object");
+        read_object();
+        check_object();
+        for (cell& each : row)
+            each.clear();
+        take_members(row);
+        return true;
+    }
+
+    const std::vector<std::string>& names() const override { return names_; }
+    std::string place() const override { return "object " + std::to_string(count_); }
+
+private:
+    error malformed(const std::string& why) const {
+        return error(errc::bad_input, place() + " cannot be read: " + why);
+    }
+
+    bool end() {
+        over_ = true;
+        if (peek() >= 0) {
+            throw error(errc::bad_input, "the file goes on behind the end of its list");
+        }
+        return false;
+    }
+
+    // The next character that is no space; -1 at the end.
+    int peek() {
+        while (true) {
+            unread_.remove_prefix(std::min(unread_.find_first_not_of(space), unread_.size()));
+            if (!unread_.empty()) return static_cast<unsigned char>(unread_.front());
+            unread_ = file_.read();
+            if (unread_.empty()) return -1;
+        }
+    }
+
+    // Takes the text of an object, known by its braces.
+    void read_object() {
+        object_.clear();
+        std::size_t depth = 0;
+        bool in_string = false;
+        bool escaped = false;
+        while (true) {
+            for (std::size_t i = 0; i < unread_.size(); ++i) {
+                const char c = unread_[i];
+                if (escaped) {
+                    escaped = false;
+                } else if (in_string) {
+                    if (c == '\\') escaped = true;
+                    if (c == '"') in_string = false;
+                } else if (c == '"') {
+                    in_string = true;
+                } else if (c == '{' || c == '[') {
+                    if (++depth > deepest_object) throw malformed("it is nested too deeply");
+                } else if ((c == '}' || c == ']') && --depth == 0) {
+                    object_.append(unread_, 0, i + 1);
+                    unread_.remove_prefix(i + 1);
+                    return;
+                }
+            }
+            object_.append(unread_);
+            if (object_.size() > longest_object) throw malformed("it is longer than 64 MiB");
+            unread_ = file_.read();
+            if (unread_.empty()) throw malformed("the file ends within it");
+        }
+    }
+
+    // From here on the object is known to be well-formed.
+    void check_object() {
+        json::monotonic_resource memory(room_.data(), room_.size());
+        json::parse_options options;
+        options.max_depth = deepest_object;
+        boost::system::error_code failure;
+        json::parse(object_, failure, &memory, options);
+        if (failure) throw malformed(failure.message());
+    }
+
+    void take_members(cells& row) {
+        const std::string_view text = object_;
+        std::size_t at = 1;
+        while (true) {
+            at = text.find_first_not_of(" \t\r\n,", at);
+            if (text[at] == '}') return;
+            const std::size_t name_end = end_of_string(text, at);
+            const std::size_t column = column_of(text.substr(at, name_end + 1 - at));
+            at = text.find_first_not_of(" \t\r\n:", name_end + 1);
+            const std::size_t end = end_of_value(text, at);
+            if (row.size() <= column) row.resize(column + 1);
+            take_value(row[column], text.substr(at, end - at));
+            at = end;
+        }
+    }
+
+    static std::size_t end_of_string(std::string_view text, std::size_t open) {
+        std::size_t i = open + 1;
+        for (; text[i] != '"'; ++i)
+            i += text[i] == '\\';
+        return i;
+    }
+
+    static std::size_t end_of_value(std::string_view text, std::size_t begin) {
+        std::size_t depth = 0;
+        for (std::size_t i = begin;; ++i) {
+            const char c = text[i];
+            if (c == '"') {
+                i = end_of_string(text, i);
+            } else if (c == '{' || c == '[') {
+                ++depth;
+            } else if (c == '}' || c == ']') {
+                if (depth == 0) return i;
+                --depth;
+            } else if (depth == 0 && (c == ',' || space.find(c) != std::string_view::npos)) {
+                return i;
+            }
+            if (depth == 0 && (c == '"' || c == '}' || c == ']')) return i + 1;
+        }
+    }
+
+    // Of the name with its quotes.
+    std::size_t column_of(std::string_view quoted) {
+        std::string name = plain(quoted);
+        const auto found = columns_.find(name);
+        if (found != columns_.end()) return found->second;
+        if (names_.size() == most_columns) {
+            throw malformed("the objects have more than 1600 different names");
+        }
+        names_.push_back(name);
+        return columns_.emplace(std::move(name), names_.size() - 1).first->second;
+    }
+
+    std::string plain(std::string_view quoted) const {
+        std::string text;
+        if (quoted.find('\\') == std::string_view::npos) {
+            text = quoted.substr(1, quoted.size() - 2);
+        } else {
+            const json::value value = json::parse(quoted);
+            text = std::string_view(value.as_string());
+        }
+        if (text.find('\0') != std::string::npos) {
+            throw malformed("it has a character U+0000, which a database's text cannot have");
+        }
+        return text;
+    }
+
+    void take_value(cell& into, std::string_view value) {
+        switch (value.front()) {
+            case '"': into.set(cell_kind::text, plain(value)); break;
+            case '{':
+            case '[': into.set(cell_kind::json, value); break;
+            case 't':
+            case 'f': into.set(cell_kind::boolean, value); break;
+            case 'n': into.clear(); break;
+            default: into.set(cell_kind::number, value);
+        }
+    }
+
+    file_input file_;
+    std::string_view unread_;
+    bool in_list_ = false;
+    bool over_ = false;
+    std::uint64_t count_ = 0;
+    std::string object_;
+    std::array<unsigned char, 16 * 1024> room_;
+    std::vector<std::string> names_;
+    std::unordered_map<std::string, std::size_t> columns_;
+};
+
+}  // namespace
+
+std::vector<table_source> open_json(std::filesystem::path file) {
+    table_source only;
+    only.open = [file] { return std::make_unique<json_reader>(file); };
+    return {only};
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,83 @@
+// What the readers of spreadsheets share: empty rows, headers, dates as numbers.
+#pragma once
+
+#include "server/formats/column_types.hpp"
+#include "server/formats/table_reader.hpp"
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+/// A sheet as a table: rows without a value are passed over, the first other one may be a header.
+class sheet_reader : public table_reader {
+public:
+    sheet_reader(std::string sheet, header_row header)
+        : sheet_(std::move(sheet)), header_(header) {}
+
+    bool next(cells& row) override { return next_with_value(row); }
+
+    const std::vector<std::string>& names() const override { return names_; }
+    std::string place() const override {
+        return "row " + std::to_string(row_number()) + " of sheet \"" + sheet_ + "\"";
+    }
+
+    /// Reads the header, if there is one, so that `names` has it: to be called once it is made.
+    void look() { waiting_ = begin(first_); }
+
+protected:
+    /// The cells of the next row of the sheet, with or without values; false at the end.
+    virtual bool next_row(cells& row) = 0;
+    /// The number of the row that was read last, as the sheet shows it.
+    virtual std::uint64_t row_number() const = 0;
+
+private:
+    // False if the first row is no row of the table.
+    bool begin(cells& row) {
+        if (!next_with_value(row)) return false;
+        const bool is_header = header_ == header_row::first_row ||
+                               (header_ == header_row::automatic && looks_like_header(row));
+        if (!is_header) return true;
+        for (const cell& each : row)
+            names_.push_back(each.text);
+        return false;
+    }
+
+    bool next_with_value(cells& row) {
+        if (std::exchange(waiting_, false)) {
+            row.swap(first_);
+            return true;
+        }
+        while (next_row(row)) {
+            while (!row.empty() && row.back().kind == cell_kind::null)
+                row.pop_back();
+            if (!row.empty()) return true;
+        }
+        return false;
+    }
+
+    const std::string sheet_;
+    const header_row header_;
+    bool waiting_ = false;
+    cells first_;
+    std::vector<std::string> names_;
+};
+
+/// The sheets that have a value or a header: an empty one, of which new workbooks have some, is no
+/// table.
+///
+/// Errors: errc::bad_input if all are empty.
+std::vector<table_source> with_content(std::vector<table_source> sheets);
+
+/// The number of a date or a time in a spreadsheet as text: a date, a timestamp, or a time of day.
+/// False if it is none that can be.
+///
+/// Parameters: `from_1904` where days are counted from then on, as old Macintoshes did.
+bool set_sheet_time(cell& into, double number, bool from_1904);
+
+/// Whether a number format shows dates or times.
+bool is_time_format(std::string_view code);
+
+}  // namespace bitdotio

@@ -1,0 +1,60 @@
+// What the readers of all formats have in common: tables of rows, read one by one.
+#pragma once
+
+#include <bitdotio/jobs.hpp>
+
+#include "server/formats/cell.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace bitdotio {
+
+/// Reads the rows of one table, in bounded memory. All of it blocks.
+///
+/// Errors: all functions throw errc::bad_input, naming the place in the file.
+/// Thread safety: one thread at a time.
+class table_reader {
+public:
+    table_reader() = default;
+    virtual ~table_reader() = default;
+    table_reader(const table_reader&) = delete;
+    table_reader& operator=(const table_reader&) = delete;
+
+    /// The next row; false at the end. A row may have fewer cells than there are columns: the
+    /// others are NULL.
+    virtual bool next(cells& row) = 0;
+
+    /// The names of the columns as far as they are known: JSON may go on finding some. Empty if
+    /// the file tells none.
+    virtual const std::vector<std::string>& names() const = 0;
+
+    /// Where the row that was read last is, for people: "line 7".
+    virtual std::string place() const = 0;
+};
+
+/// A table of a file, to be read as often as it takes.
+struct table_source {
+    std::string name;  ///< in the file; empty if it has only one without a name
+    std::function<std::unique_ptr<table_reader>()> open;
+};
+
+/// The readers. Each blocks and throws errc::bad_input for a file that cannot be read.
+std::vector<table_source> open_csv(std::filesystem::path file, header_row header);
+std::vector<table_source> open_json(std::filesystem::path file);
+std::vector<table_source> open_xlsx(std::filesystem::path file, header_row header);
+std::vector<table_source> open_xls(std::filesystem::path file, header_row header);
+std::vector<table_source> open_sqlite(std::filesystem::path file);
+
+/// The tables of a file in whichever format it is, by its first bytes and, between CSV and JSON,
+/// the end of its name.
+///
+/// Errors: errc::bad_input if it is none that can be read, or empty.
+std::vector<table_source> open_tables(std::filesystem::path file, const std::string& name,
+                                      header_row header);
+
+}  // namespace bitdotio

@@ -1,0 +1,132 @@
+// XLS through FreeXL, which keeps the whole file in memory.
+#include "server/formats/sheet_reader.hpp"
+#include "server/formats/utf8.hpp"
+
+#include <bitdotio/error.hpp>
+
+#include <freexl.h>
+
+#include <charconv>
+#include <cmath>
+#include <cstring>
+
+namespace bitdotio {
+
+namespace {
+
+// The format's own limits, 65,536 rows of 256 columns, seldom make more.
+constexpr std::uintmax_t largest_file = 128 * 1024 * 1024;
+
+struct workbook {
+    const void* handle = nullptr;
+
+    ~workbook() {
+        if (handle) freexl_close(handle);
+    }
+
+    void select(unsigned sheet) {
+        if (freexl_select_active_worksheet(handle, static_cast<unsigned short>(sheet)) !=
+            FREEXL_OK) {
+            throw error(errc::bad_input, "the XLS file is damaged: a sheet cannot be read");
+        }
+    }
+};
+
+class xls_reader final : public sheet_reader {
+public:
+    xls_reader(std::shared_ptr<workbook> whole, unsigned sheet, std::string name, header_row header)
+        : sheet_reader(std::move(name), header), book_(std::move(whole)), sheet_(sheet) {
+        book_->select(sheet_);
+        freexl_worksheet_dimensions(book_->handle, &rows_, &columns_);
+    }
+
+private:
+    bool next_row(cells& row) override {
+        if (at_ >= rows_) return false;
+        book_->select(sheet_);
+        row.resize(columns_);
+        for (unsigned short i = 0; i < columns_; ++i) {
+            FreeXL_CellValue value{};
+            row[i].clear();
+            if (freexl_get_cell_value(book_->handle, at_, i, &value) == FREEXL_OK) {
+                take(row[i], value);
+            }
+        }
+        ++at_;
+        return true;
+    }
+    std::uint64_t row_number() const override { return at_; }
+
+    void take(cell& into, const FreeXL_CellValue& from) {
+        char text[32];
+        switch (from.type) {
+            case FREEXL_CELL_INT: {
+                const auto end = std::to_chars(text, text + sizeof text, from.value.int_value).ptr;
+                into.set(cell_kind::number, std::string_view(text, end));
+                break;
+            }
+            case FREEXL_CELL_DOUBLE: {
+                const double number = from.value.double_value;
+                if (!std::isfinite(number)) break;
+                const auto end = std::to_chars(text, text + sizeof text, number).ptr;
+                into.set(cell_kind::number, std::string_view(text, end));
+                break;
+            }
+            case FREEXL_CELL_TEXT:
+            case FREEXL_CELL_SST_TEXT:
+            case FREEXL_CELL_DATE:
+            case FREEXL_CELL_DATETIME:
+                if (!from.value.text_value || !*from.value.text_value) break;
+                into.set(cell_kind::text, from.value.text_value);
+                break;
+            case FREEXL_CELL_TIME:
+                if (from.value.text_value) into.set(cell_kind::literal, from.value.text_value);
+                break;
+            default: break;
+        }
+        if (!is_text(into.text)) throw error(errc::bad_input, place() + " is not UTF-8");
+    }
+
+    const std::shared_ptr<workbook> book_;
+    const unsigned sheet_;
+    unsigned rows_ = 0;
+    unsigned short columns_ = 0;
+    unsigned at_ = 0;
+};
+
+}  // namespace
+
+std::vector<table_source> open_xls(std::filesystem::path file, header_row header) {
+    if (std::filesystem::file_size(file) > largest_file) {
+        throw error(errc::bad_input, "the XLS file is larger than 128 MiB: save it as XLSX");
+    }
+    const auto whole = std::make_shared<workbook>();
+    const int opened = freexl_open(file.c_str(), &whole->handle);
+    if (opened != FREEXL_OK) {
+        throw error(errc::bad_input, "the file cannot be read as XLS (FreeXL's code " +
+                                         std::to_string(opened) + ")");
+    }
+    unsigned password = 0;
+    freexl_get_info(whole->handle, FREEXL_BIFF_PASSWORD, &password);
+    if (password == FREEXL_BIFF_OBFUSCATED) {
+        throw error(errc::bad_input, "the XLS file is encrypted");
+    }
+    unsigned sheets = 0;
+    freexl_get_info(whole->handle, FREEXL_BIFF_SHEET_COUNT, &sheets);
+    std::vector<table_source> tables;
+    for (unsigned i = 0; i < sheets; ++i) {
+        const char* name = nullptr;
+        freexl_get_worksheet_name(whole->handle, static_cast<unsigned short>(i), &name);
+        table_source table;
+        table.name = name ? name : "";
+        table.open = [whole, i, name = table.name, header] {
+            auto reader = std::make_unique<xls_reader>(whole, i, name, header);
+            reader->look();
+            return reader;
+        };
+        tables.push_back(std::move(table));
+    }
+    return with_content(std::move(tables));
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,97 @@
+// Requests counted against ReadyForQuery.
+#include "server/gateway/session_watch.hpp"
+
+#include <algorithm>
+
+namespace bitdotio {
+
+session_watch::session_watch(session_limits limits, time_point now)
+    : limits_(limits),
+      quiet_since_(now),
+      end_of_life_(limits.life.count() > 0 ? now + limits.life : no_deadline) {}
+
+void session_watch::from_client(std::string_view bytes, time_point now) {
+    quiet_since_ = now;
+    asked_.read(bytes, [this](char type, char) {
+        switch (type) {
+            case 'Q':
+            case 'F':  // a function call
+                owed_.push_back(type);
+                break;
+            case 'S':
+                owed_.push_back(type);
+                loose_ = false;
+                break;
+            case 'd':  // of a COPY: that is answered by the statement's own end
+            case 'c':
+            case 'f':
+            case 'X': break;
+            default: loose_ = true;
+        }
+    });
+}
+
+void session_watch::from_server(std::string_view bytes, time_point now) {
+    quiet_since_ = now;
+    handing_on_ = true;
+    answered_.read(bytes, [this](char type, char first) {
+        status_ = 0;
+        switch (type) {
+            case 'Z':
+                if (!owed_.empty()) owed_.pop_front();
+                status_ = first;
+                break;
+            case 'G':
+            case 'W':
+                // Within a COPY that takes data, PostgreSQL ignores Sync: those that the client
+                // sent along with the statement are never answered.
+                while (!owed_.empty() && owed_.front() == 'S') {
+                    owed_.pop_front();
+                }
+                break;
+            case 'D':
+            case 'd': ++rows_; break;
+            default: break;
+        }
+    });
+}
+
+void session_watch::handed_on(time_point now) {
+    handing_on_ = false;
+    quiet_since_ = now;
+}
+
+bool session_watch::rests() const noexcept {
+    return status_ != 0 && owed_.empty() && !loose_ && !handing_on_ && answered_.between_messages();
+}
+
+std::chrono::milliseconds session_watch::idle_limit() const noexcept {
+    return status_ == 'I' ? limits_.idle : limits_.idle_in_transaction;
+}
+
+session_watch::ending session_watch::due(time_point now) const {
+    if (!rests()) return ending::none;
+    if (retired_) return ending::server_stops;
+    const auto limit = idle_limit();
+    if (limit.count() > 0 && now >= quiet_since_ + limit) {
+        return status_ == 'I' ? ending::idle : ending::idle_in_transaction;
+    }
+    // A transaction gets a little more, to come to its end.
+    const auto mercy = status_ == 'I' ? std::chrono::milliseconds(0) : limits_.life / 10;
+    return end_of_life_ != no_deadline && now >= end_of_life_ + mercy ? ending::life : ending::none;
+}
+
+std::optional<time_point> session_watch::next(time_point now) const {
+    const auto limit = rests() ? idle_limit() : std::max(limits_.idle, limits_.idle_in_transaction);
+    std::optional<time_point> soonest;
+    if (limit.count() > 0) soonest = (rests() ? quiet_since_ : now) + limit;
+    if (end_of_life_ != no_deadline) {
+        // Over its life, but not resting or in a transaction: the next answer tells, or that limit.
+        const time_point over =
+            now < end_of_life_ ? end_of_life_ : end_of_life_ + limits_.life / 10;
+        if (over > now && (!soonest || over < *soonest)) soonest = over;
+    }
+    return soonest;
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,129 @@
+// Whether a session rests, told from the messages that pass: its idle limits, its life, its rows.
+#pragma once
+
+#include "base/deadline.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+namespace bitdotio {
+
+/// Reads where the messages of one direction begin and end, whatever pieces they come in.
+///
+/// Thread safety: a value.
+class message_boundaries {
+public:
+    /// Calls `seen(type, first_byte)` for each message once its first byte behind the length is
+    /// there, which is 0 for a message without any.
+    template <class Seen>
+    void read(std::string_view text, Seen seen);
+
+    /// Nothing of a message has come without the rest of it.
+    bool between_messages() const noexcept { return have_ == 0 && left_ == 0; }
+
+private:
+    static constexpr std::size_t head_size = 5;  // type and length
+    std::array<char, head_size> head_{};
+    std::size_t have_ = 0;    ///< of the head
+    std::uint64_t left_ = 0;  ///< of the body
+    bool told_ = true;        ///< the message has been seen
+};
+
+/// The limits of a session; 0 for none.
+struct session_limits {
+    session_limits() = default;
+
+    std::chrono::milliseconds idle{300'000};
+    std::chrono::milliseconds idle_in_transaction{300'000};
+    std::chrono::milliseconds life{3'600'000};
+};
+
+/// A session is never ended while a statement may be running, nor within a message: only when
+/// PostgreSQL has said ReadyForQuery to everything the client asked for. What was asked is counted,
+/// because a client may send much before the first answer.
+///
+/// PostgreSQL's own limits do not do: the session can lift them with SET.
+///
+/// Thread safety: one thread at a time. Time is an argument.
+/// See: PostgreSQL manual, 55.2 "Message Flow".
+class session_watch {
+public:
+    enum class ending { none, idle, idle_in_transaction, life, server_stops };
+
+    session_watch(session_limits limits, time_point now);
+
+    /// What the client sent, before it is handed on.
+    void from_client(std::string_view bytes, time_point now);
+    /// What PostgreSQL sent, before it is handed on.
+    void from_server(std::string_view bytes, time_point now);
+    /// What PostgreSQL sent is with the client's socket. Until then nothing else can be said to it.
+    void handed_on(time_point now);
+
+    /// The server is stopping: the session ends as soon as no statement is running.
+    void retire() noexcept { retired_ = true; }
+
+    /// Why the session is to end now, if it is.
+    ending due(time_point now) const;
+    /// When `due` has to be asked again if nothing passes; nothing if there is no limit.
+    std::optional<time_point> next(time_point now) const;
+    /// Whether `due` has to be asked after each answer, because the session should be over.
+    bool is_pressing(time_point now) const { return retired_ || now >= end_of_life_; }
+
+    /// The rows that PostgreSQL has sent since they were last taken.
+    std::int64_t rows() const noexcept { return rows_; }
+    std::int64_t take_rows() noexcept { return std::exchange(rows_, 0); }
+
+private:
+    bool rests() const noexcept;
+    std::chrono::milliseconds idle_limit() const noexcept;
+
+    session_limits limits_;
+    message_boundaries asked_;
+    message_boundaries answered_;
+    std::deque<char> owed_;  ///< the messages that PostgreSQL answers with a ReadyForQuery each
+    char status_ = 0;        ///< of the last ReadyForQuery; 0 if something came behind it
+    bool loose_ = false;     ///< the client has not yet sent the Sync of what it asked for
+    bool handing_on_ = false;
+    bool retired_ = false;
+    std::int64_t rows_ = 0;
+    time_point quiet_since_;
+    time_point end_of_life_;
+};
+
+template <class Seen>
+void message_boundaries::read(std::string_view text, Seen seen) {
+    while (!text.empty()) {
+        if (left_ == 0) {
+            while (have_ < head_size && !text.empty()) {
+                head_[have_++] = text.front();
+                text.remove_prefix(1);
+            }
+            if (have_ < head_size) return;
+            std::uint32_t length = 0;
+            for (std::size_t i = 1; i < head_size; ++i) {
+                length = length << 8 | static_cast<unsigned char>(head_[i]);
+            }
+            have_ = 0;
+            left_ = length > 4 ? length - 4 : 0;
+            told_ = left_ == 0;
+            if (told_) seen(head_[0], '\0');
+            continue;
+        }
+        if (!told_) {
+            told_ = true;
+            seen(head_[0], text.front());
+        }
+        const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(left_, text.size()));
+        left_ -= size;
+        text.remove_prefix(size);
+    }
+}
+
+}  // namespace bitdotio

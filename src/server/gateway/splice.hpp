@@ -1,0 +1,67 @@
+// Bytes of two streams handed across both ways, until one side ends or the session's time is up.
+#pragma once
+
+#include "server/gateway/backend_link.hpp"
+#include "server/gateway/session_watch.hpp"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+/// How long what PostgreSQL says is held back, in milliseconds: 0, but for tests.
+using answer_delay = std::atomic<std::int64_t>;
+
+/// Hands the bytes of one session across.
+///
+/// Thread safety: on the strand of its streams only.
+/// Lifetime: the streams must outlive it.
+class splice {
+public:
+    using client_stream = asio::ssl::stream<asio::ip::tcp::socket>;
+    using backend_stream = backend_link;
+
+    /// Parameters: `watch` has seen what went across before; `count_rows` is given the rows that
+    ///     went to the client, from time to time.
+    splice(client_stream& client, backend_stream& backend, session_watch watch,
+           std::shared_ptr<const answer_delay> delay, std::function<void(std::int64_t)> count_rows);
+
+    /// Returns when `backend` has said all and it is with the client, when the client is gone, or
+    /// when the session is to end: then `client` waits for our own last words, and PostgreSQL has
+    /// nothing under way. A client that only stops sending still gets its answers.
+    ///
+    /// Cancellation: terminal; both streams are then to be closed.
+    asio::awaitable<session_watch::ending> run();
+
+    /// The server is stopping: `run` returns as soon as no statement is running.
+    void retire();
+
+private:
+    enum class part { upstream, downstream, limits };
+    struct until_over;
+
+    asio::awaitable<part> pump_up();
+    asio::awaitable<part> pump_down();
+    asio::awaitable<part> keep_limits();
+    asio::awaitable<void> hold_back();
+    void count();
+
+    client_stream& client_;
+    backend_stream& backend_;
+    session_watch watch_;
+    const std::shared_ptr<const answer_delay> delay_;
+    const std::function<void(std::int64_t)> count_rows_;
+    asio::steady_timer alarm_;  ///< cancelled when the limits are to be looked at
+    session_watch::ending ending_ = session_watch::ending::none;
+};
+
+}  // namespace bitdotio

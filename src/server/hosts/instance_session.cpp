@@ -1,0 +1,51 @@
+// One host after the other, where all at once would stop at the first refusal.
+#include "server/hosts/instance_session.hpp"
+
+#include <bitdotio/error.hpp>
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+namespace {
+
+// No database of this name, no such login: on a standby, perhaps not yet.
+bool may_be_known_elsewhere(const error& failure) {
+    return failure.sqlstate() == "3D000" || failure.sqlstate().starts_with("28");
+}
+
+}  // namespace
+
+asio::awaitable<connection> open_at_primary(connect_options where) {
+    std::optional<error> refused;
+    try {
+        co_return co_await connection::open(where);
+    } catch (const error& failure) {
+        if (where.hosts.size() < 2 || !may_be_known_elsewhere(failure)) throw;
+        refused = failure;
+    }
+    const std::vector<host_port> hosts = where.hosts;
+    where.wake_timeout = std::chrono::milliseconds(0);
+    for (const host_port& each : hosts) {
+        where.hosts.assign(1, each);
+        try {
+            co_return co_await connection::open(where);
+        } catch (const error&) {  // the next one
+        }
+    }
+    throw *refused;
+}
+
+asio::awaitable<connection> open_session(session_target where, std::string purpose) {
+    where.connect.application_name = std::move(purpose);
+    try {
+        co_return co_await open_at_primary(where.connect);
+    } catch (const error& failure) {
+        if (failure.code() != errc::authentication_failed) throw;
+        throw failure.with_code(errc::database_asleep);
+    }
+}
+
+}  // namespace bitdotio

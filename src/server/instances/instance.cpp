@@ -1,0 +1,369 @@
+// Starting, watching and stopping one PostgreSQL as the dormancy rule says.
+#include "server/instances/instance.hpp"
+
+#include "base/blocking.hpp"
+#include "server/base/journal.hpp"
+#include "server/instances/leftovers.hpp"
+#include "server/instances/log_words.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+// PostgreSQL tells of its readiness only in a file; it is looked at this often.
+constexpr std::chrono::milliseconds readiness_interval{1};
+constexpr std::uintmax_t largest_log = 4 << 20;
+
+dormancy::settings rule_settings(const instance_settings& settings) {
+    dormancy::settings result;
+    result.sleep_after = settings.sleep_after;
+    return result;
+}
+
+}  // namespace
+
+instance::waiter::waiter(const asio::any_io_executor& executor) : called(executor, no_deadline) {}
+
+instance::instance(asio::strand<asio::any_io_executor> strand,
+                   std::shared_ptr<const instance_settings> settings,
+                   std::shared_ptr<turnstile> wakes, std::filesystem::path data_directory,
+                   std::filesystem::path socket_directory, std::string mark)
+    : strand_(std::move(strand)),
+      settings_(std::move(settings)),
+      wakes_(std::move(wakes)),
+      data_directory_(std::move(data_directory)),
+      socket_directory_(socket_directory.string()),
+      mark_(std::move(mark)),
+      rule_(rule_settings(*settings_)),
+      timer_(strand_),
+      asleep_(strand_, no_deadline) {}
+
+asio::awaitable<lease> instance::hold() {
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const auto self = shared_from_this();
+    const auto waiting = std::make_shared<waiter>(strand_);
+    waiters_.push_back(waiting);
+    rule_.wait();
+    obey();
+    if (!waiting->life && !waiting->refused) {
+        boost::system::error_code ended;
+        co_await waiting->called.async_wait(asio::redirect_error(asio::use_awaitable, ended));
+    }
+    if (waiting->life) {
+        tell(instance_event());
+        co_return lease(self, *waiting->life);
+    }
+    if (waiting->refused) {
+        throw *waiting->refused;
+    }
+    waiters_.remove(waiting);
+    rule_.forget();
+    obey();
+    throw error(errc::cancelled, "waiting for the database to wake was cancelled");
+}
+
+session_target instance::session(const std::string& as) const {
+    session_target target;
+    // What libpq takes as `host`: the socket in it is ".s.PGSQL.5432".
+    target.connect.hosts.emplace_back(socket_directory_, std::uint16_t{5432});
+    target.connect.user = as;
+    target.connect.database = database;
+    target.connect.tls = tls_mode::disable;
+    // Whoever holds it is awake: one that is stopped even so does not come back for this session.
+    target.connect.wake_timeout = std::chrono::milliseconds(0);
+    return target;
+}
+
+void instance::release(std::uint64_t life) noexcept {
+    auto closed = [self = shared_from_this(), life] {
+        self->rule_.connection_closed(life, std::chrono::steady_clock::now());
+        self->obey();
+    };
+    post_work(strand_, guarded(std::move(closed), on_failure()));
+}
+
+asio::awaitable<void> instance::sleep_now() {
+    const auto self = shared_from_this();
+    rule_.sleep_now();
+    obey();
+    co_await wait_until_asleep();
+}
+
+asio::awaitable<void> instance::wait_until_asleep() {
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const auto self = shared_from_this();
+    const std::uint64_t life = rule_.life();
+    while (living_ && rule_.life() == life) {
+        boost::system::error_code ended;
+        co_await asleep_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
+        const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
+        if (state.cancelled() != asio::cancellation_type::none) {
+            throw error(errc::cancelled, "waiting for the database to sleep was cancelled");
+        }
+    }
+}
+
+void instance::close() {
+    rule_.close();
+    obey();
+}
+
+// Does what the rule decides. Every event ends here.
+void instance::obey() {
+    const auto now = std::chrono::steady_clock::now();
+    const dormancy::orders orders = rule_.decide(now);
+    if (orders.admit || orders.refuse) {
+        const error refused(errc::database_asleep, rule_.is_broken(now)
+                                                       ? "the database does not start"
+                                                       : "the database is being closed");
+        for (const auto& waiting : std::exchange(waiters_, {})) {
+            if (orders.admit) {
+                waiting->life = rule_.life();
+            } else {
+                waiting->refused = refused;
+            }
+            waiting->called.cancel();
+        }
+    }
+    if (orders.start) {
+        living_ = true;
+        auto ended = [self = shared_from_this(),
+                      report = on_failure()](std::exception_ptr thrown) noexcept {
+            report(thrown);
+            guarded([&] { self->lived(); }, report)();
+        };
+        spawn_alone(strand_, live(), std::move(ended));
+    }
+    if (process_) {
+        switch (orders.stop) {
+            case dormancy::stop::no: break;
+            case dormancy::stop::fast: process_->signal(SIGINT); break;
+            case dormancy::stop::immediate: process_->signal(SIGQUIT); break;
+            case dormancy::stop::kill: process_->signal(SIGKILL); break;
+        }
+    }
+    set_timer(orders.next);
+}
+
+failure_report instance::on_failure() const noexcept {
+    return failure_report(settings_->journal, "the life of a database");
+}
+
+void instance::tell(instance_event event) const {
+    if (!settings_->tell) return;
+    event.id = mark_.substr(0, mark_.find('@'));
+    settings_->tell(event);
+}
+
+// One life, from the order to start to the end of the process.
+asio::awaitable<void> instance::live() {
+    const auto self = shared_from_this();
+    const auto begun = std::chrono::steady_clock::now();
+    int status = 0;
+    bool woke = false;
+    try {
+        co_await start();
+        if (process_ && !process_->has_ended()) {
+            woke = true;
+            instance_event event;
+            event.kind = instance_event::what::woke;
+            event.took = std::chrono::steady_clock::now() - begun;
+            tell(std::move(event));
+            rule_.started(std::chrono::steady_clock::now());
+            obey();
+        }
+        status = co_await process_->wait();
+        failure_ = "PostgreSQL ended " + (status < 0 ? "by signal " + std::to_string(-status)
+                                                     : "with code " + std::to_string(status));
+    } catch (...) {
+        failure_ = loggable_failure(std::current_exception());
+        status = -1;
+    }
+    crashed_ = status != 0;
+    process_.reset();
+    if (crashed_) {
+        const auto words = std::make_shared<std::string>();
+        std::function<void()> read = [words, file = data_directory_ / "postgres.log"] {
+            *words = tail_of(file);
+        };
+        try {
+            co_await run_blocking(std::move(read));
+        } catch (const error&) {
+            // No thread, or the server ends: its last words are in its log.
+        }
+        const std::string last = log_words(*words);
+        failure_ += last.empty() ? "" : "; the end of its log: " + last;
+    }
+    // Whoever asked it to stop while it started has not failed to start it.
+    if (woke || rule_.current() != dormancy::state::falling_asleep) {
+        instance_event event;
+        event.kind = woke ? instance_event::what::slept : instance_event::what::failed;
+        event.words = crashed_ || !woke ? failure_ : "";
+        tell(std::move(event));
+    }
+}
+
+// However its life has ended, another one can begin.
+void instance::lived() {
+    living_ = false;
+    rule_.stopped(std::chrono::steady_clock::now());
+    asleep_.cancel();
+    obey();
+}
+
+// Returns when it accepts connections or has ended again.
+asio::awaitable<void> instance::start() {
+    co_await wakes_->enter();
+    std::exception_ptr failure;
+    try {
+        if (crashed_) {
+            co_await clear_after_crash();
+        }
+        if (rule_.current() == dormancy::state::waking) {  // nobody has changed his mind
+            process_ = co_await child::start(start_command());
+        }
+        if (process_ && rule_.current() != dormancy::state::waking) {
+            process_->signal(SIGINT);
+        }
+        asio::steady_timer pause(strand_);
+        const time_point deadline = deadline_after(settings_->start_timeout);
+        while (process_ && !is_ready() && !process_->has_ended()) {
+            if (std::chrono::steady_clock::now() >= deadline) {
+                process_->signal(SIGKILL);
+                co_await process_->wait();
+                throw error(errc::system_failed, "PostgreSQL did not accept connections in time");
+            }
+            pause.expires_after(readiness_interval);
+            co_await pause.async_wait(asio::use_awaitable);
+        }
+        if (!process_) {
+            throw error(errc::cancelled, "the start was no longer wanted");
+        }
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    wakes_->leave();
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+}
+
+// A postmaster that was killed leaves children who may still write, and files that say it lives.
+asio::awaitable<void> instance::clear_after_crash() {
+    std::function<void()> clear = [mark = mark_, data = data_directory_,
+                                   socket = std::filesystem::path(socket_directory_)] {
+        end_postgres_processes(mark, std::chrono::milliseconds(0));
+        std::error_code ignored;
+        std::filesystem::remove(data / "postmaster.pid", ignored);
+        std::filesystem::remove(socket / ".s.PGSQL.5432", ignored);
+        std::filesystem::remove(socket / ".s.PGSQL.5432.lock", ignored);
+        if (std::filesystem::file_size(data / "postgres.log", ignored) > largest_log && !ignored) {
+            std::filesystem::remove(data / "postgres.log", ignored);
+        }
+    };
+    co_await run_blocking(std::move(clear));
+    crashed_ = false;
+}
+
+bool instance::is_ready() const {
+    // Lines 1 and 8: the process that wrote it, and its state. The file may be an old one's.
+    const std::filesystem::path file = data_directory_ / "postmaster.pid";
+    const int opened = ::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (opened < 0) {
+        return false;
+    }
+    std::array<char, 2'048> room;
+    const ssize_t size = ::read(opened, room.data(), room.size());
+    ::close(opened);
+    std::string_view text(room.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+    if (!text.starts_with(std::to_string(process_->pid()) + "\n")) {
+        return false;
+    }
+    for (int line = 1; line < 8; ++line) {
+        const std::size_t end = text.find('\n');
+        if (end == std::string_view::npos) {
+            return false;
+        }
+        text.remove_prefix(end + 1);
+    }
+    return text.starts_with("ready");
+}
+
+command instance::start_command() const {
+    const auto milliseconds = [](std::chrono::milliseconds time) {
+        return std::to_string(time.count()) + "ms";
+    };
+    const std::string durability = settings_->durable ? "on" : "off";
+    command what;
+    what.directory = data_directory_;
+    what.output = data_directory_ / "postgres.log";
+    what.run_as = settings_->run_as;
+    what.death_signal = SIGINT;  // fast: what was committed is checkpointed
+    what.arguments = {settings_->programs.postgres, "-D", data_directory_};
+    for (const std::string& setting : {
+             "cluster_name=" + mark_,
+             std::string("listen_addresses="),
+             "unix_socket_directories=\"" + socket_directory_ + "\"",  // a list, hence quoted
+             std::string("unix_socket_permissions=0700"),
+             std::string("port=5432"),
+             // Small, for many of them.
+             std::string("shared_buffers=16MB"),
+             "max_connections=" + std::to_string(settings_->max_connections),
+             std::string("superuser_reserved_connections=0"),
+             // No standby, no archive; a short recovery after a crash.
+             std::string("wal_level=minimal"),
+             std::string("max_wal_senders=0"),
+             std::string("min_wal_size=2MB"),
+             std::string("max_wal_size=64MB"),
+             // Whatever a configuration file says.
+             "fsync=" + durability,
+             "full_page_writes=" + durability,
+             "synchronous_commit=" + durability,
+             std::string("autovacuum=on"),
+             std::string("timezone=UTC"),
+             std::string("log_timezone=UTC"),
+             // What becomes of the instance is logged, not the mistakes in its users' statements.
+             std::string("logging_collector=off"),
+             std::string("log_checkpoints=off"),
+             std::string("log_min_messages=log"),
+             "idle_session_timeout=" + milliseconds(settings_->idle_session_timeout),
+             "idle_in_transaction_session_timeout=" +
+                 milliseconds(settings_->idle_in_transaction_timeout),
+         }) {
+        what.arguments.push_back("-c");
+        what.arguments.push_back(setting);
+    }
+    return what;
+}
+
+void instance::set_timer(std::optional<time_point> next) {
+    if (next == timer_at_) {
+        return;
+    }
+    timer_at_ = next;
+    timer_.cancel();
+    if (!next) {
+        return;
+    }
+    timer_.expires_at(*next);
+    auto event = [weak = weak_from_this(), at = *next](const boost::system::error_code& failure) {
+        const auto self = weak.lock();
+        if (self && !failure && self->timer_at_ == at) {
+            self->timer_at_.reset();
+            self->obey();
+        }
+    };
+    timer_.async_wait(guarded(std::move(event), on_failure()));
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,117 @@
+// One database's PostgreSQL: obeys the dormancy rule with a real process.
+#pragma once
+
+#include "base/turnstile.hpp"
+#include "server/base/instance_event.hpp"
+#include "server/hosts/database_host.hpp"
+#include "server/instances/dormancy.hpp"
+#include "server/instances/process.hpp"
+#include "server/instances/programs.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+class failure_report;
+class journal;
+
+/// What all instances of a cluster have in common.
+struct instance_settings {
+    instance_settings() = default;
+
+    postgres_programs programs;
+    system_user run_as;
+    std::chrono::milliseconds sleep_after{};
+    std::chrono::milliseconds idle_session_timeout{};
+    std::chrono::milliseconds idle_in_transaction_timeout{};
+    int max_connections = 0;
+    std::chrono::milliseconds start_timeout{};
+    /// Off, a crash of the machine may lose what was committed, or everything.
+    bool durable = true;
+    /// Called on the cluster's strand; may be empty.
+    std::function<void(const instance_event&)> tell;
+    /// Is told of failures inside; may be null.
+    std::shared_ptr<const bitdotio::journal> journal;
+};
+
+/// The instance of one database and its life.
+///
+/// Thread safety: on its strand only, except `release`, `session` and `socket_directory`.
+class instance final : public held_database, public std::enable_shared_from_this<instance> {
+public:
+    /// The one database it has.
+    static constexpr const char* database = "main";
+
+    instance(asio::strand<asio::any_io_executor> strand,
+             std::shared_ptr<const instance_settings> settings, std::shared_ptr<turnstile> wakes,
+             std::filesystem::path data_directory, std::filesystem::path socket_directory,
+             std::string mark);
+
+    const std::filesystem::path& data_directory() const noexcept { return data_directory_; }
+    const std::string& socket_directory() const noexcept { return socket_directory_; }
+
+    /// See cluster for these.
+    asio::awaitable<lease> hold();
+    asio::awaitable<void> sleep_now();
+    asio::awaitable<void> wait_until_asleep();
+    bool is_asleep() const noexcept { return !living_; }
+
+    /// Refuses those who wait and all who come, and begins to stop: await `wait_until_asleep`.
+    void close();
+
+    session_target session(const std::string& role) const override;
+    void release(std::uint64_t life) noexcept override;
+
+private:
+    struct waiter {
+        explicit waiter(const asio::any_io_executor& executor);
+        asio::steady_timer called;
+        std::optional<std::uint64_t> life;
+        std::optional<error> refused;
+    };
+
+    asio::awaitable<void> live();
+    asio::awaitable<void> start();
+    asio::awaitable<void> clear_after_crash();
+    asio::awaitable<std::string> last_words();
+    void obey();
+    void lived();
+    failure_report on_failure() const noexcept;
+    void tell(instance_event event) const;
+    void set_timer(std::optional<time_point> next);
+    bool is_ready() const;
+    command start_command() const;
+
+    asio::strand<asio::any_io_executor> strand_;
+    const std::shared_ptr<const instance_settings> settings_;
+    const std::shared_ptr<turnstile> wakes_;
+    const std::filesystem::path data_directory_;
+    const std::string socket_directory_;
+    const std::string mark_;  ///< the cluster_name: tells its processes from all others
+    dormancy rule_;
+    std::optional<child> process_;
+    bool living_ = false;  ///< `live` is running
+    bool crashed_ = true;  ///< nobody saw the last life end well
+    std::string failure_;  ///< why the last start failed
+    std::list<std::shared_ptr<waiter>> waiters_;
+    asio::steady_timer timer_;
+    std::optional<time_point> timer_at_;
+    asio::steady_timer asleep_;  ///< cancelled to tell that it is asleep
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,124 @@
+// A query, its columns, a COPY.
+#include "server/jobs/export_run.hpp"
+#include "server/formats/column_types.hpp"
+#include "server/formats/file_output.hpp"
+#include "server/formats/row_writer.hpp"
+#include "server/hosts/instance_session.hpp"
+
+#include <bitdotio/quoting.hpp>
+#include <bitdotio/transaction.hpp>
+
+#include <boost/asio/use_awaitable.hpp>
+
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+constexpr std::chrono::hours export_limit{12};
+
+// Without the semicolon at its end, which has no place within another statement.
+std::string query_of(const export_options& order) {
+    if (order.query.empty()) {
+        return "SELECT * FROM " + quote_identifier({order.schema_name, order.table_name});
+    }
+    std::string query = order.query;
+    const std::size_t end = query.find_last_not_of(" \t\r\n;");
+    query.resize(end == std::string::npos ? 0 : end + 1);
+    return query;
+}
+
+asio::awaitable<std::vector<export_column>> columns_of(transaction& scope, std::string query) {
+    statement describe("SELECT * FROM (" + query + "\n) AS exported LIMIT 0");
+    describe.text_results();
+    const result answer = co_await scope.query(describe);
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < answer.column_count(); ++i) {
+        names.emplace_back(answer.column_name(i));
+    }
+    names = usable_names(names, names.size());
+    std::vector<export_column> columns;
+    for (std::size_t i = 0; i < answer.column_count(); ++i) {
+        columns.push_back({std::move(names[i]), answer.column_type(i)});
+    }
+    co_return columns;
+}
+
+std::unique_ptr<row_writer> make_writer(export_format format, const std::filesystem::path& file,
+                                        std::vector<export_column> columns) {
+    switch (format) {
+        case export_format::xls: return make_xlsx_writer(file, std::move(columns));
+        case export_format::parquet: return make_parquet_writer(file, std::move(columns));
+        default: return make_json_writer(file, std::move(columns));
+    }
+}
+
+asio::awaitable<void> write_csv(worker_threads& threads, transaction& scope, std::string query,
+                                std::filesystem::path file,
+                                std::function<void(std::size_t)> moved) {
+    statement copy("COPY (" + query + "\n) TO STDOUT (FORMAT csv, HEADER)");
+    copy.timeout(export_limit);
+    copy_out rows = co_await scope.copy_to(copy);
+    std::optional<file_output> out;
+    std::function<void()> open = [&] { out.emplace(file); };
+    co_await threads.run(open);
+    std::optional<std::string> piece = co_await rows.next();
+    std::function<void()> write = [&] { out->write(*piece); };
+    while (piece) {
+        co_await threads.run(write);
+        if (moved) moved(piece->size());
+        piece = co_await rows.next();
+    }
+    std::function<void()> finish = [&] { out->finish(); };
+    co_await threads.run(finish);
+}
+
+asio::awaitable<void> write_rows(worker_threads& threads, transaction& scope, std::string query,
+                                 export_format format, std::filesystem::path file,
+                                 std::function<void(std::size_t)> moved) {
+    std::vector<export_column> columns = co_await columns_of(scope, query);
+    const std::size_t count = columns.size();
+    statement copy("COPY (" + query + "\n) TO STDOUT");
+    copy.timeout(export_limit);
+    copy_out rows = co_await scope.copy_to(copy);
+    std::unique_ptr<row_writer> writer;
+    std::function<void()> open = [&] { writer = make_writer(format, file, std::move(columns)); };
+    co_await threads.run(open);
+    std::optional<std::string> piece = co_await rows.next();
+    std::function<void()> write = [&] { write_copy_rows(*piece, count, *writer); };
+    while (piece) {
+        co_await threads.run(write);
+        if (moved) moved(piece->size());
+        piece = co_await rows.next();
+    }
+    std::function<void()> finish = [&] { writer->finish(); };
+    co_await threads.run(finish);
+}
+
+}  // namespace
+
+asio::awaitable<void> run_export(worker_threads& threads, session_target where,
+                                 export_options order, std::filesystem::path file,
+                                 std::function<void(std::size_t)> moved) {
+    connection session = co_await open_session(std::move(where), "bitdotio export");
+    transaction_options reading;
+    reading.isolation = isolation_level::repeatable_read;
+    reading.read_only = true;
+    transaction scope = co_await session.begin(reading);
+    // The forms that writers read, whatever the role is set to.
+    co_await scope.query(
+        "SELECT set_config('datestyle', 'ISO', true), set_config('timezone', 'UTC', true), "
+        "set_config('bytea_output', 'hex', true), set_config('intervalstyle', 'postgres', true), "
+        "set_config('extra_float_digits', '1', true)");
+    const std::string query = query_of(order);
+    if (order.format == export_format::csv) {
+        co_await write_csv(threads, scope, query, file, std::move(moved));
+    } else {
+        co_await write_rows(threads, scope, query, order.format, file, std::move(moved));
+    }
+    co_await scope.commit();
+    co_await session.close();
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,31 @@
+// One export: a table or the rows of a query into a file.
+#pragma once
+
+#include <bitdotio/jobs.hpp>
+
+#include "server/hosts/database_host.hpp"
+#include "server/jobs/worker_threads.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+namespace bitdotio {
+
+/// Runs the query in a transaction that reads only and sees one state of the database. Rows come
+/// through COPY and are written on `threads`; memory holds a piece of them.
+///
+/// Parameters: `where` a database is that somebody holds meanwhile; `moved` is told of bytes that
+///     came.
+/// Errors: those of connection; job_failure ("unrepresentable") for values the format cannot hold;
+///     errc::system_failed if the file cannot be written. The file is unfinished then.
+/// Cancellation: terminal.
+/// Lifetime: `threads` must outlive it.
+asio::awaitable<void> run_export(worker_threads& threads, session_target where,
+                                 export_options order, std::filesystem::path file,
+                                 std::function<void(std::size_t)> moved = nullptr);
+
+}  // namespace bitdotio

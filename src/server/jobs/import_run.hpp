@@ -1,0 +1,67 @@
+// One import: a file's tables into a database, in one transaction.
+#pragma once
+
+#include <bitdotio/connection.hpp>
+#include <bitdotio/jobs.hpp>
+#include <bitdotio/transaction.hpp>
+
+#include "server/hosts/database_host.hpp"
+#include "server/jobs/table_load.hpp"
+#include "server/jobs/worker_threads.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace bitdotio {
+
+/// What to import.
+struct import_order {
+    import_order() = default;
+
+    std::filesystem::path file;
+    std::string file_name;  ///< as the user calls it
+    import_options options;
+    /// Is told of bytes on their way into PostgreSQL; may be empty.
+    std::function<void(std::size_t)> moved;
+};
+
+/// Reads on `threads`, writes through COPY; memory holds a slice of the file.
+///
+/// Lifetime: `threads` must outlive it; one call of each function, each awaited in place.
+class import_run {
+public:
+    using step = std::function<asio::awaitable<void>()>;
+
+    import_run(worker_threads& threads, import_order order);
+
+    /// Finds out what the file has.
+    ///
+    /// Errors: errc::bad_input.
+    asio::awaitable<void> look();
+
+    /// Loads it. A table is made where there is none of its name; one that is there gets further
+    /// rows. Either all of it is there afterwards, or nothing.
+    ///
+    /// Parameters: `where` a database is that somebody holds meanwhile; `again` is awaited before
+    ///     each further attempt, `before_commit` when all is written and nothing of it visible:
+    ///     what it throws undoes it.
+    /// Errors: errc::bad_input for what cannot be read; those of connection.
+    asio::awaitable<void> load(session_target where, step again, step before_commit);
+
+private:
+    asio::awaitable<bool> attempt(connection& session, step& before_commit);
+    asio::awaitable<void> prepare(transaction& scope, table_load& table);
+    std::string table_of(const table_load& table) const;
+    std::string copy_statement(const table_load& table) const;
+
+    worker_threads& threads_;
+    const import_order order_;
+    std::vector<table_load> tables_;
+    std::vector<load_column> target_;  ///< the columns of the table that is being loaded
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,58 @@
+// A file fetched from the web, by a server that must not be made to look into its own network.
+#pragma once
+
+#include "server/jobs/public_address.hpp"
+#include "server/jobs/worker_threads.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace bitdotio {
+
+/// What is fetched at most.
+struct fetch_limits {
+    fetch_limits() = default;
+
+    std::uint64_t largest = 0;              ///< bytes
+    std::chrono::seconds longest{15 * 60};  ///< from begin to end
+    int redirects = 5;
+    /// Which addresses may be reached.
+    bool (*may_reach)(const asio::ip::address&) = is_public;
+    /// PEM file of further authorities to trust; empty for none.
+    std::string ca_file;
+};
+
+/// Fetches `url` into `file`; returns the name at the end of its path.
+///
+/// Every address that a name has is checked before one of them is connected to, the very one that
+/// was checked; so is the target of every redirect.
+///
+/// Errors: job_failure ("download_failed", "too_large", "private_address"), naming the host and
+///     never the whole address, which may have secrets.
+/// Cancellation: terminal.
+/// Lifetime: `threads` must outlive it.
+asio::awaitable<std::string> fetch_url(worker_threads& threads, std::string url,
+                                       std::filesystem::path file, fetch_limits limits);
+
+/// An address of the web, taken apart.
+struct web_address {
+    bool secure = false;
+    std::string host;  ///< without brackets
+    std::string port;
+    std::string target = "/";  ///< path and query
+
+    /// Errors: job_failure ("download_failed") for what is no http or https address, or has a user.
+    static web_address parse(const std::string& url);
+    /// Where a redirect of this address leads.
+    ///
+    /// Errors: as parse.
+    web_address redirected(const std::string& location) const;
+    /// The last part of the path, decoded.
+    std::string file_name() const;
+};
+
+}  // namespace bitdotio

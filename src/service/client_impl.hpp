@@ -1,0 +1,168 @@
+// What all copies of a client share: how it calls the API, and its pools.
+#pragma once
+
+#include <bitdotio/client.hpp>
+
+#include "base/backoff.hpp"
+#include "base/process_birth.hpp"
+#include "service/https_pool.hpp"
+#include "service/service_answer.hpp"
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+class client::impl {
+public:
+    impl(asio::any_io_executor executor, client_options options)
+        : executor_(std::move(executor)),
+          options_(options.resolved()),
+          https_(std::make_shared<https_pool>(executor_, https_address::parse(options_.api_url),
+                                              make_client_tls(options_.ca_file))) {
+        if (options_.user_agent.empty()) {
+            options_.user_agent = "cpp-bitdotio/" BITDOTIO_VERSION;
+        }
+        options_.pool.check();
+    }
+
+    // Whether doing it twice is the same as doing it once.
+    enum class repeatable { no, yes };
+
+    void check_same_process() const { birth_.check_same_process("the client"); }
+
+    // The one place where a call is tried again.
+    asio::awaitable<std::string> call(const char* what, std::string method, std::string target,
+                                      std::string body, repeatable repeat) {
+        check_same_process();
+        const time_point deadline = deadline_after(options_.request_timeout);
+        asio::steady_timer pause(co_await asio::this_coro::executor);
+        for (int failed = 1;; ++failed) {
+            std::optional<error> failure;
+            std::optional<std::chrono::seconds> retry_after;
+            try {
+                https_request request;
+                request.method = method;
+                request.target = "/v2beta" + target;
+                request.authorization = "Bearer " + options_.key->reveal();
+                request.user_agent = options_.user_agent;
+                request.body = body;
+                https_response response = co_await https_->request(std::move(request), deadline);
+                if (response.status < 400) {
+                    co_return std::move(response.body);
+                }
+                retry_after = response.retry_after;
+                failure = refused(what, response);
+            } catch (const error& thrown) {
+                failure = thrown.with_message(std::string("cannot ") + what + ": " + thrown.what());
+            }
+            const auto delay =
+                may_retry(*failure, repeat)
+                    ? retry_delay(options_.retry, failed, retry_after, random_jitter())
+                    : std::nullopt;
+            if (!delay || std::chrono::steady_clock::now() + *delay >= deadline) {
+                throw failure->with_attempts(failed);
+            }
+            pause.expires_after(*delay);
+            boost::system::error_code aborted;
+            co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, aborted));
+            if (aborted) {
+                throw error(errc::cancelled, std::string("cannot ") + what + ": cancelled")
+                    .with(outcome::not_sent);
+            }
+        }
+    }
+
+    // One try, without a timeout: for files, whose transfer takes its time.
+    asio::awaitable<std::string> send(const char* what, https_request request) {
+        check_same_process();
+        request.user_agent = options_.user_agent;
+        try {
+            https_response response = co_await https_->request(std::move(request), no_deadline);
+            if (response.status >= 400) throw refused(what, response);
+            co_return std::move(response.body);
+        } catch (const error& failure) {
+            if (failure.http_status() != 0) throw;
+            throw failure.with_message(std::string("cannot ") + what + ": " + failure.what());
+        }
+    }
+
+    static bool may_retry(const error& failure, repeatable repeat) {
+        switch (failure.code()) {
+            case errc::connect_failed: return true;
+            case errc::rate_limited: return true;  // refused unseen
+            case errc::connection_lost: return repeat == repeatable::yes;
+            case errc::api_failed:
+                return repeat == repeatable::yes &&
+                       (failure.http_status() == 502 || failure.http_status() == 503 ||
+                        failure.http_status() == 504);
+            default: return false;
+        }
+    }
+
+    const client_options& options() const { return options_; }
+    const std::shared_ptr<https_pool>& https() const { return https_; }
+
+#ifndef BITDOTIO_WITHOUT_POSTGRES
+    bitdotio::connect_options connect_to(const database_name& name) const {
+        if (options_.postgres_host.empty() || options_.postgres_port == 0) {
+            throw error(errc::bad_input,
+                        "the Postgres endpoint is unknown: set client_options::postgres_host and "
+                        "postgres_port, or BITIO_PG_HOST and BITIO_PG_PORT");
+        }
+        bitdotio::connect_options connect = options_.connect;
+        connect.hosts = {{options_.postgres_host, options_.postgres_port}};
+        connect.password = options_.key->reveal();
+        connect.database = name.full();
+        connect.ca_file = options_.ca_file;
+        return connect;
+    }
+
+    bitdotio::pool pool(const database_name& name) {
+        check_same_process();
+        const std::scoped_lock lock(pools_mutex_);
+        const auto found = pools_.find(name);
+        if (found != pools_.end()) {
+            return found->second;
+        }
+        return pools_.emplace(name, bitdotio::pool(executor_, connect_to(name), options_.pool))
+            .first->second;
+    }
+
+    std::vector<bitdotio::pool> pools() {
+        const std::scoped_lock lock(pools_mutex_);
+        std::vector<bitdotio::pool> all;
+        for (const auto& [name, one] : pools_) {
+            all.push_back(one);
+        }
+        return all;
+    }
+#endif
+
+private:
+    static double random_jitter() {
+        thread_local std::minstd_rand engine{std::random_device{}()};
+        return std::uniform_real_distribution<double>(0, 1)(engine);
+    }
+
+    const process_birth birth_;
+    asio::any_io_executor executor_;
+    client_options options_;
+    std::shared_ptr<https_pool> https_;
+#ifndef BITDOTIO_WITHOUT_POSTGRES
+    // The one lock of the library, never held over a suspension: `pool` is no awaitable.
+    std::mutex pools_mutex_;
+    std::map<database_name, bitdotio::pool> pools_;
+#endif
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,31 @@
+// Files of this machine as bodies of HTTP, read and written on threads for what blocks.
+#pragma once
+
+#include "service/https_session.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+namespace bitdotio {
+
+/// A file between two texts: what a form makes of it.
+///
+/// Errors: errc::bad_input naming the file if it cannot be read, also from `next`.
+std::shared_ptr<body_source> make_file_source(std::filesystem::path file, std::string before,
+                                              std::string after);
+
+/// A file that takes a body. It is beside its place until `finish`, and gone if that never came.
+class file_sink : public body_sink {
+public:
+    /// Puts it where it belongs.
+    ///
+    /// Errors: errc::system_failed naming the file, as `write`.
+    virtual asio::awaitable<void> finish() = 0;
+};
+std::shared_ptr<file_sink> make_file_sink(std::filesystem::path file);
+
+}  // namespace bitdotio

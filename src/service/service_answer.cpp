@@ -1,0 +1,64 @@
+// Status codes and error bodies to errors.
+#include "service/service_answer.hpp"
+#include "service/api_codec.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+errc code_of(int status) {
+    switch (status) {
+        case 401: return errc::authentication_failed;
+        case 403: return errc::permission_denied;
+        case 404: return errc::not_found;
+        case 409: return errc::conflict;
+        case 429: return errc::rate_limited;
+        default: return errc::api_failed;
+    }
+}
+
+bool is_sqlstate(const std::string& text) {
+    return text.size() == 5 &&
+           text.find_first_not_of("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string::npos;
+}
+
+}  // namespace
+
+error refused(const char* what, const https_response& response) {
+    const api::error_answer answer = api::decode_error(response.body);
+    std::string text = std::string("cannot ") + what + ": ";
+    text += answer.message.empty() ? "the service gave no reason" : answer.message;
+    text += " (HTTP " + std::to_string(response.status) + ")";
+    errc code = code_of(response.status);
+    server_message message;
+    if (is_sqlstate(answer.type)) {
+        code = errc::query_failed;
+        message.sqlstate = answer.type;
+        message.message = answer.message;
+    }
+    // What was refused for the caller's fault was not carried out; what failed may have been.
+    return error(code, std::move(text))
+        .with(std::move(message))
+        .with_http(response.status, response.body)
+        .with(phase::replied)
+        .with(response.status < 500 ? outcome::not_executed : outcome::unknown);
+}
+
+std::string in_path(const std::string& id, const char* of_what) {
+    const auto is_plain = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '-' || c == '_';
+    };
+    if (id.empty() || !std::all_of(id.begin(), id.end(), is_plain)) {
+        throw error(errc::bad_input, std::string("the id of ") + of_what +
+                                         " is of letters, digits and dashes, as the service "
+                                         "gives it")
+            .with(outcome::not_sent);
+    }
+    return id;
+}
+
+}  // namespace bitdotio

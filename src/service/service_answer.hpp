@@ -1,0 +1,39 @@
+// Answers of the service: values, or errors chosen by what the caller should do.
+#pragma once
+
+#include <bitdotio/error.hpp>
+
+#include "service/https_session.hpp"
+#include "service/json_fields.hpp"
+
+#include <string>
+
+namespace bitdotio {
+
+/// The error of an answer with a status of 400 and up.
+///
+/// Parameters: `what` could not be done.
+error refused(const char* what, const https_response& response);
+
+/// An id as part of a path, checked: what else could be in it would lead elsewhere.
+///
+/// Errors: errc::bad_input, naming `of_what` it is.
+std::string in_path(const std::string& id, const char* of_what);
+
+/// Reads a body with `decode`. What the service sent must be readable; if not, the fault is on that
+/// side.
+///
+/// Errors: errc::protocol_violated.
+template <class Decode>
+auto decoded(const std::string& body, Decode decode) {
+    try {
+        return decode(body);
+    } catch (const api::malformed_body& failure) {
+        throw error(errc::protocol_violated,
+                    std::string("the service's answer is malformed: ") + failure.what())
+            .with(phase::replied)
+            .with(outcome::executed);
+    }
+}
+
+}  // namespace bitdotio
