@@ -1,6 +1,8 @@
 // Matching words with options, and printing what there is to match.
 #include "cli/arguments.hpp"
 
+#include "base/ascii.hpp"
+
 #include <bitdotio/error.hpp>
 
 #include <algorithm>
@@ -206,17 +208,15 @@ std::optional<std::string> arguments::get(std::string_view long_name) const {
 }
 
 std::optional<bool> arguments::get_bool(std::string_view long_name) const {
-    std::optional<std::string> text = get(long_name);
-    if (!text) {
+    const std::optional<std::string> given = get(long_name);
+    if (!given) {
         return std::nullopt;
     }
-    for (char& c : *text) {
-        c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    }
-    if (*text == "true" || *text == "yes" || *text == "1") return true;
-    if (*text == "false" || *text == "no" || *text == "0") return false;
+    const std::string text = ascii::to_lower(*given);
+    if (text == "true" || text == "yes" || text == "1") return true;
+    if (text == "false" || text == "no" || text == "0") return false;
     throw wrong("option " + std::string(long_name) + " must be true or false, not " +
-                quoted(*get(long_name)));
+                quoted(*given));
 }
 
 std::optional<std::int64_t> arguments::get_size(std::string_view long_name) const {

@@ -7,6 +7,7 @@
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/error.hpp>
 
+#include "base/percent_encoding.hpp"
 #include "base/spawn.hpp"
 #include "service/api_codec.hpp"
 #include "service/https_session.hpp"
@@ -40,25 +41,9 @@ struct question {
     std::string body{};
 };
 
-std::string escaped(std::string_view text) {
-    constexpr char digits[] = "0123456789ABCDEF";
-    std::string out;
-    for (const char c : text) {
-        const auto octet = static_cast<unsigned char>(c);
-        const bool safe = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                          (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.';
-        if (safe) {
-            out.push_back(c);
-        } else {
-            out += {'%', digits[octet >> 4], digits[octet & 15]};
-        }
-    }
-    return out;
-}
-
 std::string path_of(const std::string& database) {
     const database_name name(database);
-    return escaped(name.user()) + "/" + escaped(name.database());
+    return percent_encoded(name.user()) + "/" + percent_encoded(name.database());
 }
 
 json::string text(std::string_view value) {
@@ -89,7 +74,8 @@ question question_of(const arguments& words) {
         return {"POST", "/server/keys",
                 account ? json::serialize(json::object{{"account", text(*account)}}) : ""};
     }
-    if (command == "serve key revoke") return {"DELETE", "/server/keys/" + escaped(given[0])};
+    if (command == "serve key revoke")
+        return {"DELETE", "/server/keys/" + percent_encoded(given[0])};
     if (command == "serve account list") return {"GET", "/server/accounts"};
     if (command == "serve account create") {
         json::object wish{{"name", text(given[0])}, {"role", text(*words.get("--role"))}};
@@ -97,11 +83,12 @@ question question_of(const arguments& words) {
         return {"POST", "/server/accounts", json::serialize(wish)};
     }
     if (command == "serve account remove") {
-        return {"DELETE", "/server/accounts/" + escaped(given[0])};
+        return {"DELETE", "/server/accounts/" + percent_encoded(given[0])};
     }
     if (command == "serve account grant" || command == "serve account revoke") {
-        return {command == "serve account grant" ? "PUT" : "DELETE",
-                "/server/accounts/" + escaped(given[0]) + "/databases/" + path_of(given[1])};
+        return {
+            command == "serve account grant" ? "PUT" : "DELETE",
+            "/server/accounts/" + percent_encoded(given[0]) + "/databases/" + path_of(given[1])};
     }
     return {"GET", "/server/status"};
 }

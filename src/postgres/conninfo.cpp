@@ -1,6 +1,7 @@
 // libpq reads the strings, tables say what its keywords mean to us.
 #include "postgres/conninfo.hpp"
 
+#include "base/ascii.hpp"
 #include "postgres/libpq.hpp"
 
 #include <pg_config_manual.h>
@@ -21,10 +22,7 @@ struct free_options {
 using option_list = std::unique_ptr<PQconninfoOption, free_options>;
 
 bool is_keyword(std::string_view word) {
-    return !word.empty() && std::all_of(word.begin(), word.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '_';
-    });
+    return !word.empty() && std::all_of(word.begin(), word.end(), ascii::is_word);
 }
 
 // Whether "word=" stands in the text, so that it is a keyword there and no part of a value.
@@ -93,14 +91,6 @@ Enum one_of(std::string_view keyword, std::string_view value, words<Enum> table)
         right += " " + std::string(word);
     }
     throw not_a_value(keyword, value, right);
-}
-
-std::string lower(std::string_view text) {
-    std::string result(text);
-    for (char& c : result) {
-        c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    }
-    return result;
 }
 
 std::vector<std::string> split(const std::string& list) {
@@ -195,7 +185,7 @@ const std::map<std::string_view, setter>& setters() {
          }},
         {"ssl_min_protocol_version",
          [](connect_options& o, const std::string& v) {
-             o.min_tls_version = one_of<tls_version>("ssl_min_protocol_version", lower(v),
+             o.min_tls_version = one_of<tls_version>("ssl_min_protocol_version", ascii::to_lower(v),
                                                      {{"tlsv1", tls_version::v1_0},
                                                       {"tlsv1.1", tls_version::v1_1},
                                                       {"tlsv1.2", tls_version::v1_2},
@@ -226,7 +216,7 @@ const std::map<std::string_view, setter>& setters() {
          }},
         {"client_encoding",
          [](connect_options&, const std::string& v) {
-             one_of<bool>("client_encoding", lower(v),
+             one_of<bool>("client_encoding", ascii::to_lower(v),
                           {{"utf8", true}, {"utf-8", true}, {"unicode", true}, {"auto", true}});
          }},
         {"service",

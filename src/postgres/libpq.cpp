@@ -1,6 +1,8 @@
 // libpq's words, as our types.
 #include "postgres/libpq.hpp"
 
+#include "base/ascii.hpp"
+
 #include <openssl/ssl.h>
 
 #include <algorithm>
@@ -88,7 +90,7 @@ std::string last_words(const PGconn* conn) {
 
 std::string sqlstate_in(std::string_view text) {
     // "FATAL:  28P01: password…": the severity word is localised, the code is not.
-    const auto is_code = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'); };
+    const auto is_code = [](char c) { return ascii::is_digit(c) || (c >= 'A' && c <= 'Z'); };
     for (std::size_t colon = text.find(": "); colon != std::string_view::npos;
          colon = text.find(": ", colon + 1)) {
         const std::size_t begin = text.find_first_not_of(' ', colon + 1);

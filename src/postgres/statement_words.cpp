@@ -1,6 +1,8 @@
 // A statement's words, comments passed over.
 #include "postgres/statement_words.hpp"
 
+#include "base/ascii.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <initializer_list>
@@ -9,17 +11,8 @@ namespace bitdotio {
 
 namespace {
 
-char upper(char c) {
-    return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-}
-
-bool is_letter(char c) {
-    return (upper(c) >= 'A' && upper(c) <= 'Z') || c == '_';
-}
-
-bool same(std::string_view word, std::string_view capitals) {
-    return std::equal(word.begin(), word.end(), capitals.begin(), capitals.end(),
-                      [](char mine, char theirs) { return upper(mine) == theirs; });
+bool begins_word(char c) {
+    return ascii::is_letter(c) || c == '_';
 }
 
 // What is left behind a comment, which may hold others; all of it is one if its end is missing.
@@ -54,7 +47,7 @@ std::string_view next_word(std::string_view& sql) {
             break;
         }
     }
-    const auto end = std::find_if_not(sql.begin(), sql.end(), is_letter);
+    const auto end = std::find_if_not(sql.begin(), sql.end(), begins_word);
     const std::string_view word = sql.substr(0, static_cast<std::size_t>(end - sql.begin()));
     sql.remove_prefix(word.size());
     return word;
@@ -62,22 +55,22 @@ std::string_view next_word(std::string_view& sql) {
 
 bool says(std::string_view sql, std::string_view capitals) {
     return std::search(sql.begin(), sql.end(), capitals.begin(), capitals.end(),
-                       [](char mine, char theirs) { return upper(mine) == theirs; }) != sql.end();
+                       ascii::same_letters) != sql.end();
 }
 
 bool is_one_of(std::string_view word, std::initializer_list<std::string_view> capitals) {
-    return std::any_of(capitals.begin(), capitals.end(),
-                       [word](std::string_view one) { return same(word, one); });
+    return std::any_of(capitals.begin(), capitals.end(), [word](std::string_view one) {
+        return ascii::equal_ignoring_case(word, one);
+    });
 }
 
 bool begins(std::string_view word, std::string_view capitals) {
-    return same(word.substr(0, capitals.size()), capitals);
+    return ascii::equal_ignoring_case(word.substr(0, capitals.size()), capitals);
 }
 
 // Takes away the word the text begins with.
 std::string_view take_word(std::string_view& sql) {
-    const auto end = std::find_if_not(
-        sql.begin(), sql.end(), [](char c) { return is_letter(c) || (c >= '0' && c <= '9'); });
+    const auto end = std::find_if_not(sql.begin(), sql.end(), ascii::is_word);
     const std::string_view word = sql.substr(0, static_cast<std::size_t>(end - sql.begin()));
     sql.remove_prefix(word.size());
     return word;
@@ -88,7 +81,7 @@ session_change changed_by_set(std::string_view rest) {
     if (is_one_of(what, {"LOCAL", "TRANSACTION", "CONSTRAINTS"})) {
         return session_change::none;
     }
-    if (same(what, "SESSION")) {
+    if (ascii::equal_ignoring_case(what, "SESSION")) {
         what = next_word(rest);
     }
     if (what.empty()) {  // a quoted name
@@ -101,11 +94,12 @@ session_change changed_by_set(std::string_view rest) {
 
 // By the word a statement begins with, and those behind it.
 session_change changed_by_statement(std::string_view first, std::string_view rest) {
-    if (same(first, "SET")) return changed_by_set(rest);
-    if (same(first, "DO")) return session_change::all_but_statements;
-    if (same(first, "LISTEN")) return session_change::listening;
-    if (same(first, "LOAD")) return session_change::settings;
-    if (same(first, "PREPARE") && !same(next_word(rest), "TRANSACTION")) {
+    if (ascii::equal_ignoring_case(first, "SET")) return changed_by_set(rest);
+    if (ascii::equal_ignoring_case(first, "DO")) return session_change::all_but_statements;
+    if (ascii::equal_ignoring_case(first, "LISTEN")) return session_change::listening;
+    if (ascii::equal_ignoring_case(first, "LOAD")) return session_change::settings;
+    if (ascii::equal_ignoring_case(first, "PREPARE") &&
+        !ascii::equal_ignoring_case(next_word(rest), "TRANSACTION")) {
         return session_change::statements;
     }
     return session_change::none;
@@ -114,23 +108,29 @@ session_change changed_by_statement(std::string_view first, std::string_view res
 // By a word anywhere in a statement, and the one before it.
 session_change changed_by_word(std::string_view first, std::string_view before,
                                std::string_view word) {
-    switch (upper(word.front())) {
+    switch (ascii::to_upper(word.front())) {
         case 'H':
-            if (same(word, "HOLD") && same(before, "WITH")) return session_change::cursors;
+            if (ascii::equal_ignoring_case(word, "HOLD") &&
+                ascii::equal_ignoring_case(before, "WITH"))
+                return session_change::cursors;
             break;
         case 'P':
             if (begins(word, "PG_ADVISORY_LOCK") || begins(word, "PG_TRY_ADVISORY_LOCK")) {
                 return session_change::locks;
             }
             if (begins(word, "PG_TEMP")) return session_change::temporary;
-            if (same(word, "PREPARE") && same(first, "DO")) return session_change::statements;
+            if (ascii::equal_ignoring_case(word, "PREPARE") &&
+                ascii::equal_ignoring_case(first, "DO"))
+                return session_change::statements;
             break;
         case 'S':
-            if (same(word, "SET_CONFIG")) return session_change::settings | session_change::role;
+            if (ascii::equal_ignoring_case(word, "SET_CONFIG"))
+                return session_change::settings | session_change::role;
             break;
         case 'T':
             if (is_one_of(word, {"TEMP", "TEMPORARY"}) &&
-                (same(first, "CREATE") || is_one_of(before, {"INTO", "LOCAL", "GLOBAL"}))) {
+                (ascii::equal_ignoring_case(first, "CREATE") ||
+                 is_one_of(before, {"INTO", "LOCAL", "GLOBAL"}))) {
                 return session_change::temporary;
             }
             break;
@@ -162,7 +162,7 @@ session_change session_changes_of(std::string_view sql) noexcept {
         all = all | changed_by_statement(first, sql);
         std::string_view before;
         while (!sql.empty() && sql.front() != ';') {
-            if (!is_letter(sql.front())) {
+            if (!begins_word(sql.front())) {
                 sql.remove_prefix(1);
                 continue;
             }
@@ -176,8 +176,10 @@ session_change session_changes_of(std::string_view sql) noexcept {
 
 bool commits(std::string_view sql) noexcept {
     const std::string_view first = next_word(sql);
-    return same(first, "COMMIT") || same(first, "END") ||
-           (same(first, "PREPARE") && same(next_word(sql), "TRANSACTION"));
+    return ascii::equal_ignoring_case(first, "COMMIT") ||
+           ascii::equal_ignoring_case(first, "END") ||
+           (ascii::equal_ignoring_case(first, "PREPARE") &&
+            ascii::equal_ignoring_case(next_word(sql), "TRANSACTION"));
 }
 
 bool may_commit(std::string_view script) noexcept {
@@ -188,18 +190,21 @@ bool may_commit_midway(std::string_view sql) noexcept {
     const std::string_view first = next_word(sql);
     for (const std::string_view one :
          {"CALL", "DO", "VACUUM", "ANALYZE", "ANALYSE", "CLUSTER", "REINDEX"}) {
-        if (same(first, one)) {
+        if (ascii::equal_ignoring_case(first, one)) {
             return true;
         }
     }
-    if (!same(first, "CREATE") && !same(first, "DROP") && !same(first, "ALTER")) {
+    if (!ascii::equal_ignoring_case(first, "CREATE") &&
+        !ascii::equal_ignoring_case(first, "DROP") && !ascii::equal_ignoring_case(first, "ALTER")) {
         return false;
     }
     // Outside the catalogs, these leave files, settings or a half-made index behind.
     std::string_view rest = sql;
     const std::string_view second = next_word(rest);
-    return same(second, "DATABASE") || same(second, "TABLESPACE") || same(second, "SYSTEM") ||
-           same(second, "SUBSCRIPTION") || says(sql, "CONCURRENTLY");
+    return ascii::equal_ignoring_case(second, "DATABASE") ||
+           ascii::equal_ignoring_case(second, "TABLESPACE") ||
+           ascii::equal_ignoring_case(second, "SYSTEM") ||
+           ascii::equal_ignoring_case(second, "SUBSCRIPTION") || says(sql, "CONCURRENTLY");
 }
 
 }  // namespace bitdotio

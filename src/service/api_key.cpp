@@ -2,6 +2,8 @@
 #include <bitdotio/api_key.hpp>
 #include <bitdotio/error.hpp>
 
+#include "base/ascii.hpp"
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -12,10 +14,6 @@ namespace bitdotio {
 
 namespace {
 
-bool is_word(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
 void wipe(std::string& text) noexcept {
     explicit_bzero(text.data(), text.capacity());
     text.clear();
@@ -25,7 +23,7 @@ void wipe(std::string& text) noexcept {
 
 api_key::api_key(std::string_view text) : text_(text) {
     if (text.size() < 4 || !text.starts_with("v2_") ||
-        !std::all_of(text.begin(), text.end(), is_word)) {
+        !std::all_of(text.begin(), text.end(), ascii::is_word)) {
         wipe(text_);
         throw error(errc::bad_input,
                     "the API key is malformed: a key is \"v2_\" followed by letters, digits and "

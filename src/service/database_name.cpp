@@ -2,29 +2,13 @@
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/error.hpp>
 
+#include "base/percent_encoding.hpp"
+
 #include <ostream>
 
 namespace bitdotio {
 
 namespace {
-
-bool is_word(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
-std::string percent_encoded(std::string_view text) {
-    constexpr char digits[] = "0123456789ABCDEF";
-    std::string encoded;
-    for (const char c : text) {
-        if (is_word(c) || c == '-' || c == '.' || c == '~') {
-            encoded.push_back(c);
-        } else {
-            const auto octet = static_cast<unsigned char>(c);
-            encoded += {'%', digits[octet >> 4], digits[octet & 0xf]};
-        }
-    }
-    return encoded;
-}
 
 error malformed(std::string_view text, const char* why) {
     return error(errc::bad_input, "\"" + std::string(text) + "\" is not a database name: " + why +
@@ -49,7 +33,7 @@ database_name::database_name(std::string_view text) : full_(text) {
             throw malformed("…", "it contains a control character");
         }
     }
-    if (slash == 0 || !is_word(full_.front())) {
+    if (slash == 0 || !ascii::is_word(full_.front())) {
         throw malformed(text, "its user does not begin with a letter, digit or underscore");
     }
     if (slash > 38) {

@@ -1,5 +1,6 @@
 // Fields as parts, or as names and values.
 #include "service/import_request.hpp"
+#include "base/percent_encoding.hpp"
 #include "service/job_codec.hpp"
 
 #include <utility>
@@ -17,20 +18,14 @@ fields fields_of(const import_options& options) {
             {"infer_header", std::string(name_of(options.header))}};
 }
 
-std::string escaped(std::string_view text, bool everything) {
-    constexpr char digits[] = "0123456789ABCDEF";
-    std::string out;
-    for (const char c : text) {
-        const auto octet = static_cast<unsigned char>(c);
-        const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                           (c >= 'A' && c <= 'Z') || c == '-' || c == '.' || c == '_';
-        if (everything ? plain : c != '"' && c != '\r' && c != '\n') {
-            out.push_back(c);
-        } else {
-            out += {'%', digits[octet >> 4], digits[octet & 15]};
-        }
+// As browsers escape a file's name.
+std::string escaped_name(std::string_view name) {
+    std::string escaped;
+    for (const char c : name) {
+        const bool plain = c != '"' && c != '\r' && c != '\n';
+        escaped += plain ? std::string(1, c) : percent_escape(c);
     }
-    return out;
+    return escaped;
 }
 
 }  // namespace
@@ -44,17 +39,16 @@ import_request encode_import(const import_options& options, std::string_view fil
     for (const auto& [name, value] : fields_of(options)) {
         request.before += part + std::string(name) + "\"\r\n\r\n" + value + "\r\n";
     }
-    // As browsers escape it.
-    request.before += part + "file\"; filename=\"" + escaped(file_name, false) +
+    request.before += part + "file\"; filename=\"" + escaped_name(file_name) +
                       "\"\r\nContent-Type: application/octet-stream\r\n\r\n";
     request.after = "\r\n--" + boundary + "--\r\n";
     return request;
 }
 
 std::string encode_import(const import_options& options, std::string_view url) {
-    std::string body = "file_url=" + escaped(url, true);
+    std::string body = "file_url=" + percent_encoded(url);
     for (const auto& [name, value] : fields_of(options)) {
-        body += "&" + std::string(name) + "=" + escaped(value, true);
+        body += "&" + std::string(name) + "=" + percent_encoded(value);
     }
     return body;
 }

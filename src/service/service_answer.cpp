@@ -1,5 +1,6 @@
 // Status codes and error bodies to errors.
 #include "service/service_answer.hpp"
+#include "base/ascii.hpp"
 #include "service/api_codec.hpp"
 
 #include <algorithm>
@@ -48,10 +49,7 @@ error refused(const char* what, const https_response& response) {
 }
 
 std::string in_path(const std::string& id, const char* of_what) {
-    const auto is_plain = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '-' || c == '_';
-    };
+    const auto is_plain = [](char c) { return ascii::is_word(c) || c == '-'; };
     if (id.empty() || !std::all_of(id.begin(), id.end(), is_plain)) {
         throw error(errc::bad_input, std::string("the id of ") + of_what +
                                          " is of letters, digits and dashes, as the service "

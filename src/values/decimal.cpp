@@ -1,6 +1,7 @@
 // numeric as decimal text whose digits are counted.
 #include <bitdotio/field.hpp>
 
+#include "base/ascii.hpp"
 #include "values/wire_reader.hpp"
 
 namespace bitdotio::wire {
@@ -36,7 +37,7 @@ std::string read_decimal(const field_view& field, unsigned most, std::string_vie
     // Significant is what lies between the first and the last digit that is not zero.
     std::size_t digits = 0, significant = 0;
     for (const char c : text) {
-        if (c >= '0' && c <= '9' && (c != '0' || digits > 0)) {
+        if (ascii::is_digit(c) && (c != '0' || digits > 0)) {
             ++digits;
             significant = c == '0' ? significant : digits;
         }

@@ -2,6 +2,8 @@
 #include <bitdotio/error.hpp>
 #include <bitdotio/named.hpp>
 
+#include "base/ascii.hpp"
+
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -11,12 +13,11 @@ namespace bitdotio {
 namespace {
 
 bool begins_name(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-           static_cast<unsigned char>(c) >= 0x80;
+    return ascii::is_letter(c) || c == '_' || static_cast<unsigned char>(c) >= 0x80;
 }
 
 bool in_name(char c) {
-    return begins_name(c) || (c >= '0' && c <= '9');
+    return begins_name(c) || ascii::is_digit(c);
 }
 
 // Walks over the lexical parts of SQL. See: PostgreSQL manual, 4.1 "Lexical Structure".

@@ -2,6 +2,8 @@
 #include <bitdotio/error.hpp>
 #include <bitdotio/types.hpp>
 
+#include "base/ascii.hpp"
+
 #include <ostream>
 
 namespace bitdotio {
@@ -13,10 +15,9 @@ uuid uuid::parse(std::string_view text) {
                                           "in 123e4567-e89b-12d3-a456-426614174000");
     };
     const auto digit = [&](char c) -> std::uint8_t {
-        if (c >= '0' && c <= '9') return static_cast<std::uint8_t>(c - '0');
-        if (c >= 'a' && c <= 'f') return static_cast<std::uint8_t>(c - 'a' + 10);
-        if (c >= 'A' && c <= 'F') return static_cast<std::uint8_t>(c - 'A' + 10);
-        throw malformed();
+        const auto value = ascii::hex_digit(c);
+        if (!value) throw malformed();
+        return static_cast<std::uint8_t>(*value);
     };
     const bool hyphens = text.size() == 36;
     if (!hyphens && text.size() != 32) {

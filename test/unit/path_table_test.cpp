@@ -1,7 +1,7 @@
 // Patterns of paths, and the paths of operators that are found by them.
 #include "server/api/path_table.hpp"
+#include "base/percent_encoding.hpp"
 #include "server/api/ops_routes.hpp"
-#include "server/base/percent_encoding.hpp"
 
 #include <doctest/doctest.h>
 

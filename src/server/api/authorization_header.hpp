@@ -1,7 +1,8 @@
 // What stands in the header Authorization behind its scheme.
 #pragma once
 
-#include <cstddef>
+#include "base/ascii.hpp"
+
 #include <optional>
 #include <string_view>
 
@@ -9,15 +10,12 @@ namespace bitdotio {
 
 /// The value behind "Bearer " or "Basic ", in whatever case; nothing for another scheme.
 ///
-/// Parameters: `scheme` in small letters.
+/// Parameters: `scheme` in any case.
 /// See: RFC 7235, section 2.1.
 inline std::optional<std::string_view> value_behind(std::string_view header,
                                                     std::string_view scheme) {
     if (header.size() <= scheme.size() || header[scheme.size()] != ' ') return std::nullopt;
-    for (std::size_t i = 0; i < scheme.size(); ++i) {
-        const char c = header[i];
-        if ((c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c) != scheme[i]) return std::nullopt;
-    }
+    if (!ascii::equal_ignoring_case(header.substr(0, scheme.size()), scheme)) return std::nullopt;
     header.remove_prefix(scheme.size());
     while (header.starts_with(' ')) {
         header.remove_prefix(1);

@@ -3,6 +3,7 @@
 
 #include <bitdotio/quoting.hpp>
 
+#include "base/ascii.hpp"
 #include "server/formats/utf8.hpp"
 #include "service/job_codec.hpp"
 
@@ -18,10 +19,7 @@ constexpr std::size_t longest_fields = 64 * 1024;
 constexpr std::string_view urlencoded = "application/x-www-form-urlencoded";
 
 std::string lower_type(std::string_view content_type) {
-    std::string type(content_type.substr(0, content_type.find(';')));
-    std::transform(type.begin(), type.end(), type.begin(), [](char c) {
-        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
+    const std::string type = ascii::to_lower(content_type.substr(0, content_type.find(';')));
     return type.substr(0, type.find_last_not_of(" \t") + 1);
 }
 

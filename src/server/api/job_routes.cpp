@@ -1,5 +1,6 @@
 // Forms to jobs, jobs to bodies, files to downloads.
 #include "server/api/job_routes.hpp"
+#include "base/percent_encoding.hpp"
 #include "server/api/api_error.hpp"
 #include "server/api/file_body.hpp"
 #include "server/api/http_range.hpp"
@@ -51,21 +52,12 @@ std::string download_name(const export_options& order) {
 
 // See: RFC 6266; the plain form for those who do not read the other one.
 std::string disposition(const std::string& name) {
-    constexpr char digits[] = "0123456789ABCDEF";
     std::string plain;
-    std::string escaped;
     for (const char c : name) {
-        const auto octet = static_cast<unsigned char>(c);
-        plain.push_back(octet < 0x80 && c != '"' && c != '\\' ? c : '_');
-        const bool safe = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                          (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_';
-        if (safe) {
-            escaped.push_back(c);
-        } else {
-            escaped += {'%', digits[octet >> 4], digits[octet & 15]};
-        }
+        const bool safe = static_cast<unsigned char>(c) < 0x80 && c != '"' && c != '\\';
+        plain.push_back(safe ? c : '_');
     }
-    return "attachment; filename=\"" + plain + "\"; filename*=UTF-8''" + escaped;
+    return "attachment; filename=\"" + plain + "\"; filename*=UTF-8''" + percent_encoded(name);
 }
 
 http_response not_there(const std::string& what) {

@@ -1,6 +1,7 @@
 // A buffer that holds back what might be the beginning of a boundary.
 #include "server/api/multipart.hpp"
-#include "server/base/percent_encoding.hpp"
+#include "base/ascii.hpp"
+#include "base/percent_encoding.hpp"
 
 #include <bitdotio/error.hpp>
 
@@ -15,15 +16,6 @@ constexpr std::size_t longest_headers = 16 * 1024;
 
 error malformed(const std::string& why) {
     return error(errc::bad_input, "the form is malformed: " + why);
-}
-
-char lower(char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-bool same(std::string_view left, std::string_view right) {
-    return std::equal(left.begin(), left.end(), right.begin(), right.end(),
-                      [](char a, char b) { return lower(a) == lower(b); });
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -57,7 +49,7 @@ std::optional<std::string> parameter(std::string_view header, std::string_view w
             value = trimmed(header.substr(i, end == std::string_view::npos ? end : end - i));
             i = end;
         }
-        if (same(name, wanted)) return value;
+        if (ascii::equal_ignoring_case(name, wanted)) return value;
         at = i;
     }
     return std::nullopt;
@@ -147,7 +139,8 @@ void multipart::read_headers(std::string_view block) {
         block.remove_prefix(end == std::string_view::npos ? block.size() : end);
         const std::size_t colon = line.find(':');
         if (colon == std::string_view::npos) throw malformed("a header has no colon");
-        if (!same(trimmed(line.substr(0, colon)), "content-disposition")) continue;
+        if (!ascii::equal_ignoring_case(trimmed(line.substr(0, colon)), "content-disposition"))
+            continue;
         const std::string_view value = line.substr(colon + 1);
         const auto name = parameter(value, "name");
         if (!name) break;

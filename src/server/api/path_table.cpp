@@ -1,7 +1,7 @@
 // Pattern and path, cut at the same slashes.
 #include "server/api/path_table.hpp"
 
-#include "server/base/percent_encoding.hpp"
+#include "base/percent_encoding.hpp"
 
 namespace bitdotio {
 

@@ -1,6 +1,7 @@
 // PostgreSQL's text to what JSON has, by the columns' types.
 #include <bitdotio/connection.hpp>
 
+#include "base/ascii.hpp"
 #include "postgres/statement_words.hpp"
 #include "server/api/query_runner.hpp"
 #include "server/hosts/instance_session.hpp"
@@ -75,12 +76,7 @@ asio::awaitable<query_result> run_query(session_target where, std::string sql, q
 
 bool frees_space(std::string_view sql) noexcept {
     const std::string_view word = first_word(sql);
-    const auto is = [&](std::string_view capitals) {
-        return std::equal(
-            word.begin(), word.end(), capitals.begin(), capitals.end(), [](char mine, char theirs) {
-                return (mine >= 'a' && mine <= 'z' ? mine - 'a' + 'A' : mine) == theirs;
-            });
-    };
+    const auto is = [&](std::string_view other) { return ascii::equal_ignoring_case(word, other); };
     return is("DELETE") || is("TRUNCATE") || is("DROP") || is("VACUUM");
 }
 

@@ -1,7 +1,7 @@
 // The paths of the API, and what a target says beside its path.
 #include "server/api/router.hpp"
 
-#include "server/base/percent_encoding.hpp"
+#include "base/percent_encoding.hpp"
 
 #include <optional>
 #include <utility>

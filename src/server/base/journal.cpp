@@ -3,7 +3,7 @@
 
 #include <bitdotio/error.hpp>
 
-#include "server/base/percent_encoding.hpp"
+#include "base/percent_encoding.hpp"
 
 #include <boost/system/system_error.hpp>
 

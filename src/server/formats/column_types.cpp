@@ -1,6 +1,8 @@
 // Texts looked at letter by letter: every value of a file passes here.
 #include "server/formats/column_types.hpp"
 
+#include "base/ascii.hpp"
+
 #include <boost/json.hpp>
 
 #include <algorithm>
@@ -13,14 +15,10 @@ namespace bitdotio {
 
 namespace {
 
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
 // The number of digits at the beginning.
 std::size_t digits(std::string_view text) {
     std::size_t count = 0;
-    while (count < text.size() && is_digit(text[count]))
+    while (count < text.size() && ascii::is_digit(text[count]))
         ++count;
     return count;
 }
@@ -83,7 +81,7 @@ bool take_zone(std::string_view& text) {
 }
 
 column_type type_of_date(std::string_view text) {
-    if (text.size() < 10 || !is_digit(text[0]) || text[4] != '-' || !take_date(text)) {
+    if (text.size() < 10 || !ascii::is_digit(text[0]) || text[4] != '-' || !take_date(text)) {
         return column_type::text;
     }
     if (text.empty()) return column_type::date;
@@ -139,7 +137,7 @@ bool is_boolean(std::string_view text) {
 column_type type_of_untyped(std::string_view text) {
     if (text.empty()) return column_type::text;
     const char first = text.front();
-    if (is_digit(first) || first == '-' || first == '+' || first == '.') {
+    if (ascii::is_digit(first) || first == '-' || first == '+' || first == '.') {
         const column_type number = type_of_number(text);
         if (number != column_type::text) return number;
         // As PostgreSQL writes what is no number.

@@ -1,18 +1,14 @@
 // Which format a file has.
+#include "base/ascii.hpp"
 #include "server/formats/file_input.hpp"
 #include "server/formats/table_reader.hpp"
-
-#include <algorithm>
 
 namespace bitdotio {
 
 namespace {
 
-bool ends_with(std::string name, std::string_view end) {
-    std::transform(name.begin(), name.end(), name.begin(), [](char c) {
-        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
-    return name.ends_with(end);
+bool ends_with(std::string_view name, std::string_view end) {
+    return ascii::to_lower(name).ends_with(end);
 }
 
 }  // namespace

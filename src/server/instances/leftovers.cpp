@@ -1,6 +1,8 @@
 // Finds and ends what a killed server or postmaster left running.
 #include "server/instances/leftovers.hpp"
 
+#include "base/ascii.hpp"
+
 #include <bitdotio/error.hpp>
 
 #include <poll.h>
@@ -53,7 +55,7 @@ std::vector<int> postgres_processes(const std::string& mark) {
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
         const std::string name = entry.path().filename();
-        if (!std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; })) {
+        if (!std::all_of(name.begin(), name.end(), ascii::is_digit)) {
             continue;
         }
         const int pid = std::stoi(name);

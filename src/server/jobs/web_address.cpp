@@ -1,5 +1,5 @@
 // http:// and https://, nothing else.
-#include "server/base/percent_encoding.hpp"
+#include "base/percent_encoding.hpp"
 #include "server/formats/job_failure.hpp"
 #include "server/jobs/url_fetch.hpp"
 

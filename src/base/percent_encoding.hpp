@@ -6,7 +6,13 @@
 
 namespace bitdotio {
 
+/// All but the unreserved characters as escapes: letters, digits and "-._~" stay.
+std::string percent_encoded(std::string_view text);
+
 /// Percent-decoding; what is no valid escape stays as it is.
 std::string percent_decoded(std::string_view text);
+
+/// The escape of one octet: "%2F".
+std::string percent_escape(char octet);
 
 }  // namespace bitdotio
