@@ -1,4 +1,5 @@
-// The one door: the API's calls, a pool for each database, connections of one's own.
+// What a user of the service holds: the API's calls, a pool for each database, connections of one's
+// own.
 #pragma once
 
 #include <bitdotio/api_key.hpp>

@@ -83,29 +83,30 @@ std::string query_answer(query_result answer, data_format format) {
 // Everything that can be wrong with the words is found before the first await.
 using work = asio::awaitable<void>;
 
-work list(client door) {
-    print_json(api::encode(co_await door.list_databases()));
+work list(client service) {
+    print_json(api::encode(co_await service.list_databases()));
 }
 
-work create(client door, std::string name, visibility visible, std::optional<std::int64_t> limit) {
-    print_json(api::encode(co_await door.create_database(std::move(name), visible, limit)));
+work create(client service, std::string name, visibility visible,
+            std::optional<std::int64_t> limit) {
+    print_json(api::encode(co_await service.create_database(std::move(name), visible, limit)));
 }
 
-work info(client door, database_name name) {
-    print_json(api::encode(co_await door.get_database(std::move(name))));
+work info(client service, database_name name) {
+    print_json(api::encode(co_await service.get_database(std::move(name))));
 }
 
-work update(client door, database_name name, database_changes changes) {
-    print_json(api::encode(co_await door.update_database(std::move(name), std::move(changes))));
+work update(client service, database_name name, database_changes changes) {
+    print_json(api::encode(co_await service.update_database(std::move(name), std::move(changes))));
 }
 
-work remove(client door, database_name name) {
-    co_await door.delete_database(name);
+work remove(client service, database_name name) {
+    co_await service.delete_database(name);
     std::cout << "deleted " << name << '\n';
 }
 
-work query(client door, database_name name, std::string sql, data_format format) {
-    query_result answer = co_await door.query(std::move(name), std::move(sql), format);
+work query(client service, database_name name, std::string sql, data_format format) {
+    query_result answer = co_await service.query(std::move(name), std::move(sql), format);
     print_json(query_answer(std::move(answer), format));
 }
 
@@ -132,25 +133,25 @@ std::function<work(client)> prepare(const arguments& words) {
     if (command == "query") {
         return [name = named(words), sql = query_text(words),
                 format = words.has("--objects") ? data_format::objects : data_format::rows](
-                   client door) { return query(std::move(door), name, sql, format); };
+                   client service) { return query(std::move(service), name, sql, format); };
     }
     if (command == "db create") {
         return [name = *words.get("--name"),
                 visible = visibility_of(words).value_or(visibility::private_),
-                limit = words.get_size("--storage_limit_bytes")](client door) {
-            return create(std::move(door), name, visible, limit);
+                limit = words.get_size("--storage_limit_bytes")](client service) {
+            return create(std::move(service), name, visible, limit);
         };
     }
     if (command == "db info") {
-        return [name = named(words)](client door) { return info(std::move(door), name); };
+        return [name = named(words)](client service) { return info(std::move(service), name); };
     }
     if (command == "db update") {
-        return [name = named(words), changes = changes_of(words)](client door) {
-            return update(std::move(door), name, changes);
+        return [name = named(words), changes = changes_of(words)](client service) {
+            return update(std::move(service), name, changes);
         };
     }
     if (command == "db delete") {
-        return [name = named(words)](client door) { return remove(std::move(door), name); };
+        return [name = named(words)](client service) { return remove(std::move(service), name); };
     }
     return list;
 }
@@ -200,9 +201,9 @@ void run_api_command(const arguments& words) {
         options.key.emplace(*key);
     }
     asio::io_context io(1);
-    client door(io.get_executor(), std::move(options));
+    client service(io.get_executor(), std::move(options));
     std::exception_ptr failure;
-    spawn_alone(io.get_executor(), prepared(door),
+    spawn_alone(io.get_executor(), prepared(service),
                 [&](std::exception_ptr thrown) noexcept { failure = std::move(thrown); });
     io.run();
     if (failure) {

@@ -1,9 +1,9 @@
 // One strand for the listener and its session: the stream is pulled, never pushed.
 #include <bitdotio/listener.hpp>
 
+#include "base/async_semaphore.hpp"
 #include "base/deadline.hpp"
-#include "base/process_birth.hpp"
-#include "base/turnstile.hpp"
+#include "base/fork_guard.hpp"
 #include "pool/connector.hpp"
 #include "postgres/failure.hpp"
 #include "postgres/postgres_session.hpp"
@@ -46,11 +46,11 @@ error closed_error() {
 }
 
 struct held_place {
-    explicit held_place(turnstile& where) : turn(where) {}
+    explicit held_place(async_semaphore& where) : turn(where) {}
     ~held_place() { turn.leave(); }
     held_place(const held_place&) = delete;
     held_place& operator=(const held_place&) = delete;
-    turnstile& turn;
+    async_semaphore& turn;
 };
 
 }  // namespace
@@ -247,11 +247,11 @@ private:
         session_.reset();
     }
 
-    const process_birth birth_;
+    const fork_guard birth_;
     const strand strand_;
     const connector connector_;
     asio::steady_timer arrived_;  ///< cancelled when `next` has something to look at
-    turnstile turn_{1};           ///< for what uses the session
+    async_semaphore turn_{1};     ///< for what uses the session
     std::shared_ptr<postgres_session> session_;
     std::set<std::string> channels_;
     std::deque<listener_event> queue_;

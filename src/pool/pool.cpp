@@ -5,7 +5,7 @@
 #include "pool/pool_core.hpp"
 #include "postgres/failure.hpp"
 #include "postgres/postgres_session.hpp"
-#include "postgres/tries.hpp"
+#include "postgres/statement_attempts.hpp"
 
 #include <boost/system/system_error.hpp>
 
@@ -66,9 +66,9 @@ error current_failure() {
 }
 
 // The tries of one call, on connections of its pool.
-class rounds {
+class pool_attempts {
 public:
-    rounds(std::shared_ptr<pool_core> core, bool may_run_twice)
+    pool_attempts(std::shared_ptr<pool_core> core, bool may_run_twice)
         : core_(std::move(core)), so_far_(may_run_twice), wakes_(core_->wakes()) {}
 
     asio::awaitable<pooled_connection> lend(
@@ -94,7 +94,7 @@ public:
 
 private:
     const std::shared_ptr<pool_core> core_;
-    tries so_far_;
+    statement_attempts so_far_;
     const std::uint64_t wakes_;
 };
 
@@ -109,7 +109,7 @@ public:
 
     void went_well() const { tell(nullptr); }
 
-    void go_on(rounds& all, const error& failure, postgres_session* failed_on) const {
+    void go_on(pool_attempts& all, const error& failure, postgres_session* failed_on) const {
         try {
             all.go_on(failure, failed_on);
         } catch (const error& told) {
@@ -133,7 +133,7 @@ private:
 }  // namespace
 
 asio::awaitable<result> pool::run(statement sql, params values) {
-    rounds all(core_, sql.may_run_twice());
+    pool_attempts all(core_, sql.may_run_twice());
     const query_report report(*core_, sql.sql());
     while (true) {
         pooled_connection lent;
@@ -154,7 +154,7 @@ asio::awaitable<std::uint64_t> pool::count(statement sql, params values) {
 }
 
 asio::awaitable<pipeline_results> pool::run(pipeline batch) {
-    rounds all(core_, false);
+    pool_attempts all(core_, false);
     const auto shared = std::make_shared<const pipeline>(std::move(batch));
     while (true) {
         pooled_connection lent;
@@ -206,7 +206,7 @@ private:
 
     const statement sql_;
     const params values_;
-    rounds all_;
+    pool_attempts all_;
     std::weak_ptr<postgres_session> session_;
 };
 
@@ -218,7 +218,7 @@ asio::awaitable<row_stream> pool::start_stream(statement sql, params values) {
 asio::awaitable<bitdotio::transaction> pool::begin(transaction_options options,
                                                    std::source_location where) {
     const std::string begin = options.begin_statement();
-    rounds all(core_, true);  // an empty transaction changes nothing
+    pool_attempts all(core_, true);  // an empty transaction changes nothing
     while (true) {
         const auto lent = std::make_shared<pooled_connection>();
         try {

@@ -3,7 +3,7 @@
 
 #include <bitdotio/pool.hpp>
 
-#include "base/process_birth.hpp"
+#include "base/fork_guard.hpp"
 #include "pool/connector.hpp"
 #include "pool/lease_book.hpp"
 #include "pool/pool_state.hpp"
@@ -111,7 +111,7 @@ private:
     void set_timer(std::optional<time_point> next);
     pool_picture picture(time_point now) const;
 
-    const process_birth birth_;
+    const fork_guard birth_;
     asio::strand<asio::any_io_executor> strand_;
     const connector connector_;
     const pool_options options_;

@@ -1,7 +1,7 @@
 // Requests to cancel, few at once: a storm of deadlines must not become a storm of connections.
 #pragma once
 
-#include "base/turnstile.hpp"
+#include "base/async_semaphore.hpp"
 #include "postgres/cancel_request.hpp"
 
 #include <boost/asio/strand.hpp>
@@ -47,7 +47,7 @@ private:
     static constexpr std::size_t at_once = 2;
 
     asio::strand<asio::any_io_executor> strand_;
-    turnstile turn_{at_once};
+    async_semaphore turn_{at_once};
     std::atomic<std::uint64_t> sent_{0};
 };
 

@@ -12,7 +12,7 @@
 #include <bitdotio/statement.hpp>
 
 #include "base/deadline.hpp"
-#include "base/process_birth.hpp"
+#include "base/fork_guard.hpp"
 #include "postgres/bounded_result.hpp"
 #include "postgres/cancel_queue.hpp"
 #include "postgres/dial_parameters.hpp"
@@ -279,7 +279,7 @@ private:
 
     static void receive_notice(void* self, const PGresult* notice);
 
-    const process_birth birth_;
+    const fork_guard birth_;
     strand strand_;
     libpq_socket socket_;
     libpq::connection conn_;

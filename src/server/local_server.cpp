@@ -4,19 +4,19 @@
 
 #include "base/blocking.hpp"
 #include "base/deadline.hpp"
-#include "server/api/front_desk.hpp"
 #include "server/api/http_listener.hpp"
 #include "server/api/ops_routes.hpp"
+#include "server/api/request_dispatcher.hpp"
 #include "server/api/routes.hpp"
-#include "server/backend/shared_cluster.hpp"
-#include "server/base/journal.hpp"
+#include "server/backend/backend_host.hpp"
+#include "server/base/event_log.hpp"
 #include "server/catalog/catalog.hpp"
-#include "server/catalog/storage_guard.hpp"
-#include "server/gateway/pg_listener.hpp"
-#include "server/instances/cluster.hpp"
-#include "server/jobs/job_work.hpp"
-#include "server/jobs/jobs.hpp"
-#include "server/tls/tls_keeper.hpp"
+#include "server/catalog/storage_quota.hpp"
+#include "server/gateway/gateway.hpp"
+#include "server/instances/instance_host.hpp"
+#include "server/jobs/job_queue.hpp"
+#include "server/jobs/job_runner.hpp"
+#include "server/tls/certificate_store.hpp"
 #include "service/profile.hpp"
 
 #include <boost/asio/ssl/context.hpp>
@@ -57,7 +57,7 @@ public:
         : options(std::move(wanted)),
           strand(asio::make_strand(executor)),
           stopped(strand, no_deadline),
-          journal(std::make_shared<bitdotio::journal>(options.log)),
+          event_log(std::make_shared<bitdotio::event_log>(options.log)),
           http_tls(asio::ssl::context::tls_server),
           pg_tls(asio::ssl::context::tls_server) {}
 
@@ -74,16 +74,16 @@ public:
     const local_server_options options;
     asio::strand<asio::any_io_executor> strand;
     asio::steady_timer stopped;  // cancelled when it has
-    const std::shared_ptr<bitdotio::journal> journal;
-    std::shared_ptr<tls_keeper> certificate;
+    const std::shared_ptr<bitdotio::event_log> events;
+    std::shared_ptr<certificate_store> certificate;
     asio::ssl::context http_tls;
     asio::ssl::context pg_tls;
     std::shared_ptr<bitdotio::catalog> catalog;
-    std::shared_ptr<database_host> cluster;
-    std::shared_ptr<storage_guard> guard;
-    std::shared_ptr<bitdotio::jobs> jobs;
-    std::shared_ptr<door> http;
-    std::optional<pg_listener> postgres;
+    std::shared_ptr<database_host> host;
+    std::shared_ptr<storage_quota> guard;
+    std::shared_ptr<job_queue> jobs;
+    std::shared_ptr<tcp_server> http;
+    std::optional<gateway> postgres;
     bool profile_written = false;
 
     std::string api_url;
@@ -126,9 +126,9 @@ asio::awaitable<std::shared_ptr<database_host>> local_server::impl::open_host() 
         elsewhere.backend = options.backend;
         elsewhere.data_directory = options.data_directory;
         elsewhere.max_connections = options.max_connections;
-        co_return co_await shared_cluster::open(executor, elsewhere);
+        co_return co_await backend_host::open(executor, elsewhere);
     }
-    if (shared_cluster::has_backend(options.data_directory)) {
+    if (backend_host::has_backend(options.data_directory)) {
         throw error(errc::bad_input, "the databases of the data directory " +
                                          options.data_directory.string() +
                                          " are in a backend: name it, or another directory");
@@ -142,41 +142,41 @@ asio::awaitable<std::shared_ptr<database_host>> local_server::impl::open_host() 
     wanted.idle_in_transaction_timeout = options.idle_session_timeout;
     wanted.max_connections = options.max_connections;
     wanted.durable = options.durable;
-    wanted.tell = [book = journal](const instance_event& event) { book->note(event); };
-    wanted.journal = journal;
-    co_return co_await bitdotio::cluster::open(executor, wanted);
+    wanted.tell = [events = events](const instance_event& event) { events->note(event); };
+    wanted.events = events;
+    co_return co_await instance_host::open(executor, wanted);
 }
 
 asio::awaitable<void> local_server::impl::open_parts() {
     check_options();
     const asio::any_io_executor executor = strand.get_inner_executor();
-    cluster = co_await open_host();
-    catalog_options kept(cluster->directory(), options.user);
+    host = co_await open_host();
+    catalog_options kept(host->directory(), options.user);
     kept.storage_limit = options.storage_limit_bytes;
-    kept.journal = journal;
+    kept.events = events;
     kept.calls = token_bucket::settings(options.call_burst, options.calls_per_second);
     catalog = co_await bitdotio::catalog::open(executor, kept);
     co_await remove_leftovers();
     guard =
-        std::make_shared<storage_guard>(executor, catalog, cluster, options.storage_check_interval);
+        std::make_shared<storage_quota>(executor, catalog, host, options.storage_check_interval);
 
-    guard->report_to(journal);
+    guard->report_to(events);
     co_await open_certificate();
 
     const std::shared_ptr<const job_routes> about_jobs = co_await open_jobs();
     const auto answers =
-        std::make_shared<routes>(catalog, cluster, guard, about_jobs, options.query_timeout);
-    postgres.emplace(executor, pg_tls, catalog, cluster, guard);
-    postgres->report_to(journal);
-    overview all(catalog, cluster, jobs, journal, postgres->entrance());
+        std::make_shared<routes>(catalog, host, guard, about_jobs, options.query_timeout);
+    postgres.emplace(executor, pg_tls, catalog, host, guard);
+    postgres->report_to(events);
+    overview all(catalog, host, jobs, events, postgres->server());
     const auto operations =
-        std::make_shared<ops_routes>(catalog, cluster, std::move(all), options.user);
-    const auto desk = std::make_shared<front_desk>(answers, operations, journal);
-    const http_handler handler = [desk](http_request request) {
-        return desk->answer(std::move(request));
+        std::make_shared<ops_routes>(catalog, host, std::move(all), options.user);
+    const auto dispatcher = std::make_shared<request_dispatcher>(answers, operations, events);
+    const http_handler handler = [dispatcher](http_request request) {
+        return dispatcher->answer(std::move(request));
     };
-    http = make_http_door(executor, http_tls, handler, job_routes::streams);
-    http->report_to(journal);
+    http = make_http_server(executor, http_tls, handler, job_routes::streams);
+    http->report_to(events);
     postgres->wait_for_wakes(options.wake_timeout);
     session_limits limits;
     limits.idle = options.idle_session_timeout;
@@ -184,20 +184,20 @@ asio::awaitable<void> local_server::impl::open_parts() {
     limits.life = options.session_life;
     postgres->limit_sessions(limits);
     http->listen(options.listen, options.api_port);
-    postgres->entrance()->listen(options.listen, options.postgres_port);
+    postgres->server()->listen(options.listen, options.postgres_port);
     host = certificate->name_for(reachable(options.listen));
     const bool is_v6 = host.find(':') != std::string::npos;
     api_url = "https://" + (is_v6 ? "[" + host + "]" : host) + ":" + std::to_string(http->port());
     http->open();
-    postgres->entrance()->open();
+    postgres->server()->open();
     guard->watch();
     certificate->watch();
     co_await write_profile();
     server_event event("start");
     event.with("version", BITDOTIO_VERSION)
         .with("api", api_url)
-        .with("postgres", host + ":" + std::to_string(postgres->entrance()->port()));
-    journal->tell(event);
+        .with("postgres", host + ":" + std::to_string(postgres->server()->port()));
+    events->tell(event);
 }
 
 void local_server::impl::check_options() const {
@@ -218,10 +218,10 @@ asio::awaitable<void> local_server::impl::open_certificate() {
     source.certificate_file = options.certificate_file;
     source.key_file = options.private_key_file;
     source.ca_file = options.certificate_authority_file;
-    source.directory = cluster->directory() / "tls";
+    source.directory = host->directory() / "tls";
     source.listen = options.listen;
-    certificate = std::make_shared<tls_keeper>(strand.get_inner_executor(), source,
-                                               options.certificate_check_interval, journal);
+    certificate = std::make_shared<certificate_store>(strand.get_inner_executor(), source,
+                                                      options.certificate_check_interval, events);
     co_await certificate->reload();
     for (asio::ssl::context* each : {&http_tls, &pg_tls}) {
         SSL_CTX_set_min_proto_version(each->native_handle(), TLS1_2_VERSION);
@@ -233,11 +233,11 @@ asio::awaitable<void> local_server::impl::open_certificate() {
 // Files of databases whose creation or removal a crash has cut short.
 asio::awaitable<void> local_server::impl::remove_leftovers() {
     const std::vector<std::string> known = co_await catalog->ids();
-    const std::vector<std::string> there = co_await cluster->ids();
+    const std::vector<std::string> there = co_await host->ids();
     for (const std::string& id : there) {
         if (std::binary_search(known.begin(), known.end(), id)) continue;
         try {
-            co_await cluster->remove(id);
+            co_await host->remove(id);
         } catch (const error&) {
             // In a backend somebody else may be connected to it: the next start tries again.
             if (options.backend.empty()) throw;
@@ -252,30 +252,30 @@ asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs
     if (options.allow_private_urls) {
         limits.may_reach = [](const asio::ip::address&) { return true; };
     }
-    const auto work = std::make_shared<job_work>(cluster, guard, threads, limits);
-    work->report_to(journal);
-    const jobs::task doing = [work](job_record record, std::filesystem::path file,
-                                    jobs::count_retry again) {
+    const auto work = std::make_shared<job_runner>(host, guard, threads, limits);
+    work->report_to(events);
+    const job_queue::task doing = [work](job_record record, std::filesystem::path file,
+                                         job_queue::count_retry again) {
         return work->carry_out(std::move(record), std::move(file), std::move(again));
     };
-    const jobs::listener ended = [book = journal](const job_record& job) {
-        book->job_ended(job.id, job.state == job_state::failed);
+    const job_queue::listener ended = [events = events](const job_record& job) {
+        events->job_ended(job.id, job.state == job_state::failed);
         server_event event("job_ended");
         event.with("job", job.id)
             .with("kind", std::string(kind_name(job)))
             .with("database_id", job.database_id)
             .with("state", std::string(state_name(job.state)));
         if (!job.error_type.empty()) event.with("error_type", job.error_type);
-        book->tell(event);
+        events->tell(event);
     };
-    const std::filesystem::path directory = cluster->directory();
+    const std::filesystem::path directory = host->directory();
     std::optional<download_link> links;
     std::function<void()> open = [&] {
         links = download_link::open(directory / "download-secret");
     };
     co_await threads->run(open);
-    jobs = co_await bitdotio::jobs::open(strand.get_inner_executor(), threads, directory / "jobs",
-                                         options.jobs_kept, doing, ended, journal);
+    jobs = co_await job_queue::open(strand.get_inner_executor(), threads, directory / "jobs",
+                                    options.jobs_kept, doing, ended, events);
     co_return std::make_shared<const job_routes>(catalog, jobs, threads, std::move(*links),
                                                  options.download_link_life,
                                                  options.largest_import);
@@ -287,7 +287,7 @@ asio::awaitable<void> local_server::impl::write_profile() {
         profile shown;
         shown.api_url = self->api_url;
         shown.postgres_host = self->host;
-        shown.postgres_port = self->postgres->entrance()->port();
+        shown.postgres_port = self->postgres->server()->port();
         shown.ca_file = self->ca_file;
         shown.key = self->catalog->first_key().reveal();
         bitdotio::write_profile(self->options.profile_file, shown);
@@ -305,7 +305,7 @@ asio::awaitable<void> local_server::impl::stop() {
         } catch (...) {
             failure = std::current_exception();
         }
-        journal->tell(server_event("stop"));
+        events->tell(server_event("stop"));
         state_ = state::stopped;
         stopped.cancel();
         if (failure) std::rethrow_exception(failure);
@@ -326,18 +326,18 @@ asio::awaitable<void> local_server::impl::close_parts() {
     if (certificate) co_await certificate->close();
     // Both at once: who is idle goes, who is not has the same time left.
     const time_point deadline = deadline_after(options.stop_grace);
-    if (postgres) postgres->entrance()->ask_to_leave();
+    if (postgres) postgres->server()->ask_to_leave();
     if (http) co_await http->close(options.stop_grace);
     if (jobs) co_await jobs->close();
     if (guard) co_await guard->close();
     if (postgres) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(
             deadline - std::chrono::steady_clock::now());
-        co_await postgres->entrance()->empty(std::max(left, std::chrono::milliseconds(0)));
+        co_await postgres->server()->empty(std::max(left, std::chrono::milliseconds(0)));
     }
     // Ends those who are left with PostgreSQL's own words, which the gateway still passes on.
-    if (cluster) co_await cluster->close();
-    if (postgres) co_await postgres->entrance()->close(session_grace);
+    if (host) co_await host->close();
+    if (postgres) co_await postgres->server()->close(session_grace);
     if (catalog) co_await catalog->close();
 }
 
@@ -376,7 +376,7 @@ local_server::~local_server() {
     if (!impl_) return;
     try {
         // In the background; where the executor no longer runs, its end ends the parts.
-        spawn_alone(impl_->strand, stop_shared(impl_), failure_report(impl_->journal, "the stop"));
+        spawn_alone(impl_->strand, stop_shared(impl_), failure_report(impl_->events, "the stop"));
     } catch (...) {  // out of memory: the parts end with the executor
     }
 }
@@ -390,7 +390,7 @@ const std::string& local_server::postgres_host() const noexcept {
 }
 
 std::uint16_t local_server::postgres_port() const noexcept {
-    return impl_->postgres->entrance()->port();
+    return impl_->postgres->server()->port();
 }
 
 const std::string& local_server::ca_file() const noexcept {
@@ -437,21 +437,21 @@ asio::awaitable<void> local_server::remove_account(std::string account_id) {
 
 asio::awaitable<void> local_server::sleep(database_name name) {
     const auto shared = impl_;
-    co_await shared->cluster->sleep_now(co_await shared->id_of(std::move(name)));
+    co_await shared->host->sleep_now(co_await shared->id_of(std::move(name)));
 }
 
 asio::awaitable<void> local_server::wait_until_asleep(database_name name) {
     const auto shared = impl_;
-    co_await shared->cluster->wait_until_asleep(co_await shared->id_of(std::move(name)));
+    co_await shared->host->wait_until_asleep(co_await shared->id_of(std::move(name)));
 }
 
 asio::awaitable<bool> local_server::is_asleep(database_name name) {
     const auto shared = impl_;
-    co_return co_await shared->cluster->is_asleep(co_await shared->id_of(std::move(name)));
+    co_return co_await shared->host->is_asleep(co_await shared->id_of(std::move(name)));
 }
 
 asio::awaitable<void> local_server::refuse_next(int count) {
-    impl_->postgres->entrance()->refuse_next(count);
+    impl_->postgres->server()->refuse_next(count);
     co_return;
 }
 
@@ -467,7 +467,7 @@ asio::awaitable<void> local_server::reload_certificate() {
 
 asio::awaitable<void> local_server::wake(database_name name) {
     const auto shared = impl_;
-    const lease awake = co_await shared->cluster->hold(co_await shared->id_of(std::move(name)));
+    const lease awake = co_await shared->host->hold(co_await shared->id_of(std::move(name)));
 }
 
 asio::awaitable<void> local_server::delay(database_name name, std::chrono::milliseconds time) {
@@ -481,7 +481,7 @@ asio::awaitable<void> local_server::fill(database_name name, bool full) {
 }
 
 asio::awaitable<std::uint64_t> local_server::accepted_connections() {
-    co_return impl_->postgres->entrance()->accepted();
+    co_return impl_->postgres->server()->accepted();
 }
 
 asio::awaitable<void> local_server::stop() {

@@ -4,7 +4,7 @@
 #include <bitdotio/client.hpp>
 
 #include "base/backoff.hpp"
-#include "base/process_birth.hpp"
+#include "base/fork_guard.hpp"
 #include "service/https_pool.hpp"
 #include "service/service_answer.hpp"
 
@@ -154,7 +154,7 @@ private:
         return std::uniform_real_distribution<double>(0, 1)(engine);
     }
 
-    const process_birth birth_;
+    const fork_guard birth_;
     asio::any_io_executor executor_;
     client_options options_;
     std::shared_ptr<https_pool> https_;

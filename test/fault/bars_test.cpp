@@ -1,7 +1,8 @@
-// What a pool must hold against any other: figures, each with the fault or the crowd that tests it.
-// Those that need no fault stand in test/integration: wrong keys, killed idle backends, two hosts.
+// What a pool must hold against any other: figures, each with the fault or the clients that tests
+// it. Those that need no fault stand in test/integration: wrong keys, killed idle backends, two
+// hosts.
 #include "support/environment.hpp"
-#include "support/gate.hpp"
+#include "support/fault_proxy.hpp"
 #include "support/invariants.hpp"
 #include "support/postgres.hpp"
 #include "support/run.hpp"
@@ -29,10 +30,10 @@ using bitdotio::errc;
 using bitdotio::pool_options;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+using test::admission;
 using test::any_message;
 using test::before;
-using test::door;
-using test::gate;
+using test::fault_proxy;
 using test::ledger;
 using test::punctuality;
 using test::side;
@@ -48,11 +49,11 @@ test::private_postgres& server() {
     return instance;
 }
 
-// A pool behind a gate, and a connection that goes around it.
+// A pool behind a proxy, and a connection that goes around it.
 struct scene {
     scene(const asio::any_io_executor& executor, pool_options limits,
           milliseconds statement_timeout = 0ms, milliseconds cancel_timeout = 2s)
-        : road(gate::start(executor, server().port())),
+        : road(fault_proxy::start(executor, server().port())),
           max_size(limits.max_size),
           pool(executor, connect(statement_timeout, cancel_timeout), limits) {}
 
@@ -83,7 +84,7 @@ struct scene {
         co_await direct.close();
     }
 
-    std::shared_ptr<gate> road;
+    std::shared_ptr<fault_proxy> road;
     std::size_t max_size;
     bitdotio::pool pool;
     connection direct;
@@ -121,7 +122,7 @@ asio::awaitable<void> refuse_for(milliseconds time) {
     constexpr std::size_t waiters = 200;
     scene here(co_await asio::this_coro::executor, at_most(10));
     co_await here.begin();
-    here.road->set(door::refuse);
+    here.road->set(admission::refuse);
     std::vector<std::size_t> served;
     milliseconds first{0};
     steady_clock::time_point opened;
@@ -475,7 +476,7 @@ asio::awaitable<void> keep_deadlines() {
     scene here(co_await asio::this_coro::executor, limits, statement_timeout, cancel_timeout);
     co_await here.begin();
 
-    here.road->set(door::refuse);
+    here.road->set(admission::refuse);
     test::lateness waiting;
     test::lateness timers;
     auto wait = [&](std::size_t i) -> asio::awaitable<void> {
@@ -505,7 +506,7 @@ asio::awaitable<void> keep_deadlines() {
         }
         if (++lent == statements) {
             here.road->hold_both();
-            here.road->set(door::silent);
+            here.road->set(admission::silent);
         }
         while (lent < statements) {
             co_await test::rest(1ms);

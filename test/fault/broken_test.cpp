@@ -16,35 +16,35 @@ using test::all_places;
 using test::any_message;
 using test::before;
 using test::fault;
-using test::gate;
+using test::fault_proxy;
 using test::meaning;
 using test::rows;
 using test::side;
 
 // A fault that strikes at a message.
-fault at(int number, std::string name, rows left, test::gate_rule rule) {
+fault at(int number, std::string name, rows left, test::fault_rule rule) {
     fault made;
     made.number = number;
     made.name = std::move(name);
     made.left = left;
-    made.arm = [rule](gate& road) { road.set(rule); };
+    made.arm = [rule](fault_proxy& road) { road.set(rule); };
     return made;
 }
 
 // One that strikes at once, while nothing is under way.
-fault idle(int number, std::string name, void (gate::*strike)()) {
+fault idle(int number, std::string name, void (fault_proxy::*strike)()) {
     fault made;
     made.number = number;
     made.name = std::move(name);
     made.means = meaning::known;
-    made.arm = [strike](gate& road) { (road.*strike)(); };
+    made.arm = [strike](fault_proxy& road) { (road.*strike)(); };
     return made;
 }
 
 TEST_CASE("a connection that ended while nothing was under way is replaced, or known to be dead") {
-    test::run_everywhere(
-        {idle(16, "RST while idle", &gate::reset), idle(19, "FIN while idle", &gate::cut)},
-        all_places());
+    test::run_everywhere({idle(16, "RST while idle", &fault_proxy::reset),
+                          idle(19, "FIN while idle", &fault_proxy::cut)},
+                         all_places());
 }
 
 TEST_CASE("a request that is lost leaves the outcome unknown, and nothing behind") {
@@ -72,7 +72,7 @@ TEST_CASE("what is complete is not acknowledged before the server is ready for m
 }
 
 // Packets are dropped for a while, as by a router that has forgotten a connection; then it says so.
-asio::awaitable<void> forget_flow(std::shared_ptr<gate> road) {
+asio::awaitable<void> forget_flow(std::shared_ptr<fault_proxy> road) {
     co_await road->until_fired();
     road->reset();
 }
@@ -82,7 +82,7 @@ TEST_CASE("a flow that the network forgot ends as one that was reset") {
     forgotten.number = 24;
     forgotten.name = "forgotten flow";
     forgotten.left = rows::none;
-    forgotten.arm = [](gate& road) {
+    forgotten.arm = [](fault_proxy& road) {
         road.set(before(side::frontend, any_message).hold_both());
         asio::co_spawn(road.executor(), forget_flow(road.shared_from_this()), asio::detached);
     };

@@ -1,5 +1,5 @@
 // Many clients, random faults, and a history that the table has to agree with at the end.
-#include "fault/crowd.hpp"
+#include "fault/chaos_clients.hpp"
 #include "fault/spots.hpp"
 #include "support/fault_report.hpp"
 #include "support/invariants.hpp"
@@ -133,7 +133,7 @@ asio::awaitable<chaos> run_chaos(postgres_primary& server, test::policy how,
     options.max_size = max_size;
     bitdotio::pool pool(co_await asio::this_coro::executor, server.connect(), options);
     ledger book;
-    test::crowd everybody(pool, book, choices, how, operations);
+    test::chaos_clients everybody(pool, book, choices, how, operations);
     breaker trouble(server, troubles);
     auto one = [&](std::size_t i) -> asio::awaitable<void> {
         if (i < clients) {
@@ -182,7 +182,7 @@ asio::awaitable<chaos> run_chaos(postgres_primary& server, test::policy how,
 
 TEST_CASE("under random faults no acknowledged write is missing and none is there twice") {
     postgres_primary server;
-    server.execute(std::string("SET ROLE tester; ") + test::crowd::schema);
+    server.execute(std::string("SET ROLE tester; ") + test::chaos_clients::schema);
     const test::descriptor_baseline descriptors;
     const std::uint64_t operations = number_of("BITDOTIO_CHAOS_OPERATIONS", 50'000);
     const chaos result = test::run(run_chaos(server, test::policy::contract, operations, 900),

@@ -21,7 +21,7 @@ using test::arena;
 using test::before;
 using test::cancel_request;
 using test::fault;
-using test::gate;
+using test::fault_proxy;
 using test::side;
 
 // A statement that takes long is given up, and the request to cancel it never arrives.
@@ -58,12 +58,13 @@ TEST_CASE("a lost cancellation costs the connection, and a late one hits nobody 
     test::run_without_trace(test::shared_postgres(), lose_cancel(true));
 }
 
-// A gate in a context of its own, which holds requests to cancel; it goes on when others end.
+// A proxy in a context of its own, which holds requests to cancel; it goes on when others end.
 class distant_gate {
 public:
     explicit distant_gate(int held) {
         auto start = [&](int count) -> asio::awaitable<void> {
-            road_ = gate::start(co_await asio::this_coro::executor, test::shared_postgres().port());
+            road_ = fault_proxy::start(co_await asio::this_coro::executor,
+                                       test::shared_postgres().port());
             for (int i = 1; i <= count; ++i) {
                 road_->set(before(side::frontend, cancel_request, i).hold_both());
             }
@@ -90,7 +91,7 @@ public:
 
 private:
     test::background context_;
-    std::shared_ptr<gate> road_;
+    std::shared_ptr<fault_proxy> road_;
     std::uint16_t port_ = 0;
 };
 

@@ -1,8 +1,8 @@
 // Statements that have committed although they fail, and those that fail although they ended well.
 #include "fault/spots.hpp"
 #include "support/invariants.hpp"
+#include "support/lock_barrier.hpp"
 #include "support/postgres_cluster.hpp"
-#include "support/roadblock.hpp"
 #include "support/run.hpp"
 
 #include <bitdotio/pipeline.hpp>

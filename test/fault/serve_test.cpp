@@ -1,6 +1,6 @@
 // `bit serve` as a process: killed without a word under load, connected to without an end.
 #include "fault/spots.hpp"
-#include "server/instances/leftovers.hpp"
+#include "server/instances/orphan_processes.hpp"
 #include "service/profile.hpp"
 #include "support/background.hpp"
 #include "support/child.hpp"

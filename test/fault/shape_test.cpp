@@ -17,12 +17,12 @@ using test::any_message;
 using test::arena;
 using test::before;
 using test::fault;
-using test::gate;
+using test::fault_proxy;
 using test::meaning;
 using test::place;
 using test::side;
 
-fault harmless(int number, std::string name, std::function<void(gate&)> arm) {
+fault harmless(int number, std::string name, std::function<void(fault_proxy&)> arm) {
     fault made;
     made.number = number;
     made.name = std::move(name);
@@ -54,10 +54,10 @@ TEST_CASE("a reply that is cut at whichever byte leaves the outcome unknown, and
 }
 
 TEST_CASE("bytes that come one by one make the same answers on the same connection") {
-    const auto replies = [](gate& road) {
+    const auto replies = [](fault_proxy& road) {
         road.set(before(side::backend, any_message).drip(10ms));
     };
-    const auto requests = [](gate& road) {
+    const auto requests = [](fault_proxy& road) {
         road.set(before(side::frontend, any_message).drip(10ms));
     };
     test::run_everywhere({harmless(25, "replies one byte each 10 ms", replies)}, all_places(), 10s);
@@ -68,7 +68,7 @@ TEST_CASE("bytes that come one by one make the same answers on the same connecti
 }
 
 TEST_CASE("messages that come one by one make the same answers on the same connection") {
-    const auto slices = [](gate& road) {
+    const auto slices = [](fault_proxy& road) {
         road.set(before(side::backend, any_message).slice(5ms));
         road.set(before(side::frontend, any_message).slice(5ms));
     };
@@ -76,7 +76,9 @@ TEST_CASE("messages that come one by one make the same answers on the same conne
 }
 
 TEST_CASE("what the server says to an idle connection is no reason to replace it") {
-    const auto saying = [](std::string bytes) { return [bytes](gate& road) { road.say(bytes); }; };
+    const auto saying = [](std::string bytes) {
+        return [bytes](fault_proxy& road) { road.say(bytes); };
+    };
     const std::string zero(1, '\0');
     const std::string notification =
         test::message('A', test::number(1) + "channel" + zero + "payload" + zero);

@@ -15,16 +15,16 @@ namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using bitdotio::errc;
 using bitdotio::outcome;
+using test::admission;
 using test::all_places;
 using test::arena;
-using test::door;
 using test::fault;
-using test::gate;
+using test::fault_proxy;
 using test::meaning;
 using test::rows;
 using test::side;
 
-fault late(int number, std::string name, rows left, std::function<void(gate&)> arm) {
+fault late(int number, std::string name, rows left, std::function<void(fault_proxy&)> arm) {
     fault made;
     made.number = number;
     made.name = std::move(name);
@@ -35,19 +35,19 @@ fault late(int number, std::string name, rows left, std::function<void(gate&)> a
 }
 
 TEST_CASE("on a dead road every operation ends in time, and what was given up never runs late") {
-    const auto all_dead = [](gate& road) {
+    const auto all_dead = [](fault_proxy& road) {
         road.hold_both();
-        road.set(door::silent);  // cancellations go the same road
+        road.set(admission::silent);  // cancellations go the same road
     };
-    const auto requests_dead = [](gate& road) { road.hold(side::frontend); };
-    const auto replies_dead = [](gate& road) { road.hold(side::backend); };
+    const auto requests_dead = [](fault_proxy& road) { road.hold(side::frontend); };
+    const auto replies_dead = [](fault_proxy& road) { road.hold(side::backend); };
     test::run_everywhere({late(22, "half-open", rows::none, all_dead),
                           late(23, "half-open, requests lost", rows::none, requests_dead),
                           late(23, "half-open, replies lost", rows::all, replies_dead)},
                          all_places(), 250ms);
 }
 
-asio::awaitable<void> wait_at(door how, int number, const char* name) {
+asio::awaitable<void> wait_at(admission how, int number, const char* name) {
     constexpr std::size_t waiters = 20;
     arena here(co_await asio::this_coro::executor, test::shared_postgres(), 250ms);
     co_await here.begin();
@@ -76,16 +76,16 @@ asio::awaitable<void> wait_at(door how, int number, const char* name) {
 
 TEST_CASE("a server that accepts and never answers costs its waiters their deadline, not more") {
     test::run_without_trace(test::shared_postgres(),
-                            wait_at(door::silent, 27, "accepts, never answers"));
+                            wait_at(admission::silent, 27, "accepts, never answers"));
 }
 
 TEST_CASE("a server that accepts and hangs up counts as asleep until the deadline") {
     test::run_without_trace(test::shared_postgres(),
-                            wait_at(door::hang_up, 28, "accepts and hangs up"));
+                            wait_at(admission::hang_up, 28, "accepts and hangs up"));
 }
 
 // Waiters meet a server that does not let them in; then it does.
-asio::awaitable<void> wake(door how) {
+asio::awaitable<void> wake(admission how) {
     arena here(co_await asio::this_coro::executor, test::shared_postgres(), 2s);
     co_await here.begin();
     here.road().cut();
@@ -108,8 +108,8 @@ asio::awaitable<void> wake(door how) {
 }
 
 TEST_CASE("waiters are served when a server that held its answer or hung up lets them in") {
-    test::run_without_trace(test::shared_postgres(), wake(door::silent));
-    test::run_without_trace(test::shared_postgres(), wake(door::hang_up));
+    test::run_without_trace(test::shared_postgres(), wake(admission::silent));
+    test::run_without_trace(test::shared_postgres(), wake(admission::hang_up));
 }
 
 }  // namespace

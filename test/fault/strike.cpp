@@ -119,7 +119,7 @@ const std::vector<place>& all_places() {
 arena::arena(asio::any_io_executor executor, const private_postgres& home,
              milliseconds statement_timeout, std::size_t max_size)
     : home_(home),
-      road_(gate::start(executor, home.port())),
+      road_(fault_proxy::start(executor, home.port())),
       options_([&] {
           // Which the server never asks for, and nobody may tell.
           bitdotio::connect_options options = home.over_tcp("postgres", "an arena's password");
@@ -156,7 +156,7 @@ asio::awaitable<std::size_t> arena::backends() {
     co_return answer.one<std::size_t>();
 }
 
-// Until no connection through the gate is believed to be alive: the end has come all the way.
+// Until no connection through the proxy is believed to be alive: the end has come all the way.
 asio::awaitable<void> arena::until_seen_dead() {
     const auto deadline = std::chrono::steady_clock::now() + limit;
     while (established(road_->port()) > 0) {
@@ -221,7 +221,7 @@ asio::awaitable<bool> arena::cut_reply(place where, std::size_t bytes) {
     co_await pool_.query("SELECT 1");  // or the reply to a dial is cut
     const keys written = open_keys(where);
     const std::size_t before = road_->fired();
-    const gate_rule after = after_bytes(side::backend, bytes);
+    const fault_rule after = after_bytes(side::backend, bytes);
     arming arm = [&]() -> asio::awaitable<void> {
         road_->set(bytes % 2 == 0 ? after.cut() : after.reset());
         co_return;

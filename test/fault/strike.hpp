@@ -1,8 +1,8 @@
 // The places where a fault can strike a client of a pool, and what the contract says of each.
 #pragma once
 
+#include "support/fault_proxy.hpp"
 #include "support/fault_report.hpp"
-#include "support/gate.hpp"
 #include "support/ledger.hpp"
 #include "support/postgres.hpp"
 
@@ -59,11 +59,11 @@ struct fault {
     meaning means = meaning::lost;
     rows left = rows::some;
     /// Called right before the operation is sent.
-    std::function<void(gate&)> arm;
+    std::function<void(fault_proxy&)> arm;
 };
 
-/// A pool behind a gate, a book of what it is told to write, and a connection that goes around the
-/// gate. One for each case.
+/// A pool behind a proxy, a book of what it is told to write, and a connection that goes around the
+/// proxy. One for each case.
 ///
 /// Thread safety: none; it is used where its executor runs, which must be of one thread.
 class arena {
@@ -78,7 +78,7 @@ public:
     /// Writes at `where` once for each number of bytes after which its reply can be cut, until one
     /// comes whole, and checks what each writer was told. Every other cut is a reset.
     asio::awaitable<void> cut_everywhere(place where);
-    /// Checks that all is as it should be after faults: the gate heals, the pool works, nothing
+    /// Checks that all is as it should be after faults: the proxy heals, the pool works, nothing
     /// is lent or waited for, what is closed has ended everywhere, and the book is true.
     ///
     /// Closes the pool. Returns how many rows there are.
@@ -86,7 +86,7 @@ public:
     /// Appends a row to the fault report, once it was judged.
     void report(const fault& what, std::string_view where) const;
 
-    gate& road() { return *road_; }
+    fault_proxy& road() { return *road_; }
     bitdotio::pool& pool() { return pool_; }
     ledger& book() { return book_; }
     bitdotio::connection& direct() { return direct_; }
@@ -117,7 +117,7 @@ private:
     asio::awaitable<void> until_unused();
 
     const private_postgres& home_;
-    std::shared_ptr<gate> road_;
+    std::shared_ptr<fault_proxy> road_;
     bitdotio::connect_options options_;
     bitdotio::pool_options limits_;
     bitdotio::pool pool_;

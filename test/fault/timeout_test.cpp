@@ -1,5 +1,5 @@
 // The server's own patience: sessions and transactions that it ends for idling, or for their age.
-#include "fault/crowd.hpp"
+#include "fault/chaos_clients.hpp"
 #include "fault/spots.hpp"
 #include "support/invariants.hpp"
 #include "support/postgres_cluster.hpp"
@@ -165,7 +165,7 @@ asio::awaitable<void> grow_old(postgres_primary& server) {
     ledger book;
     test::dice dice;
     CAPTURE(dice.seed);
-    test::crowd everybody(pool, book, dice, test::policy::contract, operations);
+    test::chaos_clients everybody(pool, book, dice, test::policy::contract, operations);
     std::uint64_t ended = 0;
     std::size_t most = 0;
     auto one = [&](std::size_t i) -> asio::awaitable<void> {
@@ -207,7 +207,7 @@ asio::awaitable<void> grow_old(postgres_primary& server) {
 
 TEST_CASE("connections that the server ends for their age lose and double no write") {
     postgres_primary server;
-    server.execute(std::string("SET ROLE tester; ") + test::crowd::schema);
+    server.execute(std::string("SET ROLE tester; ") + test::chaos_clients::schema);
     const test::descriptor_baseline descriptors;
     test::run(grow_old(server), 150s);
     descriptors.expect();

@@ -25,7 +25,7 @@ using test::all_places;
 using test::any_message;
 using test::before;
 using test::fault;
-using test::gate;
+using test::fault_proxy;
 using test::ledger;
 using test::meaning;
 using test::private_postgres;
@@ -182,7 +182,7 @@ TEST_CASE("a server that cannot prove who it is gets nothing, and everybody is t
     server().run("DROP TABLE ledger");
 }
 
-fault ended(std::string name, meaning means, std::function<void(gate&)> arm) {
+fault ended(std::string name, meaning means, std::function<void(fault_proxy&)> arm) {
     fault made;
     made.number = 30;
     made.name = std::move(name);
@@ -193,14 +193,16 @@ fault ended(std::string name, meaning means, std::function<void(gate&)> arm) {
 }
 
 TEST_CASE("over TLS an end with close_notify or without is an end") {
-    const auto cut = [](gate& road) { road.cut(); };
-    const auto terminate = [](gate&) {
+    const auto cut = [](fault_proxy& road) { road.cut(); };
+    const auto terminate = [](fault_proxy&) {
         server().run(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
             "'arena'");
     };
-    const auto cut_reply = [](gate& road) { road.set(before(side::backend, any_message).cut()); };
-    const auto end_reply = [](gate& road) {
+    const auto cut_reply = [](fault_proxy& road) {
+        road.set(before(side::backend, any_message).cut());
+    };
+    const auto end_reply = [](fault_proxy& road) {
         road.set(before(side::backend, any_message).half_close());
     };
     test::run_everywhere(

@@ -214,27 +214,27 @@ TEST_CASE("the client makes and revokes keys, its own and those of accounts") {
     const std::string name = fresh_database();
     const account robot = make_account(role::reader, name);
     const auto work = [&]() -> asio::awaitable<void> {
-        bitdotio::client door(co_await asio::this_coro::executor, server().client());
-        const auto all = co_await door.list_service_accounts();
+        bitdotio::client service(co_await asio::this_coro::executor, server().client());
+        const auto all = co_await service.list_service_accounts();
         CHECK_FALSE(all.empty());
-        const auto one = co_await door.get_service_account(robot.id);
+        const auto one = co_await service.get_service_account(robot.id);
         CHECK(one.role == role::reader);
         CHECK(one.token_count == 1);
         CHECK(one.databases.at(0).name.full() == name);
-        const auto second = co_await door.create_service_account_key(robot.id);
+        const auto second = co_await service.create_service_account_key(robot.id);
         CHECK(second.username == one.name);
-        co_await door.revoke_service_account_keys(robot.id);
-        const auto after = co_await door.get_service_account(robot.id);
+        co_await service.revoke_service_account_keys(robot.id);
+        const auto after = co_await service.get_service_account(robot.id);
         CHECK(after.token_count == 2);
         CHECK(after.active_token_count == 0);
 
-        const auto mine = co_await door.create_api_key();
+        const auto mine = co_await service.create_api_key();
         CHECK(mine.username == "local");
         bitdotio::client_options options = server().client();
         options.key = mine.key;
         bitdotio::client other(co_await asio::this_coro::executor, options);
         co_await other.list_databases();
-        co_await door.revoke_api_keys(mine.key);
+        co_await service.revoke_api_keys(mine.key);
         std::string refused;
         try {
             co_await other.list_databases();
@@ -246,19 +246,19 @@ TEST_CASE("the client makes and revokes keys, its own and those of accounts") {
         CHECK(refused.find(mine.key.reveal()) == std::string::npos);
         bitdotio::errc code{};
         try {
-            co_await door.revoke_api_keys(mine.key);
+            co_await service.revoke_api_keys(mine.key);
         } catch (const bitdotio::error& failure) {
             code = failure.code();
         }
         CHECK(code == bitdotio::errc::not_found);
         try {
-            co_await door.get_service_account("../db");
+            co_await service.get_service_account("../db");
         } catch (const bitdotio::error& failure) {
             code = failure.code();
         }
         CHECK(code == bitdotio::errc::bad_input);
         co_await other.close();
-        co_await door.close();
+        co_await service.close();
     };
     test::run(work());
     CHECK(in_session(name, robot.key, "SELECT 1").sqlstate == "28P01");
@@ -371,7 +371,7 @@ TEST_CASE("a session that can write is ended when its database goes over the lim
         CHECK(goodbye.field('C') == "57P01");
     };
     test::run(work());
-    // What was granted to everybody before is beyond roles: who uses it finds the door closed.
+    // What was granted to everybody before is beyond roles: who uses it finds the service closed.
     CHECK(call("PATCH", "/db/" + name, R"({"storage_limit_bytes": 1000000000})").status == 200);
     CHECK(call.query(name, "CREATE TABLE t (x text); GRANT ALL ON t TO PUBLIC").status == 200);
     CHECK(call("PATCH", "/db/" + name, R"({"storage_limit_bytes": 1})").status == 200);

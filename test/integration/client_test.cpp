@@ -41,9 +41,9 @@ bool mentions(const std::string& text, const std::string& part) {
 using work = awaitable<void> (*)(client);
 
 awaitable<void> with_client(client_options options, work what) {
-    client door(co_await asio::this_coro::executor, std::move(options));
-    co_await what(door);
-    co_await door.close();
+    client service(co_await asio::this_coro::executor, std::move(options));
+    co_await what(service);
+    co_await service.close();
 }
 
 // The error a call ends with.
@@ -51,13 +51,13 @@ error failure_of(const client_options& options, work what) {
     return test::error_of(with_client(options, what));
 }
 
-awaitable<void> list(client door) {
-    co_await door.list_databases();
+awaitable<void> list(client service) {
+    co_await service.list_databases();
 }
 
-awaitable<void> one_lifetime(client door) {
+awaitable<void> one_lifetime(client service) {
     const database made =
-        co_await door.create_database("life", visibility::public_, std::int64_t{10'000'000});
+        co_await service.create_database("life", visibility::public_, std::int64_t{10'000'000});
     CHECK(made.name.full() == "local/life");
     CHECK(!made.id.empty());
     CHECK(!made.is_private);
@@ -68,36 +68,36 @@ awaitable<void> one_lifetime(client door) {
     CHECK(age > -1min);
     CHECK(age < 10min);
 
-    const std::vector<database> all = co_await door.list_databases();
+    const std::vector<database> all = co_await service.list_databases();
     REQUIRE(all.size() == 1);
     CHECK(all[0].id == made.id);
 
-    CHECK((co_await door.get_database("local/life")).id == made.id);
+    CHECK((co_await service.get_database("local/life")).id == made.id);
     // The service's connection strings write the name so.
-    CHECK((co_await door.get_database("local.life")).id == made.id);
+    CHECK((co_await service.get_database("local.life")).id == made.id);
 
     database_changes changes;
     changes.visible = visibility::private_;
-    const database hidden = co_await door.update_database("local/life", changes);
+    const database hidden = co_await service.update_database("local/life", changes);
     CHECK(hidden.is_private);
     CHECK(hidden.name == made.name);
     CHECK(hidden.storage_limit_bytes == 10'000'000);
 
     database_changes renaming;
     renaming.name = "second-life";
-    CHECK((co_await door.update_database("local/life", renaming)).name.full() ==
+    CHECK((co_await service.update_database("local/life", renaming)).name.full() ==
           "local/second-life");
 
-    co_await door.delete_database("local/second-life");
-    CHECK((co_await door.list_databases()).empty());
+    co_await service.delete_database("local/second-life");
+    CHECK((co_await service.list_databases()).empty());
 }
 
-awaitable<void> both_formats(client door) {
+awaitable<void> both_formats(client service) {
     const std::string sql =
         "SELECT 1 AS a, NULL AS b, true AS c, 2.5::float8 AS d, 'x\"é' AS e, '{\"k\": [1]}'::jsonb "
         "AS f";
     for (const data_format format : {data_format::rows, data_format::objects}) {
-        const query_result answer = co_await door.query("local/db", sql, format);
+        const query_result answer = co_await service.query("local/db", sql, format);
         CHECK(answer.query_string == sql);
         REQUIRE(answer.columns.size() == 6);
         CHECK(answer.columns[0] == query_result::column{"a", "integer"});
@@ -113,71 +113,71 @@ awaitable<void> both_formats(client door) {
         CHECK(answer.data_json.starts_with(format == data_format::rows ? "[[" : "[{"));
     }
     const query_result nothing =
-        co_await door.query("local/db", "CREATE TABLE t (x integer)", data_format::rows);
+        co_await service.query("local/db", "CREATE TABLE t (x integer)", data_format::rows);
     CHECK(nothing.rows.empty());
     CHECK(nothing.data_json == "[]");
 }
 
-awaitable<void> both_roads(client door) {
-    bitdotio::pool pool = door.pool("local/db");
+awaitable<void> both_roads(client service) {
+    bitdotio::pool pool = service.pool("local/db");
     co_await pool.query("CREATE TABLE road (x integer)");
-    connection own = co_await door.connect("local/db");
+    connection own = co_await service.connect("local/db");
     co_await own.query("INSERT INTO road VALUES ($1)", 5);
-    const query_result seen = co_await door.query("local/db", "SELECT x FROM road");
+    const query_result seen = co_await service.query("local/db", "SELECT x FROM road");
     CHECK(seen.rows.at(0).at(0) == query_value(std::int64_t{5}));
     co_await own.close();
 }
 
-awaitable<void> one_pool(client door) {
-    bitdotio::pool first = door.pool("local/db");
-    const client copy = door;
+awaitable<void> one_pool(client service) {
+    bitdotio::pool first = service.pool("local/db");
+    const client copy = service;
     bitdotio::pool second = client(copy).pool("local/db");
     co_await first.query("SELECT 1");
     CHECK((co_await second.statistics()).acquired == 1);
 }
 
-awaitable<void> drop_missing(client door) {
-    co_await door.delete_database("local/missing");
+awaitable<void> drop_missing(client service) {
+    co_await service.delete_database("local/missing");
 }
-awaitable<void> get_missing(client door) {
-    co_await door.get_database("local/missing");
+awaitable<void> get_missing(client service) {
+    co_await service.get_database("local/missing");
 }
-awaitable<void> query_missing(client door) {
-    co_await door.query("local/missing", "SELECT 1");
+awaitable<void> query_missing(client service) {
+    co_await service.query("local/missing", "SELECT 1");
 }
-awaitable<void> query_nonsense(client door) {
-    co_await door.query("local/db", "SELEKT 1");
+awaitable<void> query_nonsense(client service) {
+    co_await service.query("local/db", "SELEKT 1");
 }
-awaitable<void> query_constraint(client door) {
-    co_await door.query("local/db", "SELECT 1 / 0");
+awaitable<void> query_constraint(client service) {
+    co_await service.query("local/db", "SELECT 1 / 0");
 }
-awaitable<void> query_long(client door) {
-    co_await door.query("local/db", "SELECT pg_sleep(30)");
+awaitable<void> query_long(client service) {
+    co_await service.query("local/db", "SELECT pg_sleep(30)");
 }
 // On a connection that is open: what the deadline ends is the call, not a handshake.
-awaitable<void> query_long_when_connected(client door) {
+awaitable<void> query_long_when_connected(client service) {
     bool connected = false;
     while (!connected) {
         try {
-            co_await door.list_databases();
+            co_await service.list_databases();
             connected = true;
         } catch (const error& failure) {
             if (failure.code() != errc::timeout) throw;
         }
     }
-    co_await query_long(door);
+    co_await query_long(service);
 }
-awaitable<void> create_taken(client door) {
-    co_await door.create_database("db");
+awaitable<void> create_taken(client service) {
+    co_await service.create_database("db");
 }
-awaitable<void> create_nameless(client door) {
-    co_await door.create_database("");
+awaitable<void> create_nameless(client service) {
+    co_await service.create_database("");
 }
-awaitable<void> create_too_long(client door) {
-    co_await door.create_database("a-name-of-thirty-characters-xx");
+awaitable<void> create_too_long(client service) {
+    co_await service.create_database("a-name-of-thirty-characters-xx");
 }
-awaitable<void> pool_query(client door) {
-    bitdotio::pool pool = door.pool("local/db");
+awaitable<void> pool_query(client service) {
+    bitdotio::pool pool = service.pool("local/db");
     co_await pool.query("SELECT 1");
 }
 
@@ -338,16 +338,17 @@ TEST_CASE("a server that accepts and says nothing is left by the deadline, nothi
 TEST_CASE("a cancelled call ends at once, and the client works on") {
     test::database one;
     asio::io_context io;
-    client door(io.get_executor(), one.server.client());
+    client service(io.get_executor(), one.server.client());
     asio::cancellation_signal signal;
     std::exception_ptr cancelled, afterwards;
     std::chrono::steady_clock::time_point asked, ended;
     const auto then = [&](std::exception_ptr thrown) {
         ended = std::chrono::steady_clock::now();
         cancelled = thrown;
-        asio::co_spawn(io, both_formats(door), [&](std::exception_ptr last) { afterwards = last; });
+        asio::co_spawn(io, both_formats(service),
+                       [&](std::exception_ptr last) { afterwards = last; });
     };
-    asio::co_spawn(io, query_long(door), asio::bind_cancellation_slot(signal.slot(), then));
+    asio::co_spawn(io, query_long(service), asio::bind_cancellation_slot(signal.slot(), then));
     // The database is woken by the query: what woke it has been sent.
     asio::steady_timer soon(io);
     std::function<void(boost::system::error_code)> look = [&](boost::system::error_code) {

@@ -1,8 +1,8 @@
 // What a COMMIT that was cut off says, how it is settled, and what a missing standby changes.
 #include "support/background.hpp"
 #include "support/database.hpp"
+#include "support/lock_barrier.hpp"
 #include "support/relay.hpp"
-#include "support/roadblock.hpp"
 
 #include <bitdotio/pool.hpp>
 #include <bitdotio/resolve_commit.hpp>
@@ -24,10 +24,10 @@ namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using namespace bitdotio;
 using test::await_waiting;
-using test::roadblock;
+using test::lock_barrier;
 using test::terminate_waiting;
 
-// Rows from 100 on stop at the roadblock when they are committed.
+// Rows from 100 on stop at the lock_barrier when they are committed.
 test::postgres_primary& shared() {
     static test::postgres_primary instance;
     static const bool made = [] {
@@ -81,7 +81,7 @@ transaction_options resolvable() {
 TEST_CASE("a COMMIT whose backend was terminated is settled as not committed") {
     const auto work = [&]() -> asio::awaitable<void> {
         pool connections(co_await asio::this_coro::executor, shared().connect());
-        roadblock block;
+        lock_barrier block;
         co_await block.put(shared().connect());
         transaction open = co_await connections.begin(resolvable());
         co_await open.query("INSERT INTO t VALUES (100)");
@@ -112,7 +112,7 @@ TEST_CASE("a COMMIT that goes on after its connection was cut is waited for and 
         connect_options through = shared().connect();
         through.hosts = {{"127.0.0.1", road->port()}};
         pool connections(executor, through);
-        roadblock block;
+        lock_barrier block;
         co_await block.put(shared().connect());
         transaction open = co_await connections.begin(resolvable());
         co_await open.query("INSERT INTO t VALUES (101)");
@@ -238,7 +238,7 @@ TEST_CASE("a promoted standby does not answer for its primary's transactions") {
 
 TEST_CASE("COMMIT as a statement is a COMMIT, and loss before one leaves nothing") {
     const auto work = [&]() -> asio::awaitable<void> {
-        roadblock block;
+        lock_barrier block;
         co_await block.put(shared().connect());
         for (const bool committing : {true, false}) {
             CAPTURE(committing);

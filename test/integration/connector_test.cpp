@@ -393,7 +393,7 @@ asio::awaitable<void> garble(tcp::socket client, std::uint16_t target) {
 TEST_CASE("a server that does not report its role is asked for it") {
     const auto work = [](test::private_postgres& home) -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
-        tcp::acceptor door(executor, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+        tcp::acceptor acceptor(executor, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
         auto serve = [](tcp::acceptor& at, std::uint16_t port) -> asio::awaitable<void> {
             for (;;) {
                 tcp::socket client = co_await at.async_accept(asio::use_awaitable);
@@ -401,13 +401,13 @@ TEST_CASE("a server that does not report its role is asked for it") {
                 asio::co_spawn(at.get_executor(), std::move(one), asio::detached);
             }
         };
-        auto serving = serve(door, home.port());
+        auto serving = serve(acceptor, home.port());
         asio::co_spawn(executor, std::move(serving), [](std::exception_ptr) {});
 
         connect_options options = home.over_tcp("in_the_clear", "x");
         options.tls = tls_mode::disable;
         options.wake_timeout = 0ms;
-        options.hosts[0].port = door.local_endpoint().port();
+        options.hosts[0].port = acceptor.local_endpoint().port();
         struct row {
             session_attributes wanted;
             const char* read_only;
@@ -435,7 +435,7 @@ TEST_CASE("a server that does not report its role is asked for it") {
             }
             CHECK(taken == one.taken);
         }
-        door.close();
+        acceptor.close();
     };
     test::run(work(server()));
 }

@@ -34,13 +34,13 @@ std::string many_lines() {
 }
 
 awaitable<void> there_and_back(client_options options, database_name name, fs::path directory) {
-    client door(co_await asio::this_coro::executor, std::move(options));
+    client service(co_await asio::this_coro::executor, std::move(options));
     const fs::path file = directory / "some \"rows\".csv";
     std::ofstream(file) << many_lines();
     import_options where("rows");
-    const import_job begun = co_await door.import_file(name, file, where);
+    const import_job begun = co_await service.import_file(name, file, where);
     CHECK_FALSE(begun.is_over());
-    const import_job imported = co_await door.wait_for_import(begun.id);
+    const import_job imported = co_await service.wait_for_import(begun.id);
     CHECK(imported.state == job_state::done);
     CHECK(imported.date_finished.has_value());
     CHECK(imported.error_type.empty());
@@ -48,22 +48,22 @@ awaitable<void> there_and_back(client_options options, database_name name, fs::p
     export_options wish;
     wish.query = "SELECT n, t FROM rows ORDER BY n";
     wish.file_name = "rows.csv";
-    const export_job started = co_await door.start_export(name, wish);
-    const export_job exported = co_await door.wait_for_export(started.id);
+    const export_job started = co_await service.start_export(name, wish);
+    const export_job exported = co_await service.wait_for_export(started.id);
     REQUIRE(exported.state == job_state::done);
     CHECK(exported.format == export_format::csv);
     CHECK(exported.file_name == "rows.csv");
-    co_await door.download(exported, directory / "back.csv");
+    co_await service.download(exported, directory / "back.csv");
     std::string wanted = "n,t\n";
     for (int i = 0; i < 100'000; ++i)
         wanted += std::to_string(i) + ",\"row \"\"\"\"\"\n";
     CHECK(content_of(directory / "back.csv") == wanted);
     CHECK_FALSE(fs::exists(directory / "back.csv.part"));
-    co_await door.close();
+    co_await service.close();
 }
 
 awaitable<void> fail_in_every_way(client_options options, database_name name, fs::path directory) {
-    client door(co_await asio::this_coro::executor, std::move(options));
+    client service(co_await asio::this_coro::executor, std::move(options));
     const auto code_of = [](auto& call) -> awaitable<errc> {
         try {
             co_await call();
@@ -73,36 +73,38 @@ awaitable<void> fail_in_every_way(client_options options, database_name name, fs
         }
         co_return errc{};
     };
-    auto no_file = [&] { return door.import_file(name, directory / "none", import_options("t")); };
+    auto no_file = [&] {
+        return service.import_file(name, directory / "none", import_options("t"));
+    };
     const errc unreadable = co_await code_of(no_file);
     CHECK(unreadable == errc::bad_input);
     std::ofstream(directory / "file") << "a\n1\n";
     auto no_database = [&] {
-        return door.import_file({"local/none"}, directory / "file", import_options("t"));
+        return service.import_file({"local/none"}, directory / "file", import_options("t"));
     };
     const errc unknown = co_await code_of(no_database);
     CHECK(unknown == errc::not_found);
-    auto no_table = [&] { return door.import_file(name, directory / "file", import_options()); };
+    auto no_table = [&] { return service.import_file(name, directory / "file", import_options()); };
     const errc refused = co_await code_of(no_table);
     CHECK(refused == errc::api_failed);
 
     const import_job begun =
-        co_await door.import_url(name, "http://127.0.0.1:1/a b?c=\"&d", import_options("t"));
-    const import_job private_address = co_await door.wait_for_import(begun.id);
+        co_await service.import_url(name, "http://127.0.0.1:1/a b?c=\"&d", import_options("t"));
+    const import_job private_address = co_await service.wait_for_import(begun.id);
     CHECK(private_address.state == job_state::failed);
     CHECK(private_address.error_type == "download_failed");
     CHECK(private_address.error_message.find("space") != std::string::npos);
 
     export_job nothing;
-    auto no_link = [&] { return door.download(nothing, directory / "x"); };
+    auto no_link = [&] { return service.download(nothing, directory / "x"); };
     const errc too_early = co_await code_of(no_link);
     CHECK(too_early == errc::bad_input);
     nothing.download_url = "https://127.0.0.1:1/x";
-    auto nobody = [&] { return door.download(nothing, directory / "x"); };
+    auto nobody = [&] { return service.download(nothing, directory / "x"); };
     const errc unreachable = co_await code_of(nobody);
     CHECK(unreachable == errc::connect_failed);
     CHECK_FALSE(fs::exists(directory / "x"));
-    co_await door.close();
+    co_await service.close();
 }
 
 test::database& shared() {

@@ -70,8 +70,8 @@ asio::awaitable<std::string> heard(std::uint16_t port, road by, std::string byte
     asio::ssl::context context(asio::ssl::context::tls_client);
     asio::ssl::stream<tcp::socket> stream(co_await asio::this_coro::executor, context);
     tcp::socket& socket = stream.next_layer();
-    const tcp::endpoint door(asio::ip::make_address("127.0.0.1"), port);
-    co_await socket.async_connect(door, use_awaitable);
+    const tcp::endpoint address(asio::ip::make_address("127.0.0.1"), port);
+    co_await socket.async_connect(address, use_awaitable);
     boost::system::error_code ended;
     std::string answer;
     auto room = asio::dynamic_buffer(answer);

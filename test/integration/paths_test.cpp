@@ -95,8 +95,8 @@ private:
         unread_.clear();
         stream_ = std::make_unique<asio::ssl::stream<tcp::socket>>(
             co_await asio::this_coro::executor, tls_);
-        const tcp::endpoint door(asio::ip::make_address("127.0.0.1"), port_);
-        co_await stream_->next_layer().async_connect(door, use_awaitable);
+        const tcp::endpoint address(asio::ip::make_address("127.0.0.1"), port_);
+        co_await stream_->next_layer().async_connect(address, use_awaitable);
         co_await stream_->async_handshake(asio::ssl::stream_base::client, use_awaitable);
     }
 

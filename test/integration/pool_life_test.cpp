@@ -1,6 +1,6 @@
 // A pool's life against a real server: limits that change, connections that age, peers that fall
 // silent, borrowers that do not give back, and what an observer is told of it.
-#include "support/gate.hpp"
+#include "support/fault_proxy.hpp"
 #include "support/pool_use.hpp"
 #include "support/postgres.hpp"
 #include "support/run.hpp"
@@ -39,7 +39,7 @@ bitdotio::connect_options connect() {
     return server().over_tcp("postgres", "");
 }
 
-bitdotio::connect_options connect_through(const test::gate& road) {
+bitdotio::connect_options connect_through(const test::fault_proxy& road) {
     bitdotio::connect_options options = connect();
     options.hosts = {{"127.0.0.1", road.port()}};
     return options;
@@ -245,7 +245,7 @@ TEST_CASE("connections are closed at the end of their lifetime, and statements s
 TEST_CASE("a peer that fell silent costs the next borrower one probe, not its statement") {
     const auto work = []() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
-        const auto road = test::gate::start(executor, server().port());
+        const auto road = test::fault_proxy::start(executor, server().port());
         pool_options options;
         options.probe_after = 1ms;
         options.probe_timeout = 200ms;
@@ -268,7 +268,7 @@ TEST_CASE("a peer that fell silent costs the next borrower one probe, not its st
 TEST_CASE("a living peer that was silent for long is probed by a Sync and lent") {
     const auto work = []() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
-        const auto road = test::gate::start(executor, server().port());
+        const auto road = test::fault_proxy::start(executor, server().port());
         pool_options options;
         options.probe_after = 1ms;
         pool connections(executor, connect_through(*road), options);
@@ -367,8 +367,8 @@ TEST_CASE("a minimum of connections to a database that is meant to sleep is warn
 TEST_CASE("what has been unreachable for longer than any wake refuses at once, and recovers") {
     const auto work = []() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
-        const auto road = test::gate::start(executor, server().port());
-        road->set(test::door::refuse);
+        const auto road = test::fault_proxy::start(executor, server().port());
+        road->set(test::admission::refuse);
         bitdotio::connect_options through = connect_through(*road);
         through.wake_timeout = 300ms;
         pool_options options;
@@ -394,7 +394,7 @@ TEST_CASE("what has been unreachable for longer than any wake refuses at once, a
             says_when = std::string(last->what()).find("tried again in") != std::string::npos;
         }
         CHECK(says_when);
-        road->set(test::door::open);
+        road->set(test::admission::open);
         // Those who ask keep it being tried, and one of them finds it well.
         for (int round = 0; last && round < 5'000; ++round) {
             last = co_await test::failure_of(connections, "SELECT 1");

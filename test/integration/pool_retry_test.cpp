@@ -1,7 +1,7 @@
 // Which statements a pool sends again, and what the errors of those it does not say.
 #include "support/database.hpp"
+#include "support/lock_barrier.hpp"
 #include "support/relay.hpp"
-#include "support/roadblock.hpp"
 
 #include <bitdotio/pool.hpp>
 #include <bitdotio/retry_transaction.hpp>
@@ -21,7 +21,7 @@ namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using namespace bitdotio;
 using test::await_waiting;
-using test::roadblock;
+using test::lock_barrier;
 using test::terminate_waiting;
 
 test::postgres_primary& shared() {
@@ -35,7 +35,7 @@ test::postgres_primary& shared() {
 }
 
 std::string insert(int row) {
-    return "INSERT INTO t SELECT " + std::to_string(row) + " FROM (SELECT " + roadblock::stop +
+    return "INSERT INTO t SELECT " + std::to_string(row) + " FROM (SELECT " + lock_barrier::stop +
            ") AS stop";
 }
 
@@ -43,10 +43,10 @@ int rows_of(int a) {
     return std::stoi(shared().value("SELECT count(*)::text FROM t WHERE a = " + std::to_string(a)));
 }
 
-// Runs `statement` and ends its backend `times` times while it waits at the roadblock.
+// Runs `statement` and ends its backend `times` times while it waits at the lock_barrier.
 template <class Run>
 asio::awaitable<void> while_terminated(Run& run, int times) {
-    roadblock block;
+    lock_barrier block;
     co_await block.put(shared().connect());
     auto both = [&](std::size_t i) -> asio::awaitable<void> {
         if (i == 0) {
@@ -182,10 +182,10 @@ asio::awaitable<streamed> read_all(pool from, statement sql) {
 }
 
 TEST_CASE("a marked stream begins anew as long as its caller has no row") {
-    const std::string waits_first =
-        std::string("SELECT i FROM (SELECT ") + roadblock::stop + ") s, generate_series(1, 5000) i";
+    const std::string waits_first = std::string("SELECT i FROM (SELECT ") + lock_barrier::stop +
+                                    ") s, generate_series(1, 5000) i";
     const std::string waits_later = std::string("SELECT i, CASE WHEN i = 30000 THEN ") +
-                                    roadblock::stop +
+                                    lock_barrier::stop +
                                     "::text END, repeat('x', 100) FROM generate_series(1, 40000) i";
     struct turn {
         const std::string& sql;

@@ -1,5 +1,5 @@
 // What a borrower changes in its session, and how the next one is kept from seeing it.
-#include "support/gate.hpp"
+#include "support/fault_proxy.hpp"
 #include "support/pool_use.hpp"
 #include "support/postgres.hpp"
 #include "support/run.hpp"
@@ -24,7 +24,7 @@ using bitdotio::pool;
 using bitdotio::pool_options;
 using bitdotio::session_reset;
 using bitdotio::statement;
-using test::gate;
+using test::fault_proxy;
 using test::side;
 
 test::private_postgres& server() {
@@ -136,7 +136,7 @@ TEST_CASE("what a borrower changes in its session is undone ahead of the next on
 
 // What went by since the last time.
 struct traffic {
-    explicit traffic(gate& road) : road_(road) {}
+    explicit traffic(fault_proxy& road) : road_(road) {}
 
     int parses() { return since(parses_, road_.seen(side::frontend, 'P')); }
     int queries() { return since(queries_, road_.seen(side::frontend, 'Q')); }
@@ -150,7 +150,7 @@ struct traffic {
 private:
     static int since(int& last, int now) { return now - std::exchange(last, now); }
 
-    gate& road_;
+    fault_proxy& road_;
     int parses_ = 0;
     int queries_ = 0;
     int trips_ = 0;
@@ -158,7 +158,7 @@ private:
 
 TEST_CASE("nothing is sent where nothing was changed, and a reset makes no trip of its own") {
     const auto work = [](connect_options options) -> asio::awaitable<void> {
-        const auto road = gate::start(co_await asio::this_coro::executor, server().port());
+        const auto road = fault_proxy::start(co_await asio::this_coro::executor, server().port());
         options.hosts = {{"127.0.0.1", road->port()}};
         pool from = one_connection(co_await asio::this_coro::executor, options);
         traffic seen(*road);
@@ -211,14 +211,14 @@ TEST_CASE("nothing is sent where nothing was changed, and a reset makes no trip 
         CHECK(results.failure(1) != nullptr);
         CHECK(results[2].one<std::string>() == "\"$user\", public");
         co_await from.close();
-        road->set(test::door::refuse);  // nobody else comes
+        road->set(test::admission::refuse);  // nobody else comes
     };
     test::run(work(server().over_tcp("postgres", "")));
 }
 
 TEST_CASE("a reset leaves what is kept prepared, and disturbs no statement behind it") {
     const auto work = [](connect_options options) -> asio::awaitable<void> {
-        const auto road = gate::start(co_await asio::this_coro::executor, server().port());
+        const auto road = fault_proxy::start(co_await asio::this_coro::executor, server().port());
         options.hosts = {{"127.0.0.1", road->port()}};
         pool from = one_connection(co_await asio::this_coro::executor, options);
         for (int i = 0; i < 3; ++i) {
@@ -278,7 +278,7 @@ TEST_CASE("a reset leaves what is kept prepared, and disturbs no statement behin
         const auto counts = co_await from.statistics();
         CHECK(counts.opened == 1);
         co_await from.close();
-        road->set(test::door::refuse);
+        road->set(test::admission::refuse);
     };
     test::run(work(server().over_tcp("postgres", "")));
 }
@@ -355,13 +355,13 @@ TEST_CASE("where a reset fails the session is closed, and the statement runs els
 TEST_CASE("no more than two requests to cancel are on their way to one server") {
     const auto work = [](connect_options options) -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
-        const auto road = gate::start(executor, server().port());
+        const auto road = fault_proxy::start(executor, server().port());
         options.hosts = {{"127.0.0.1", road->port()}};
         options.cancel_timeout = 20s;
         constexpr std::size_t many = 6;
         pool from(executor, options);
         co_await test::open_all(from, many);
-        road->set(test::door::silent);  // they do not get through, and do not end
+        road->set(test::admission::silent);  // they do not get through, and do not end
         const auto requests = [&] { return road->seen(side::frontend, test::cancel_request); };
         const auto watch = [&]() -> asio::awaitable<void> {
             std::function<bool()> two = [&] { return requests() == 2; };
@@ -384,7 +384,7 @@ TEST_CASE("no more than two requests to cancel are on their way to one server") 
         }
         CHECK(requests() >= static_cast<int>(many));
         co_await from.close();
-        road->set(test::door::refuse);
+        road->set(test::admission::refuse);
     };
     test::run(work(server().over_tcp("postgres", "")));
 }

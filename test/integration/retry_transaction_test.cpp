@@ -1,7 +1,7 @@
 // Transactions that are run again until they have happened once, against the real server.
 #include "support/database.hpp"
+#include "support/lock_barrier.hpp"
 #include "support/relay.hpp"
-#include "support/roadblock.hpp"
 
 #include <bitdotio/retry_transaction.hpp>
 
@@ -22,7 +22,7 @@ namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using namespace bitdotio;
 using test::await_waiting;
-using test::roadblock;
+using test::lock_barrier;
 using test::terminate_waiting;
 
 test::postgres_primary& shared() {
@@ -158,7 +158,7 @@ TEST_CASE("of two transactions in a deadlock the victim runs again") {
 TEST_CASE("a connection lost before COMMIT runs the whole again, lost at COMMIT only if settled") {
     const auto work = [&]() -> asio::awaitable<void> {
         pool connections = co_await new_pool();
-        roadblock block;
+        lock_barrier block;
         co_await block.put(shared().connect());
         int runs = 0;
         auto insert = [&](transaction& t) -> asio::awaitable<int> {
@@ -212,7 +212,7 @@ TEST_CASE("a COMMIT cut off is settled: rolled back it runs again, committed it 
             CAPTURE(one.resolvable);
             ++row;
             pool connections(executor, through);
-            roadblock block;
+            lock_barrier block;
             co_await block.put(shared().connect());
             transaction_retry_options options;
             options.transaction.resolvable = one.resolvable;
@@ -259,7 +259,7 @@ TEST_CASE("a COMMIT cut off is settled: rolled back it runs again, committed it 
 TEST_CASE("pool::transaction settles a COMMIT too, and says what it found") {
     const auto work = [&]() -> asio::awaitable<void> {
         pool connections = co_await new_pool();
-        roadblock block;
+        lock_barrier block;
         co_await block.put(shared().connect());
         auto insert = [&](transaction& t) -> asio::awaitable<void> {
             co_await t.query("INSERT INTO slow VALUES (50)");

@@ -15,7 +15,8 @@
 
 namespace test {
 
-/// How long what a coroutine leaves behind may take to end. Some of it, a gate for one, never does.
+/// How long what a coroutine leaves behind may take to end. Some of it, a proxy for one, never
+/// does.
 inline constexpr std::chrono::milliseconds settling{200};
 
 template <class T>

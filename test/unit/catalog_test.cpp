@@ -5,8 +5,8 @@
 
 #include "server/base/replace_file.hpp"
 #include "server/catalog/catalog.hpp"
+#include "server/catalog/catalog_rules.hpp"
 #include "server/catalog/key_secret.hpp"
-#include "server/catalog/records.hpp"
 #include "support/child.hpp"
 #include "support/run.hpp"
 
@@ -27,9 +27,9 @@ using namespace bitdotio;
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 
-const state_time noon{std::chrono::microseconds(1'700'000'000'123'456)};
-const state_time in_29_days = noon + std::chrono::days(29);
-const state_time in_31_days = noon + std::chrono::days(31);
+const catalog_time noon{std::chrono::microseconds(1'700'000'000'123'456)};
+const catalog_time in_29_days = noon + std::chrono::days(29);
+const catalog_time in_31_days = noon + std::chrono::days(31);
 
 template <class Call>
 errc code_of(Call&& call) {
@@ -44,7 +44,7 @@ errc code_of(Call&& call) {
 
 // Two users and their rules.
 struct world {
-    records all;
+    catalog_rules all;
     std::string adam_id = all.user("adam", noon);
     std::string eve_id = all.user("eve", noon);
     caller adam = all.find_user("adam");

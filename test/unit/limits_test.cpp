@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "server/api/query_runner.hpp"
-#include "server/catalog/gatekeeper.hpp"
+#include "server/catalog/rate_limiter.hpp"
 #include "server/catalog/storage_rule.hpp"
 #include "server/catalog/usage_meter.hpp"
 
@@ -64,32 +64,33 @@ TEST_CASE("a rate of zero is no limit, and a burst below one still gives one") {
 }
 
 TEST_CASE("keys and addresses are counted apart") {
-    gatekeeper gate(token_bucket::settings(1, 1), token_bucket::settings(2, 0.5));
-    CHECK_FALSE(gate.call("a", start));
-    CHECK(gate.call("a", start) == 1'000ms);
-    CHECK_FALSE(gate.call("b", start));
-    CHECK_FALSE(gate.failure("10.0.0.1", start));
-    CHECK_FALSE(gate.failure("10.0.0.1", start));
-    CHECK(gate.failure("10.0.0.1", start) == 2'000ms);
-    CHECK_FALSE(gate.failure("10.0.0.2", start));
-    CHECK_FALSE(gate.failure("10.0.0.1", start + 2s));
+    rate_limiter limiter(token_bucket::settings(1, 1), token_bucket::settings(2, 0.5));
+    CHECK_FALSE(limiter.call("a", start));
+    CHECK(limiter.call("a", start) == 1'000ms);
+    CHECK_FALSE(limiter.call("b", start));
+    CHECK_FALSE(limiter.failure("10.0.0.1", start));
+    CHECK_FALSE(limiter.failure("10.0.0.1", start));
+    CHECK(limiter.failure("10.0.0.1", start) == 2'000ms);
+    CHECK_FALSE(limiter.failure("10.0.0.2", start));
+    CHECK_FALSE(limiter.failure("10.0.0.1", start + 2s));
 }
 
 TEST_CASE("of IPv6 a network counts as one address, and a mapped IPv4 address as itself") {
-    CHECK(gatekeeper::network_of("10.0.0.1") == "10.0.0.1");
-    CHECK(gatekeeper::network_of("::ffff:10.0.0.1") == "10.0.0.1");
-    CHECK(gatekeeper::network_of("2001:db8:1:2:3:4:5:6") ==
-          gatekeeper::network_of("2001:db8:1:2::9"));
-    CHECK(gatekeeper::network_of("2001:db8:1:2::9") != gatekeeper::network_of("2001:db8:1:3::9"));
-    CHECK(gatekeeper::network_of("nowhere") == "nowhere");
+    CHECK(rate_limiter::network_of("10.0.0.1") == "10.0.0.1");
+    CHECK(rate_limiter::network_of("::ffff:10.0.0.1") == "10.0.0.1");
+    CHECK(rate_limiter::network_of("2001:db8:1:2:3:4:5:6") ==
+          rate_limiter::network_of("2001:db8:1:2::9"));
+    CHECK(rate_limiter::network_of("2001:db8:1:2::9") !=
+          rate_limiter::network_of("2001:db8:1:3::9"));
+    CHECK(rate_limiter::network_of("nowhere") == "nowhere");
 }
 
 TEST_CASE("a flood of addresses does not fill the memory") {
-    gatekeeper gate(token_bucket::settings(1, 1));
-    for (std::size_t i = 0; i < 3 * gatekeeper::most; ++i) {
-        gate.failure("host" + std::to_string(i), start);
+    rate_limiter limiter(token_bucket::settings(1, 1));
+    for (std::size_t i = 0; i < 3 * rate_limiter::most; ++i) {
+        limiter.failure("host" + std::to_string(i), start);
     }
-    CHECK(gate.size() <= gatekeeper::most);
+    CHECK(limiter.size() <= rate_limiter::most);
 }
 
 TEST_CASE("a database over its limit is read-only, and closed if it grows even so") {

@@ -1,4 +1,4 @@
-// The protocol's bytes cut into messages, which the gate of the fault tests counts by.
+// The protocol's bytes cut into messages, which the proxy of the fault tests counts by.
 #include "support/messages.hpp"
 #include "support/wire_client.hpp"
 

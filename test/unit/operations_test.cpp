@@ -5,7 +5,7 @@
 #include <bitdotio/server_event.hpp>
 
 #include "server/api/status_page.hpp"
-#include "server/base/journal.hpp"
+#include "server/base/event_log.hpp"
 #include "server/base/metrics_text.hpp"
 #include "server/gateway/startup_packet.hpp"
 #include "server/instances/log_words.hpp"
@@ -104,7 +104,7 @@ TEST_CASE("the SQLSTATE of an error is found among its fields") {
 TEST_CASE("what people named is text on the status page, wherever it stands") {
     const std::string evil = "<script>alert(1)</script>\"'&";
     server_view view;
-    journal::open_visit visit;
+    event_log::open_visit visit;
     visit.facts.database = "u/" + evil;
     visit.facts.account = evil;
     view.figures.visits[1] = visit;
@@ -125,14 +125,14 @@ TEST_CASE("what people named is text on the status page, wherever it stands") {
 
 TEST_CASE("a failure inside is told by its part and reason, without words that may be secret") {
     std::vector<server_event> lines;
-    const auto book =
-        std::make_shared<journal>([&](const server_event& event) { lines.push_back(event); });
+    const auto events =
+        std::make_shared<event_log>([&](const server_event& event) { lines.push_back(event); });
     const auto reason_of = [&](auto thrown) {
         lines.clear();
-        failure_report(book, "a door")(std::make_exception_ptr(thrown));
+        failure_report(events, "a server")(std::make_exception_ptr(thrown));
         REQUIRE(lines.size() == 1);
         CHECK(lines.front().kind == "internal_failure");
-        CHECK(lines.front().text_of("part") == "a door");
+        CHECK(lines.front().text_of("part") == "a server");
         return lines.front().text_of("reason");
     };
     CHECK(reason_of(error(errc::system_failed, "the disk is full")) == "the disk is full");
@@ -149,8 +149,8 @@ TEST_CASE("a failure inside is told by its part and reason, without words that m
     CHECK(reason_of(std::runtime_error("hunter2")) == "std::runtime_error");
     CHECK(reason_of(std::string("hunter2")) == "something that is no std::exception");
     lines.clear();
-    failure_report(book, "a door")(nullptr);
-    failure_report(nullptr, "a door")(std::make_exception_ptr(1));
+    failure_report(events, "a server")(nullptr);
+    failure_report(nullptr, "a server")(std::make_exception_ptr(1));
     CHECK(lines.empty());
 }
 
@@ -163,15 +163,15 @@ TEST_CASE("what the network does to a connection is foreseen, what is thrown els
     CHECK(is_unforeseen(std::make_exception_ptr(1)));
 }
 
-TEST_CASE("a log that throws what is no exception does a journal no harm") {
-    const auto book = std::make_shared<journal>([](const server_event&) { throw 1; });
-    CHECK_NOTHROW(book->tell(server_event("start")));
-    CHECK_NOTHROW(failure_report(book, "a door")(std::make_exception_ptr(2)));
+TEST_CASE("a log that throws what is no exception does the event log no harm") {
+    const auto events = std::make_shared<event_log>([](const server_event&) { throw 1; });
+    CHECK_NOTHROW(events->tell(server_event("start")));
+    CHECK_NOTHROW(failure_report(events, "a server")(std::make_exception_ptr(2)));
 }
 
-TEST_CASE("a journal counts what it is told, and a log that throws does it no harm") {
+TEST_CASE("an event log counts what it is told, and a log that throws does it no harm") {
     std::vector<std::string> kinds;
-    const auto book = std::make_shared<journal>([&](const server_event& event) {
+    const auto events = std::make_shared<event_log>([&](const server_event& event) {
         kinds.push_back(event.kind);
         throw std::runtime_error("the disk is full");
     });
@@ -179,24 +179,24 @@ TEST_CASE("a journal counts what it is told, and a log that throws does it no ha
     woke.kind = instance_event::what::woke;
     woke.id = "1";
     woke.took = std::chrono::milliseconds(40);
-    book->note(woke);
+    events->note(woke);
     visit_facts facts;
     facts.database_id = "1";
     {
-        const auto first = book->admitted(facts);
-        const auto second = book->admitted(facts);
-        CHECK(book->look().visits.size() == 2);
-        CHECK(book->look().databases.at("1").sessions == 2);
+        const auto first = events->admitted(facts);
+        const auto second = events->admitted(facts);
+        CHECK(events->look().visits.size() == 2);
+        CHECK(events->look().databases.at("1").sessions == 2);
     }
-    book->moved("j", 3);
-    book->moved("j", 4);
-    CHECK(book->look().moved.at("j") == 7);
-    book->job_ended("j", true);
-    CHECK(book->look().moved.empty());
-    CHECK(book->look().jobs_failed == 1);
-    book->refused("28P01", "", "127.0.0.1");
-    book->answered("GET", "/healthz", 200, std::chrono::seconds(0), "");
-    const journal::figures told = book->look();
+    events->moved("j", 3);
+    events->moved("j", 4);
+    CHECK(events->look().moved.at("j") == 7);
+    events->job_ended("j", true);
+    CHECK(events->look().moved.empty());
+    CHECK(events->look().jobs_failed == 1);
+    events->refused("28P01", "", "127.0.0.1");
+    events->answered("GET", "/healthz", 200, std::chrono::seconds(0), "");
+    const event_log::figures told = events->look();
     CHECK(told.wakes == 1);
     CHECK(told.wake_durations.count() == 1);
     CHECK(told.visits.empty());

@@ -3,7 +3,7 @@
 
 #include "server/api/api_error.hpp"
 #include "server/api/http_listener.hpp"
-#include "server/base/farewell.hpp"
+#include "server/base/tls_shutdown.hpp"
 
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -36,7 +36,7 @@ using asio::ip::tcp;
 constexpr std::uint32_t header_limit = 16 * 1024;
 constexpr std::uint64_t body_limit = 8 * 1024 * 1024;
 // A connection that says nothing is kept this long: longer than clients keep theirs, so that it
-// is they who hang up and no request meets a closing door.
+// is they who hang up and no request meets a server that closes.
 constexpr std::chrono::seconds idle_patience{90};
 // For a handshake, one header, one body, one answer taken.
 constexpr std::chrono::seconds patience{30};
@@ -49,7 +49,8 @@ using header_parser = http::request_parser<http::empty_body>;
 using memory_parser = http::request_parser<http::string_body>;
 using stream_parser = http::request_parser<http::buffer_body>;
 
-class http_session final : public guest, public std::enable_shared_from_this<http_session> {
+class http_session final : public server_connection,
+                           public std::enable_shared_from_this<http_session> {
 public:
     http_session(tcp::socket socket, asio::ssl::context& tls, const http_handler& handler,
                  const streams_body& streams)
@@ -70,7 +71,7 @@ public:
         while (!leaving_ && co_await serve_one()) {
         }
         lowest().expires_never();
-        co_await say_farewell(stream_, lowest().socket(), true);
+        co_await tls_shutdown(stream_, lowest().socket(), true);
     }
 
     void leave() override {
@@ -336,9 +337,10 @@ private:
 
 }  // namespace
 
-std::shared_ptr<door> make_http_door(asio::any_io_executor executor, asio::ssl::context& tls,
-                                     http_handler handler, streams_body streams) {
-    return std::make_shared<door>(executor, [&tls, handler, streams](tcp::socket socket) {
+std::shared_ptr<tcp_server> make_http_server(asio::any_io_executor executor,
+                                             asio::ssl::context& tls, http_handler handler,
+                                             streams_body streams) {
+    return std::make_shared<tcp_server>(executor, [&tls, handler, streams](tcp::socket socket) {
         return std::make_shared<http_session>(std::move(socket), tls, handler, streams);
     });
 }

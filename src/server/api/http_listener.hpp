@@ -1,7 +1,7 @@
-// HTTPS/1.1 at the door: what arrives as a request is handed on, what comes back is sent.
+// HTTPS/1.1: what arrives as a request is handed on, what comes back is sent.
 #pragma once
 
-#include "server/base/door.hpp"
+#include "server/base/tcp_server.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -46,7 +46,7 @@ struct http_request {
     std::string body;
     /// Where whoever finds out whose key it has notes the account's name, for the log.
     std::shared_ptr<std::string> account;
-    /// In place of `body` where the door's `streams` says so; until the answer is returned.
+    /// In place of `body` where the server's `streams` says so; until the answer is returned.
     std::shared_ptr<body_stream> stream;
 };
 
@@ -71,12 +71,13 @@ using http_handler = std::function<asio::awaitable<http_response>(http_request)>
 /// all of it ends the connection.
 using streams_body = std::function<bool(const http_request&)>;
 
-/// A door for HTTPS: connections are kept alive, headers, bodies and patience are limited.
+/// A server for HTTPS: connections are kept alive, headers, bodies and patience are limited.
 ///
 /// Parameters: `handler` runs on the connection's strand; what it throws is answered with 500.
 ///     `streams` says which bodies are streamed; others are limited to 8 MiB.
-/// Lifetime: `tls` must outlive the door.
-std::shared_ptr<door> make_http_door(asio::any_io_executor executor, asio::ssl::context& tls,
-                                     http_handler handler, streams_body streams = nullptr);
+/// Lifetime: `tls` must outlive the server.
+std::shared_ptr<tcp_server> make_http_server(asio::any_io_executor executor,
+                                             asio::ssl::context& tls, http_handler handler,
+                                             streams_body streams = nullptr);
 
 }  // namespace bitdotio

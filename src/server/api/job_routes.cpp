@@ -91,7 +91,7 @@ job_route job_route::find(std::string_view method, std::string_view target) {
     return found;
 }
 
-job_routes::job_routes(std::shared_ptr<catalog> known, std::shared_ptr<jobs> all,
+job_routes::job_routes(std::shared_ptr<catalog> known, std::shared_ptr<job_queue> all,
                        std::shared_ptr<worker_threads> threads, download_link links,
                        std::chrono::milliseconds link_life, std::uint64_t largest)
     : catalog_(std::move(known)),

@@ -5,7 +5,7 @@
 #include "server/api/http_listener.hpp"
 #include "server/api/path_table.hpp"
 #include "server/catalog/catalog.hpp"
-#include "server/jobs/jobs.hpp"
+#include "server/jobs/job_queue.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
@@ -52,7 +52,7 @@ class job_routes {
 public:
     /// Parameters: `link_life` is how long a link to a download works; `largest` the size up to
     ///     which files are taken.
-    job_routes(std::shared_ptr<catalog> known, std::shared_ptr<jobs> all,
+    job_routes(std::shared_ptr<catalog> known, std::shared_ptr<job_queue> all,
                std::shared_ptr<worker_threads> threads, download_link links,
                std::chrono::milliseconds link_life, std::uint64_t largest);
 
@@ -75,7 +75,7 @@ private:
     std::string body_of(const job_record& record, const http_request& request) const;
 
     std::shared_ptr<catalog> catalog_;
-    std::shared_ptr<jobs> jobs_;
+    std::shared_ptr<job_queue> jobs_;
     std::shared_ptr<worker_threads> threads_;
     download_link links_;
     std::chrono::milliseconds link_life_;

@@ -27,7 +27,7 @@ namespace {
 namespace json = boost::json;
 using ops_call = ops_route::call;
 
-// In addition to Bearer, which every 401 of the door has.
+// In addition to Bearer, which every 401 of the server has.
 constexpr const char* challenge = "Basic realm=\"bitdotio\", charset=\"UTF-8\"";
 
 // The password of "user:password" in base64; empty if it is none.
@@ -57,7 +57,7 @@ json::string text(std::string_view value) {
     return json::string(value.data(), value.size());
 }
 
-json::value time_or_null(const std::optional<state_time>& when) {
+json::value time_or_null(const std::optional<catalog_time>& when) {
     return when ? json::value(json::string(api::encode_time(*when))) : nullptr;
 }
 

@@ -100,9 +100,9 @@ asio::awaitable<std::int64_t> overview::storage_of(std::string id) const {
 
 asio::awaitable<server_view> overview::look(caller who) const {
     server_view view;
-    view.now = journal::clock::now();
-    view.started = journal_->started();
-    view.figures = journal_->look();
+    view.now = event_log::clock::now();
+    view.started = events_->started();
+    view.figures = events_->look();
     const std::vector<database> known = co_await catalog_->list(std::move(who));
     for (const database& each : known) {
         server_view::database_line line;
@@ -130,10 +130,10 @@ asio::awaitable<std::string> overview::metrics() const {
     for (const job_record& job : all) {
         ++by_state[static_cast<std::size_t>(job.state)];
     }
-    const journal::figures told = journal_->look();
+    const event_log::figures told = events_->look();
     const process_figures process = look_at_process();
     const double begun =
-        std::chrono::duration<double>(journal_->started().time_since_epoch()).count();
+        std::chrono::duration<double>(events_->started().time_since_epoch()).count();
 
     metrics_text out;
     out.family("bitdotio_build_info", "gauge", "The version that runs; always 1.");

@@ -1,12 +1,12 @@
 // The state of a whole server at a moment: for its metrics, its status page and its operators.
 #pragma once
 
-#include "server/base/door.hpp"
-#include "server/base/journal.hpp"
+#include "server/base/event_log.hpp"
+#include "server/base/tcp_server.hpp"
 #include "server/catalog/catalog.hpp"
 #include "server/hosts/database_host.hpp"
+#include "server/jobs/job_queue.hpp"
 #include "server/jobs/job_record.hpp"
-#include "server/jobs/jobs.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
@@ -23,12 +23,12 @@ struct server_view {
     struct database_line {
         database about;
         bool is_awake = false;
-        journal::database_figures figures;
+        event_log::database_figures figures;
     };
 
     std::chrono::system_clock::time_point now;
     std::chrono::system_clock::time_point started;
-    journal::figures figures;
+    event_log::figures figures;
     std::vector<database_line> databases;
     std::vector<job_record> jobs;  ///< the newest first
 
@@ -42,12 +42,12 @@ struct server_view {
 class overview {
 public:
     overview(std::shared_ptr<catalog> known, std::shared_ptr<database_host> instances,
-             std::shared_ptr<jobs> all, std::shared_ptr<journal> book,
-             std::shared_ptr<door> postgres)
+             std::shared_ptr<job_queue> all, std::shared_ptr<event_log> events,
+             std::shared_ptr<tcp_server> postgres)
         : catalog_(std::move(known)),
           cluster_(std::move(instances)),
           jobs_(std::move(all)),
-          journal_(std::move(book)),
+          events_(std::move(events)),
           postgres_(std::move(postgres)) {}
 
     /// The caller's databases, and all sessions and jobs. It measures what databases hold.
@@ -62,9 +62,9 @@ private:
 
     std::shared_ptr<catalog> catalog_;
     std::shared_ptr<database_host> cluster_;
-    std::shared_ptr<jobs> jobs_;
-    std::shared_ptr<journal> journal_;
-    std::shared_ptr<door> postgres_;
+    std::shared_ptr<job_queue> jobs_;
+    std::shared_ptr<event_log> events_;
+    std::shared_ptr<tcp_server> postgres_;
 };
 
 /// A view as the JSON of `GET /server/status`.

@@ -5,7 +5,7 @@
 
 #include "server/api/api_error.hpp"
 #include "server/api/router.hpp"
-#include "server/catalog/gatekeeper.hpp"
+#include "server/catalog/rate_limiter.hpp"
 #include "service/json_fields.hpp"
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// Requests to catalog, cluster and queries; errors to status codes.
+// Requests to catalog, databases and queries; errors to status codes.
 #include <bitdotio/error.hpp>
 
 #include "server/api/api_error.hpp"
@@ -192,7 +192,7 @@ asio::awaitable<http_response> routes::query(caller who, const std::string& body
     terms.timeout = query_timeout_;
     const bool limited = over && writes && !frees;
     const std::string role = limited ? session_roles::limited : session_role(known.role);
-    terms.single = frees;  // nothing else comes in by this door
+    terms.single = frees;  // nothing else comes in here
     std::optional<error> failure;
     query_result answer;
     for (int tries = 0; tries < 2; ++tries) {

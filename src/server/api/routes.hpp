@@ -1,11 +1,11 @@
-// The calls of the API, each answered from catalog and cluster.
+// The calls of the API, each answered from catalog and databases.
 #pragma once
 
 #include "server/api/http_listener.hpp"
 #include "server/api/job_routes.hpp"
 #include "server/api/router.hpp"
 #include "server/catalog/catalog.hpp"
-#include "server/catalog/storage_guard.hpp"
+#include "server/catalog/storage_quota.hpp"
 #include "server/hosts/database_host.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -24,7 +24,7 @@ class routes {
 public:
     /// Parameters: `query_timeout` ends a query of the API.
     routes(std::shared_ptr<catalog> known, std::shared_ptr<database_host> instances,
-           std::shared_ptr<storage_guard> guard, std::shared_ptr<const job_routes> about_jobs,
+           std::shared_ptr<storage_quota> guard, std::shared_ptr<const job_routes> about_jobs,
            std::chrono::milliseconds query_timeout)
         : catalog_(std::move(known)),
           cluster_(std::move(instances)),
@@ -51,7 +51,7 @@ private:
 
     std::shared_ptr<catalog> catalog_;
     std::shared_ptr<database_host> cluster_;
-    std::shared_ptr<storage_guard> guard_;
+    std::shared_ptr<storage_quota> guard_;
     std::shared_ptr<const job_routes> jobs_;
     std::chrono::milliseconds query_timeout_;
 };

@@ -129,7 +129,7 @@ std::string about_connections(const server_view& view) {
 std::string about_jobs(const server_view& view) {
     table shown("Jobs");
     for (const job_record& job : view.jobs) {
-        const auto begun = job.date_created.value_or(state_time());
+        const auto begun = job.date_created.value_or(catalog_time());
         const auto until =
             job.date_finished.value_or(std::chrono::floor<std::chrono::microseconds>(view.now));
         shown.rows += "<tr>";

@@ -5,7 +5,7 @@
 
 #include "base/blocking.hpp"
 #include "base/deadline.hpp"
-#include "server/base/journal.hpp"
+#include "server/base/event_log.hpp"
 #include "server/base/replace_file.hpp"
 
 #include <utility>
@@ -17,7 +17,7 @@ namespace {
 // How long counted rows may wait for the disk: a crash forgets them.
 constexpr std::chrono::seconds usage_delay{1};
 
-state_time now() {
+catalog_time now() {
     return std::chrono::time_point_cast<std::chrono::microseconds>(
         std::chrono::system_clock::now());
 }
@@ -27,8 +27,8 @@ std::chrono::sys_seconds this_second() {
 }
 
 struct opened {
-    std::shared_ptr<store> file;
-    records known;
+    std::shared_ptr<catalog_file> file;
+    catalog_rules known;
     std::optional<api_key> first_key;
 };
 
@@ -41,8 +41,8 @@ void read(opened& result, const catalog_options& options) {
                     "the data directory " + options.directory.string() +
                         " is of a version of this server that was never released: name another");
     }
-    result.file = std::make_shared<store>(file);
-    result.known = records(result.file->load());
+    result.file = std::make_shared<catalog_file>(file);
+    result.known = catalog_rules(result.file->load());
     result.known.forget_names(now());
     const std::string user = result.known.user(options.user, now());
     if (auto text = read_file(key_file)) {
@@ -76,7 +76,7 @@ void deny_service(const caller& who) {
     }
 }
 
-issued_key make_key(records& all, const std::string& account, std::string name) {
+issued_key make_key(catalog_rules& all, const std::string& account, std::string name) {
     issued_key made;
     made.key = all.add_key(account, now());
     made.username = std::move(name);
@@ -104,7 +104,7 @@ asio::awaitable<std::shared_ptr<catalog>> catalog::do_open(asio::any_io_executor
 }
 
 catalog::catalog(asio::any_io_executor executor, catalog_options options,
-                 std::shared_ptr<store> file, records known, api_key first_key)
+                 std::shared_ptr<catalog_file> file, catalog_rules known, api_key first_key)
     : strand_(asio::make_strand(std::move(executor))),
       options_(std::move(options)),
       store_(std::move(file)),
@@ -132,23 +132,23 @@ asio::awaitable<T> catalog::do_look(std::function<T()> work) {
 }
 
 template <class T>
-asio::awaitable<T> catalog::change(std::function<T(records&)> edit) {
+asio::awaitable<T> catalog::change(std::function<T(catalog_rules&)> edit) {
     return on_strand(strand_, shared_from_this(), do_change(std::move(edit)));
 }
 
 // Changes a copy, writes it, and only then shows it.
 template <class T>
-asio::awaitable<T> catalog::do_change(std::function<T(records&)> edit) {
+asio::awaitable<T> catalog::do_change(std::function<T(catalog_rules&)> edit) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await writers_.enter();
     std::exception_ptr failure;
     T told{};
     try {
         check_open();
-        records changed = known_;
+        catalog_rules changed = known_;
         changed.forget_names(now());
         told = edit(changed);
-        const state_changes changes = changed.take_changes();
+        const catalog_changes changes = changed.take_changes();
         std::function<void()> write = [file = store_, changes] { file->apply(changes); };
         co_await run_blocking(std::move(write));
         std::swap(known_, changed);
@@ -164,11 +164,11 @@ asio::awaitable<T> catalog::do_change(std::function<T(records&)> edit) {
 }
 
 // What a change means to whoever reads the log. Of accounts that are gone, `before` knows the name.
-void catalog::report(const state_changes& changes, const records& before) const {
-    const auto& book = options_.journal;
-    if (!book) return;
+void catalog::report(const catalog_changes& changes, const catalog_rules& before) const {
+    const auto& events = options_.events;
+    if (!events) return;
     const auto name_of = [&](const std::string& id) {
-        for (const records* each : {&known_, &before}) {
+        for (const catalog_rules* each : {&known_, &before}) {
             const auto found = each->state().accounts.find(id);
             if (found != each->state().accounts.end()) return found->second.name;
         }
@@ -177,13 +177,13 @@ void catalog::report(const state_changes& changes, const records& before) const 
     for (const state_change& change : changes) {
         if (const auto* key = std::get_if<key_row>(&change)) {
             server_event event(key->revoked ? "key_revoked" : "key_made");
-            book->tell(event.with("key", key->id).with("account", name_of(key->account)));
+            events->tell(event.with("key", key->id).with("account", name_of(key->account)));
         } else if (const auto* made = std::get_if<account_row>(&change)) {
-            book->tell(server_event("account_made").with("account", made->name));
+            events->tell(server_event("account_made").with("account", made->name));
         } else if (const auto* gone = std::get_if<account_removal>(&change)) {
-            book->tell(server_event("account_removed").with("account", name_of(gone->id)));
+            events->tell(server_event("account_removed").with("account", name_of(gone->id)));
         } else if (const auto* database = std::get_if<database_removal>(&change)) {
-            book->forget_database(database->id);
+            events->forget_database(database->id);
         }
     }
 }
@@ -265,9 +265,9 @@ asio::awaitable<void> catalog::check_free(caller who, std::string name) {
 
 asio::awaitable<database> catalog::create(caller who, std::string id, std::string name,
                                           bool is_private, std::optional<std::int64_t> limit) {
-    std::function<database(records&)> edit = [this, who = std::move(who), id = std::move(id),
-                                              name = std::move(name), is_private,
-                                              limit](records& all) {
+    std::function<database(catalog_rules&)> edit = [this, who = std::move(who), id = std::move(id),
+                                                    name = std::move(name), is_private,
+                                                    limit](catalog_rules& all) {
         return told(
             all.create(who, id, name, is_private, limit.value_or(options_.storage_limit), now()));
     };
@@ -276,16 +276,15 @@ asio::awaitable<database> catalog::create(caller who, std::string id, std::strin
 
 asio::awaitable<database> catalog::update(caller who, database_name name,
                                           database_changes changes) {
-    std::function<database(records&)> edit = [this, who = std::move(who), name = std::move(name),
-                                              changes = std::move(changes)](records& all) {
-        return told(all.update(who, name, changes, now()));
-    };
+    std::function<database(catalog_rules&)> edit =
+        [this, who = std::move(who), name = std::move(name), changes = std::move(changes)](
+            catalog_rules& all) { return told(all.update(who, name, changes, now())); };
     return change(std::move(edit));
 }
 
 asio::awaitable<database> catalog::remove(caller who, database_name name) {
-    std::function<database(records&)> edit = [this, who = std::move(who),
-                                              name = std::move(name)](records& all) {
+    std::function<database(catalog_rules&)> edit = [this, who = std::move(who),
+                                                    name = std::move(name)](catalog_rules& all) {
         const database removed = told(all.remove(who, name, now()));
         return removed;
     };
@@ -326,14 +325,14 @@ void catalog::do_count_rows(const std::string& id, std::int64_t rows) {
         return;
     }
     meter_.count(id, rows, this_second());
-    if (options_.journal) options_.journal->rows(static_cast<std::size_t>(rows));
+    if (options_.events) options_.events->rows(static_cast<std::size_t>(rows));
     if (!std::exchange(writes_later_, true)) {
         spawn_alone(strand_, write_usage_later(), on_failure());
     }
 }
 
 failure_report catalog::on_failure() const noexcept {
-    return failure_report(options_.journal, "the count of rows");
+    return failure_report(options_.events, "the count of rows");
 }
 
 asio::awaitable<void> catalog::write_usage_later() {
@@ -351,7 +350,7 @@ asio::awaitable<void> catalog::write_usage() {
     const auto fresh = meter_.take_fresh();
     std::exception_ptr failure;
     if (store_ && !fresh.empty()) {
-        state_changes changes;
+        catalog_changes changes;
         for (const auto& [period, rows] : fresh) {
             changes.push_back(usage_change{period, rows});
         }
@@ -374,7 +373,7 @@ asio::awaitable<void> catalog::write_usage() {
 // ---- keys and service accounts
 
 asio::awaitable<issued_key> catalog::add_key(caller who) {
-    std::function<issued_key(records&)> edit = [who = std::move(who)](records& all) {
+    std::function<issued_key(catalog_rules&)> edit = [who = std::move(who)](catalog_rules& all) {
         deny_service(who);
         return make_key(all, who.account, who.name);
     };
@@ -382,8 +381,8 @@ asio::awaitable<issued_key> catalog::add_key(caller who) {
 }
 
 asio::awaitable<void> catalog::revoke_keys(caller who, std::optional<api_key> key) {
-    std::function<nothing(records&)> edit = [who = std::move(who),
-                                             key = std::move(key)](records& all) {
+    std::function<nothing(catalog_rules&)> edit = [who = std::move(who),
+                                                   key = std::move(key)](catalog_rules& all) {
         deny_service(who);
         all.revoke_keys(who.account, key, now());
         return nothing();
@@ -408,8 +407,8 @@ asio::awaitable<service_account> catalog::find_account(caller who, std::string i
 }
 
 asio::awaitable<issued_key> catalog::add_account_key(caller who, std::string id) {
-    std::function<issued_key(records&)> edit = [who = std::move(who),
-                                                id = std::move(id)](records& all) {
+    std::function<issued_key(catalog_rules&)> edit = [who = std::move(who),
+                                                      id = std::move(id)](catalog_rules& all) {
         deny_service(who);
         return make_key(all, id, all.find_account(who.account, id).name);
     };
@@ -417,8 +416,8 @@ asio::awaitable<issued_key> catalog::add_account_key(caller who, std::string id)
 }
 
 asio::awaitable<void> catalog::revoke_account_keys(caller who, std::string id) {
-    std::function<nothing(records&)> edit = [who = std::move(who),
-                                             id = std::move(id)](records& all) {
+    std::function<nothing(catalog_rules&)> edit = [who = std::move(who),
+                                                   id = std::move(id)](catalog_rules& all) {
         deny_service(who);
         all.find_account(who.account, id);
         all.revoke_keys(id, std::nullopt, now());
@@ -436,8 +435,8 @@ asio::awaitable<std::vector<key_row>> catalog::keys(caller who) {
 }
 
 asio::awaitable<void> catalog::revoke_key(caller who, std::string id) {
-    std::function<nothing(records&)> edit = [who = std::move(who),
-                                             id = std::move(id)](records& all) {
+    std::function<nothing(catalog_rules&)> edit = [who = std::move(who),
+                                                   id = std::move(id)](catalog_rules& all) {
         deny_service(who);
         all.revoke_key(who.account, id, now());
         return nothing();
@@ -457,9 +456,9 @@ asio::awaitable<caller> catalog::find_user(std::string name) {
 asio::awaitable<service_account> catalog::create_account(std::string user, std::string name,
                                                          role what,
                                                          std::vector<database_name> databases) {
-    std::function<service_account(records&)> edit =
+    std::function<service_account(catalog_rules&)> edit =
         [user = std::move(user), name = std::move(name), what,
-         databases = std::move(databases)](records& all) {
+         databases = std::move(databases)](catalog_rules& all) {
             const std::string owner = all.find_user(user).account;
             const std::string id = all.create_account(owner, name, what, now()).id;
             for (const database_name& each : databases) {
@@ -471,8 +470,8 @@ asio::awaitable<service_account> catalog::create_account(std::string user, std::
 }
 
 asio::awaitable<void> catalog::remove_account(std::string user, std::string id) {
-    std::function<nothing(records&)> edit = [user = std::move(user),
-                                             id = std::move(id)](records& all) {
+    std::function<nothing(catalog_rules&)> edit = [user = std::move(user),
+                                                   id = std::move(id)](catalog_rules& all) {
         all.remove_account(all.find_user(user).account, id);
         return nothing();
     };
@@ -481,23 +480,23 @@ asio::awaitable<void> catalog::remove_account(std::string user, std::string id) 
 
 asio::awaitable<service_account> catalog::grant(std::string user, std::string id,
                                                 database_name name) {
-    std::function<service_account(records&)> edit = [user = std::move(user), id = std::move(id),
-                                                     name = std::move(name)](records& all) {
-        const std::string owner = all.find_user(user).account;
-        all.grant(owner, id, name, now());
-        return all.find_account(owner, id);
-    };
+    std::function<service_account(catalog_rules&)> edit =
+        [user = std::move(user), id = std::move(id), name = std::move(name)](catalog_rules& all) {
+            const std::string owner = all.find_user(user).account;
+            all.grant(owner, id, name, now());
+            return all.find_account(owner, id);
+        };
     return change(std::move(edit));
 }
 
 asio::awaitable<service_account> catalog::revoke(std::string user, std::string id,
                                                  database_name name) {
-    std::function<service_account(records&)> edit = [user = std::move(user), id = std::move(id),
-                                                     name = std::move(name)](records& all) {
-        const std::string owner = all.find_user(user).account;
-        all.revoke(owner, id, name, now());
-        return all.find_account(owner, id);
-    };
+    std::function<service_account(catalog_rules&)> edit =
+        [user = std::move(user), id = std::move(id), name = std::move(name)](catalog_rules& all) {
+            const std::string owner = all.find_user(user).account;
+            all.revoke(owner, id, name, now());
+            return all.find_account(owner, id);
+        };
     return change(std::move(edit));
 }
 

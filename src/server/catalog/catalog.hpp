@@ -5,10 +5,10 @@
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/models.hpp>
 
-#include "base/turnstile.hpp"
-#include "server/catalog/gatekeeper.hpp"
-#include "server/catalog/records.hpp"
-#include "server/catalog/store.hpp"
+#include "base/async_semaphore.hpp"
+#include "server/catalog/catalog_file.hpp"
+#include "server/catalog/catalog_rules.hpp"
+#include "server/catalog/rate_limiter.hpp"
 #include "server/catalog/usage_meter.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
@@ -29,7 +29,7 @@ namespace bitdotio {
 namespace asio = boost::asio;
 
 class failure_report;
-class journal;
+class event_log;
 
 /// Where a catalog is kept, and what it grants where nobody said otherwise.
 struct catalog_options {
@@ -45,10 +45,11 @@ struct catalog_options {
     /// What one key may call: so many at once, so many a second; 0 a second for no limit.
     token_bucket::settings calls{200, 50};
     /// Is told of keys, accounts and rows queried; may be none.
-    std::shared_ptr<bitdotio::journal> journal;
+    std::shared_ptr<bitdotio::event_log> events;
 };
 
-/// The catalog of a server: `records` behind a strand, in `store` before anyone sees a change.
+/// The catalog of a server: `catalog_rules` behind a strand, in `catalog_file` before anyone sees a
+/// change.
 ///
 /// It lives in "<directory>/state.sqlite". Everything is read from memory; only a change touches
 /// the disk, on a thread of its own. Keys are there as hashes; the first one is beside it in
@@ -86,7 +87,7 @@ public:
     /// Errors: too_often for the key as well.
     asio::awaitable<caller> admit_call(api_key key, std::string address);
 
-    // ---- databases; see `records` for the errors
+    // ---- databases; see `catalog_rules` for the errors
 
     asio::awaitable<std::vector<database>> list(caller who);
     /// The database with the caller's role: all that is needed to let him in.
@@ -101,7 +102,7 @@ public:
     asio::awaitable<database> update(caller who, database_name name, database_changes changes);
     /// Takes the database out and returns what it was.
     asio::awaitable<database> remove(caller who, database_name name);
-    /// The ids of all users' databases, sorted as cluster::ids.
+    /// The ids of all users' databases, sorted as database_host::ids.
     asio::awaitable<std::vector<std::string>> ids();
     /// How much a database may hold; 0 if it is gone.
     asio::awaitable<std::int64_t> storage_limit(std::string id);
@@ -128,7 +129,7 @@ public:
 
     /// Makes a service account of the user of this name, for databases of his.
     ///
-    /// Errors: errc::bad_input, errc::conflict, errc::not_found; see records::create_account.
+    /// Errors: errc::bad_input, errc::conflict, errc::not_found; see catalog_rules::create_account.
     asio::awaitable<service_account> create_account(std::string user, std::string name, role what,
                                                     std::vector<database_name> databases);
     asio::awaitable<void> remove_account(std::string user, std::string id);
@@ -145,8 +146,8 @@ public:
     asio::awaitable<void> close();
 
     /// Use `open`.
-    catalog(asio::any_io_executor executor, catalog_options options, std::shared_ptr<store> file,
-            records known, api_key first_key);
+    catalog(asio::any_io_executor executor, catalog_options options,
+            std::shared_ptr<catalog_file> file, catalog_rules known, api_key first_key);
 
 private:
     static asio::awaitable<std::shared_ptr<catalog>> do_open(asio::any_io_executor executor,
@@ -155,11 +156,11 @@ private:
     template <class T>
     asio::awaitable<T> look(std::function<T()> work);
     template <class T>
-    asio::awaitable<T> change(std::function<T(records&)> edit);
+    asio::awaitable<T> change(std::function<T(catalog_rules&)> edit);
     template <class T>
     asio::awaitable<T> do_look(std::function<T()> work);
     template <class T>
-    asio::awaitable<T> do_change(std::function<T(records&)> edit);
+    asio::awaitable<T> do_change(std::function<T(catalog_rules&)> edit);
     asio::awaitable<void> do_close();
     asio::awaitable<void> write_usage();
     asio::awaitable<void> write_usage_later();
@@ -168,16 +169,16 @@ private:
     caller known_caller(const api_key& key, const std::string& address);
     database told(database known) const;
     void check_open() const;
-    void report(const state_changes& changes, const records& before) const;
+    void report(const catalog_changes& changes, const catalog_rules& before) const;
 
     asio::strand<asio::any_io_executor> strand_;
     const catalog_options options_;
-    std::shared_ptr<store> store_;  ///< none once it is closed
+    std::shared_ptr<catalog_file> store_;  ///< none once it is closed
     const api_key first_key_;
-    records known_;
+    catalog_rules known_;
     usage_meter meter_;
-    gatekeeper gate_;
-    turnstile writers_;         ///< one at a time
+    rate_limiter gate_;
+    async_semaphore writers_;   ///< one at a time
     asio::steady_timer pause_;  ///< until counts are written
     bool writes_later_ = false;
 };

@@ -89,7 +89,7 @@ std::string key_id(const api_key& key) {
     return text.substr(mark.size(), id_size);
 }
 
-key_row hashed(const api_key& key, std::string account, state_time now) {
+key_row hashed(const api_key& key, std::string account, catalog_time now) {
     std::array<unsigned char, 16> salt;
     fill_randomly(salt);
     key_row kept;

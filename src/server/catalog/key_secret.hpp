@@ -3,7 +3,7 @@
 
 #include <bitdotio/api_key.hpp>
 
-#include "server/catalog/state.hpp"
+#include "server/catalog/catalog_rows.hpp"
 
 #include <string>
 #include <string_view>
@@ -24,7 +24,7 @@ std::string key_id(const api_key& key);
 /// The hash is SHA-256 over salt and key. A key is 256 random bits, so that guessing is hopeless at
 /// any speed; a slow hash would only slow down every request. The salt keeps two files from being
 /// compared.
-key_row hashed(const api_key& key, std::string account, state_time now);
+key_row hashed(const api_key& key, std::string account, catalog_time now);
 
 /// Whether this is the key that was hashed; it takes as long where it is not. A revoked one never
 /// is.

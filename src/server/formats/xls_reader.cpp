@@ -35,20 +35,20 @@ struct workbook {
 class xls_reader final : public sheet_reader {
 public:
     xls_reader(std::shared_ptr<workbook> whole, unsigned sheet, std::string name, header_row header)
-        : sheet_reader(std::move(name), header), book_(std::move(whole)), sheet_(sheet) {
-        book_->select(sheet_);
-        freexl_worksheet_dimensions(book_->handle, &rows_, &columns_);
+        : sheet_reader(std::move(name), header), events_(std::move(whole)), sheet_(sheet) {
+        events_->select(sheet_);
+        freexl_worksheet_dimensions(events_->handle, &rows_, &columns_);
     }
 
 private:
     bool next_row(cells& row) override {
         if (at_ >= rows_) return false;
-        book_->select(sheet_);
+        events_->select(sheet_);
         row.resize(columns_);
         for (unsigned short i = 0; i < columns_; ++i) {
             FreeXL_CellValue value{};
             row[i].clear();
-            if (freexl_get_cell_value(book_->handle, at_, i, &value) == FREEXL_OK) {
+            if (freexl_get_cell_value(events_->handle, at_, i, &value) == FREEXL_OK) {
                 take(row[i], value);
             }
         }
@@ -87,7 +87,7 @@ private:
         if (!is_text(into.text)) throw error(errc::bad_input, place() + " is not UTF-8");
     }
 
-    const std::shared_ptr<workbook> book_;
+    const std::shared_ptr<workbook> events_;
     const unsigned sheet_;
     unsigned rows_ = 0;
     unsigned short columns_ = 0;

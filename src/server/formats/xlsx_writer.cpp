@@ -26,12 +26,12 @@ public:
         lxw_workbook_options options{};
         options.constant_memory = LXW_TRUE;
         options.tmpdir = directory_.data();
-        book_ = workbook_new_opt(file.c_str(), &options);
-        sheet_ = book_ ? workbook_add_worksheet(book_, nullptr) : nullptr;
+        events_ = workbook_new_opt(file.c_str(), &options);
+        sheet_ = events_ ? workbook_add_worksheet(events_, nullptr) : nullptr;
         if (!sheet_) throw error(errc::system_failed, "an XLSX file cannot be begun");
-        dates_ = workbook_add_format(book_);
+        dates_ = workbook_add_format(events_);
         format_set_num_format(dates_, "yyyy-mm-dd");
-        times_ = workbook_add_format(book_);
+        times_ = workbook_add_format(events_);
         format_set_num_format(times_, "yyyy-mm-dd hh:mm:ss.000");
         for (std::size_t i = 0; i < columns_.size(); ++i) {
             write_text(static_cast<lxw_col_t>(i), columns_[i].name);
@@ -40,7 +40,7 @@ public:
     }
 
     ~xlsx_writer() override {
-        if (book_) workbook_close(book_);  // there is no other way to free it
+        if (events_) workbook_close(events_);  // there is no other way to free it
     }
 
     void write(const export_row& row) override {
@@ -56,7 +56,7 @@ public:
     }
 
     void finish() override {
-        const lxw_error failure = workbook_close(std::exchange(book_, nullptr));
+        const lxw_error failure = workbook_close(std::exchange(events_, nullptr));
         if (failure != LXW_NO_ERROR) {
             throw error(errc::system_failed,
                         std::string("the XLSX file cannot be written: ") + lxw_strerror(failure));
@@ -140,7 +140,7 @@ private:
 
     const std::vector<export_column> columns_;
     std::string directory_;  // for what libxlsxwriter keeps meanwhile
-    lxw_workbook* book_ = nullptr;
+    lxw_workbook* events_ = nullptr;
     lxw_worksheet* sheet_ = nullptr;
     lxw_format* dates_ = nullptr;
     lxw_format* times_ = nullptr;

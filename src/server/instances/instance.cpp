@@ -2,9 +2,9 @@
 #include "server/instances/instance.hpp"
 
 #include "base/blocking.hpp"
-#include "server/base/journal.hpp"
-#include "server/instances/leftovers.hpp"
+#include "server/base/event_log.hpp"
 #include "server/instances/log_words.hpp"
+#include "server/instances/orphan_processes.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -34,7 +34,7 @@ instance::waiter::waiter(const asio::any_io_executor& executor) : called(executo
 
 instance::instance(asio::strand<asio::any_io_executor> strand,
                    std::shared_ptr<const instance_settings> settings,
-                   std::shared_ptr<turnstile> wakes, std::filesystem::path data_directory,
+                   std::shared_ptr<async_semaphore> wakes, std::filesystem::path data_directory,
                    std::filesystem::path socket_directory, std::string mark)
     : strand_(std::move(strand)),
       settings_(std::move(settings)),
@@ -156,7 +156,7 @@ void instance::obey() {
 }
 
 failure_report instance::on_failure() const noexcept {
-    return failure_report(settings_->journal, "the life of a database");
+    return failure_report(settings_->events, "the life of a database");
 }
 
 void instance::tell(instance_event event) const {

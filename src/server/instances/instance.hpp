@@ -1,7 +1,7 @@
 // One database's PostgreSQL: obeys the dormancy rule with a real process.
 #pragma once
 
-#include "base/turnstile.hpp"
+#include "base/async_semaphore.hpp"
 #include "server/base/instance_event.hpp"
 #include "server/hosts/database_host.hpp"
 #include "server/instances/dormancy.hpp"
@@ -28,9 +28,9 @@ namespace bitdotio {
 namespace asio = boost::asio;
 
 class failure_report;
-class journal;
+class event_log;
 
-/// What all instances of a cluster have in common.
+/// What all instances of a host have in common.
 struct instance_settings {
     instance_settings() = default;
 
@@ -43,10 +43,10 @@ struct instance_settings {
     std::chrono::milliseconds start_timeout{};
     /// Off, a crash of the machine may lose what was committed, or everything.
     bool durable = true;
-    /// Called on the cluster's strand; may be empty.
+    /// Called on the host's strand; may be empty.
     std::function<void(const instance_event&)> tell;
     /// Is told of failures inside; may be null.
-    std::shared_ptr<const bitdotio::journal> journal;
+    std::shared_ptr<const bitdotio::event_log> events;
 };
 
 /// The instance of one database and its life.
@@ -58,14 +58,14 @@ public:
     static constexpr const char* database = "main";
 
     instance(asio::strand<asio::any_io_executor> strand,
-             std::shared_ptr<const instance_settings> settings, std::shared_ptr<turnstile> wakes,
-             std::filesystem::path data_directory, std::filesystem::path socket_directory,
-             std::string mark);
+             std::shared_ptr<const instance_settings> settings,
+             std::shared_ptr<async_semaphore> wakes, std::filesystem::path data_directory,
+             std::filesystem::path socket_directory, std::string mark);
 
     const std::filesystem::path& data_directory() const noexcept { return data_directory_; }
     const std::string& socket_directory() const noexcept { return socket_directory_; }
 
-    /// See cluster for these.
+    /// See instance_host for these.
     asio::awaitable<lease> hold();
     asio::awaitable<void> sleep_now();
     asio::awaitable<void> wait_until_asleep();
@@ -99,7 +99,7 @@ private:
 
     asio::strand<asio::any_io_executor> strand_;
     const std::shared_ptr<const instance_settings> settings_;
-    const std::shared_ptr<turnstile> wakes_;
+    const std::shared_ptr<async_semaphore> wakes_;
     const std::filesystem::path data_directory_;
     const std::string socket_directory_;
     const std::string mark_;  ///< the cluster_name: tells its processes from all others

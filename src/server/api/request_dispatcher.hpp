@@ -1,0 +1,34 @@
+// Every request of the HTTPS server: to whom it goes, and what the event log notes of it.
+#pragma once
+
+#include "server/api/http_listener.hpp"
+#include "server/api/ops_routes.hpp"
+#include "server/api/routes.hpp"
+#include "server/base/event_log.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <memory>
+
+namespace bitdotio {
+
+/// Thread safety: `answer` may be called from any thread, also at once.
+class request_dispatcher {
+public:
+    request_dispatcher(std::shared_ptr<const routes> api,
+                       std::shared_ptr<const ops_routes> operations,
+                       std::shared_ptr<event_log> events)
+        : api_(std::move(api)), operations_(std::move(operations)), events_(std::move(events)) {}
+
+    /// Notes what was answered; not what the server itself refuses for its form.
+    asio::awaitable<http_response> answer(http_request request) const;
+
+private:
+    asio::awaitable<http_response> pass_on(http_request request) const;
+
+    std::shared_ptr<const routes> api_;
+    std::shared_ptr<const ops_routes> operations_;
+    std::shared_ptr<event_log> events_;
+};
+
+}  // namespace bitdotio

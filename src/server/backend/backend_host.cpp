@@ -1,0 +1,340 @@
+// Who holds what; the backend itself is `backend_admin`'s.
+#include "server/backend/backend_host.hpp"
+
+#include <bitdotio/error.hpp>
+
+#include "base/blocking.hpp"
+#include "server/backend/backend_tls.hpp"
+
+#include <optional>
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* secret_file = "backend-secret";
+// Databases made or removed at once.
+constexpr std::size_t makers = 2;
+// For sessions to end that were told to.
+constexpr std::chrono::seconds ending_patience{5};
+constexpr std::chrono::milliseconds ending_interval{200};
+// At the end, for a backend that may be gone itself.
+constexpr std::chrono::seconds closing_patience{10};
+
+error unknown(const std::string& id) {
+    return error(errc::not_found, "there is no database with the id \"" + id + "\"");
+}
+
+// Everything about the data directory that blocks.
+struct prepared_directory {
+    std::optional<data_directory> directory;
+    std::optional<backend_secret> secret;
+    std::shared_ptr<asio::ssl::context> tls;
+};
+
+void prepare(prepared_directory& result, const fs::path& path, const connect_options& login) {
+    result.tls = make_backend_tls(login);
+    result.directory.emplace(data_directory::open(path));
+    const fs::path& data = result.directory->path();
+    if (fs::exists(data / "postgres")) {
+        throw error(errc::bad_input, "the data directory " + data.string() +
+                                         " has databases of its own: give a server with a backend "
+                                         "another one");
+    }
+    result.secret.emplace(backend_secret::open(data / secret_file));
+}
+
+}  // namespace
+
+// A database, and how many hold it. On the strand of all.
+class backend_host::held final : public held_database, public std::enable_shared_from_this<held> {
+public:
+    held(const backend_host& all, tenant what_)
+        : what(std::move(what_)),
+          changed(all.strand_, no_deadline),
+          strand_(all.strand_),
+          admin_(all.admin_),
+          tls_(all.tls_) {}
+
+    session_target session(const std::string& role) const override {
+        session_target target;
+        target.connect = admin_->session(what, role);
+        target.tls = tls_;
+        target.waits = true;
+        return target;
+    }
+
+    void release(std::uint64_t) noexcept override {
+        auto closed = [self = shared_from_this()]() noexcept {
+            --self->count;
+            self->changed.cancel();
+        };
+        post_work(strand_, std::move(closed));
+    }
+
+    // Until somebody has gone, or it has fallen asleep.
+    asio::awaitable<void> change() {
+        co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+        co_await asio::this_coro::throw_if_cancelled(false);
+        const auto self = shared_from_this();
+        boost::system::error_code ended;
+        co_await changed.async_wait(asio::redirect_error(asio::use_awaitable, ended));
+        const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
+        if (state.cancelled() != asio::cancellation_type::none) {
+            throw error(errc::cancelled, "waiting for the database was cancelled");
+        }
+    }
+
+    const tenant what;
+    std::size_t count = 0;
+    int falling_asleep = 0;
+    bool removed = false;
+    asio::steady_timer changed;
+
+private:
+    const asio::strand<asio::any_io_executor> strand_;
+    const std::shared_ptr<backend_admin> admin_;
+    const std::shared_ptr<asio::ssl::context> tls_;
+};
+
+bool backend_host::has_backend(const fs::path& data_directory) {
+    return !data_directory.empty() && fs::exists(data_directory / secret_file);
+}
+
+asio::awaitable<std::shared_ptr<backend_host>> backend_host::open(asio::any_io_executor executor,
+                                                                  shared_cluster_options options) {
+    const auto strand = asio::make_strand(executor);
+    return on_strand(strand, nullptr, do_open(strand, std::move(options)));
+}
+
+asio::awaitable<std::shared_ptr<backend_host>> backend_host::do_open(
+    asio::strand<asio::any_io_executor> strand, shared_cluster_options options) {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    if (options.max_connections < 1 || options.max_connections > 10'000) {
+        throw error(errc::bad_input, "a database can have from 1 to 10000 connections, not " +
+                                         std::to_string(options.max_connections));
+    }
+    const connect_options login = backend_admin::login(options.backend, options.patience);
+    const auto parts = std::make_shared<prepared_directory>();
+    std::function<void()> work = [parts, path = options.data_directory, login] {
+        prepare(*parts, path, login);
+    };
+    co_await run_blocking(std::move(work));
+    const auto admin = std::make_shared<backend_admin>(strand.get_inner_executor(), login,
+                                                       *parts->secret, options.max_connections);
+    const auto made =
+        std::make_shared<backend_host>(strand, std::move(*parts->directory), admin, parts->tls);
+    std::exception_ptr failure;
+    try {
+        const std::vector<std::string> ids = co_await admin->look();
+        for (const std::string& id : ids) {
+            made->add(id);
+        }
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure) {
+        co_await made->do_close();
+        std::rethrow_exception(failure);
+    }
+    co_return made;
+}
+
+backend_host::backend_host(asio::strand<asio::any_io_executor> strand, data_directory directory,
+                           std::shared_ptr<backend_admin> admin,
+                           std::shared_ptr<asio::ssl::context> tls)
+    : strand_(std::move(strand)),
+      directory_(std::move(directory)),
+      admin_(std::move(admin)),
+      tls_(std::move(tls)),
+      makers_(makers) {}
+
+backend_host::~backend_host() = default;
+
+std::shared_ptr<backend_host::held> backend_host::find(const std::string& id) const {
+    check_open();
+    const auto found = databases_.find(id);
+    if (found == databases_.end()) throw unknown(id);
+    return found->second;
+}
+
+void backend_host::add(const std::string& id) {
+    databases_[id] = std::make_shared<held>(*this, tenant(id));
+}
+
+void backend_host::check_open() const {
+    if (closed_) throw error(errc::conflict, "the server has been stopped");
+}
+
+asio::awaitable<void> backend_host::create(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_create(std::move(id)));
+}
+
+asio::awaitable<void> backend_host::do_create(std::string id) {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    check_open();
+    if (databases_.contains(id) || !being_made_.insert(id).second) {
+        throw error(errc::conflict, "there is a database with the id \"" + id + "\" already");
+    }
+    co_await makers_.enter();
+    std::exception_ptr failure;
+    try {
+        check_open();
+        co_await admin_->make(tenant(id));
+        add(id);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure && !closed_) {
+        try {
+            co_await admin_->drop(tenant(id));
+        } catch (const error&) {  // the next start does it
+        }
+    }
+    being_made_.erase(id);
+    makers_.leave();
+    if (failure) std::rethrow_exception(failure);
+}
+
+asio::awaitable<void> backend_host::remove(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_remove(std::move(id)));
+}
+
+asio::awaitable<void> backend_host::do_remove(std::string id) {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    find(id);
+    co_await makers_.enter();
+    std::exception_ptr failure;
+    try {
+        const auto one = find(id);  // it may have gone in the meantime
+        databases_.erase(id);
+        one->removed = true;
+        one->changed.cancel();
+        co_await admin_->drop(one->what);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    makers_.leave();
+    if (failure) std::rethrow_exception(failure);
+}
+
+asio::awaitable<std::vector<std::string>> backend_host::ids() {
+    return on_strand(strand_, shared_from_this(), do_ids());
+}
+
+asio::awaitable<std::vector<std::string>> backend_host::do_ids() {
+    std::vector<std::string> result;
+    for (const auto& [id, _] : databases_) {
+        result.push_back(id);
+    }
+    co_return result;
+}
+
+asio::awaitable<lease> backend_host::hold(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_hold(std::move(id)));
+}
+
+asio::awaitable<lease> backend_host::do_hold(std::string id) {
+    const auto one = find(id);
+    while (one->falling_asleep > 0) {
+        co_await one->change();
+    }
+    check_open();
+    if (one->removed) throw unknown(id);
+    ++one->count;
+    co_return lease(one, 0);
+}
+
+asio::awaitable<void> backend_host::sleep_now(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_sleep_now(std::move(id)));
+}
+
+asio::awaitable<void> backend_host::do_sleep_now(std::string id) {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    const auto one = find(id);
+    const time_point deadline = deadline_after(ending_patience);
+    ++one->falling_asleep;
+    while (one->count > 0 && std::chrono::steady_clock::now() < deadline) {
+        try {
+            co_await with_deadline(admin_->end_all_sessions(one->what), deadline);
+            // Who was just connecting is found in the next round.
+            if (one->count > 0) {
+                co_await with_deadline(one->change(), deadline_after(ending_interval));
+            }
+        } catch (const error&) {  // nobody has gone; or without a backend there are no sessions
+        }
+    }
+    --one->falling_asleep;
+    one->changed.cancel();
+}
+
+asio::awaitable<void> backend_host::wait_until_asleep(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_wait_until_asleep(std::move(id)));
+}
+
+asio::awaitable<void> backend_host::do_wait_until_asleep(std::string id) {
+    const auto one = find(id);
+    while (one->count > 0) {
+        co_await one->change();
+    }
+}
+
+asio::awaitable<bool> backend_host::is_asleep(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_is_asleep(std::move(id)));
+}
+
+asio::awaitable<bool> backend_host::do_is_asleep(std::string id) {
+    co_return find(id)->count == 0;
+}
+
+asio::awaitable<void> backend_host::end_sessions(std::string id, std::vector<std::string> roles) {
+    return on_strand(strand_, shared_from_this(), do_end_sessions(std::move(id), std::move(roles)));
+}
+
+asio::awaitable<void> backend_host::do_end_sessions(std::string id,
+                                                    std::vector<std::string> roles) {
+    co_await admin_->end_sessions(find(id)->what, std::move(roles));
+}
+
+asio::awaitable<std::int64_t> backend_host::storage_bytes(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_storage_bytes(std::move(id)));
+}
+
+asio::awaitable<std::int64_t> backend_host::do_storage_bytes(std::string id) {
+    co_return co_await admin_->size_of(find(id)->what);
+}
+
+asio::awaitable<void> backend_host::close() {
+    return on_strand(strand_, shared_from_this(), do_close());
+}
+
+asio::awaitable<void> backend_host::do_close() {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    if (closed_) co_return;
+    closed_ = true;
+    for (std::size_t i = 0; i < makers; ++i) {  // whoever makes or removes a database now
+        co_await makers_.enter();
+    }
+    const time_point deadline = deadline_after(closing_patience);
+    try {
+        for (const auto& [id, each] : databases_) {
+            if (directory_.is_temporary()) {
+                co_await with_deadline(admin_->drop(each->what), deadline);
+            } else if (each->count > 0) {
+                co_await with_deadline(admin_->end_all_sessions(each->what), deadline);
+            }
+        }
+    } catch (const error&) {  // without a backend there are no sessions
+    }
+    co_await admin_->close();
+    std::function<void()> end = [this] { directory_.close(); };
+    co_await run_blocking(std::move(end));
+    for (std::size_t i = 0; i < makers; ++i) {
+        makers_.leave();  // whoever still waits is told that all is over
+    }
+}
+
+}  // namespace bitdotio

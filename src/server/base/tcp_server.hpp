@@ -1,0 +1,111 @@
+// A listening socket and its connections: each is served, and closing waits for all.
+#pragma once
+
+#include "base/deadline.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+class failure_report;
+class event_log;
+
+/// One client connection. All but the constructor runs on the strand of its socket.
+class server_connection {
+public:
+    server_connection() = default;
+    virtual ~server_connection() = default;
+    server_connection(const server_connection&) = delete;
+    server_connection& operator=(const server_connection&) = delete;
+
+    virtual asio::any_io_executor executor() = 0;
+    /// Serves the client until it or we go. What it throws means the connection broke.
+    virtual asio::awaitable<void> serve() = 0;
+    /// The server is closing: end what is idle, and what is busy when it has been answered.
+    virtual void leave() = 0;
+    /// Cuts the connection at once (TCP reset).
+    virtual void cut() noexcept = 0;
+
+private:
+    friend class tcp_server;
+    asio::cancellation_signal end_;  // ends whatever `serve` awaits
+};
+
+/// Listens, accepts, serves, counts.
+///
+/// Thread safety: every function may be called from any thread.
+/// Lifetime: held by shared_ptr; await `close` before letting go of it.
+class tcp_server : public std::enable_shared_from_this<tcp_server> {
+public:
+    using connection_factory =
+        std::function<std::shared_ptr<server_connection>(asio::ip::tcp::socket)>;
+
+    /// Parameters: `make_connection` is called for each connection, its socket's executor a strand.
+    tcp_server(asio::any_io_executor executor, connection_factory make_connection);
+
+    /// Binds and listens; port 0 takes a free one. Nobody is let in before `open`.
+    ///
+    /// Errors: errc::bad_input if `address` is no IP address; errc::system_failed naming port and
+    ///     address if it cannot be listened on.
+    void listen(const std::string& address, std::uint16_t port);
+    std::uint16_t port() const noexcept { return port_; }
+
+    /// Who is told what fails here or in a connection, other than a broken connection; to be
+    /// called before `open`.
+    void report_to(std::shared_ptr<const event_log> events) { events_ = std::move(events); }
+
+    /// Lets clients in.
+    void open();
+
+    /// Accepts no more and asks all connections to leave.
+    void ask_to_leave();
+    /// Accepts no more and asks all connections to leave; returns when they have, after `grace` at
+    /// the latest.
+    asio::awaitable<void> empty(std::chrono::milliseconds grace);
+    /// The same, then cuts those who have not left.
+    asio::awaitable<void> close(std::chrono::milliseconds grace);
+
+    /// Hangs up on the next `count` connections right after accepting.
+    void refuse_next(int count) noexcept { refusals_ = count; }
+    /// Connections accepted so far, refused ones included.
+    std::uint64_t accepted() const noexcept { return accepted_; }
+
+private:
+    asio::awaitable<void> accept_all();
+    void ask_all_to_leave();
+    asio::awaitable<void> do_empty(std::chrono::milliseconds grace);
+    asio::awaitable<void> do_close(std::chrono::milliseconds grace);
+    asio::awaitable<void> wait_until_empty(time_point deadline);
+    void begin(asio::ip::tcp::socket socket);
+    bool refuses() noexcept;
+    void forget(const std::shared_ptr<server_connection>& who) noexcept;
+    failure_report on_failure() const noexcept;
+
+    asio::strand<asio::any_io_executor> strand_;
+    connection_factory make_connection_;
+    asio::ip::tcp::acceptor acceptor_;
+    asio::steady_timer changed_;  // cancelled whenever somebody left
+    std::unordered_set<std::shared_ptr<server_connection>> connections_;
+    std::shared_ptr<const event_log> events_;
+    bool accepting_ = false;
+    std::uint16_t port_ = 0;
+    std::atomic<int> refusals_{0};
+    std::atomic<std::uint64_t> accepted_{0};
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,45 @@
+// How a TLS connection ends so that our last words arrive.
+#pragma once
+
+#include "base/deadline.hpp"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <openssl/ssl.h>
+
+#include <chrono>
+
+namespace bitdotio {
+
+/// Says close_notify if the connection is `secured`, then FIN, then waits a little for the client
+/// to hang up: closing over bytes it has sent meanwhile would reset the connection, and the
+/// client would lose what it has not read.
+template <class Stream>
+asio::awaitable<void> end_and_drain(Stream& stream, asio::ip::tcp::socket& socket, bool secured) {
+    boost::system::error_code failure;
+    if (secured) {
+        // Without waiting for the client's own close_notify, which many never send.
+        SSL_set_shutdown(stream.native_handle(), SSL_RECEIVED_SHUTDOWN);
+        co_await stream.async_shutdown(asio::redirect_error(asio::use_awaitable, failure));
+    }
+    socket.shutdown(asio::ip::tcp::socket::shutdown_send, failure);
+    char unread[4096];
+    const auto room = asio::buffer(unread);
+    while (!failure) {
+        co_await socket.async_read_some(room, asio::redirect_error(asio::use_awaitable, failure));
+    }
+}
+
+/// The same, for at most two seconds; never throws for what the network does.
+template <class Stream>
+asio::awaitable<void> tls_shutdown(Stream& stream, asio::ip::tcp::socket& socket, bool secured) {
+    const time_point deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    boost::system::error_code ignored;
+    co_await with_deadline(end_and_drain(stream, socket, secured), deadline);
+    socket.close(ignored);
+}
+
+}  // namespace bitdotio

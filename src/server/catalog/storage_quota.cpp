@@ -1,0 +1,175 @@
+// Measuring, and ending the sessions that may no longer be what they are.
+#include <bitdotio/error.hpp>
+
+#include "server/base/event_log.hpp"
+#include "server/catalog/storage_quota.hpp"
+#include "server/hosts/session_role.hpp"
+
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+namespace {
+
+// Who may no longer be what he is: those who could write, those who could not, or all.
+std::vector<std::string> misplaced(storage_state now) {
+    const std::string limited = session_roles::limited;
+    if (now == storage_state::writable) return {limited};
+    std::vector<std::string> roles{session_roles::owner, session_roles::admin,
+                                   session_roles::writer};
+    if (now == storage_state::closed) {
+        roles.push_back(limited);
+        roles.push_back(session_roles::reader);
+    }
+    return roles;
+}
+
+}  // namespace
+
+storage_quota::storage_quota(asio::any_io_executor executor, std::shared_ptr<catalog> known,
+                             std::shared_ptr<database_host> instances,
+                             std::chrono::milliseconds interval)
+    : strand_(asio::make_strand(std::move(executor))),
+      catalog_(std::move(known)),
+      cluster_(std::move(instances)),
+      interval_(interval),
+      pause_(strand_),
+      ended_(strand_, no_deadline) {}
+
+void storage_quota::watch() {
+    watching_ = true;
+    auto ended = [self = shared_from_this(),
+                  report = on_failure()](std::exception_ptr thrown) noexcept {
+        report(thrown);
+        self->watching_ = false;
+        self->ended_.cancel();
+    };
+    spawn_alone(strand_, measure_all(), std::move(ended));
+}
+
+asio::awaitable<void> storage_quota::close() {
+    return on_strand(strand_, shared_from_this(), do_close());
+}
+
+asio::awaitable<void> storage_quota::do_close() {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    closing_ = true;
+    pause_.cancel();
+    while (watching_) {
+        boost::system::error_code ended;
+        co_await ended_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
+    }
+}
+
+asio::awaitable<void> storage_quota::measure_all() {
+    const auto self = shared_from_this();
+    while (!closing_) {
+        boost::system::error_code ended;
+        pause_.expires_after(interval_);
+        co_await pause_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
+        try {
+            for (const std::string& id : co_await catalog_->ids()) {
+                if (closing_) break;
+                const bool asleep = co_await cluster_->is_asleep(id);
+                if (!asleep) co_await do_check(id);
+            }
+        } catch (const error&) {
+            // Deleted in between, or the server is being stopped: the next round knows.
+        } catch (...) {
+            on_failure()(std::current_exception());
+        }
+    }
+}
+
+failure_report storage_quota::on_failure() const noexcept {
+    return failure_report(events_, "the storage limits");
+}
+
+asio::awaitable<std::string> storage_quota::session_role(database known) {
+    return on_strand(strand_, shared_from_this(), do_session_role(std::move(known)));
+}
+
+asio::awaitable<std::string> storage_quota::do_session_role(database known) {
+    const storage_state now = co_await do_state(known.id);
+    if (now == storage_state::closed) {
+        server_message message;
+        message.severity = "FATAL";
+        message.sqlstate = "53100";
+        message.message = "the database \"" + known.name.full() +
+                          "\" is over its storage limit, and grew even when it was read-only";
+        throw error(errc::server_busy, message.message).with(message);
+    }
+    const bool limited = now == storage_state::read_only && known.role != role::reader;
+    co_return limited ? session_roles::limited : bitdotio::session_role(known.role);
+}
+
+asio::awaitable<storage_state> storage_quota::state(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_state(std::move(id)));
+}
+
+asio::awaitable<storage_state> storage_quota::do_state(std::string id) {
+    const auto self = shared_from_this();
+    const auto found = entries_.find(id);
+    if (found == entries_.end() ||
+        std::chrono::steady_clock::now() - found->second.measured >= interval_) {
+        co_return co_await do_check(std::move(id));
+    }
+    co_return found->second.rule.state();
+}
+
+asio::awaitable<storage_state> storage_quota::check(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_check(std::move(id)));
+}
+
+asio::awaitable<storage_state> storage_quota::do_check(std::string id) {
+    const auto self = shared_from_this();
+    const std::int64_t used = co_await cluster_->storage_bytes(id);
+    const std::int64_t limit = co_await catalog_->storage_limit(id);
+    entry& known = entries_[id];
+    known.used = used;
+    known.measured = std::chrono::steady_clock::now();
+    const storage_state before = known.rule.state();
+    const storage_state after = known.rule.measured(used, limit);
+    if (before != after) {
+        if (events_) {
+            server_event event(after == storage_state::writable ? "storage_freed"
+                                                                : "storage_limit_reached");
+            event.with("database_id", id)
+                .with("closed", std::int64_t{after == storage_state::closed})
+                .with("used_bytes", used)
+                .with("limit_bytes", limit);
+            events_->tell(event);
+        }
+        if (after != storage_state::writable) known.ended = known.measured;
+        // From here on nobody is let in who would have to go.
+        co_await end_sessions(id, after);
+    }
+    co_return after;
+}
+
+asio::awaitable<bool> storage_quota::has_ended_writers(std::string id, time_point since) {
+    return on_strand(strand_, shared_from_this(), do_has_ended_writers(std::move(id), since));
+}
+
+asio::awaitable<bool> storage_quota::do_has_ended_writers(std::string id, time_point since) {
+    const auto found = entries_.find(id);
+    co_return found != entries_.end() && found->second.ended >= since;
+}
+
+asio::awaitable<void> storage_quota::end_sessions(std::string id, storage_state now) {
+    const bool asleep = co_await cluster_->is_asleep(id);
+    if (asleep) co_return;
+    bool ended = false;
+    try {
+        co_await cluster_->end_sessions(id, misplaced(now));
+        ended = true;
+    } catch (const error&) {
+        // No connection was left for us, or it does not answer.
+    }
+    if (!ended) co_await cluster_->sleep_now(id);
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,56 @@
+// The Postgres endpoint: a server whose connections are joined to PostgreSQL.
+#pragma once
+
+#include "server/base/tcp_server.hpp"
+#include "server/catalog/catalog.hpp"
+#include "server/gateway/gateway_session.hpp"
+#include "server/gateway/session_registry.hpp"
+#include "server/hosts/database_host.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ssl/context.hpp>
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+namespace bitdotio {
+
+/// The gateway between clients of the service and the databases' PostgreSQL instances.
+///
+/// Thread safety: every function may be called from any thread.
+/// Lifetime: `tls` must outlive the server; await `server()->close()`.
+class gateway {
+public:
+    /// Prepares `tls` for the protocol: ALPN "postgresql", no session tickets.
+    gateway(asio::any_io_executor executor, asio::ssl::context& tls, std::shared_ptr<catalog> known,
+            std::shared_ptr<database_host> instances, std::shared_ptr<storage_quota> guard);
+
+    /// How long a client waits for its database to wake; to be called before the server opens.
+    void wait_for_wakes(std::chrono::milliseconds timeout) { around_->wake_timeout = timeout; }
+
+    /// Who is told of sessions let in and sent away; before the server opens too.
+    void report_to(std::shared_ptr<event_log> events) {
+        around_->events = events;
+        server_->report_to(std::move(events));
+    }
+    /// How long sessions may rest and live; to be called before the server opens.
+    void limit_sessions(session_limits limits) { around_->limits = limits; }
+
+    const std::shared_ptr<tcp_server>& server() const noexcept { return server_; }
+
+    /// Cuts all sessions of the database with this id (TCP reset).
+    asio::awaitable<void> hang_up(std::string id);
+    /// Holds back what its clients are told by this time.
+    asio::awaitable<void> delay(std::string id, std::chrono::milliseconds time);
+    /// Refuses further sessions of the database with 53300, or no longer.
+    asio::awaitable<void> fill(std::string id, bool full);
+
+private:
+    std::shared_ptr<session_registry> registry_;
+    std::shared_ptr<pg_surroundings> around_;
+    std::shared_ptr<tcp_server> server_;
+};
+
+}  // namespace bitdotio

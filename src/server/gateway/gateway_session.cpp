@@ -1,0 +1,385 @@
+// From the first byte to the splice, and the goodbye.
+#include <bitdotio/error.hpp>
+
+#include "server/base/tls_shutdown.hpp"
+#include "server/gateway/gateway_session.hpp"
+#include "server/gateway/splice.hpp"
+
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+
+#include <chrono>
+#include <exception>
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+namespace {
+
+using asio::use_awaitable;
+using asio::ip::tcp;
+
+// A client that has not told its wish and its key by then is cut, and so is a PostgreSQL that
+// does not answer one.
+constexpr std::chrono::seconds startup_patience{30};
+constexpr std::size_t max_password_size = 4096;
+// For a client to read why its session ends.
+constexpr std::chrono::seconds last_words_patience{5};
+
+time_point after(std::chrono::milliseconds patience) {
+    return std::chrono::steady_clock::now() + patience;
+}
+
+// Takes the session out of the registry, however it ends.
+class registration {
+public:
+    registration(std::shared_ptr<session_registry> registry, cancel_key key)
+        : registry_(std::move(registry)), key_(key) {}
+    ~registration() { registry_->leave(key_); }
+    registration(const registration&) = delete;
+    registration& operator=(const registration&) = delete;
+
+private:
+    const std::shared_ptr<session_registry> registry_;
+    const cancel_key key_;
+};
+
+// As PostgreSQL itself says it; nothing where there is nothing to say.
+std::string words_for(session_watch::ending why) {
+    using ending = session_watch::ending;
+    switch (why) {
+        case ending::none: return "";
+        case ending::idle:
+            return wire_message::fatal("57P05",
+                                       "terminating connection due to idle-session timeout");
+        case ending::idle_in_transaction:
+            return wire_message::fatal("25P03",
+                                       "terminating connection due to idle-in-transaction timeout");
+        case ending::life:
+            return wire_message::fatal(
+                "57P01", "terminating connection at the end of its longest life", "Connect again.");
+        case ending::server_stops:
+            return wire_message::fatal("57P01",
+                                       "terminating connection due to administrator command");
+    }
+    return "";
+}
+
+// The SQLSTATE of the error among the messages of a greeting.
+std::string refusal_in(std::string_view messages) {
+    for (auto size = message_size(messages); size && *size <= messages.size();
+         size = message_size(messages)) {
+        if (auto state = error_field(messages.substr(0, *size), 'C')) return *state;
+        messages.remove_prefix(*size);
+    }
+    return {};
+}
+
+bool wants_replication(const startup_message& wish) {
+    const auto value = wish.find("replication");
+    return value && *value != "false" && *value != "off" && *value != "no" && *value != "0";
+}
+
+}  // namespace
+
+gateway_session::gateway_session(tcp::socket socket, std::shared_ptr<const pg_surroundings> around)
+    : around_(std::move(around)),
+      client_(std::move(socket), *around_->tls),
+      backend_(client_.get_executor()),
+      watch_(around_->limits, std::chrono::steady_clock::now()) {}
+
+void gateway_session::leave() {
+    leaving_ = true;
+    if (traffic_) {
+        traffic_->retire();
+    } else if (!admitted_) {
+        cut();
+    }
+}
+
+void gateway_session::cut() noexcept {
+    boost::system::error_code ignored;
+    client_.next_layer().set_option(asio::socket_base::linger(true, 0), ignored);
+    client_.next_layer().close(ignored);
+    backend_.close(ignored);
+}
+
+asio::awaitable<void> gateway_session::serve() {
+    const auto self = shared_from_this();
+    boost::system::error_code gone;
+    peer_ = client_.next_layer().remote_endpoint(gone).address().to_string();
+    admitted_ = co_await with_deadline(admit(), after(startup_patience));
+    if (admitted_) {
+        co_await converse();
+    }
+    co_await tls_shutdown(client_, client_.next_layer(), secured_);
+}
+
+asio::awaitable<bool> gateway_session::admit() {
+    opening first;
+    std::string malformed;
+    try {
+        first = co_await receive_opening();
+    } catch (const error& failure) {
+        if (failure.code() != errc::protocol_violated) throw;
+        malformed = failure.what();
+    }
+    if (!malformed.empty()) {
+        co_await refuse("08P01", malformed, "");
+        co_return false;
+    }
+    if (const auto* key = std::get_if<cancel_key>(&first)) {
+        co_await pass_on_cancel(*key);
+        co_return false;
+    }
+    wish_ = std::get<startup_message>(std::move(first));
+    if (wish_.major != 3) {
+        co_await refuse("0A000",
+                        "unsupported frontend protocol " + std::to_string(wish_.major) + "." +
+                            std::to_string(wish_.minor) + ": server supports 3.0 to 3.0",
+                        "");
+        co_return false;
+    }
+    if (!secured_) {
+        co_await refuse("28000", "this server takes connections over TLS only",
+                        "Connect with sslmode=require, or better sslmode=verify-full.");
+        co_return false;
+    }
+    if (wants_replication(wish_)) {
+        co_await refuse("0A000", "replication connections are not supported", "");
+        co_return false;
+    }
+    if (wish_.minor > 0 || !wish_.protocol_options().empty()) {
+        co_await send(wire_message::negotiate_protocol_version(wish_.protocol_options()));
+    }
+    co_return co_await admit_with_password();
+}
+
+asio::awaitable<opening> gateway_session::receive_opening() {
+    // A request each for GSSAPI and TLS may come before the message itself.
+    for (int turn = 0; turn < 3; ++turn) {
+        if (!secured_) {
+            char first = 0;
+            const auto room = asio::buffer(&first, 1);
+            co_await client_.next_layer().async_receive(room, tcp::socket::message_peek,
+                                                        use_awaitable);
+            if (first == 0x16) {  // a TLS handshake record, and no length a packet can have
+                co_await secure(true);
+            }
+        }
+        std::string packet = co_await receive(4);
+        const auto size = opening_size(packet);
+        if (!size) throw error(errc::protocol_violated, "invalid length of startup packet");
+        packet += co_await receive(*size - 4);
+        opening parsed = parse_opening(packet);
+        if (std::holds_alternative<gss_request>(parsed) && !secured_) {
+            co_await send("N");
+        } else if (std::holds_alternative<ssl_request>(parsed) && !secured_) {
+            // What was sent along in the clear could be a stranger's: CVE-2021-23222.
+            if (client_.next_layer().available() > 0) {
+                throw error(errc::protocol_violated, "received unencrypted data after SSL request");
+            }
+            co_await send("S");
+            co_await secure(false);
+        } else if (parsed.index() >= 2) {
+            co_return parsed;
+        } else {
+            break;
+        }
+    }
+    throw error(errc::protocol_violated, "expected a startup message");
+}
+
+asio::awaitable<void> gateway_session::secure(bool direct) {
+    co_await client_.async_handshake(asio::ssl::stream_base::server, use_awaitable);
+    secured_ = true;
+    if (direct) {
+        const unsigned char* chosen = nullptr;
+        unsigned size = 0;
+        SSL_get0_alpn_selected(client_.native_handle(), &chosen, &size);
+        if (size == 0) {
+            throw error(errc::protocol_violated,
+                        "received direct SSL connection request without ALPN protocol "
+                        "negotiation extension");
+        }
+    }
+}
+
+asio::awaitable<bool> gateway_session::admit_with_password() {
+    const std::string user(wish_.find("user").value_or(""));
+    const std::string wanted(wish_.find("database").value_or(user));
+    co_await send(wire_message::cleartext_password_request());
+    std::string password = co_await receive_password();
+
+    bool known = false;
+    std::string failure;
+    std::string sqlstate;
+    try {
+        const api_key key(password);
+        explicit_bzero(password.data(), password.size());
+        const caller who = co_await around_->catalog->admit(key, peer_);
+        known = true;
+        account_ = who.name;
+        const database_name name(wanted);
+        database_ = co_await around_->catalog->find(who, name);
+        co_await around_->guard->session_role(database_);  // refuses at once what is closed
+        co_return true;
+    } catch (const error& thrown) {
+        if (thrown.code() != errc::bad_input && thrown.code() != errc::not_found &&
+            thrown.code() != errc::authentication_failed && thrown.code() != errc::rate_limited) {
+            failure = thrown.what();
+            sqlstate = thrown.sqlstate().empty() ? "XX000" : thrown.sqlstate();
+        }
+    }
+    if (!failure.empty()) {
+        co_await refuse(sqlstate, failure, "");
+    } else if (!known) {
+        co_await refuse("28P01", "password authentication failed for user \"" + user + "\"",
+                        "The password is an API key, beginning with v2_.");
+    } else {
+        co_await refuse("3D000", "database \"" + wanted + "\" does not exist",
+                        "Give the full name, user/db, of one of this key's databases.");
+    }
+    co_return false;
+}
+
+asio::awaitable<std::string> gateway_session::receive_password() {
+    const std::string head = co_await receive(5);
+    const std::size_t size = *message_size(head);
+    if (head[0] != 'p' || size > max_password_size) {
+        co_await refuse("08P01", "expected password response", "");
+        throw error(errc::protocol_violated, "the client sent no password");
+    }
+    const std::string body = co_await receive(size - head.size());
+    co_return parse_password(body).value_or("");
+}
+
+asio::awaitable<void> gateway_session::pass_on_cancel(cancel_key key) {
+    // No answer is ever given: the client waits for the end of the connection, so that ends
+    // only when PostgreSQL has taken the request.
+    const auto where = co_await around_->registry->find(key);
+    if (!where) co_return;
+    co_await backend_.cancel(where->server, where->key);
+}
+
+asio::awaitable<void> gateway_session::converse() {
+    const std::weak_ptr<server_connection> self = weak_from_this();
+    const cancel_key key = co_await around_->registry->enter(self, database_.id);
+    const registration entry(around_->registry, key);
+    const auto treated = co_await around_->registry->treatment_of(database_.id);
+    if (treated->full) {
+        co_await refuse("53300", "sorry, too many clients already", "");
+        co_return;
+    }
+    std::string failure;
+    bool gone = false;
+    try {
+        lease awake = co_await with_deadline(around_->databases->hold(database_.id),
+                                             after(around_->wake_timeout));
+        co_await converse_with(std::move(awake), key);
+    } catch (const error& thrown) {
+        gone = thrown.code() == errc::not_found;
+        failure = thrown.code() == errc::timeout ? "it did not wake in time" : thrown.what();
+    }
+    if (gone) {
+        co_await refuse("3D000", "the database was deleted", "");
+    } else if (!failure.empty() && !joined_) {
+        co_await refuse("57P03", "the database is not available: " + failure, "Try again.");
+    }
+}
+
+asio::awaitable<void> gateway_session::converse_with(lease awake, cancel_key key) {
+    boost::system::error_code ignored;
+    std::string failure;
+    // Asked again, because waking may have taken its time.
+    std::string role = co_await around_->guard->session_role(database_);
+    try {
+        const session_target where = awake.session(role);
+        const time_point deadline =
+            where.waits ? after(around_->wake_timeout) : after(startup_patience);
+        joined_ = co_await connect_backend(where, key, deadline);
+    } catch (const boost::system::system_error& thrown) {
+        failure = thrown.code().message();
+    }
+    if (!failure.empty()) throw error(errc::connection_lost, failure);
+    std::shared_ptr<void> visit;
+    if (joined_ && declined_.empty()) {
+        visit_facts facts;
+        facts.database_id = database_.id;
+        facts.database = database_.name.full();
+        facts.account = account_;
+        facts.peer = peer_;
+        visit = around_->events->admitted(std::move(facts));
+    } else if (joined_) {
+        around_->events->refused(declined_, database_.name.full(), peer_);
+    }
+    if (joined_) co_await hand_across();
+    // Ended before the lease is, so that nobody puts PostgreSQL to sleep under a session.
+    backend_.close(ignored);
+}
+
+asio::awaitable<void> gateway_session::hand_across() {
+    const auto count_rows = [catalog = around_->catalog, id = database_.id](std::int64_t rows) {
+        catalog->count_rows(id, rows);
+    };
+    const auto treated = co_await around_->registry->treatment_of(database_.id);
+    const std::shared_ptr<const answer_delay> delay(treated, &treated->delay);
+    traffic_.emplace(client_, backend_, watch_, delay, count_rows);
+    if (leaving_) traffic_->retire();
+    const session_watch::ending why = co_await traffic_->run();
+    traffic_.reset();
+    const std::string last_words = words_for(why);
+    if (last_words.empty()) co_return;
+    co_await with_deadline(send(last_words), after(last_words_patience));
+}
+
+asio::awaitable<bool> gateway_session::connect_backend(session_target where, cancel_key key,
+                                                       time_point deadline) {
+    backend_greeting greeting = co_await backend_.open(std::move(where), wish_, deadline);
+    if (greeting.key) {
+        session_registry::backend there;
+        there.server = backend_.address();
+        there.key = *greeting.key;
+        around_->registry->connected(key, there);
+        const std::string ours = wire_message::backend_key_data(key);
+        greeting.bytes.replace(greeting.key_at, ours.size(), ours);
+    } else {
+        declined_ = refusal_in(greeting.bytes);
+    }
+    // A session's life begins here: it is not its own time that waking the database took.
+    const time_point greeted = std::chrono::steady_clock::now();
+    watch_ = session_watch(around_->limits, greeted);
+    watch_.from_server(greeting.bytes, greeted);
+    co_await with_deadline(send(std::move(greeting.bytes)), after(startup_patience));
+    watch_.handed_on(std::chrono::steady_clock::now());
+    co_return true;
+}
+
+asio::awaitable<std::string> gateway_session::receive(std::size_t size) {
+    std::string bytes(size, '\0');
+    const auto room = asio::buffer(bytes);
+    if (secured_) {
+        co_await asio::async_read(client_, room, use_awaitable);
+    } else {
+        co_await asio::async_read(client_.next_layer(), room, use_awaitable);
+    }
+    co_return bytes;
+}
+
+asio::awaitable<void> gateway_session::send(std::string bytes) {
+    const auto data = asio::buffer(std::as_const(bytes));
+    if (secured_) {
+        co_await asio::async_write(client_, data, use_awaitable);
+    } else {
+        co_await asio::async_write(client_.next_layer(), data, use_awaitable);
+    }
+}
+
+asio::awaitable<void> gateway_session::refuse(std::string_view sqlstate, std::string message,
+                                              std::string_view hint) {
+    around_->events->refused(sqlstate, database_.id.empty() ? "" : database_.name.full(), peer_);
+    co_await send(wire_message::fatal(sqlstate, message, hint));
+}
+
+}  // namespace bitdotio

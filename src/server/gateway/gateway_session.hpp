@@ -1,0 +1,89 @@
+// One client of the Postgres endpoint: let in by its key, joined to its database's PostgreSQL.
+#pragma once
+
+#include "server/base/event_log.hpp"
+#include "server/base/tcp_server.hpp"
+#include "server/catalog/catalog.hpp"
+#include "server/catalog/storage_quota.hpp"
+#include "server/gateway/backend_link.hpp"
+#include "server/gateway/session_registry.hpp"
+#include "server/gateway/splice.hpp"
+#include "server/gateway/startup_packet.hpp"
+#include "server/hosts/database_host.hpp"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/stream.hpp>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace bitdotio {
+
+/// What all sessions of a gateway work with.
+struct pg_surroundings {
+    pg_surroundings() = default;
+
+    asio::ssl::context* tls = nullptr;
+    std::shared_ptr<bitdotio::catalog> catalog;
+    std::shared_ptr<database_host> databases;
+    std::shared_ptr<storage_quota> guard;
+    std::shared_ptr<session_registry> registry;
+    std::shared_ptr<bitdotio::event_log> events = std::make_shared<bitdotio::event_log>(nullptr);
+    std::chrono::milliseconds wake_timeout{60'000};
+    session_limits limits;
+};
+
+/// A session, from its first byte to its last.
+///
+/// See: PostgreSQL manual, 55.2.1 "Start-up", 55.2.8 "Canceling Requests in Progress".
+class gateway_session final : public server_connection,
+                              public std::enable_shared_from_this<gateway_session> {
+public:
+    gateway_session(asio::ip::tcp::socket socket, std::shared_ptr<const pg_surroundings> around);
+
+    asio::any_io_executor executor() override { return client_.get_executor(); }
+    asio::awaitable<void> serve() override;
+    void leave() override;
+    void cut() noexcept override;
+
+private:
+    // Until the key and the database are known; false if the client was sent away.
+    asio::awaitable<bool> admit();
+    asio::awaitable<opening> receive_opening();
+    asio::awaitable<void> secure(bool direct);
+    asio::awaitable<bool> admit_with_password();
+    asio::awaitable<std::string> receive_password();
+    asio::awaitable<void> pass_on_cancel(cancel_key key);
+
+    // With the database awake.
+    asio::awaitable<void> converse();
+    asio::awaitable<void> converse_with(lease awake, cancel_key key);
+    asio::awaitable<void> hand_across();
+    asio::awaitable<bool> connect_backend(session_target where, cancel_key key,
+                                          time_point deadline);
+
+    asio::awaitable<std::string> receive(std::size_t size);
+    asio::awaitable<void> send(std::string bytes);
+    asio::awaitable<void> refuse(std::string_view sqlstate, std::string message,
+                                 std::string_view hint);
+
+    const std::shared_ptr<const pg_surroundings> around_;
+    asio::ssl::stream<asio::ip::tcp::socket> client_;
+    backend_link backend_;
+    startup_message wish_;
+    std::string peer_;       // the client's address, without the port
+    std::string account_;    // whose key it has shown
+    std::string declined_;   // the SQLSTATE with which PostgreSQL itself sent it away
+    database database_;      // as its caller may use it
+    bool secured_ = false;   // TLS is established
+    bool admitted_ = false;  // its key and its database are known
+    bool leaving_ = false;   // the server is closing
+    bool joined_ = false;    // client and PostgreSQL speak with each other
+    session_watch watch_;
+    std::optional<splice> traffic_;
+};
+
+}  // namespace bitdotio

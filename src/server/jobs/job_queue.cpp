@@ -1,0 +1,290 @@
+// Records, a queue, and what crashes and stops leave of them.
+#include "server/jobs/job_queue.hpp"
+#include "server/base/event_log.hpp"
+#include "server/base/replace_file.hpp"
+#include "server/catalog/key_secret.hpp"
+#include "server/formats/job_failure.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// More would only share the same disk and processors.
+constexpr std::size_t at_once = 2;
+
+std::chrono::sys_time<std::chrono::microseconds> now() {
+    return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+}
+
+void fail(job_record& record, const std::string& type, const std::string& message) {
+    record.state = job_state::failed;
+    record.error_type = type;
+    record.error_id = new_id();
+    record.error_message = message;
+    record.date_finished = now();
+}
+
+}  // namespace
+
+job_queue::job_queue(asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
+                     fs::path directory, std::chrono::milliseconds kept, task doing, listener tell,
+                     std::shared_ptr<const event_log> events)
+    : strand_(asio::make_strand(executor)),
+      directory_(std::move(directory)),
+      kept_(kept),
+      task_(std::move(doing)),
+      tell_(std::move(tell)),
+      events_(std::move(events)),
+      threads_(std::move(threads)),
+      places_(at_once),
+      ended_(strand_, no_deadline) {}
+
+asio::awaitable<std::shared_ptr<job_queue>> job_queue::open(
+    asio::any_io_executor executor, std::shared_ptr<worker_threads> threads, fs::path directory,
+    std::chrono::milliseconds kept, task doing, listener tell, std::shared_ptr<event_log> events) {
+    const auto made =
+        std::make_shared<job_queue>(executor, std::move(threads), std::move(directory), kept,
+                                    std::move(doing), std::move(tell), std::move(events));
+    co_await on_strand(made->strand_, made, made->do_open());
+    co_return made;
+}
+
+asio::awaitable<void> job_queue::do_open() {
+    std::function<void()> work = [this] { load(); };
+    co_await threads_->run(work);
+    std::vector<job_record> waiting;
+    for (auto& [id, record] : known_) {
+        if (record.state == job_state::processing) {
+            fail(record, "interrupted",
+                 "the server ended while this job was under way; nothing was imported or "
+                 "exported: start it again");
+            co_await keep(record);
+        } else if (record.state == job_state::received) {
+            waiting.push_back(record);
+        }
+    }
+    std::sort(waiting.begin(), waiting.end(), [](const job_record& left, const job_record& right) {
+        return left.date_created < right.date_created;
+    });
+    for (const job_record& each : waiting)
+        begin(each.id);
+}
+
+// Blocks.
+void job_queue::load() {
+    std::error_code failure;
+    fs::create_directories(directory_, failure);
+    fs::permissions(directory_, fs::perms::owner_all, failure);
+    if (failure) {
+        throw error(errc::system_failed,
+                    "cannot make " + directory_.string() + ": " + failure.message());
+    }
+    for (const fs::directory_entry& each : fs::directory_iterator(directory_)) {
+        if (each.path().extension() != ".json") continue;
+        try {
+            job_record record = job_record::from_json(read_file(each.path()).value_or(""));
+            if (record.id == each.path().stem()) known_[record.id] = std::move(record);
+        } catch (const error& damaged) {
+            if (damaged.code() != errc::bad_input) throw;  // of a disk that failed: nobody's job
+        }
+    }
+    sweep();
+    // What belongs to nobody: uploads that a crash has cut short, imports that are over.
+    for (const fs::directory_entry& each : fs::directory_iterator(directory_)) {
+        const auto owner = known_.find(each.path().stem().string());
+        const bool needed =
+            owner != known_.end() &&
+            (owner->second.state == job_state::received ||
+             (owner->second.kind == job_kind::export_ && owner->second.state == job_state::done));
+        if (each.path().extension() == ".json" ? owner == known_.end() : !needed) {
+            fs::remove(each.path(), failure);
+        }
+    }
+}
+
+// Forgets what ended long ago; its files are left to whoever may block.
+void job_queue::sweep() {
+    std::erase_if(known_, [this](const auto& entry) {
+        const job_record& record = entry.second;
+        const bool old =
+            record.is_over() && record.date_finished && now() - *record.date_finished > kept_;
+        if (old) removed_.insert(record.id);
+        return old;
+    });
+}
+
+fs::path job_queue::file_of(const std::string& id) const {
+    return directory_ / (id + ".data");
+}
+
+// Writes the record and shows it.
+asio::awaitable<void> job_queue::keep(job_record record) {
+    std::set<std::string> gone = std::exchange(removed_, {});
+    std::function<void()> work = [&] {
+        replace_file(directory_ / (record.id + ".json"), record.to_json());
+        std::error_code ignored;
+        for (const std::string& id : gone) {
+            fs::remove(file_of(id), ignored);
+            fs::remove(directory_ / (id + ".json"), ignored);
+        }
+        if (record.is_over() &&
+            (record.kind == job_kind::import_ || record.state == job_state::failed)) {
+            fs::remove(file_of(record.id), ignored);
+        }
+    };
+    try {
+        co_await threads_->run(work);
+    } catch (...) {
+        removed_.merge(gone);  // the next one removes them
+        throw;
+    }
+    known_[record.id] = record;
+}
+
+asio::awaitable<job_record> job_queue::add(job_record wanted) {
+    return on_strand(strand_, shared_from_this(), do_add(std::move(wanted)));
+}
+
+asio::awaitable<job_record> job_queue::do_add(job_record wanted) {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    if (closing_) throw error(errc::server_busy, "the server is stopping");
+    sweep();
+    wanted.state = job_state::received;
+    wanted.date_created = now();
+    co_await keep(wanted);
+    if (!closing_) begin(wanted.id);
+    co_return wanted;
+}
+
+asio::awaitable<std::optional<job_record>> job_queue::find(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_find(std::move(id)));
+}
+
+asio::awaitable<std::optional<job_record>> job_queue::do_find(std::string id) {
+    const auto found = known_.find(id);
+    if (found == known_.end()) co_return std::nullopt;
+    co_return found->second;
+}
+
+asio::awaitable<std::vector<job_record>> job_queue::all() {
+    return on_strand(strand_, shared_from_this(), do_all());
+}
+
+asio::awaitable<std::vector<job_record>> job_queue::do_all() {
+    std::vector<job_record> told;
+    for (const auto& [id, record] : known_)
+        told.push_back(record);
+    std::sort(told.begin(), told.end(), [](const job_record& left, const job_record& right) {
+        return left.date_created > right.date_created;
+    });
+    co_return told;
+}
+
+void job_queue::begin(const std::string& id) {
+    const auto signal = std::make_shared<asio::cancellation_signal>();
+    begun_[id] = signal;
+    auto ended = [self = shared_from_this(), id](std::exception_ptr thrown) noexcept {
+        failure_report(self->events_, "the jobs")(thrown);
+        self->begun_.erase(id);
+        self->ended_.cancel();
+    };
+    spawn_alone(strand_, run(id), std::move(ended), signal);
+}
+
+// From the queue to the end. Whoever closes waits for it.
+asio::awaitable<void> job_queue::run(std::string id) {
+    try {
+        co_await places_.enter();
+    } catch (...) {
+        if (closing_) co_return;  // it waits for the next start
+        throw;
+    }
+    std::exception_ptr failure;
+    try {
+        co_await carry_out(id);
+    } catch (...) {
+        // The disk takes no records: the next start finds the job under way, and fails it.
+        failure = std::current_exception();
+    }
+    places_.leave();
+    if (failure && !closing_) std::rethrow_exception(failure);
+}
+
+asio::awaitable<void> job_queue::carry_out(std::string id) {
+    if (closing_) co_return;
+    job_record record = known_.at(id);
+    record.state = job_state::processing;
+    co_await keep(record);
+    std::exception_ptr thrown;
+    count_retry again = [this, id] { return retry(id); };
+    try {
+        co_await task_(record, file_of(id), again);
+    } catch (...) {
+        thrown = std::current_exception();
+    }
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    record = known_.at(id);
+    record.state = job_state::done;
+    record.date_finished = now();
+    if (thrown) {
+        try {
+            std::rethrow_exception(thrown);
+        } catch (const error& failure) {
+            if (failure.code() == errc::cancelled && closing_) {
+                fail(record, "interrupted",
+                     "the server was stopped while this job was under way; nothing was imported "
+                     "or exported: start it again");
+            } else {
+                fail(record, kind_of(failure), words_of(failure));
+            }
+        } catch (const std::exception& failure) {
+            const bool stopped = closing_;
+            fail(record, stopped ? "interrupted" : "internal",
+                 stopped ? "the server was stopped while this job was under way; start it again"
+                         : failure.what());
+        } catch (...) {
+            fail(record, "internal", loggable_failure(thrown));
+        }
+    } else if (record.kind == job_kind::export_) {
+        std::function<void()> work = [&] { record.size = fs::file_size(file_of(id)); };
+        co_await threads_->run(work);
+    }
+    co_await keep(record);
+    if (tell_) tell_(record);
+}
+
+asio::awaitable<void> job_queue::retry(std::string id) {
+    job_record record = known_.at(id);
+    ++record.retries;
+    co_await keep(record);
+}
+
+asio::awaitable<void> job_queue::close() {
+    return on_strand(strand_, shared_from_this(), do_close());
+}
+
+asio::awaitable<void> job_queue::do_close() {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    closing_ = true;
+    std::vector<std::string> under_way;
+    for (const auto& [id, signal] : begun_)
+        under_way.push_back(id);
+    for (const std::string& id : under_way) {
+        const auto found = begun_.find(id);
+        if (found == begun_.end()) continue;
+        const auto signal = found->second;
+        signal->emit(asio::cancellation_type::terminal);
+    }
+    while (!begun_.empty()) {
+        boost::system::error_code ended;
+        co_await ended_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
+    }
+}
+
+}  // namespace bitdotio

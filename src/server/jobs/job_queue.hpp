@@ -1,0 +1,110 @@
+// The jobs of a server: kept on disk, done two at a time, in the order they came.
+#pragma once
+
+#include "base/async_semaphore.hpp"
+#include "server/jobs/job_record.hpp"
+#include "server/jobs/worker_threads.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+class event_log;
+
+/// A job's record is "<directory>/<id>.json", its file "<directory>/<id>.data": what was sent for
+/// an import, what an export wrote. Every change of state is on disk before anyone sees it.
+///
+/// At the start, a job that was under way has failed, and those that waited wait again. What ended
+/// more than `kept` ago is removed, file and record.
+///
+/// Thread safety: its functions may be called from any thread.
+/// Lifetime: await `close()`.
+class job_queue : public std::enable_shared_from_this<job_queue> {
+public:
+    /// Counts another attempt of the job.
+    using count_retry = std::function<asio::awaitable<void>()>;
+    /// Does a job, whose file is `file`. What it throws is why the job failed.
+    using task =
+        std::function<asio::awaitable<void>(job_record, std::filesystem::path file, count_retry)>;
+    /// Is told of each job that has ended; must not throw.
+    using listener = std::function<void(const job_record&)>;
+
+    /// Parameters: `events` is told of failures that are no job's; it may be null.
+    /// Errors: errc::system_failed naming the directory or file.
+    static asio::awaitable<std::shared_ptr<job_queue>> open(
+        asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
+        std::filesystem::path directory, std::chrono::milliseconds kept, task doing,
+        listener tell = nullptr, std::shared_ptr<event_log> events = nullptr);
+
+    /// Where a job's file is or will be.
+    std::filesystem::path file_of(const std::string& id) const;
+
+    /// Enters a job, which waits for its turn.
+    ///
+    /// Parameters: `wanted` has everything but state and times; its file is there if it needs one.
+    /// Errors: errc::conflict while closing; errc::system_failed.
+    asio::awaitable<job_record> add(job_record wanted);
+
+    /// Nothing if there is no such job.
+    asio::awaitable<std::optional<job_record>> find(std::string id);
+
+    /// Those that are kept, the newest first.
+    asio::awaitable<std::vector<job_record>> all();
+
+    /// Stops those under way, which have failed then; those that wait are begun after a restart.
+    ///
+    /// Cancellation: none.
+    asio::awaitable<void> close();
+
+    /// Use `open`.
+    job_queue(asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
+              std::filesystem::path directory, std::chrono::milliseconds kept, task doing,
+              listener tell, std::shared_ptr<const event_log> events);
+
+private:
+    asio::awaitable<void> do_open();
+    asio::awaitable<job_record> do_add(job_record wanted);
+    asio::awaitable<std::optional<job_record>> do_find(std::string id);
+    asio::awaitable<std::vector<job_record>> do_all();
+    asio::awaitable<void> do_close();
+    asio::awaitable<void> keep(job_record record);
+    asio::awaitable<void> run(std::string id);
+    asio::awaitable<void> carry_out(std::string id);
+    asio::awaitable<void> retry(std::string id);
+    void begin(const std::string& id);
+    void load();
+    void sweep();
+
+    asio::strand<asio::any_io_executor> strand_;
+    const std::filesystem::path directory_;
+    const std::chrono::milliseconds kept_;
+    const task task_;
+    const listener tell_;
+    const std::shared_ptr<const event_log> events_;
+    const std::shared_ptr<worker_threads> threads_;
+    std::map<std::string, job_record> known_;
+    async_semaphore places_;
+    std::map<std::string, std::shared_ptr<asio::cancellation_signal>> begun_;
+    std::set<std::string> removed_;  ///< files to be removed
+    asio::steady_timer ended_;       ///< cancelled whenever a job ends
+    bool closing_ = false;
+};
+
+}  // namespace bitdotio

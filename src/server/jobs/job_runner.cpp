@@ -1,0 +1,86 @@
+// Awake while it works on the database, and no longer.
+#include "server/jobs/job_runner.hpp"
+#include "server/base/event_log.hpp"
+#include "server/formats/job_failure.hpp"
+#include "server/hosts/session_role.hpp"
+#include "server/jobs/export_run.hpp"
+
+#include <optional>
+#include <utility>
+
+namespace bitdotio {
+
+namespace {
+
+job_failure over_its_limit() {
+    return job_failure("storage_limit_exceeded",
+                       "the database is over its storage limit, and read-only: free space with "
+                       "DELETE, TRUNCATE or DROP, or raise storage_limit_bytes");
+}
+
+}  // namespace
+
+asio::awaitable<void> job_runner::carry_out(job_record record, std::filesystem::path file,
+                                            job_queue::count_retry again) const {
+    if (record.kind == job_kind::import_) {
+        co_await import_file(std::move(record), std::move(file), std::move(again));
+        co_return;
+    }
+    const lease awake = co_await cluster_->hold(record.database_id);
+    co_await run_export(*threads_, awake.session(session_role(record.role)), record.export_, file,
+                        counter(record.id));
+}
+
+asio::awaitable<void> job_runner::import_file(job_record record, std::filesystem::path file,
+                                              job_queue::count_retry again) const {
+    import_order order;
+    order.file = file;
+    order.file_name = record.file_name;
+    order.options = record.import;
+    order.moved = counter(record.id);
+    if (!record.file_url.empty()) {
+        order.file_name = co_await fetch_url(*threads_, record.file_url, file, fetching_);
+    }
+    import_run run(*threads_, order);
+    co_await run.look();
+    const storage_state before = co_await guard_->state(record.database_id);
+    if (before != storage_state::writable) throw over_its_limit();
+    const time_point begin = std::chrono::steady_clock::now();
+    std::optional<error> failure;
+    try {
+        co_await load(run, record, std::move(again));
+    } catch (const job_failure&) {
+        throw;
+    } catch (const error& thrown) {
+        failure = thrown;
+    }
+    // Rows of an import that failed take room as well, until they are vacuumed.
+    co_await guard_->check(record.database_id);
+    if (!failure) co_return;
+    // Its last words may be lost with the connection.
+    if (failure->sqlstate() == "57P01" || failure->code() == errc::connection_lost ||
+        failure->code() == errc::database_asleep) {
+        const bool past_limit = co_await guard_->has_ended_writers(record.database_id, begin);
+        if (past_limit) throw over_its_limit();
+    }
+    throw *failure;
+}
+
+std::function<void(std::size_t)> job_runner::counter(const std::string& job) const {
+    if (!events_) return nullptr;
+    return [events = events_, job](std::size_t size) { events->moved(job, size); };
+}
+
+asio::awaitable<void> job_runner::load(import_run& run, job_record record,
+                                       job_queue::count_retry again) const {
+    const lease awake = co_await cluster_->hold(record.database_id);
+    // Measured on schedule while it runs, and once more before anybody sees a row.
+    import_run::step within_limit = [this, id = record.database_id]() -> asio::awaitable<void> {
+        const storage_state now = co_await guard_->check(id);
+        if (now != storage_state::writable) throw over_its_limit();
+    };
+    co_await run.load(awake.session(session_role(record.role)), std::move(again),
+                      std::move(within_limit));
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,57 @@
+// What a job does: an import fetches and loads, an export writes.
+#pragma once
+
+#include "server/catalog/storage_quota.hpp"
+#include "server/hosts/database_host.hpp"
+#include "server/jobs/import_run.hpp"
+#include "server/jobs/job_queue.hpp"
+#include "server/jobs/url_fetch.hpp"
+#include "server/jobs/worker_threads.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace bitdotio {
+
+/// Does jobs of databases of a host, in the role of PostgreSQL that whoever asked has there, and
+/// within its storage limit.
+///
+/// Thread safety: `carry_out` may be called from any thread, also at once.
+class job_runner {
+public:
+    job_runner(std::shared_ptr<database_host> instances, std::shared_ptr<storage_quota> guard,
+               std::shared_ptr<worker_threads> threads, fetch_limits fetching)
+        : cluster_(std::move(instances)),
+          guard_(std::move(guard)),
+          threads_(std::move(threads)),
+          fetching_(fetching) {}
+
+    /// Who is told how far jobs are; before the first.
+    void report_to(std::shared_ptr<event_log> events) { events_ = std::move(events); }
+
+    /// Errors: what the job fails of; see kind_of.
+    /// Cancellation: terminal.
+    asio::awaitable<void> carry_out(job_record record, std::filesystem::path file,
+                                    job_queue::count_retry again) const;
+
+private:
+    asio::awaitable<void> import_file(job_record record, std::filesystem::path file,
+                                      job_queue::count_retry again) const;
+    std::function<void(std::size_t)> counter(const std::string& job) const;
+    asio::awaitable<void> load(import_run& run, job_record record,
+                               job_queue::count_retry again) const;
+
+    std::shared_ptr<database_host> cluster_;
+    std::shared_ptr<storage_quota> guard_;
+    std::shared_ptr<worker_threads> threads_;
+    fetch_limits fetching_;
+    std::shared_ptr<event_log> events_;
+};
+
+}  // namespace bitdotio

@@ -1,0 +1,97 @@
+// The certificate that handshakes show now: given or made, and another one when its time comes.
+#pragma once
+
+#include "base/async_semaphore.hpp"
+#include "base/deadline.hpp"
+#include "server/base/event_log.hpp"
+#include "server/tls/certificate_pair.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+
+#include <openssl/ssl.h>
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+/// Where a server's certificate comes from.
+struct certificate_source {
+    certificate_source() = default;
+
+    /// Files that somebody else looks after; empty for one of our own authority.
+    std::filesystem::path certificate_file;
+    std::filesystem::path key_file;
+    /// What clients shall trust with a given certificate; empty to find out.
+    std::filesystem::path ca_file;
+    /// Where our own authority is kept, see open_tls_identity.
+    std::filesystem::path directory;
+    std::string listen;
+};
+
+/// Shows a certificate to those who come, and looks from time to time whether it is still the one:
+/// files that have changed are read again, one of our own is made anew when less than a third of
+/// its life is left. Connections that are open go on with what they have seen.
+///
+/// Thread safety: its functions may be called from any thread, `load` before all others.
+/// Lifetime: it must outlive the contexts it was given; await `close` if `watch` was called.
+class certificate_store : public std::enable_shared_from_this<certificate_store> {
+public:
+    using time = std::chrono::system_clock::time_point;
+
+    certificate_store(asio::any_io_executor executor, certificate_source source,
+                      std::chrono::milliseconds interval, std::shared_ptr<event_log> events);
+
+    /// Reads the certificate, or makes it; reads it again if it is to be another one. It blocks.
+    ///
+    /// Errors: errc::bad_input, errc::system_failed, naming the file. The former one is shown then.
+    void load(time now = std::chrono::system_clock::now());
+
+    /// From now on the context's handshakes show it.
+    void serve(SSL_CTX* context);
+
+    /// The PEM file clients shall trust; empty for the authorities of the system.
+    const std::string& ca_file() const noexcept { return ca_file_; }
+    /// By which name clients reach a server at `address`: that, or the certificate's if it is not
+    /// good for that.
+    std::string name_for(const std::string& address) const;
+    time expires() const;
+
+    /// Begins to look from time to time.
+    void watch();
+    /// `load`, on another thread.
+    asio::awaitable<void> reload();
+    /// Cancellation: none.
+    asio::awaitable<void> close();
+
+private:
+    static int choose(SSL* session, void* keeper);
+    std::shared_ptr<const certificate_pair> current() const;
+    asio::awaitable<void> do_reload();
+    asio::awaitable<void> look_on();
+    asio::awaitable<void> do_close();
+
+    asio::strand<asio::any_io_executor> strand_;
+    const certificate_source source_;
+    const std::chrono::milliseconds interval_;
+    const std::shared_ptr<event_log> events_;
+    std::string ca_file_;
+    mutable std::mutex mutex_;  ///< guards `shown_`
+    std::shared_ptr<const certificate_pair> shown_;
+    std::string complaint_;     ///< the last one told, which is not told again
+    async_semaphore loads_{1};  ///< two at once could mix the halves of two pairs
+    asio::steady_timer pause_;
+    asio::steady_timer ended_;  ///< cancelled when `look_on` has ended
+    bool watching_ = false;
+    bool closing_ = false;
+};
+
+}  // namespace bitdotio

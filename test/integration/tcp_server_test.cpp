@@ -1,0 +1,118 @@
+// A tcp_server, whose connections fail in ways that nobody foresaw.
+#include "server/base/tcp_server.hpp"
+#include "server/base/event_log.hpp"
+
+#include <bitdotio/error.hpp>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/use_future.hpp>
+#include <boost/asio/write.hpp>
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace {
+
+namespace asio = boost::asio;
+using namespace bitdotio;
+using asio::ip::tcp;
+
+// Fails in its own way.
+class failing_connection final : public server_connection {
+public:
+    failing_connection(tcp::socket socket, std::function<void()> failure)
+        : socket_(std::move(socket)), failure_(std::move(failure)) {}
+
+    asio::any_io_executor executor() override { return socket_.get_executor(); }
+    asio::awaitable<void> serve() override {
+        failure_();
+        co_return;
+    }
+    void leave() override {}
+    void cut() noexcept override {}
+
+private:
+    tcp::socket socket_;
+    const std::function<void()> failure_;
+};
+
+// A tcp_server whose connections, or their making, fail one after the other, and what its log says.
+struct house {
+    explicit house(std::vector<std::function<void()>> made, std::vector<std::function<void()>> met)
+        : entrance(std::make_shared<tcp_server>(
+              io.get_executor(), [this, made, met](tcp::socket socket) {
+                  const std::size_t number = count++;
+                  if (number < made.size()) made[number]();
+                  return std::make_shared<failing_connection>(std::move(socket), met.at(number));
+              })) {
+        entrance->report_to(events);
+        entrance->listen("127.0.0.1", 0);
+        entrance->open();
+    }
+
+    // Comes in, is cut or goes well: the tcp_server hangs up in any case.
+    void visit() {
+        tcp::socket client(io);
+        client.connect(tcp::endpoint(asio::ip::make_address("127.0.0.1"), entrance->port()));
+        char answer = 0;
+        auto hung_up = asio::async_read(client, asio::buffer(&answer, 1), asio::use_future);
+        while (hung_up.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+            CHECK(io.run_one_for(std::chrono::seconds(10)) == 1);
+        }
+        CHECK_THROWS(hung_up.get());
+        while (io.poll_one() > 0) {
+        }
+    }
+
+    void close() {
+        asio::co_spawn(io, entrance->close(std::chrono::milliseconds(0)),
+                       [](std::exception_ptr) {});
+        io.run();
+    }
+
+    asio::io_context io{1};
+    std::vector<std::string> told;
+    std::size_t count = 0;
+    std::shared_ptr<event_log> events =
+        std::make_shared<event_log>([this](const server_event& event) {
+            told.push_back(event.kind + ": " + event.text_of("reason"));
+        });
+    std::shared_ptr<tcp_server> entrance;
+};
+
+void nothing() {}
+
+TEST_CASE("a server_connection that fails otherwise than by its connection is told to the log") {
+    house one({}, {[] { throw std::runtime_error("hunter2"); }, [] { throw 42; }, nothing,
+                   [] { throw error(errc::timeout, "too late"); },
+                   [] { throw boost::system::system_error(asio::error::connection_reset); }});
+    for (int i = 0; i < 5; ++i)
+        one.visit();
+    one.close();
+    CHECK(one.told ==
+          std::vector<std::string>{"internal_failure: std::runtime_error",
+                                   "internal_failure: something that is no std::exception"});
+}
+
+TEST_CASE("a tcp_server that cannot make a server_connection tells the log, and lets in the next") {
+    house one({[] { throw error(errc::system_failed, "no TLS"); }, [] { throw std::bad_alloc(); }},
+              {nothing, nothing, [] { throw std::runtime_error("it came in"); }});
+    for (int i = 0; i < 3; ++i)
+        one.visit();
+    one.close();
+    CHECK(one.count == 3);
+    CHECK(one.told == std::vector<std::string>{"internal_failure: no TLS",
+                                               "internal_failure: std::bad_alloc",
+                                               "internal_failure: std::runtime_error"});
+}
+
+}  // namespace
