@@ -45,14 +45,6 @@ error closed_error() {
     return error(errc::connection_lost, "the listener is closed").with(outcome::not_sent);
 }
 
-struct held_place {
-    explicit held_place(async_semaphore& where) : turn(where) {}
-    ~held_place() { turn.leave(); }
-    held_place(const held_place&) = delete;
-    held_place& operator=(const held_place&) = delete;
-    async_semaphore& turn;
-};
-
 }  // namespace
 
 class listener::core : public std::enable_shared_from_this<listener::core> {
@@ -132,9 +124,8 @@ public:
 private:
     asio::awaitable<void> wait_for_event() {
         while (queue_.empty()) {
-            co_await turn_.enter();
             {
-                const held_place mine(turn_);
+                const auto mine = co_await turn_.enter();
                 if (!channels_.empty() || closed_) {
                     co_await be_open();
                 }
@@ -158,8 +149,7 @@ private:
         co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
         co_await asio::this_coro::throw_if_cancelled(false);
         check_channel(channel);
-        co_await turn_.enter();
-        const held_place mine(turn_);
+        const auto mine = co_await turn_.enter();
         for (int tries = 1;; ++tries) {
             co_await be_open();
             try {

@@ -25,8 +25,7 @@ public:
     asio::awaitable<void> request(PGconn* conn) {
         co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
         const auto self = shared_from_this();
-        co_await on_strand(strand_, self, turn_.enter());
-        const place mine(self);
+        const place mine(self, co_await on_strand(strand_, self, turn_.enter()));
         sent_.fetch_add(1, std::memory_order_relaxed);
         co_await request_cancel(conn);
     }
@@ -35,13 +34,21 @@ public:
     std::uint64_t sent() const noexcept { return sent_.load(std::memory_order_relaxed); }
 
 private:
-    struct place {
-        explicit place(std::shared_ptr<cancel_queue> where) : queue(std::move(where)) {}
+    // A pass that is given back on the queue's strand.
+    class place {
+    public:
+        place(std::shared_ptr<cancel_queue> where, async_semaphore::pass mine)
+            : queue_(std::move(where)), pass_(std::move(mine)) {}
         ~place() {
-            dispatch_work(queue->strand_, [queue = queue]() noexcept { queue->turn_.leave(); });
+            const auto strand = queue_->strand_;
+            dispatch_work(strand,
+                          [queue = std::move(queue_), mine = std::move(pass_)]() noexcept {});
         }
         place(const place&) = delete;
-        std::shared_ptr<cancel_queue> queue;
+
+    private:
+        std::shared_ptr<cancel_queue> queue_;
+        async_semaphore::pass pass_;
     };
 
     static constexpr std::size_t at_once = 2;

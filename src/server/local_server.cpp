@@ -57,7 +57,7 @@ public:
         : options(std::move(wanted)),
           strand(asio::make_strand(executor)),
           stopped(strand, no_deadline),
-          event_log(std::make_shared<bitdotio::event_log>(options.log)),
+          events(std::make_shared<event_log>(options.log)),
           http_tls(asio::ssl::context::tls_server),
           pg_tls(asio::ssl::context::tls_server) {}
 
@@ -74,12 +74,12 @@ public:
     const local_server_options options;
     asio::strand<asio::any_io_executor> strand;
     asio::steady_timer stopped;  // cancelled when it has
-    const std::shared_ptr<bitdotio::event_log> events;
+    const std::shared_ptr<event_log> events;
     std::shared_ptr<certificate_store> certificate;
     asio::ssl::context http_tls;
     asio::ssl::context pg_tls;
     std::shared_ptr<bitdotio::catalog> catalog;
-    std::shared_ptr<database_host> host;
+    std::shared_ptr<database_host> databases;
     std::shared_ptr<storage_quota> guard;
     std::shared_ptr<job_queue> jobs;
     std::shared_ptr<tcp_server> http;
@@ -122,7 +122,7 @@ asio::awaitable<void> local_server::impl::start() {
 asio::awaitable<std::shared_ptr<database_host>> local_server::impl::open_host() {
     const asio::any_io_executor executor = strand.get_inner_executor();
     if (!options.backend.empty()) {
-        shared_cluster_options elsewhere;
+        backend_host_options elsewhere;
         elsewhere.backend = options.backend;
         elsewhere.data_directory = options.data_directory;
         elsewhere.max_connections = options.max_connections;
@@ -133,7 +133,7 @@ asio::awaitable<std::shared_ptr<database_host>> local_server::impl::open_host() 
                                          options.data_directory.string() +
                                          " are in a backend: name it, or another directory");
     }
-    cluster_options wanted;
+    instance_host_options wanted;
     wanted.data_directory = options.data_directory;
     wanted.postgres_programs = options.postgres_programs;
     wanted.run_as = options.run_as;
@@ -150,27 +150,27 @@ asio::awaitable<std::shared_ptr<database_host>> local_server::impl::open_host() 
 asio::awaitable<void> local_server::impl::open_parts() {
     check_options();
     const asio::any_io_executor executor = strand.get_inner_executor();
-    host = co_await open_host();
-    catalog_options kept(host->directory(), options.user);
+    databases = co_await open_host();
+    catalog_options kept(databases->directory(), options.user);
     kept.storage_limit = options.storage_limit_bytes;
     kept.events = events;
     kept.calls = token_bucket::settings(options.call_burst, options.calls_per_second);
     catalog = co_await bitdotio::catalog::open(executor, kept);
     co_await remove_leftovers();
-    guard =
-        std::make_shared<storage_quota>(executor, catalog, host, options.storage_check_interval);
+    guard = std::make_shared<storage_quota>(executor, catalog, databases,
+                                            options.storage_check_interval);
 
     guard->report_to(events);
     co_await open_certificate();
 
     const std::shared_ptr<const job_routes> about_jobs = co_await open_jobs();
     const auto answers =
-        std::make_shared<routes>(catalog, host, guard, about_jobs, options.query_timeout);
-    postgres.emplace(executor, pg_tls, catalog, host, guard);
+        std::make_shared<routes>(catalog, databases, guard, about_jobs, options.query_timeout);
+    postgres.emplace(executor, pg_tls, catalog, databases, guard);
     postgres->report_to(events);
-    overview all(catalog, host, jobs, events, postgres->server());
+    overview all(catalog, databases, jobs, events, postgres->server());
     const auto operations =
-        std::make_shared<ops_routes>(catalog, host, std::move(all), options.user);
+        std::make_shared<ops_routes>(catalog, databases, std::move(all), options.user);
     const auto dispatcher = std::make_shared<request_dispatcher>(answers, operations, events);
     const http_handler handler = [dispatcher](http_request request) {
         return dispatcher->answer(std::move(request));
@@ -218,7 +218,7 @@ asio::awaitable<void> local_server::impl::open_certificate() {
     source.certificate_file = options.certificate_file;
     source.key_file = options.private_key_file;
     source.ca_file = options.certificate_authority_file;
-    source.directory = host->directory() / "tls";
+    source.directory = databases->directory() / "tls";
     source.listen = options.listen;
     certificate = std::make_shared<certificate_store>(strand.get_inner_executor(), source,
                                                       options.certificate_check_interval, events);
@@ -233,11 +233,11 @@ asio::awaitable<void> local_server::impl::open_certificate() {
 // Files of databases whose creation or removal a crash has cut short.
 asio::awaitable<void> local_server::impl::remove_leftovers() {
     const std::vector<std::string> known = co_await catalog->ids();
-    const std::vector<std::string> there = co_await host->ids();
+    const std::vector<std::string> there = co_await databases->ids();
     for (const std::string& id : there) {
         if (std::binary_search(known.begin(), known.end(), id)) continue;
         try {
-            co_await host->remove(id);
+            co_await databases->remove(id);
         } catch (const error&) {
             // In a backend somebody else may be connected to it: the next start tries again.
             if (options.backend.empty()) throw;
@@ -252,7 +252,7 @@ asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs
     if (options.allow_private_urls) {
         limits.may_reach = [](const asio::ip::address&) { return true; };
     }
-    const auto work = std::make_shared<job_runner>(host, guard, threads, limits);
+    const auto work = std::make_shared<job_runner>(databases, guard, threads, limits);
     work->report_to(events);
     const job_queue::task doing = [work](job_record record, std::filesystem::path file,
                                          job_queue::count_retry again) {
@@ -268,7 +268,7 @@ asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs
         if (!job.error_type.empty()) event.with("error_type", job.error_type);
         events->tell(event);
     };
-    const std::filesystem::path directory = host->directory();
+    const std::filesystem::path directory = databases->directory();
     std::optional<download_link> links;
     std::function<void()> open = [&] {
         links = download_link::open(directory / "download-secret");
@@ -336,7 +336,7 @@ asio::awaitable<void> local_server::impl::close_parts() {
         co_await postgres->server()->empty(std::max(left, std::chrono::milliseconds(0)));
     }
     // Ends those who are left with PostgreSQL's own words, which the gateway still passes on.
-    if (host) co_await host->close();
+    if (databases) co_await databases->close();
     if (postgres) co_await postgres->server()->close(session_grace);
     if (catalog) co_await catalog->close();
 }
@@ -437,17 +437,17 @@ asio::awaitable<void> local_server::remove_account(std::string account_id) {
 
 asio::awaitable<void> local_server::sleep(database_name name) {
     const auto shared = impl_;
-    co_await shared->host->sleep_now(co_await shared->id_of(std::move(name)));
+    co_await shared->databases->sleep_now(co_await shared->id_of(std::move(name)));
 }
 
 asio::awaitable<void> local_server::wait_until_asleep(database_name name) {
     const auto shared = impl_;
-    co_await shared->host->wait_until_asleep(co_await shared->id_of(std::move(name)));
+    co_await shared->databases->wait_until_asleep(co_await shared->id_of(std::move(name)));
 }
 
 asio::awaitable<bool> local_server::is_asleep(database_name name) {
     const auto shared = impl_;
-    co_return co_await shared->host->is_asleep(co_await shared->id_of(std::move(name)));
+    co_return co_await shared->databases->is_asleep(co_await shared->id_of(std::move(name)));
 }
 
 asio::awaitable<void> local_server::refuse_next(int count) {
@@ -467,7 +467,7 @@ asio::awaitable<void> local_server::reload_certificate() {
 
 asio::awaitable<void> local_server::wake(database_name name) {
     const auto shared = impl_;
-    const lease awake = co_await shared->host->hold(co_await shared->id_of(std::move(name)));
+    const lease awake = co_await shared->databases->hold(co_await shared->id_of(std::move(name)));
 }
 
 asio::awaitable<void> local_server::delay(database_name name, std::chrono::milliseconds time) {

@@ -54,8 +54,8 @@ class backend_host::held final : public held_database, public std::enable_shared
 public:
     held(const backend_host& all, tenant what_)
         : what(std::move(what_)),
-          changed(all.strand_, no_deadline),
-          strand_(all.strand_),
+          changed(all.strand(), no_deadline),
+          strand_(all.strand()),
           admin_(all.admin_),
           tls_(all.tls_) {}
 
@@ -105,13 +105,13 @@ bool backend_host::has_backend(const fs::path& data_directory) {
 }
 
 asio::awaitable<std::shared_ptr<backend_host>> backend_host::open(asio::any_io_executor executor,
-                                                                  shared_cluster_options options) {
+                                                                  backend_host_options options) {
     const auto strand = asio::make_strand(executor);
     return on_strand(strand, nullptr, do_open(strand, std::move(options)));
 }
 
 asio::awaitable<std::shared_ptr<backend_host>> backend_host::do_open(
-    asio::strand<asio::any_io_executor> strand, shared_cluster_options options) {
+    asio::strand<asio::any_io_executor> strand, backend_host_options options) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     if (options.max_connections < 1 || options.max_connections > 10'000) {
         throw error(errc::bad_input, "a database can have from 1 to 10000 connections, not " +
@@ -146,7 +146,7 @@ asio::awaitable<std::shared_ptr<backend_host>> backend_host::do_open(
 backend_host::backend_host(asio::strand<asio::any_io_executor> strand, data_directory directory,
                            std::shared_ptr<backend_admin> admin,
                            std::shared_ptr<asio::ssl::context> tls)
-    : strand_(std::move(strand)),
+    : database_host(std::move(strand)),
       directory_(std::move(directory)),
       admin_(std::move(admin)),
       tls_(std::move(tls)),
@@ -169,17 +169,13 @@ void backend_host::check_open() const {
     if (closed_) throw error(errc::conflict, "the server has been stopped");
 }
 
-asio::awaitable<void> backend_host::create(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_create(std::move(id)));
-}
-
 asio::awaitable<void> backend_host::do_create(std::string id) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     check_open();
     if (databases_.contains(id) || !being_made_.insert(id).second) {
         throw error(errc::conflict, "there is a database with the id \"" + id + "\" already");
     }
-    co_await makers_.enter();
+    const auto mine = co_await makers_.enter();
     std::exception_ptr failure;
     try {
         check_open();
@@ -195,34 +191,18 @@ asio::awaitable<void> backend_host::do_create(std::string id) {
         }
     }
     being_made_.erase(id);
-    makers_.leave();
     if (failure) std::rethrow_exception(failure);
-}
-
-asio::awaitable<void> backend_host::remove(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_remove(std::move(id)));
 }
 
 asio::awaitable<void> backend_host::do_remove(std::string id) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     find(id);
-    co_await makers_.enter();
-    std::exception_ptr failure;
-    try {
-        const auto one = find(id);  // it may have gone in the meantime
-        databases_.erase(id);
-        one->removed = true;
-        one->changed.cancel();
-        co_await admin_->drop(one->what);
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    makers_.leave();
-    if (failure) std::rethrow_exception(failure);
-}
-
-asio::awaitable<std::vector<std::string>> backend_host::ids() {
-    return on_strand(strand_, shared_from_this(), do_ids());
+    const auto mine = co_await makers_.enter();
+    const auto one = find(id);  // it may have gone in the meantime
+    databases_.erase(id);
+    one->removed = true;
+    one->changed.cancel();
+    co_await admin_->drop(one->what);
 }
 
 asio::awaitable<std::vector<std::string>> backend_host::do_ids() {
@@ -231,10 +211,6 @@ asio::awaitable<std::vector<std::string>> backend_host::do_ids() {
         result.push_back(id);
     }
     co_return result;
-}
-
-asio::awaitable<lease> backend_host::hold(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_hold(std::move(id)));
 }
 
 asio::awaitable<lease> backend_host::do_hold(std::string id) {
@@ -246,10 +222,6 @@ asio::awaitable<lease> backend_host::do_hold(std::string id) {
     if (one->removed) throw unknown(id);
     ++one->count;
     co_return lease(one, 0);
-}
-
-asio::awaitable<void> backend_host::sleep_now(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_sleep_now(std::move(id)));
 }
 
 asio::awaitable<void> backend_host::do_sleep_now(std::string id) {
@@ -271,10 +243,6 @@ asio::awaitable<void> backend_host::do_sleep_now(std::string id) {
     one->changed.cancel();
 }
 
-asio::awaitable<void> backend_host::wait_until_asleep(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_wait_until_asleep(std::move(id)));
-}
-
 asio::awaitable<void> backend_host::do_wait_until_asleep(std::string id) {
     const auto one = find(id);
     while (one->count > 0) {
@@ -282,16 +250,8 @@ asio::awaitable<void> backend_host::do_wait_until_asleep(std::string id) {
     }
 }
 
-asio::awaitable<bool> backend_host::is_asleep(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_is_asleep(std::move(id)));
-}
-
 asio::awaitable<bool> backend_host::do_is_asleep(std::string id) {
     co_return find(id)->count == 0;
-}
-
-asio::awaitable<void> backend_host::end_sessions(std::string id, std::vector<std::string> roles) {
-    return on_strand(strand_, shared_from_this(), do_end_sessions(std::move(id), std::move(roles)));
 }
 
 asio::awaitable<void> backend_host::do_end_sessions(std::string id,
@@ -299,24 +259,18 @@ asio::awaitable<void> backend_host::do_end_sessions(std::string id,
     co_await admin_->end_sessions(find(id)->what, std::move(roles));
 }
 
-asio::awaitable<std::int64_t> backend_host::storage_bytes(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_storage_bytes(std::move(id)));
-}
-
 asio::awaitable<std::int64_t> backend_host::do_storage_bytes(std::string id) {
     co_return co_await admin_->size_of(find(id)->what);
-}
-
-asio::awaitable<void> backend_host::close() {
-    return on_strand(strand_, shared_from_this(), do_close());
 }
 
 asio::awaitable<void> backend_host::do_close() {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     if (closed_) co_return;
     closed_ = true;
-    for (std::size_t i = 0; i < makers; ++i) {  // whoever makes or removes a database now
-        co_await makers_.enter();
+    // Whoever makes or removes a database now; whoever still waits is told that all is over.
+    std::vector<async_semaphore::pass> all;
+    while (all.size() < makers) {
+        all.push_back(co_await makers_.enter());
     }
     const time_point deadline = deadline_after(closing_patience);
     try {
@@ -332,9 +286,6 @@ asio::awaitable<void> backend_host::do_close() {
     co_await admin_->close();
     std::function<void()> end = [this] { directory_.close(); };
     co_await run_blocking(std::move(end));
-    for (std::size_t i = 0; i < makers; ++i) {
-        makers_.leave();  // whoever still waits is told that all is over
-    }
 }
 
 }  // namespace bitdotio

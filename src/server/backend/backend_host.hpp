@@ -22,8 +22,8 @@
 namespace bitdotio {
 
 /// Which PostgreSQL, and where our own things are kept.
-struct shared_cluster_options {
-    shared_cluster_options() = default;
+struct backend_host_options {
+    backend_host_options() = default;
 
     /// libpq's connection string, of a role that may make databases and roles. Never shown.
     std::string backend;
@@ -42,7 +42,7 @@ struct shared_cluster_options {
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: await `close()`.
-class backend_host final : public database_host, public std::enable_shared_from_this<backend_host> {
+class backend_host final : public database_host {
 public:
     /// Locks the data directory, connects, and looks whether the backend can be used.
     ///
@@ -51,26 +51,13 @@ public:
     ///     the version.
     /// Cancellation: none.
     static asio::awaitable<std::shared_ptr<backend_host>> open(asio::any_io_executor executor,
-                                                               shared_cluster_options options);
+                                                               backend_host_options options);
     ~backend_host() override;
 
     /// Whether a data directory belongs to a server with a backend.
     static bool has_backend(const std::filesystem::path& data_directory);
 
     const std::filesystem::path& directory() const noexcept override { return directory_.path(); }
-    asio::awaitable<void> create(std::string id) override;
-    asio::awaitable<void> remove(std::string id) override;
-    /// Those in the backend that bear our mark.
-    asio::awaitable<std::vector<std::string>> ids() override;
-    asio::awaitable<lease> hold(std::string id) override;
-    /// Ends the sessions. Those that a pooler in between keeps open for its clients are not waited
-    /// for longer than some seconds.
-    asio::awaitable<void> sleep_now(std::string id) override;
-    asio::awaitable<void> wait_until_asleep(std::string id) override;
-    asio::awaitable<bool> is_asleep(std::string id) override;
-    asio::awaitable<void> end_sessions(std::string id, std::vector<std::string> roles) override;
-    asio::awaitable<std::int64_t> storage_bytes(std::string id) override;
-    asio::awaitable<void> close() override;
 
     /// Use `open`.
     backend_host(asio::strand<asio::any_io_executor> strand, data_directory directory,
@@ -80,23 +67,25 @@ private:
     class held;
 
     static asio::awaitable<std::shared_ptr<backend_host>> do_open(
-        asio::strand<asio::any_io_executor> strand, shared_cluster_options options);
-    asio::awaitable<void> do_create(std::string id);
-    asio::awaitable<void> do_remove(std::string id);
-    asio::awaitable<std::vector<std::string>> do_ids();
-    asio::awaitable<lease> do_hold(std::string id);
-    asio::awaitable<void> do_sleep_now(std::string id);
-    asio::awaitable<void> do_wait_until_asleep(std::string id);
-    asio::awaitable<bool> do_is_asleep(std::string id);
-    asio::awaitable<void> do_end_sessions(std::string id, std::vector<std::string> roles);
-    asio::awaitable<std::int64_t> do_storage_bytes(std::string id);
-    asio::awaitable<void> do_close();
+        asio::strand<asio::any_io_executor> strand, backend_host_options options);
+    asio::awaitable<void> do_create(std::string id) override;
+    asio::awaitable<void> do_remove(std::string id) override;
+    /// Those in the backend that bear our mark.
+    asio::awaitable<std::vector<std::string>> do_ids() override;
+    asio::awaitable<lease> do_hold(std::string id) override;
+    /// Ends the sessions. Those that a pooler in between keeps open for its clients are not waited
+    /// for longer than some seconds.
+    asio::awaitable<void> do_sleep_now(std::string id) override;
+    asio::awaitable<void> do_wait_until_asleep(std::string id) override;
+    asio::awaitable<bool> do_is_asleep(std::string id) override;
+    asio::awaitable<void> do_end_sessions(std::string id, std::vector<std::string> roles) override;
+    asio::awaitable<std::int64_t> do_storage_bytes(std::string id) override;
+    asio::awaitable<void> do_close() override;
 
     std::shared_ptr<held> find(const std::string& id) const;
     void add(const std::string& id);
     void check_open() const;
 
-    asio::strand<asio::any_io_executor> strand_;
     data_directory directory_;
     const std::shared_ptr<backend_admin> admin_;
     const std::shared_ptr<asio::ssl::context> tls_;

@@ -140,26 +140,16 @@ asio::awaitable<T> catalog::change(std::function<T(catalog_rules&)> edit) {
 template <class T>
 asio::awaitable<T> catalog::do_change(std::function<T(catalog_rules&)> edit) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    co_await writers_.enter();
-    std::exception_ptr failure;
-    T told{};
-    try {
-        check_open();
-        catalog_rules changed = known_;
-        changed.forget_names(now());
-        told = edit(changed);
-        const catalog_changes changes = changed.take_changes();
-        std::function<void()> write = [file = store_, changes] { file->apply(changes); };
-        co_await run_blocking(std::move(write));
-        std::swap(known_, changed);
-        report(changes, changed);
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    writers_.leave();
-    if (failure) {
-        std::rethrow_exception(failure);
-    }
+    const auto mine = co_await writers_.enter();
+    check_open();
+    catalog_rules changed = known_;
+    changed.forget_names(now());
+    T told = edit(changed);
+    const catalog_changes changes = changed.take_changes();
+    std::function<void()> write = [file = store_, changes] { file->apply(changes); };
+    co_await run_blocking(std::move(write));
+    std::swap(known_, changed);
+    report(changes, changed);
     co_return told;
 }
 
@@ -346,7 +336,7 @@ asio::awaitable<void> catalog::write_usage_later() {
 
 asio::awaitable<void> catalog::write_usage() {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    co_await writers_.enter();
+    const auto mine = co_await writers_.enter();
     const auto fresh = meter_.take_fresh();
     std::exception_ptr failure;
     if (store_ && !fresh.empty()) {
@@ -363,7 +353,6 @@ asio::awaitable<void> catalog::write_usage() {
             failure = std::current_exception();
         }
     }
-    writers_.leave();
     if (failure) {
         meter_.put_back(fresh);
         std::rethrow_exception(failure);
@@ -513,12 +502,11 @@ asio::awaitable<void> catalog::do_close() {
     } catch (...) {
         failure = std::current_exception();
     }
-    co_await writers_.enter();
+    const auto mine = co_await writers_.enter();
     std::function<void()> end = [file = std::exchange(store_, nullptr)]() mutable {
         file.reset();  // the last one: it is closed here
     };
     co_await run_blocking(std::move(end));
-    writers_.leave();
     if (failure) {
         std::rethrow_exception(failure);
     }

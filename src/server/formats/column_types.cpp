@@ -2,6 +2,7 @@
 #include "server/formats/column_types.hpp"
 
 #include "base/ascii.hpp"
+#include "server/formats/text_pieces.hpp"
 
 #include <boost/json.hpp>
 
@@ -31,12 +32,6 @@ std::optional<int> take_number(std::string_view& text, std::size_t count) {
         value = value * 10 + (text[i] - '0');
     text.remove_prefix(count);
     return value;
-}
-
-bool take(std::string_view& text, char c) {
-    if (text.empty() || text.front() != c) return false;
-    text.remove_prefix(1);
-    return true;
 }
 
 bool take_date(std::string_view& text) {

@@ -1,5 +1,6 @@
 // Dates and times, digit by digit.
 #include "server/formats/export_values.hpp"
+#include "server/formats/text_pieces.hpp"
 
 #include <charconv>
 
@@ -15,13 +16,7 @@ std::optional<std::int64_t> take_number(std::string_view& text) {
     return value;
 }
 
-bool take(std::string_view& text, char c) {
-    if (text.empty() || text.front() != c) return false;
-    text.remove_prefix(1);
-    return true;
-}
-
-std::optional<civil_date> take_date(std::string_view& text) {
+std::optional<civil_date> take_civil_date(std::string_view& text) {
     const auto year = take_number(text);
     if (!year || !take(text, '-')) return std::nullopt;
     const auto month = take_number(text);
@@ -41,7 +36,7 @@ bool take_era(std::string_view& text) {
 
 std::optional<civil_date> read_date(std::string_view text) {
     const bool before_christ = take_era(text);
-    auto date = take_date(text);
+    auto date = take_civil_date(text);
     if (!date || !text.empty()) return std::nullopt;
     if (before_christ) date->year = 1 - date->year;
     return date;
@@ -50,7 +45,7 @@ std::optional<civil_date> read_date(std::string_view text) {
 std::optional<civil_time> read_timestamp(std::string_view text) {
     const bool before_christ = take_era(text);
     if (text.ends_with("+00")) text.remove_suffix(3);
-    const auto date = take_date(text);
+    const auto date = take_civil_date(text);
     if (!date || !take(text, ' ')) return std::nullopt;
     const auto hour = take_number(text);
     if (!hour || !take(text, ':')) return std::nullopt;

@@ -1,5 +1,7 @@
-// Leases move, and end once.
+// Onto the strand; leases move, and end once.
 #include "server/hosts/database_host.hpp"
+
+#include "base/spawn.hpp"
 
 #include <utility>
 
@@ -31,6 +33,46 @@ void lease::release() noexcept {
     if (const auto owner = std::exchange(owner_, nullptr)) {
         owner->release(life_);
     }
+}
+
+asio::awaitable<void> database_host::create(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_create(std::move(id)));
+}
+
+asio::awaitable<void> database_host::remove(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_remove(std::move(id)));
+}
+
+asio::awaitable<std::vector<std::string>> database_host::ids() {
+    return on_strand(strand_, shared_from_this(), do_ids());
+}
+
+asio::awaitable<lease> database_host::hold(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_hold(std::move(id)));
+}
+
+asio::awaitable<void> database_host::sleep_now(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_sleep_now(std::move(id)));
+}
+
+asio::awaitable<void> database_host::wait_until_asleep(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_wait_until_asleep(std::move(id)));
+}
+
+asio::awaitable<bool> database_host::is_asleep(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_is_asleep(std::move(id)));
+}
+
+asio::awaitable<void> database_host::end_sessions(std::string id, std::vector<std::string> roles) {
+    return on_strand(strand_, shared_from_this(), do_end_sessions(std::move(id), std::move(roles)));
+}
+
+asio::awaitable<std::int64_t> database_host::storage_bytes(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_storage_bytes(std::move(id)));
+}
+
+asio::awaitable<void> database_host::close() {
+    return on_strand(strand_, shared_from_this(), do_close());
 }
 
 }  // namespace bitdotio

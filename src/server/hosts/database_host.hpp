@@ -3,12 +3,15 @@
 
 #include <bitdotio/connect_options.hpp>
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/strand.hpp>
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace boost::asio::ssl {
@@ -68,13 +71,13 @@ private:
     std::uint64_t life_ = 0;
 };
 
-/// All databases of a server.
+/// All databases of a server: an interface that enters the host's strand, and what a host does
+/// there.
 ///
 /// Thread safety: its functions may be called from any thread.
-/// Lifetime: await `close()`.
-class database_host {
+/// Lifetime: held by shared_ptr; await `close()`.
+class database_host : public std::enable_shared_from_this<database_host> {
 public:
-    database_host() = default;
     virtual ~database_host() = default;
     database_host(const database_host&) = delete;
     database_host& operator=(const database_host&) = delete;
@@ -85,56 +88,79 @@ public:
     /// Makes a database, which begins asleep.
     ///
     /// Do this first, then enter the database in the catalog: what the catalog does not know when
-    /// the server starts is a leftover to `remove`.
+    /// the server starts is an orphan to `remove`.
     ///
     /// Parameters: `id` is a UUID's text.
     /// Errors: errc::conflict if there is one of this id; errc::system_failed.
-    virtual asio::awaitable<void> create(std::string id) = 0;
+    asio::awaitable<void> create(std::string id);
 
     /// Ends the database's sessions and removes it.
     ///
     /// Errors: errc::not_found.
-    virtual asio::awaitable<void> remove(std::string id) = 0;
+    asio::awaitable<void> remove(std::string id);
 
     /// The databases there are, sorted.
-    virtual asio::awaitable<std::vector<std::string>> ids() = 0;
+    asio::awaitable<std::vector<std::string>> ids();
 
     /// Wakes the database if it is asleep, and keeps it awake while the lease lives.
     ///
     /// Errors: errc::not_found; errc::database_asleep if it does not start.
     /// Cancellation: terminal, partial, total: stops waiting; the start goes on for others.
-    virtual asio::awaitable<lease> hold(std::string id) = 0;
+    asio::awaitable<lease> hold(std::string id);
 
     /// Puts it to sleep now, ending its sessions; returns when it is asleep. Who is waiting in
     /// `hold` for it is served by the next life.
     ///
     /// Errors: errc::not_found.
-    virtual asio::awaitable<void> sleep_now(std::string id) = 0;
+    asio::awaitable<void> sleep_now(std::string id);
 
     /// Returns when the database is asleep, at once if it is already.
     ///
     /// Errors: errc::not_found.
     /// Cancellation: terminal, partial, total.
-    virtual asio::awaitable<void> wait_until_asleep(std::string id) = 0;
+    asio::awaitable<void> wait_until_asleep(std::string id);
 
     /// Errors: errc::not_found.
-    virtual asio::awaitable<bool> is_asleep(std::string id) = 0;
+    asio::awaitable<bool> is_asleep(std::string id);
 
     /// Ends the sessions (57P01) that run in one of these roles, of session_roles.
     ///
     /// Errors: errc::not_found; any error of a connection: they may not have ended.
-    virtual asio::awaitable<void> end_sessions(std::string id, std::vector<std::string> roles) = 0;
+    asio::awaitable<void> end_sessions(std::string id, std::vector<std::string> roles);
 
     /// The size of the database's tables and indexes on disk, without waking it.
     ///
     /// Errors: errc::not_found.
-    virtual asio::awaitable<std::int64_t> storage_bytes(std::string id) = 0;
+    asio::awaitable<std::int64_t> storage_bytes(std::string id);
 
     /// Ends everything, then removes a temporary data directory. Further calls fail with
     /// errc::conflict; another close does nothing.
     ///
     /// Cancellation: none.
-    virtual asio::awaitable<void> close() = 0;
+    asio::awaitable<void> close();
+
+protected:
+    using host_strand = asio::strand<asio::any_io_executor>;
+
+    explicit database_host(host_strand strand) : strand_(std::move(strand)) {}
+
+    const host_strand& strand() const noexcept { return strand_; }
+
+private:
+    // Each on the strand.
+    virtual asio::awaitable<void> do_create(std::string id) = 0;
+    virtual asio::awaitable<void> do_remove(std::string id) = 0;
+    virtual asio::awaitable<std::vector<std::string>> do_ids() = 0;
+    virtual asio::awaitable<lease> do_hold(std::string id) = 0;
+    virtual asio::awaitable<void> do_sleep_now(std::string id) = 0;
+    virtual asio::awaitable<void> do_wait_until_asleep(std::string id) = 0;
+    virtual asio::awaitable<bool> do_is_asleep(std::string id) = 0;
+    virtual asio::awaitable<void> do_end_sessions(std::string id,
+                                                  std::vector<std::string> roles) = 0;
+    virtual asio::awaitable<std::int64_t> do_storage_bytes(std::string id) = 0;
+    virtual asio::awaitable<void> do_close() = 0;
+
+    const host_strand strand_;
 };
 
 }  // namespace bitdotio

@@ -223,38 +223,29 @@ void instance::lived() {
 
 // Returns when it accepts connections or has ended again.
 asio::awaitable<void> instance::start() {
-    co_await wakes_->enter();
-    std::exception_ptr failure;
-    try {
-        if (crashed_) {
-            co_await clear_after_crash();
-        }
-        if (rule_.current() == dormancy::state::waking) {  // nobody has changed his mind
-            process_ = co_await child::start(start_command());
-        }
-        if (process_ && rule_.current() != dormancy::state::waking) {
-            process_->signal(SIGINT);
-        }
-        asio::steady_timer pause(strand_);
-        const time_point deadline = deadline_after(settings_->start_timeout);
-        while (process_ && !is_ready() && !process_->has_ended()) {
-            if (std::chrono::steady_clock::now() >= deadline) {
-                process_->signal(SIGKILL);
-                co_await process_->wait();
-                throw error(errc::system_failed, "PostgreSQL did not accept connections in time");
-            }
-            pause.expires_after(readiness_interval);
-            co_await pause.async_wait(asio::use_awaitable);
-        }
-        if (!process_) {
-            throw error(errc::cancelled, "the start was no longer wanted");
-        }
-    } catch (...) {
-        failure = std::current_exception();
+    const auto mine = co_await wakes_->enter();
+    if (crashed_) {
+        co_await clear_after_crash();
     }
-    wakes_->leave();
-    if (failure) {
-        std::rethrow_exception(failure);
+    if (rule_.current() == dormancy::state::waking) {  // nobody has changed his mind
+        process_ = co_await child::start(start_command());
+    }
+    if (process_ && rule_.current() != dormancy::state::waking) {
+        process_->signal(SIGINT);
+    }
+    asio::steady_timer pause(strand_);
+    const time_point deadline = deadline_after(settings_->start_timeout);
+    while (process_ && !is_ready() && !process_->has_ended()) {
+        if (std::chrono::steady_clock::now() >= deadline) {
+            process_->signal(SIGKILL);
+            co_await process_->wait();
+            throw error(errc::system_failed, "PostgreSQL did not accept connections in time");
+        }
+        pause.expires_after(readiness_interval);
+        co_await pause.async_wait(asio::use_awaitable);
+    }
+    if (!process_) {
+        throw error(errc::cancelled, "the start was no longer wanted");
     }
 }
 

@@ -86,7 +86,7 @@ struct prepared_directory {
     std::vector<std::string> ids;
 };
 
-void prepare(prepared_directory& result, const cluster_options& options) {
+void prepare(prepared_directory& result, const instance_host_options& options) {
     if (options.max_connections < 1 || options.max_connections > 10'000) {
         throw error(errc::bad_input, "a database can have from 1 to 10000 connections, not " +
                                          std::to_string(options.max_connections));
@@ -135,13 +135,13 @@ error unknown(const std::string& id) {
 }  // namespace
 
 asio::awaitable<std::shared_ptr<instance_host>> instance_host::open(asio::any_io_executor executor,
-                                                                    cluster_options options) {
+                                                                    instance_host_options options) {
     const auto strand = asio::make_strand(executor);
     return on_strand(strand, nullptr, do_open(strand, std::move(options)));
 }
 
 asio::awaitable<std::shared_ptr<instance_host>> instance_host::do_open(
-    asio::strand<asio::any_io_executor> strand, cluster_options options) {
+    asio::strand<asio::any_io_executor> strand, instance_host_options options) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     const auto result = std::make_shared<prepared_directory>();
     std::function<void()> work = [result, options = std::move(options)] {
@@ -166,7 +166,7 @@ asio::awaitable<std::shared_ptr<instance_host>> instance_host::do_open(
 
 instance_host::instance_host(asio::strand<asio::any_io_executor> strand, data_directory directory,
                              std::shared_ptr<const instance_settings> settings)
-    : strand_(std::move(strand)),
+    : database_host(std::move(strand)),
       directory_(std::move(directory)),
       settings_(std::move(settings)),
       mark_(mark_of(directory_.path())),
@@ -215,12 +215,8 @@ asio::awaitable<void> instance_host::add(std::string id) {
         make_directory(sockets, owner);
     };
     co_await run_blocking(std::move(make));
-    instances_[id] = std::make_shared<instance>(strand_, settings_, wakes_, directory_of(id),
+    instances_[id] = std::make_shared<instance>(strand(), settings_, wakes_, directory_of(id),
                                                 sockets, id + mark_);
-}
-
-asio::awaitable<void> instance_host::create(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_create(std::move(id)));
 }
 
 asio::awaitable<void> instance_host::do_create(std::string id) {
@@ -228,66 +224,45 @@ asio::awaitable<void> instance_host::do_create(std::string id) {
     if (!is_id(id)) {
         throw error(errc::bad_input, "\"" + id + "\" is not a UUID in lower case");
     }
-    co_await file_work_.enter();
+    const auto mine = co_await file_work_.enter();
+    check_open();
+    if (instances_.contains(id) || !being_made_.insert(id).second) {
+        throw error(errc::conflict, "there is a database with the id \"" + id + "\" already");
+    }
     std::exception_ptr failure;
     try {
-        check_open();
-        if (instances_.contains(id) || !being_made_.insert(id).second) {
-            throw error(errc::conflict, "there is a database with the id \"" + id + "\" already");
-        }
-        try {
-            co_await clone_template(settings_->run_as,
-                                    directory_.path() / postgres_part / "template",
-                                    directory_of(id), !directory_.is_temporary());
-            co_await add(id);
-        } catch (...) {
-            failure = std::current_exception();
-        }
-        being_made_.erase(id);
+        co_await clone_template(settings_->run_as, directory_.path() / postgres_part / "template",
+                                directory_of(id), !directory_.is_temporary());
+        co_await add(id);
     } catch (...) {
         failure = std::current_exception();
     }
-    file_work_.leave();
+    being_made_.erase(id);
     if (failure) {
         std::rethrow_exception(failure);
     }
-}
-
-asio::awaitable<void> instance_host::remove(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_remove(std::move(id)));
 }
 
 asio::awaitable<void> instance_host::do_remove(std::string id) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     find(id);
-    co_await file_work_.enter();
-    std::exception_ptr failure;
+    const auto mine = co_await file_work_.enter();
+    const auto removed = find(id);  // it may have gone in the meantime
+    instances_.erase(id);
+    removed->close();
+    co_await removed->wait_until_asleep();
+    std::function<void()> erase = [from = removed->data_directory(),
+                                   sockets = fs::path(removed->socket_directory()),
+                                   to = directory_.path() / postgres_part / "trash" / id] {
+        fs::rename(from, to);  // at once: half a database must never be found
+        fs::remove_all(to);
+        fs::remove_all(sockets);
+    };
     try {
-        const auto removed = find(id);  // it may have gone in the meantime
-        instances_.erase(id);
-        removed->close();
-        co_await removed->wait_until_asleep();
-        std::function<void()> erase = [from = removed->data_directory(),
-                                       sockets = fs::path(removed->socket_directory()),
-                                       to = directory_.path() / postgres_part / "trash" / id] {
-            fs::rename(from, to);  // at once: half a database must never be found
-            fs::remove_all(to);
-            fs::remove_all(sockets);
-        };
         co_await run_blocking(std::move(erase));
     } catch (const fs::filesystem_error& cause) {
-        failure = std::make_exception_ptr(error(errc::system_failed, cause.what()));
-    } catch (...) {
-        failure = std::current_exception();
+        throw error(errc::system_failed, cause.what());
     }
-    file_work_.leave();
-    if (failure) {
-        std::rethrow_exception(failure);
-    }
-}
-
-asio::awaitable<std::vector<std::string>> instance_host::ids() {
-    return on_strand(strand_, shared_from_this(), do_ids());
 }
 
 asio::awaitable<std::vector<std::string>> instance_host::do_ids() {
@@ -298,40 +273,20 @@ asio::awaitable<std::vector<std::string>> instance_host::do_ids() {
     co_return result;
 }
 
-asio::awaitable<lease> instance_host::hold(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_hold(std::move(id)));
-}
-
 asio::awaitable<lease> instance_host::do_hold(std::string id) {
     co_return co_await find(id)->hold();
-}
-
-asio::awaitable<void> instance_host::sleep_now(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_sleep_now(std::move(id)));
 }
 
 asio::awaitable<void> instance_host::do_sleep_now(std::string id) {
     co_await find(id)->sleep_now();
 }
 
-asio::awaitable<void> instance_host::wait_until_asleep(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_wait_until_asleep(std::move(id)));
-}
-
 asio::awaitable<void> instance_host::do_wait_until_asleep(std::string id) {
     co_await find(id)->wait_until_asleep();
 }
 
-asio::awaitable<bool> instance_host::is_asleep(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_is_asleep(std::move(id)));
-}
-
 asio::awaitable<bool> instance_host::do_is_asleep(std::string id) {
     co_return find(id)->is_asleep();
-}
-
-asio::awaitable<void> instance_host::end_sessions(std::string id, std::vector<std::string> roles) {
-    return on_strand(strand_, shared_from_this(), do_end_sessions(std::move(id), std::move(roles)));
 }
 
 asio::awaitable<void> instance_host::do_end_sessions(std::string id,
@@ -347,10 +302,6 @@ asio::awaitable<void> instance_host::do_end_sessions(std::string id,
     end.timeout(ending_patience);
     co_await session.query(end, roles);
     co_await session.close();
-}
-
-asio::awaitable<std::int64_t> instance_host::storage_bytes(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_storage_bytes(std::move(id)));
 }
 
 asio::awaitable<std::int64_t> instance_host::do_storage_bytes(std::string id) {
@@ -376,10 +327,6 @@ asio::awaitable<std::int64_t> instance_host::do_storage_bytes(std::string id) {
     co_return *sum;
 }
 
-asio::awaitable<void> instance_host::close() {
-    return on_strand(strand_, shared_from_this(), do_close());
-}
-
 asio::awaitable<void> instance_host::do_close() {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     if (closed_) {
@@ -389,8 +336,10 @@ asio::awaitable<void> instance_host::do_close() {
     for (const auto& [id, each] : instances_) {
         each->close();
     }
-    for (std::size_t i = 0; i < file_workers; ++i) {  // whoever makes or removes files now
-        co_await file_work_.enter();
+    // Whoever makes or removes files now; whoever still waits is told that all is over.
+    std::vector<async_semaphore::pass> all;
+    while (all.size() < file_workers) {
+        all.push_back(co_await file_work_.enter());
     }
     for (const auto& [id, each] : instances_) {
         each->close();
@@ -398,9 +347,6 @@ asio::awaitable<void> instance_host::do_close() {
     }
     std::function<void()> end = [this] { directory_.close(); };
     co_await run_blocking(std::move(end));
-    for (std::size_t i = 0; i < file_workers; ++i) {
-        file_work_.leave();  // whoever still waits is told that all is over
-    }
 }
 
 }  // namespace bitdotio

@@ -26,8 +26,8 @@ namespace asio = boost::asio;
 class event_log;
 
 /// Where the instances live and when they sleep.
-struct cluster_options {
-    cluster_options() = default;
+struct instance_host_options {
+    instance_host_options() = default;
 
     /// Kept between runs; empty for a temporary one, removed by `close()`.
     std::filesystem::path data_directory;
@@ -64,8 +64,7 @@ struct cluster_options {
 /// Lifetime: await `close()`. If it goes without, the instances of a temporary data directory are
 ///     killed and it is removed, and others are asked to stop; all of them also stop when this
 ///     process dies.
-class instance_host final : public database_host,
-                            public std::enable_shared_from_this<instance_host> {
+class instance_host final : public database_host {
 public:
     /// Locks the data directory, makes the template where there is none (about a second), and
     /// stops what a killed server left running in it.
@@ -75,30 +74,10 @@ public:
     ///     package to install), a directory that cannot be written or whose path is too long.
     /// Cancellation: none.
     static asio::awaitable<std::shared_ptr<instance_host>> open(asio::any_io_executor executor,
-                                                                cluster_options options);
+                                                                instance_host_options options);
     ~instance_host() override;
 
     const std::filesystem::path& directory() const noexcept override { return directory_.path(); }
-    /// Makes its files.
-    asio::awaitable<void> create(std::string id) override;
-    /// Stops its instance and removes its files.
-    asio::awaitable<void> remove(std::string id) override;
-    asio::awaitable<std::vector<std::string>> ids() override;
-    /// At the very instant of falling asleep it waits for the end and starts it again. Wakes
-    /// beyond twice the processors wait in the order they came.
-    ///
-    /// Errors: errc::database_asleep if it does not start; at once if it exited three times shortly
-    ///     after its start. Why is told to cluster_options::tell.
-    asio::awaitable<lease> hold(std::string id) override;
-    /// Stops the instance. A start under way is given up, within some seconds if it hangs.
-    asio::awaitable<void> sleep_now(std::string id) override;
-    /// Asleep is when no process runs for it.
-    asio::awaitable<void> wait_until_asleep(std::string id) override;
-    asio::awaitable<bool> is_asleep(std::string id) override;
-    asio::awaitable<void> end_sessions(std::string id, std::vector<std::string> roles) override;
-    asio::awaitable<std::int64_t> storage_bytes(std::string id) override;
-    /// Stops all instances, fast, after some seconds by force.
-    asio::awaitable<void> close() override;
 
     /// Use `open`.
     instance_host(asio::strand<asio::any_io_executor> strand, data_directory directory,
@@ -106,24 +85,33 @@ public:
 
 private:
     static asio::awaitable<std::shared_ptr<instance_host>> do_open(
-        asio::strand<asio::any_io_executor> strand, cluster_options options);
-    asio::awaitable<void> do_create(std::string id);
-    asio::awaitable<void> do_remove(std::string id);
-    asio::awaitable<std::vector<std::string>> do_ids();
-    asio::awaitable<lease> do_hold(std::string id);
-    asio::awaitable<void> do_sleep_now(std::string id);
-    asio::awaitable<void> do_wait_until_asleep(std::string id);
-    asio::awaitable<bool> do_is_asleep(std::string id);
-    asio::awaitable<void> do_end_sessions(std::string id, std::vector<std::string> roles);
-    asio::awaitable<std::int64_t> do_storage_bytes(std::string id);
-    asio::awaitable<void> do_close();
+        asio::strand<asio::any_io_executor> strand, instance_host_options options);
+    /// Makes its files.
+    asio::awaitable<void> do_create(std::string id) override;
+    /// Stops its instance and removes its files.
+    asio::awaitable<void> do_remove(std::string id) override;
+    asio::awaitable<std::vector<std::string>> do_ids() override;
+    /// At the very instant of falling asleep it waits for the end and starts it again. Wakes
+    /// beyond twice the processors wait in the order they came.
+    ///
+    /// Errors: errc::database_asleep if it does not start; at once if it exited three times shortly
+    ///     after its start. Why is told to instance_host_options::tell.
+    asio::awaitable<lease> do_hold(std::string id) override;
+    /// Stops the instance. A start under way is given up, within some seconds if it hangs.
+    asio::awaitable<void> do_sleep_now(std::string id) override;
+    /// A database is asleep when no process runs for it.
+    asio::awaitable<void> do_wait_until_asleep(std::string id) override;
+    asio::awaitable<bool> do_is_asleep(std::string id) override;
+    asio::awaitable<void> do_end_sessions(std::string id, std::vector<std::string> roles) override;
+    asio::awaitable<std::int64_t> do_storage_bytes(std::string id) override;
+    /// Stops all instances, fast, after some seconds by force.
+    asio::awaitable<void> do_close() override;
 
     std::shared_ptr<instance> find(const std::string& id) const;
     asio::awaitable<void> add(std::string id);
     void check_open() const;
     std::filesystem::path directory_of(const std::string& id) const;
 
-    asio::strand<asio::any_io_executor> strand_;
     data_directory directory_;
     std::shared_ptr<const instance_settings> settings_;
     const std::string mark_;

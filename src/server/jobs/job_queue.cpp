@@ -200,20 +200,13 @@ void job_queue::begin(const std::string& id) {
 // From the queue to the end. Whoever closes waits for it.
 asio::awaitable<void> job_queue::run(std::string id) {
     try {
-        co_await places_.enter();
-    } catch (...) {
-        if (closing_) co_return;  // it waits for the next start
-        throw;
-    }
-    std::exception_ptr failure;
-    try {
+        const auto mine = co_await places_.enter();
         co_await carry_out(id);
     } catch (...) {
-        // The disk takes no records: the next start finds the job under way, and fails it.
-        failure = std::current_exception();
+        // A server that closes leaves it to its next start: what waits begins then, what was under
+        // way has failed. So it has where the disk takes no records.
+        if (!closing_) throw;
     }
-    places_.leave();
-    if (failure && !closing_) std::rethrow_exception(failure);
 }
 
 asio::awaitable<void> job_queue::carry_out(std::string id) {

@@ -98,16 +98,9 @@ asio::awaitable<void> certificate_store::reload() {
 
 asio::awaitable<void> certificate_store::do_reload() {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    co_await loads_.enter();
-    std::exception_ptr failure;
+    const auto mine = co_await loads_.enter();
     std::function<void()> work = [self = shared_from_this()] { self->load(); };
-    try {
-        co_await run_blocking(std::move(work));
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    loads_.leave();
-    if (failure) std::rethrow_exception(failure);
+    co_await run_blocking(std::move(work));
 }
 
 void certificate_store::watch() {
