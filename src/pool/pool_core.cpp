@@ -6,6 +6,7 @@
 #include "postgres/postgres_session.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 namespace bitdotio {
@@ -43,7 +44,7 @@ pool_core::pool_core(asio::any_io_executor executor, connect_options connect, po
       connector_(executor, std::move(connect)),
       options_(std::move(options)),
       state_(state_settings(options_, connector_.options())),
-      timer_(strand_),
+      next_event_(strand_),
       drained_(strand_, no_deadline) {}
 
 void pool_core::start() {
@@ -126,7 +127,7 @@ void pool_core::obey() {
         orders.next =
             leak && orders.next ? std::min(*leak, *orders.next) : (leak ? leak : orders.next);
     }
-    set_timer(orders.next);
+    next_event_.set(orders.next, weak_from_this(), std::mem_fn(&pool_core::obey), on_failure());
     if (is_drained()) {
         drained_.cancel();
     }

@@ -3,6 +3,7 @@
 
 #include <bitdotio/pool.hpp>
 
+#include "base/alarm.hpp"
 #include "base/fork_guard.hpp"
 #include "pool/connector.hpp"
 #include "pool/lease_book.hpp"
@@ -108,7 +109,6 @@ private:
     asio::awaitable<void> wait_until_drained();
     bool is_drained() const;
     void report_leaks(time_point now);
-    void set_timer(std::optional<time_point> next);
     pool_picture picture(time_point now) const;
 
     const fork_guard birth_;
@@ -122,8 +122,7 @@ private:
     std::optional<error> last_dial_error_;
     std::set<dial_signal> dials_;
     std::size_t returning_ = 0;
-    asio::steady_timer timer_;
-    std::optional<time_point> timer_at_;
+    alarm next_event_;
     asio::steady_timer drained_;
     pool_statistics counted_;
     std::atomic<std::uint64_t> wakes_{0};

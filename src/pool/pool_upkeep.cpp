@@ -138,26 +138,6 @@ void pool_core::report_leaks(time_point now) {
     }
 }
 
-void pool_core::set_timer(std::optional<time_point> next) {
-    if (next == timer_at_) {
-        return;
-    }
-    timer_at_ = next;
-    timer_.cancel();
-    if (!next) {
-        return;
-    }
-    timer_.expires_at(*next);
-    auto event = [weak = weak_from_this(), at = *next](const boost::system::error_code& failure) {
-        const auto self = weak.lock();
-        if (self && !failure && self->timer_at_ == at) {
-            self->timer_at_.reset();
-            self->obey();
-        }
-    };
-    timer_.async_wait(guarded(std::move(event), on_failure()));
-}
-
 pool_picture pool_core::picture(time_point now) const {
     const auto in_ms = [](auto time) {
         return std::chrono::duration_cast<std::chrono::milliseconds>(time);

@@ -30,57 +30,34 @@ std::vector<std::string> misplaced(storage_state now) {
 }  // namespace
 
 storage_quota::storage_quota(asio::any_io_executor executor, std::shared_ptr<catalog> known,
-                             std::shared_ptr<database_host> instances,
+                             std::shared_ptr<database_host> databases,
                              std::chrono::milliseconds interval)
     : strand_(asio::make_strand(std::move(executor))),
       catalog_(std::move(known)),
-      cluster_(std::move(instances)),
+      databases_(std::move(databases)),
       interval_(interval),
-      pause_(strand_),
-      ended_(strand_, no_deadline) {}
+      rounds_(strand_, interval) {}
 
 void storage_quota::watch() {
-    watching_ = true;
-    auto ended = [self = shared_from_this(),
-                  report = on_failure()](std::exception_ptr thrown) noexcept {
-        report(thrown);
-        self->watching_ = false;
-        self->ended_.cancel();
-    };
-    spawn_alone(strand_, measure_all(), std::move(ended));
+    rounds_.start(
+        shared_from_this(), [this] { return measure_all(); }, on_failure());
 }
 
 asio::awaitable<void> storage_quota::close() {
-    return on_strand(strand_, shared_from_this(), do_close());
-}
-
-asio::awaitable<void> storage_quota::do_close() {
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    closing_ = true;
-    pause_.cancel();
-    while (watching_) {
-        boost::system::error_code ended;
-        co_await ended_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
-    }
+    return on_strand(strand_, shared_from_this(), rounds_.stop());
 }
 
 asio::awaitable<void> storage_quota::measure_all() {
-    const auto self = shared_from_this();
-    while (!closing_) {
-        boost::system::error_code ended;
-        pause_.expires_after(interval_);
-        co_await pause_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
-        try {
-            for (const std::string& id : co_await catalog_->ids()) {
-                if (closing_) break;
-                const bool asleep = co_await cluster_->is_asleep(id);
-                if (!asleep) co_await do_check(id);
-            }
-        } catch (const error&) {
-            // Deleted in between, or the server is being stopped: the next round knows.
-        } catch (...) {
-            on_failure()(std::current_exception());
+    try {
+        for (const std::string& id : co_await catalog_->ids()) {
+            if (rounds_.is_stopping()) break;
+            const bool asleep = co_await databases_->is_asleep(id);
+            if (!asleep) co_await do_check(id);
         }
+    } catch (const error&) {
+        // Deleted in between, or the server is being stopped: the next round knows.
+    } catch (...) {
+        on_failure()(std::current_exception());
     }
 }
 
@@ -126,7 +103,7 @@ asio::awaitable<storage_state> storage_quota::check(std::string id) {
 
 asio::awaitable<storage_state> storage_quota::do_check(std::string id) {
     const auto self = shared_from_this();
-    const std::int64_t used = co_await cluster_->storage_bytes(id);
+    const std::int64_t used = co_await databases_->storage_bytes(id);
     const std::int64_t limit = co_await catalog_->storage_limit(id);
     entry& known = entries_[id];
     known.used = used;
@@ -160,16 +137,16 @@ asio::awaitable<bool> storage_quota::do_has_ended_writers(std::string id, time_p
 }
 
 asio::awaitable<void> storage_quota::end_sessions(std::string id, storage_state now) {
-    const bool asleep = co_await cluster_->is_asleep(id);
+    const bool asleep = co_await databases_->is_asleep(id);
     if (asleep) co_return;
     bool ended = false;
     try {
-        co_await cluster_->end_sessions(id, misplaced(now));
+        co_await databases_->end_sessions(id, misplaced(now));
         ended = true;
     } catch (const error&) {
         // No connection was left for us, or it does not answer.
     }
-    if (!ended) co_await cluster_->sleep_now(id);
+    if (!ended) co_await databases_->sleep_now(id);
 }
 
 }  // namespace bitdotio

@@ -2,13 +2,13 @@
 #pragma once
 
 #include "base/deadline.hpp"
+#include "server/base/periodic.hpp"
 #include "server/catalog/catalog.hpp"
 #include "server/catalog/storage_rule.hpp"
 #include "server/hosts/database_host.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 
 #include <chrono>
@@ -36,7 +36,7 @@ class storage_quota : public std::enable_shared_from_this<storage_quota> {
 public:
     /// Parameters: `interval` from one measurement to the next.
     storage_quota(asio::any_io_executor executor, std::shared_ptr<catalog> known,
-                  std::shared_ptr<database_host> instances, std::chrono::milliseconds interval);
+                  std::shared_ptr<database_host> databases, std::chrono::milliseconds interval);
 
     /// Who is told of limits reached; to be called before `watch`.
     void report_to(std::shared_ptr<event_log> events) { events_ = std::move(events); }
@@ -76,18 +76,14 @@ private:
     asio::awaitable<void> measure_all();
     failure_report on_failure() const noexcept;
     asio::awaitable<void> end_sessions(std::string id, storage_state now);
-    asio::awaitable<void> do_close();
 
     asio::strand<asio::any_io_executor> strand_;
     const std::shared_ptr<catalog> catalog_;
-    const std::shared_ptr<database_host> cluster_;
+    const std::shared_ptr<database_host> databases_;
     const std::chrono::milliseconds interval_;
     std::map<std::string, entry> entries_;
     std::shared_ptr<event_log> events_;
-    asio::steady_timer pause_;
-    asio::steady_timer ended_;  ///< cancelled when `measure_all` has ended
-    bool watching_ = false;
-    bool closing_ = false;
+    periodic rounds_;
 };
 
 }  // namespace bitdotio

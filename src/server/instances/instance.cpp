@@ -43,7 +43,7 @@ instance::instance(asio::strand<asio::any_io_executor> strand,
       socket_directory_(socket_directory.string()),
       mark_(std::move(mark)),
       rule_(rule_settings(*settings_)),
-      timer_(strand_),
+      next_event_(strand_),
       asleep_(strand_, no_deadline) {}
 
 asio::awaitable<lease> instance::hold() {
@@ -152,7 +152,7 @@ void instance::obey() {
             case dormancy::stop::kill: process_->signal(SIGKILL); break;
         }
     }
-    set_timer(orders.next);
+    next_event_.set(orders.next, weak_from_this(), std::mem_fn(&instance::obey), on_failure());
 }
 
 failure_report instance::on_failure() const noexcept {
@@ -335,26 +335,6 @@ command instance::start_command() const {
         what.arguments.push_back(setting);
     }
     return what;
-}
-
-void instance::set_timer(std::optional<time_point> next) {
-    if (next == timer_at_) {
-        return;
-    }
-    timer_at_ = next;
-    timer_.cancel();
-    if (!next) {
-        return;
-    }
-    timer_.expires_at(*next);
-    auto event = [weak = weak_from_this(), at = *next](const boost::system::error_code& failure) {
-        const auto self = weak.lock();
-        if (self && !failure && self->timer_at_ == at) {
-            self->timer_at_.reset();
-            self->obey();
-        }
-    };
-    timer_.async_wait(guarded(std::move(event), on_failure()));
 }
 
 }  // namespace bitdotio

@@ -1,6 +1,7 @@
 // One database's PostgreSQL: obeys the dormancy rule with a real process.
 #pragma once
 
+#include "base/alarm.hpp"
 #include "base/async_semaphore.hpp"
 #include "server/base/instance_event.hpp"
 #include "server/hosts/database_host.hpp"
@@ -93,7 +94,6 @@ private:
     void lived();
     failure_report on_failure() const noexcept;
     void tell(instance_event event) const;
-    void set_timer(std::optional<time_point> next);
     bool is_ready() const;
     command start_command() const;
 
@@ -109,8 +109,7 @@ private:
     bool crashed_ = true;  ///< nobody saw the last life end well
     std::string failure_;  ///< why the last start failed
     std::list<std::shared_ptr<waiter>> waiters_;
-    asio::steady_timer timer_;
-    std::optional<time_point> timer_at_;
+    alarm next_event_;
     asio::steady_timer asleep_;  ///< cancelled to tell that it is asleep
 };
 

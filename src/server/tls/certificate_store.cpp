@@ -18,10 +18,8 @@ certificate_store::certificate_store(asio::any_io_executor executor, certificate
                                      std::shared_ptr<event_log> events)
     : strand_(asio::make_strand(std::move(executor))),
       source_(std::move(source)),
-      interval_(interval),
       events_(std::move(events)),
-      pause_(strand_),
-      ended_(strand_, no_deadline) {}
+      looks_(strand_, interval) {}
 
 std::shared_ptr<const certificate_pair> certificate_store::current() const {
     const std::lock_guard held(mutex_);
@@ -104,50 +102,27 @@ asio::awaitable<void> certificate_store::do_reload() {
 }
 
 void certificate_store::watch() {
-    watching_ = true;
-    auto ended = [self = shared_from_this(), report = failure_report(events_, "the certificate")](
-                     std::exception_ptr thrown) noexcept {
-        report(thrown);
-        self->watching_ = false;
-        self->ended_.cancel();
-    };
-    spawn_alone(strand_, look_on(), std::move(ended));
+    looks_.start(
+        shared_from_this(), [this] { return look(); }, failure_report(events_, "the certificate"));
 }
 
-asio::awaitable<void> certificate_store::look_on() {
-    const auto self = shared_from_this();
-    while (!closing_) {
-        boost::system::error_code ended;
-        pause_.expires_after(interval_);
-        co_await pause_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
-        if (closing_) break;
-        std::string complaint;
-        try {
-            co_await do_reload();
-        } catch (...) {
-            // Half of a pair may have been replaced: soon the other is.
-            complaint = loggable_failure(std::current_exception());
-        }
-        if (!complaint.empty() && complaint != complaint_) {
-            server_event event("certificate_refused");
-            events_->tell(event.with("reason", complaint));
-        }
-        complaint_ = complaint;
+asio::awaitable<void> certificate_store::look() {
+    std::string complaint;
+    try {
+        co_await do_reload();
+    } catch (...) {
+        // Half of a pair may have been replaced: soon the other is.
+        complaint = loggable_failure(std::current_exception());
     }
+    if (!complaint.empty() && complaint != complaint_) {
+        server_event event("certificate_refused");
+        events_->tell(event.with("reason", complaint));
+    }
+    complaint_ = complaint;
 }
 
 asio::awaitable<void> certificate_store::close() {
-    return on_strand(strand_, shared_from_this(), do_close());
-}
-
-asio::awaitable<void> certificate_store::do_close() {
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    closing_ = true;
-    pause_.cancel();
-    while (watching_) {
-        boost::system::error_code ended;
-        co_await ended_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
-    }
+    return on_strand(strand_, shared_from_this(), looks_.stop());
 }
 
 }  // namespace bitdotio

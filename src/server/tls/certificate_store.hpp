@@ -4,11 +4,11 @@
 #include "base/async_semaphore.hpp"
 #include "base/deadline.hpp"
 #include "server/base/event_log.hpp"
+#include "server/base/periodic.hpp"
 #include "server/tls/certificate_pair.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 
 #include <openssl/ssl.h>
@@ -76,22 +76,17 @@ private:
     static int choose(SSL* session, void* keeper);
     std::shared_ptr<const certificate_pair> current() const;
     asio::awaitable<void> do_reload();
-    asio::awaitable<void> look_on();
-    asio::awaitable<void> do_close();
+    asio::awaitable<void> look();
 
     asio::strand<asio::any_io_executor> strand_;
     const certificate_source source_;
-    const std::chrono::milliseconds interval_;
     const std::shared_ptr<event_log> events_;
     std::string ca_file_;
     mutable std::mutex mutex_;  ///< guards `shown_`
     std::shared_ptr<const certificate_pair> shown_;
     std::string complaint_;     ///< the last one told, which is not told again
     async_semaphore loads_{1};  ///< two at once could mix the halves of two pairs
-    asio::steady_timer pause_;
-    asio::steady_timer ended_;  ///< cancelled when `look_on` has ended
-    bool watching_ = false;
-    bool closing_ = false;
+    periodic looks_;
 };
 
 }  // namespace bitdotio

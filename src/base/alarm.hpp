@@ -1,0 +1,53 @@
+// A timer that rings once, at the time that was set last.
+#pragma once
+
+#include "base/deadline.hpp"
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace bitdotio {
+
+/// A member of an object that does something when its next time has come.
+///
+/// Thread safety: on its executor only, a strand.
+class alarm {
+public:
+    template <class Executor>
+    explicit alarm(const Executor& executor) : timer_(executor) {}
+
+    /// Calls `ring` with the owner at `next`, in place of what was set before; null for never.
+    ///
+    /// Parameters: `owner` has this alarm for a member, and may be gone by then. `failed` is told
+    ///     what `ring` throws; it must be noexcept.
+    template <class Owner, class Ring, class Failed>
+    void set(std::optional<time_point> next, std::weak_ptr<Owner> owner, Ring ring, Failed failed) {
+        if (next == next_) {
+            return;
+        }
+        next_ = next;
+        timer_.cancel();
+        if (!next) {
+            return;
+        }
+        timer_.expires_at(*next);
+        auto event = [this, owner = std::move(owner), ring = std::move(ring),
+                      at = *next](const boost::system::error_code& failure) {
+            const auto held = owner.lock();
+            if (held && !failure && next_ == at) {
+                next_.reset();
+                ring(*held);
+            }
+        };
+        timer_.async_wait(guarded(std::move(event), std::move(failed)));
+    }
+
+private:
+    asio::steady_timer timer_;
+    std::optional<time_point> next_;
+};
+
+}  // namespace bitdotio

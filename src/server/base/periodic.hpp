@@ -1,0 +1,52 @@
+// Something that is done again after each pause, until the server closes.
+#pragma once
+
+#include "base/deadline.hpp"
+#include "server/base/event_log.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+
+namespace bitdotio {
+
+/// A member of an object with a strand.
+///
+/// Thread safety: on the strand only, but for `start`.
+/// Lifetime: await `stop` if `start` was called.
+class periodic {
+public:
+    using work = std::function<asio::awaitable<void>()>;
+
+    periodic(asio::strand<asio::any_io_executor> strand, std::chrono::milliseconds interval);
+
+    /// Does `look` on the strand after each interval, the first one included. What it throws ends
+    /// that, and is told to `report`.
+    ///
+    /// Parameters: `owner` is kept until the end.
+    void start(std::shared_ptr<void> owner, work look, failure_report report);
+
+    /// Ends it; returns when a `look` under way has ended.
+    ///
+    /// Cancellation: none.
+    asio::awaitable<void> stop();
+    /// Whether a `look` under way is waited for.
+    bool is_stopping() const noexcept { return stopping_; }
+
+private:
+    asio::awaitable<void> run(work look);
+
+    const asio::strand<asio::any_io_executor> strand_;
+    const std::chrono::milliseconds interval_;
+    asio::steady_timer pause_;
+    asio::steady_timer ended_;  ///< cancelled when `run` has ended
+    bool running_ = false;
+    bool stopping_ = false;
+};
+
+}  // namespace bitdotio
