@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace bitdotio {
@@ -145,9 +146,12 @@ public:
     /// Cancellation: none, it does not wait for the network.
     asio::awaitable<void> close();
 
-private:
-    friend class pooled_connection;
+    /// What does its work; not for use by others.
+    const std::shared_ptr<postgres_session>& session() const noexcept { return session_; }
+    /// The same, which is not this connection's any more.
+    std::shared_ptr<postgres_session> detach() noexcept { return std::exchange(session_, nullptr); }
 
+private:
     asio::awaitable<std::uint64_t> count(statement sql, params values);
     asio::awaitable<row_stream> start_stream(statement sql, params values);
 

@@ -1,6 +1,7 @@
 // COPY: rows in bulk, into a table and out of one, as bytes or as typed rows.
 #pragma once
 
+#include <bitdotio/open_part.hpp>
 #include <bitdotio/params.hpp>
 #include <bitdotio/shape.hpp>
 
@@ -20,8 +21,6 @@
 namespace bitdotio {
 
 namespace asio = boost::asio;
-
-class postgres_session;
 
 namespace wire {
 
@@ -64,9 +63,8 @@ enum class copy_format { text, binary };
 /// See: PostgreSQL manual, SQL command COPY; 55.2.6 "COPY Operations".
 class copy_in {
 public:
-    copy_in(copy_in&&) noexcept = default;
-    copy_in& operator=(copy_in&& other) noexcept;
-    ~copy_in();
+    /// Made by copy_from.
+    copy_in(wire::open_part<postgres_session> stream, copy_format format) noexcept;
 
     /// Writes bytes in the format of the statement; they may end anywhere. Returns when they are
     /// on their way, so that a slow server slows the writer down.
@@ -93,8 +91,7 @@ public:
     ///     nothing was copied then. errc::connection_lost with outcome::unknown, or not_executed
     ///     if the connection was seen to be dead before its end was sent.
     /// Cancellation: terminal, partial, total; the COPY is undone, unless it had ended already:
-    /// then
-    ///     `outcome()` is executed.
+    ///     then `outcome()` is executed.
     asio::awaitable<std::uint64_t> finish();
 
     /// Gives it up: nothing was copied. `reason` stands in the server's log.
@@ -104,23 +101,14 @@ public:
     asio::awaitable<void> cancel(std::string reason);
 
 private:
-    friend class connection;
-    friend class pool;
-    friend class transaction;
-    copy_in(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
-            std::uint64_t stream, copy_format format);
-
     static constexpr std::size_t about = 65'536;
 
     asio::awaitable<void> send(std::string data);
     void begin_rows();
     void add_row(const params& row);
     asio::awaitable<void> send_rows(std::size_t at_least);
-    void abandon() noexcept;
 
-    std::shared_ptr<postgres_session> session_;
-    std::shared_ptr<void> lease_;
-    std::uint64_t stream_;  // which of the session's
+    wire::open_part<postgres_session> stream_;
     copy_format format_;
     std::string rows_;             // of write_row, not yet sent
     bool header_written_ = false;  // by us
@@ -135,9 +123,8 @@ private:
 /// Thread safety: as its connection: from any thread, one operation at a time.
 class copy_out {
 public:
-    copy_out(copy_out&&) noexcept = default;
-    copy_out& operator=(copy_out&& other) noexcept;
-    ~copy_out();
+    /// Made by copy_to.
+    copy_out(wire::open_part<postgres_session> stream, copy_format format) noexcept;
 
     /// The next bytes in the format of the statement: whole rows, at least one, and then as many
     /// as have come, up to about 64 KiB. Nothing at the end, and again after it.
@@ -173,20 +160,11 @@ public:
     }
 
 private:
-    friend class connection;
-    friend class pool;
-    friend class transaction;
-    copy_out(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
-             std::uint64_t stream, copy_format format) noexcept;
-
     asio::awaitable<bool> load_row(std::size_t columns);
     void take_header();
     std::string_view take(std::size_t size);
-    void abandon() noexcept;
 
-    std::shared_ptr<postgres_session> session_;
-    std::shared_ptr<void> lease_;
-    std::uint64_t stream_;  // which of the session's
+    wire::open_part<postgres_session> stream_;
     copy_format format_;
     std::string piece_;    // whole rows, from which next_row reads
     std::size_t at_ = 0;   // behind the row that was read last

@@ -33,7 +33,7 @@ public:
     template <class... Values>
     static asio::awaitable<cursor> open(transaction& in, statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
-        return declare(in.scope(), in.level_, direction::forward_only, std::move(bound.sql),
+        return declare(in.scope(), in.level(), direction::forward_only, std::move(bound.sql),
                        std::move(bound.values));
     }
     /// The same for one that can go back.
@@ -41,7 +41,7 @@ public:
     static asio::awaitable<cursor> open_scroll(transaction& in, statement sql,
                                                const Values&... values) {
         wire::bound bound(std::move(sql), values...);
-        return declare(in.scope(), in.level_, direction::scroll, std::move(bound.sql),
+        return declare(in.scope(), in.level(), direction::scroll, std::move(bound.sql),
                        std::move(bound.values));
     }
 

@@ -34,6 +34,8 @@ class pooled_connection {
 public:
     /// None.
     pooled_connection() noexcept = default;
+    /// Made by `acquire`.
+    pooled_connection(std::shared_ptr<pool_core> pool, std::shared_ptr<postgres_session> session);
     pooled_connection(pooled_connection&&) noexcept = default;
     pooled_connection& operator=(pooled_connection&& other) noexcept;
     ~pooled_connection();
@@ -45,14 +47,6 @@ public:
     void release() noexcept;
 
 private:
-    friend class pool;
-    friend class pool_core;
-    pooled_connection(std::shared_ptr<pool_core> pool, std::shared_ptr<postgres_session> session);
-
-    const std::shared_ptr<postgres_session>& session() const noexcept {
-        return connection_.session_;
-    }
-
     std::shared_ptr<pool_core> pool_;
     connection connection_;
 };
@@ -213,13 +207,17 @@ public:
     /// Cancellation: terminal, partial, total: stops waiting; the pool stays closed.
     asio::awaitable<void> close(std::chrono::milliseconds drain = std::chrono::seconds(10));
 
+    /// What all copies of it share; not for use by others.
+    const std::shared_ptr<pool_core>& core() const noexcept { return core_; }
+    /// Commits, and asks the server what became of it where that is not known; for
+    /// `transaction` and retry_transaction.
+    asio::awaitable<void> commit(bitdotio::transaction& open);
+
 private:
-    friend class transaction_retry;
     class stream_source;
 
     asio::awaitable<std::uint64_t> count(statement sql, params values);
     asio::awaitable<row_stream> start_stream(statement sql, params values);
-    asio::awaitable<void> commit(bitdotio::transaction& open);
 
     std::shared_ptr<pool_core> core_;
 };

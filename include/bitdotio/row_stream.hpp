@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bitdotio/error.hpp>
+#include <bitdotio/open_part.hpp>
 #include <bitdotio/result.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -16,8 +17,6 @@
 namespace bitdotio {
 
 namespace asio = boost::asio;
-
-class postgres_session;
 
 /// Some rows of a stream, in order; never empty.
 ///
@@ -66,9 +65,15 @@ private:
 /// Thread safety: as its connection: from any thread, one operation at a time.
 class row_stream {
 public:
-    row_stream(row_stream&&) noexcept = default;
-    row_stream& operator=(row_stream&& other) noexcept;
-    ~row_stream();
+    /// The stream that takes the place of one that failed, or throws its failure.
+    using replacement = std::function<asio::awaitable<row_stream>(error failure, bool rows_seen,
+                                                                  std::shared_ptr<void> lease)>;
+
+    /// Made by `stream`.
+    ///
+    /// Parameters: `after_failure` is asked once; none where nothing may take its place.
+    explicit row_stream(wire::open_part<postgres_session> stream,
+                        replacement after_failure = nullptr) noexcept;
 
     /// The next rows, at least one and at most `most`; nothing at the end, and again after it.
     ///
@@ -84,24 +89,9 @@ public:
     asio::awaitable<std::optional<row_chunk>> next(std::size_t most = 1'000);
 
 private:
-    friend class connection;
-    friend class pool;
-    friend class transaction;
-    // `lease` is what gives the connection back, if it is a pool's.
-    row_stream(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
-               std::uint64_t stream) noexcept;
-
-    void abandon() noexcept;
-
-    // The stream that takes this one's place after a failure, or throws it. None if nothing may.
-    using replacement = std::function<asio::awaitable<row_stream>(error failure, bool rows_seen,
-                                                                  std::shared_ptr<void> lease)>;
-
+    wire::open_part<postgres_session> stream_;
     replacement after_failure_;
     bool rows_seen_ = false;
-    std::shared_ptr<postgres_session> session_;
-    std::shared_ptr<void> lease_;
-    std::uint64_t stream_;  // which of the session's
 };
 
 }  // namespace bitdotio

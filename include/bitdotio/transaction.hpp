@@ -3,6 +3,7 @@
 
 #include <bitdotio/copy.hpp>
 #include <bitdotio/named.hpp>
+#include <bitdotio/open_part.hpp>
 #include <bitdotio/params.hpp>
 #include <bitdotio/pipeline.hpp>
 #include <bitdotio/result.hpp>
@@ -21,9 +22,6 @@ namespace bitdotio {
 
 namespace asio = boost::asio;
 
-class postgres_session;
-class transaction_scope;
-
 /// An open transaction on a connection, or one nested in another.
 ///
 /// One that is destroyed unfinished is rolled back before anyone uses its connection again: in the
@@ -37,9 +35,8 @@ class transaction_scope;
 /// Thread safety: as its connection: from any thread, one operation at a time.
 class transaction {
 public:
-    transaction(transaction&&) noexcept = default;
-    transaction& operator=(transaction&&) noexcept;
-    ~transaction();
+    /// Made by `begin`.
+    explicit transaction(wire::open_part<transaction_scope> open) noexcept;
 
     /// As connection::query. After a statement failed, only `rollback` makes sense: the server
     /// answers all else with SQLSTATE 25P02. What may fail goes into a nested transaction.
@@ -105,26 +102,19 @@ public:
     asio::awaitable<void> rollback();
 
     /// Whether neither commit nor rollback was called.
-    bool is_open() const noexcept { return scope_ != nullptr; }
+    bool is_open() const noexcept { return static_cast<bool>(open_); }
+
+    /// What its cursors, large objects and retries share with it; not for use by others.
+    ///
+    /// Errors: errc::protocol_violated if it is over.
+    const std::shared_ptr<transaction_scope>& scope() const;
+    std::size_t level() const noexcept { return open_.number(); }
 
 private:
-    friend class connection;
-    friend class pool;
-    friend class transaction_retry;
-    friend class cursor;
-    friend class large_object;
-    // `lease` is what gives the connection back, if it is a pool's.
-    transaction(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
-                bool resolvable);
-    transaction(std::shared_ptr<transaction_scope> scope, std::size_t level) noexcept;
-
     asio::awaitable<std::uint64_t> count(statement sql, params values);
     asio::awaitable<row_stream> start_stream(statement sql, params values);
-    const std::shared_ptr<transaction_scope>& scope() const;
-    void abandon() noexcept;
 
-    std::shared_ptr<transaction_scope> scope_;
-    std::size_t level_ = 1;
+    wire::open_part<transaction_scope> open_;
 };
 
 }  // namespace bitdotio

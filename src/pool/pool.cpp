@@ -6,6 +6,7 @@
 #include "postgres/failure.hpp"
 #include "postgres/postgres_session.hpp"
 #include "postgres/statement_attempts.hpp"
+#include "postgres/transaction_scope.hpp"
 
 #include <boost/system/system_error.hpp>
 
@@ -24,7 +25,7 @@ pooled_connection& pooled_connection::operator=(pooled_connection&& other) noexc
     if (this != &other) {
         release();
         pool_ = std::move(other.pool_);
-        connection_.session_ = std::move(other.connection_.session_);
+        connection_ = std::move(other.connection_);
     }
     return *this;
 }
@@ -35,7 +36,7 @@ pooled_connection::~pooled_connection() {
 
 void pooled_connection::release() noexcept {
     const auto pool = std::exchange(pool_, nullptr);
-    auto session = std::exchange(connection_.session_, nullptr);
+    auto session = connection_.detach();
     if (pool && session) {
         pool->give_back(std::move(session));
     }
@@ -143,7 +144,7 @@ asio::awaitable<result> pool::run(statement sql, params values) {
             report.went_well();
             co_return answer;
         } catch (...) {
-            report.go_on(all, current_failure(), lent.session().get());
+            report.go_on(all, current_failure(), lent->session().get());
         }
     }
 }
@@ -160,7 +161,7 @@ asio::awaitable<pipeline_results> pool::run(pipeline batch) {
         pooled_connection lent;
         try {
             lent = co_await all.lend();
-            co_return co_await lent.session()->run_pipeline(shared);
+            co_return co_await lent->session()->run_pipeline(shared);
         } catch (...) {  // nothing of it was sent
             all.go_on(current_failure(), nullptr);
         }
@@ -181,16 +182,15 @@ public:
             const auto lent = std::make_shared<pooled_connection>();
             try {
                 *lent = co_await all_.lend();
-                const std::uint64_t number = co_await lent->session()->start_rows(sql_, values_);
-                row_stream rows(lent->session(), lent, number);
-                session_ = lent->session();
-                rows.after_failure_ = [self](error failure, bool rows_seen,
-                                             std::shared_ptr<void> lease) {
+                const std::uint64_t number = co_await (*lent)->session()->start_rows(sql_, values_);
+                session_ = (*lent)->session();
+                row_stream::replacement again = [self](error failure, bool rows_seen,
+                                                       std::shared_ptr<void> lease) {
                     return self->open_again(failure, rows_seen, std::move(lease));
                 };
-                co_return rows;
+                co_return row_stream({(*lent)->session(), number, lent}, std::move(again));
             } catch (...) {
-                all_.go_on(current_failure(), lent->session().get());
+                all_.go_on(current_failure(), (*lent)->session().get());
             }
         }
     }
@@ -224,7 +224,8 @@ asio::awaitable<bitdotio::transaction> pool::begin(transaction_options options,
         try {
             *lent = co_await all.lend(where);
             co_await (*lent)->script(begin);
-            co_return bitdotio::transaction(lent->session(), lent, options.resolvable);
+            co_return bitdotio::transaction(
+                outermost((*lent)->session(), lent, options.resolvable));
         } catch (...) {
             all.go_on(current_failure(), nullptr);
         }

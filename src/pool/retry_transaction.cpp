@@ -42,13 +42,13 @@ struct transaction_retry::progress {
         pace.first_delay = options.first_delay;
         pace.max_delay = options.max_delay;
         deadline = deadline_after(options.timeout);
-        wakes = from.core_->wakes();
+        wakes = from.core()->wakes();
     }
 
     error told(const error& failure) const {
         return failure.with_attempts(attempts).with_woke_database(
             failure.woke_database() || failure.code() == errc::database_asleep ||
-            from.core_->wakes() != wakes);
+            from.core()->wakes() != wakes);
     }
 
     // Where a write was refused, another server may take it: once, unless it was to be read only.
@@ -135,12 +135,12 @@ bool transaction_retry::may_run_again(const transaction& open, const error& fail
     if (progress_->committing) {
         return true;
     }
-    if (!open.is_open() || open.scope_->may_have_committed()) {
+    if (!open.is_open() || open.scope()->may_have_committed()) {
         return false;
     }
     // A connection that is somebody else's says nothing about this transaction.
     return failure.code() != errc::connection_lost ||
-           open.scope_->session()->status() == session_status::closed;
+           open.scope()->session()->status() == session_status::closed;
 }
 
 void transaction_retry::decide(const transaction& open, std::exception_ptr thrown) {
@@ -178,14 +178,14 @@ asio::awaitable<void> transaction_retry::pause() {
     asio::steady_timer timer(co_await asio::this_coro::executor, progress_->delay);
     co_await timer.async_wait(asio::use_awaitable);  // `rethrow` says what a cancellation means
     ++progress_->attempts;
-    progress_->from.core_->count_retry(*progress_->last);
+    progress_->from.core()->count_retry(*progress_->last);
 }
 
 asio::awaitable<transaction> transaction_retry::next(transaction failed) {
     std::optional<transaction> open = std::move(failed);
     if (open->is_open() && is_read_only_server(*progress_->last)) {
-        open->scope_->session()->close();
-        progress_->from.core_->distrust_idle();
+        open->scope()->session()->close();
+        progress_->from.core()->distrust_idle();
     } else if (open->is_open()) {
         // Its locks would stand in the way of the next try.
         co_await limit(roll_back(*open));

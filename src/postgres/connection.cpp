@@ -3,6 +3,7 @@
 #include <bitdotio/transaction.hpp>
 
 #include "postgres/postgres_session.hpp"
+#include "postgres/transaction_scope.hpp"
 
 #include <utility>
 
@@ -55,19 +56,19 @@ asio::awaitable<pipeline_results> connection::run(pipeline batch) {
 asio::awaitable<row_stream> connection::start_stream(statement sql, params values) {
     const auto session = open_session(session_);
     const std::uint64_t stream = co_await session->start_rows(std::move(sql), std::move(values));
-    co_return row_stream(session, nullptr, stream);
+    co_return row_stream({session, stream});
 }
 
 asio::awaitable<copy_in> connection::copy_from(statement sql) {
     const auto session = open_session(session_);
     const copy_start start = co_await session->start_copy(std::move(sql), true);
-    co_return copy_in(session, nullptr, start.stream, start.format);
+    co_return copy_in({session, start.stream}, start.format);
 }
 
 asio::awaitable<copy_out> connection::copy_to(statement sql) {
     const auto session = open_session(session_);
     const copy_start start = co_await session->start_copy(std::move(sql), false);
-    co_return copy_out(session, nullptr, start.stream, start.format);
+    co_return copy_out({session, start.stream}, start.format);
 }
 
 asio::awaitable<std::uint64_t> connection::count(statement sql, params values) {
@@ -78,7 +79,7 @@ asio::awaitable<std::uint64_t> connection::count(statement sql, params values) {
 asio::awaitable<transaction> connection::begin(transaction_options options) {
     const auto session = open_session(session_);
     co_await session->script(options.begin_statement());
-    co_return transaction(session, nullptr, options.resolvable);
+    co_return transaction(outermost(session, nullptr, options.resolvable));
 }
 
 bool connection::is_open() const noexcept {

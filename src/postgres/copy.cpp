@@ -22,35 +22,8 @@ bool is_out_of_turn(const error& failure) {
 
 }  // namespace
 
-copy_in::copy_in(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
-                 std::uint64_t stream, copy_format format)
-    : session_(std::move(session)), lease_(std::move(lease)), stream_(stream), format_(format) {}
-
-copy_in& copy_in::operator=(copy_in&& other) noexcept {
-    if (this != &other) {
-        abandon();
-        session_ = std::move(other.session_);
-        lease_ = std::move(other.lease_);
-        stream_ = other.stream_;
-        format_ = other.format_;
-        rows_ = std::move(other.rows_);
-        header_written_ = other.header_written_;
-        bytes_written_ = other.bytes_written_;
-    }
-    return *this;
-}
-
-copy_in::~copy_in() {
-    abandon();
-}
-
-void copy_in::abandon() noexcept {
-    if (session_) {
-        session_->abandon_stream(stream_);
-    }
-    session_.reset();
-    lease_.reset();
-}
+copy_in::copy_in(wire::open_part<postgres_session> stream, copy_format format) noexcept
+    : stream_(std::move(stream)), format_(format) {}
 
 asio::awaitable<void> copy_in::write(std::string data) {
     bytes_written_ = true;
@@ -58,14 +31,14 @@ asio::awaitable<void> copy_in::write(std::string data) {
 }
 
 asio::awaitable<void> copy_in::send(std::string data) {
-    if (!session_) {
+    if (!stream_) {
         throw over();
     }
     try {
-        co_await session_->write_copy(stream_, std::move(data));
+        co_await stream_->write_copy(stream_.number(), std::move(data));
     } catch (const error& failure) {
         if (!is_out_of_turn(failure)) {
-            abandon();  // also where it never reached the session
+            stream_.abandon();  // also where it never reached the session
         }
         throw;
     }
@@ -110,83 +83,42 @@ asio::awaitable<std::uint64_t> copy_in::finish() {
         wire::put(rows_, std::uint16_t{0xffff});
         co_await send_rows(0);
     }
-    const auto session = std::exchange(session_, nullptr);
-    const auto lease = std::exchange(lease_, nullptr);
-    if (!session) {
+    auto ending = std::move(stream_);  // abandoned where it is given up before it began
+    if (!ending) {
         throw over();
     }
-    std::uint64_t rows = 0;
-    try {
-        rows = co_await session->finish_copy_in(stream_, std::nullopt);
-    } catch (...) {
-        session->abandon_stream(stream_);  // where it was given up before it began
-        throw;
-    }
+    const std::uint64_t rows = co_await ending->finish_copy_in(ending.number(), std::nullopt);
+    ending.end();
     co_return rows;
 }
 
 asio::awaitable<void> copy_in::cancel(std::string reason) {
-    const auto session = std::exchange(session_, nullptr);
-    const auto lease = std::exchange(lease_, nullptr);
-    if (!session) {
+    auto ending = std::move(stream_);
+    if (!ending) {
         throw over();
     }
-    try {
-        co_await session->finish_copy_in(stream_, std::move(reason));
-    } catch (...) {
-        session->abandon_stream(stream_);
-        throw;
-    }
+    co_await ending->finish_copy_in(ending.number(), std::move(reason));
+    ending.end();
 }
 
-copy_out::copy_out(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
-                   std::uint64_t stream, copy_format format) noexcept
-    : session_(std::move(session)), lease_(std::move(lease)), stream_(stream), format_(format) {}
-
-copy_out& copy_out::operator=(copy_out&& other) noexcept {
-    if (this != &other) {
-        abandon();
-        session_ = std::move(other.session_);
-        lease_ = std::move(other.lease_);
-        stream_ = other.stream_;
-        format_ = other.format_;
-        piece_ = std::move(other.piece_);
-        at_ = other.at_;
-        row_ = other.row_;
-        header_taken_ = other.header_taken_;
-        fields_.clear();
-    }
-    return *this;
-}
-
-copy_out::~copy_out() {
-    abandon();
-}
-
-void copy_out::abandon() noexcept {
-    if (session_) {
-        session_->abandon_stream(stream_);
-    }
-    session_.reset();
-    lease_.reset();
-}
+copy_out::copy_out(wire::open_part<postgres_session> stream, copy_format format) noexcept
+    : stream_(std::move(stream)), format_(format) {}
 
 asio::awaitable<std::optional<std::string>> copy_out::next() {
-    if (!session_) {
+    if (!stream_) {
         co_return std::nullopt;
     }
     std::string data;
     try {
-        data = co_await session_->read_copy(stream_, 65'536);
+        data = co_await stream_->read_copy(stream_.number(), 65'536);
     } catch (const error& failure) {
         if (!is_out_of_turn(failure)) {
-            abandon();  // also where it never reached the session
+            stream_.abandon();  // also where it never reached the session
         }
         throw;
     }
     if (data.empty()) {
-        session_.reset();
-        lease_.reset();
+        stream_.end();
         co_return std::nullopt;
     }
     co_return data;

@@ -27,7 +27,7 @@ asio::awaitable<large_object> large_object::open(transaction& in, oid object, mo
                       : how == mode::write ? writing
                                            : reading | writing;
     const auto scope = in.scope();
-    const std::size_t level = in.level_;
+    const std::size_t level = in.level();
     const result opened = co_await in.query("SELECT lo_open($1::oid, $2::int)", object, flags);
     co_return large_object(scope, level, opened.one<int>());
 }

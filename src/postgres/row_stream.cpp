@@ -36,36 +36,11 @@ row_view row_chunk::operator[](std::size_t row) const {
                                             "; they count from 0");
 }
 
-row_stream::row_stream(std::shared_ptr<postgres_session> session, std::shared_ptr<void> lease,
-                       std::uint64_t stream) noexcept
-    : session_(std::move(session)), lease_(std::move(lease)), stream_(stream) {}
-
-row_stream& row_stream::operator=(row_stream&& other) noexcept {
-    if (this != &other) {
-        abandon();
-        after_failure_ = std::move(other.after_failure_);
-        rows_seen_ = other.rows_seen_;
-        session_ = std::move(other.session_);
-        lease_ = std::move(other.lease_);
-        stream_ = other.stream_;
-    }
-    return *this;
-}
-
-row_stream::~row_stream() {
-    abandon();
-}
-
-void row_stream::abandon() noexcept {
-    if (session_) {
-        session_->abandon_stream(stream_);
-    }
-    session_.reset();
-    lease_.reset();
-}
+row_stream::row_stream(wire::open_part<postgres_session> stream, replacement after_failure) noexcept
+    : stream_(std::move(stream)), after_failure_(std::move(after_failure)) {}
 
 asio::awaitable<std::optional<row_chunk>> row_stream::next(std::size_t most) {
-    if (!session_) {
+    if (!stream_) {
         co_return std::nullopt;
     }
     std::vector<result> rows;
@@ -73,7 +48,7 @@ asio::awaitable<std::optional<row_chunk>> row_stream::next(std::size_t most) {
     do {
         failure.reset();
         try {
-            rows = co_await session_->next_rows(stream_, most);
+            rows = co_await stream_->next_rows(stream_.number(), most);
         } catch (const error& thrown) {
             if (is_out_of_turn(thrown)) {
                 throw;
@@ -82,9 +57,7 @@ asio::awaitable<std::optional<row_chunk>> row_stream::next(std::size_t most) {
         }
         if (failure) {
             const replacement next_one = std::move(after_failure_);
-            auto lease = std::move(lease_);
-            session_->abandon_stream(stream_);  // where it was given up before it began
-            session_.reset();
+            auto lease = stream_.abandon();  // where it was given up before it began
             if (!next_one) {
                 throw *failure;
             }
@@ -98,8 +71,7 @@ asio::awaitable<std::optional<row_chunk>> row_stream::next(std::size_t most) {
     } while (failure);
     rows_seen_ = rows_seen_ || !rows.empty();
     if (rows.empty()) {
-        session_.reset();
-        lease_.reset();
+        stream_.end();
         co_return std::nullopt;
     }
     co_return row_chunk(std::move(rows));

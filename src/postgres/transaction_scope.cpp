@@ -27,6 +27,13 @@ transaction_scope::transaction_scope(std::shared_ptr<postgres_session> session,
                                      std::shared_ptr<void> lease, bool resolvable)
     : session_(std::move(session)), lease_(std::move(lease)), resolvable_(resolvable) {}
 
+wire::open_part<transaction_scope> outermost(std::shared_ptr<postgres_session> session,
+                                             std::shared_ptr<void> lease, bool resolvable) {
+    auto scope =
+        std::make_shared<transaction_scope>(std::move(session), std::move(lease), resolvable);
+    return {std::move(scope), 1};
+}
+
 std::string transaction_scope::savepoint(std::size_t level) {
     return "bitdotio_" + std::to_string(level);
 }

@@ -1,6 +1,7 @@
 // A transaction and those nested in it: only the innermost may speak.
 #pragma once
 
+#include <bitdotio/open_part.hpp>
 #include <bitdotio/params.hpp>
 #include <bitdotio/pipeline.hpp>
 #include <bitdotio/result.hpp>
@@ -68,5 +69,11 @@ private:
     std::optional<std::size_t> dropped_;  // the outermost of the nested that were dropped
     std::size_t cursors_ = 0;
 };
+
+/// A transaction that has just been begun on `session`, as its handle holds it.
+///
+/// Parameters: `lease` is what gives the connection back, if it is a pool's.
+wire::open_part<transaction_scope> outermost(std::shared_ptr<postgres_session> session,
+                                             std::shared_ptr<void> lease, bool resolvable);
 
 }  // namespace bitdotio
