@@ -11,6 +11,7 @@
 #include "base/spawn.hpp"
 #include "service/api_codec.hpp"
 #include "service/https_session.hpp"
+#include "service/json_fields.hpp"
 #include "service/profile.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -27,6 +28,7 @@ namespace bitdotio::cli {
 namespace {
 
 namespace json = boost::json;
+using api::text;
 
 // Longer than a wake may take.
 constexpr std::chrono::seconds patience{150};
@@ -44,10 +46,6 @@ struct question {
 std::string path_of(const std::string& database) {
     const database_name name(database);
     return percent_encoded(name.user()) + "/" + percent_encoded(name.database());
-}
-
-json::string text(std::string_view value) {
-    return json::string(value.data(), value.size());
 }
 
 json::array names_in(const std::string& list) {

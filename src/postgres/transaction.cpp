@@ -66,8 +66,8 @@ asio::awaitable<copy_out> transaction::copy_to(statement sql) {
 
 asio::awaitable<transaction> transaction::begin() {
     const auto open = scope();
-    const std::size_t level = co_await open->nest(level());
-    co_return transaction({open, level});
+    const std::size_t deeper = co_await open->nest(level());
+    co_return transaction({open, deeper});
 }
 
 asio::awaitable<void> transaction::commit() {

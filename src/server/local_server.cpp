@@ -175,7 +175,7 @@ asio::awaitable<void> local_server::impl::open_parts() {
     const http_handler handler = [dispatcher](http_request request) {
         return dispatcher->answer(std::move(request));
     };
-    http = make_http_server(executor, http_tls, handler, job_routes::streams);
+    http = make_http_server(executor, http_tls, handler);
     http->report_to(events);
     postgres->wait_for_wakes(options.wake_timeout);
     session_limits limits;

@@ -2,6 +2,7 @@
 #include "service/job_codec.hpp"
 
 #include "base/rfc3339.hpp"
+#include "service/json_fields.hpp"
 
 #include <boost/json.hpp>
 
@@ -24,10 +25,6 @@ std::optional<Value> named(const std::array<std::string_view, N>& names, std::st
         if (names[i] == name) return static_cast<Value>(i);
     }
     return std::nullopt;
-}
-
-json::string text(std::string_view value) {
-    return json::string(value.data(), value.size());
 }
 
 json::value time_or_null(const std::optional<instant>& value) {

@@ -101,4 +101,8 @@ std::optional<instant> optional_time(const json::object& object, std::string_vie
     throw wrong(field, "a date and time of RFC 3339");
 }
 
+json::string text(std::string_view value) {
+    return json::string(value.data(), value.size());
+}
+
 }  // namespace bitdotio::api

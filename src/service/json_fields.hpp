@@ -52,4 +52,7 @@ std::optional<std::int64_t> optional_integer(const boost::json::object& object,
                                              std::string_view field);
 std::optional<instant> optional_time(const boost::json::object& object, std::string_view field);
 
+/// A string as one of JSON.
+boost::json::string text(std::string_view value);
+
 }  // namespace bitdotio::api

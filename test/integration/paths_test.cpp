@@ -1,7 +1,4 @@
 // Every path there is, and what is nearly one: misspelt, cut off, drawn out, by anybody.
-#include "server/api/job_routes.hpp"
-#include "server/api/ops_routes.hpp"
-#include "server/api/path_table.hpp"
 #include "server/api/router.hpp"
 #include "support/api_calls.hpp"
 #include "support/run.hpp"
@@ -126,19 +123,19 @@ private:
     std::string unread_;
 };
 
-// A path of the tables, about things that are not there, and its methods.
+// A path of the table, about things that are not there, and its methods.
 struct documented {
     std::string path;
     std::set<std::string> methods;
 };
 
-template <class Call>
-void add(std::vector<documented>& all, const std::vector<bitdotio::documented_path<Call>>& table) {
+std::vector<documented> documented_paths() {
     const std::map<std::string, std::string> values = {
         {"{db_name}", "local/none"}, {"{half}", "none"}, {"{user}", "local"}, {"{db}", "none"},
         {"{account}", "nobody"},     {"{key}", "none"},  {"{id}", "none"},
     };
-    for (const auto& each : table) {
+    std::vector<documented> all;
+    for (const bitdotio::documented_path& each : bitdotio::documented_paths()) {
         documented one;
         one.path = each.pattern;
         for (const auto& [name, value] : values) {
@@ -146,17 +143,10 @@ void add(std::vector<documented>& all, const std::vector<bitdotio::documented_pa
             if (at != std::string::npos) one.path.replace(at, name.size(), value);
         }
         REQUIRE(one.path.find('{') == std::string::npos);
-        for (const auto& call : each.calls)
-            one.methods.emplace(call.first);
+        for (const bitdotio::path_method& method : each.methods)
+            one.methods.emplace(method.name);
         all.push_back(std::move(one));
     }
-}
-
-std::vector<documented> documented_paths() {
-    std::vector<documented> all;
-    add(all, bitdotio::api_paths());
-    add(all, bitdotio::job_route::paths());
-    add(all, bitdotio::ops_route::paths());
     return all;
 }
 

@@ -2,7 +2,6 @@
 #include "server/api/download_link.hpp"
 #include "server/api/http_range.hpp"
 #include "server/api/import_form.hpp"
-#include "server/api/job_routes.hpp"
 #include "server/api/multipart.hpp"
 #include "server/formats/export_values.hpp"
 #include "server/jobs/job_record.hpp"
@@ -225,32 +224,6 @@ TEST_CASE("a link opens one file, until its time is over, and cannot be made by 
     CHECK(download_link::open(directory / "another").sign("job", noon) != query);
     CHECK(std::filesystem::status(directory / "secret").permissions() ==
           (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
-}
-
-TEST_CASE("the calls about jobs are found by their paths") {
-    using call = job_route::call;
-    const auto find = [](const char* method, const char* target) {
-        return job_route::find(method, target);
-    };
-    CHECK(find("POST", "/v2beta/db/u/d/import/").what == call::start_import);
-    CHECK(find("POST", "/v2beta/db/u/d/import").database == "u/d");
-    CHECK(find("POST", "/v2beta/db/u%2Fd/export/").what == call::start_export);
-    CHECK(find("POST", "/v2beta/db/u%2Fd/export/").database == "u/d");
-    CHECK(find("GET", "/v2beta/import/1/").id == "1");
-    CHECK(find("GET", "/v2beta/export/1").what == call::export_status);
-    CHECK(find("HEAD", "/v2beta/export/1/download?a=b").what == call::download);
-    CHECK(find("GET", "/v2beta/export/1/download?a=b").query == "a=b");
-    CHECK(find("PUT", "/v2beta/db/u/d/import/").what == call::wrong_method);
-    CHECK(find("GET", "/v2beta/db/u/import").what == call::none);
-    CHECK(find("GET", "/v2beta/db/u/d").what == call::none);
-    for (const char* path :
-         {"/v2beta/imports/1", "/v2beta/import", "/v2beta/import/", "/v2beta/import//",
-          "/v2beta/export//download", "/v2beta/export/1//download", "/v2beta/export/1/download//",
-          "/v2beta/db//d/import", "/v2beta/db/u//import", "/v2beta/db/import", "", "/", "//"}) {
-        CAPTURE(path);
-        CHECK(find("GET", path).what == call::none);
-        CHECK(find("POST", path).what == call::none);
-    }
 }
 
 TEST_CASE("a job's record is read as it was written, and so are its bodies") {

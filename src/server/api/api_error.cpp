@@ -12,7 +12,7 @@ namespace {
 namespace json = boost::json;
 
 // What a request has said is repeated in messages, and JSON is UTF-8 whatever that was.
-json::string text(std::string_view value) {
+json::string readable_text(std::string_view value) {
     if (is_text(value)) return json::string(value.data(), value.size());
     json::string readable;
     for (const char c : value) {
@@ -32,15 +32,15 @@ http_response api_error(int status, std::string_view message, std::string_view t
     json::object body;
     body["status_code"] = status;
     body["error_id"] = new_id();
-    body["message"] = text(message);
-    if (!help.empty()) body["help"] = text(help);
-    if (!type.empty()) body["error"] = json::object{{"type", text(type)}};
+    body["message"] = readable_text(message);
+    if (!help.empty()) body["help"] = readable_text(help);
+    if (!type.empty()) body["error"] = json::object{{"type", readable_text(type)}};
     return http_response(status, json::serialize(body));
 }
 
 http_response unauthorized(std::string_view detail) {
     json::object body;
-    body["detail"] = text(detail);
+    body["detail"] = readable_text(detail);
     body["uuid"] = new_id();
     return http_response(401, json::serialize(body));
 }
@@ -48,12 +48,12 @@ http_response unauthorized(std::string_view detail) {
 http_response unprocessable(std::string_view field, std::string_view message, std::string_view type,
                             std::string_view part) {
     json::array place;
-    place.emplace_back(text(part));
-    if (!field.empty()) place.emplace_back(text(field));
+    place.emplace_back(readable_text(part));
+    if (!field.empty()) place.emplace_back(readable_text(field));
     json::object entry;
     entry["loc"] = std::move(place);
-    entry["msg"] = text(message);
-    entry["type"] = text(type);
+    entry["msg"] = readable_text(message);
+    entry["type"] = readable_text(type);
     json::object body;
     body["detail"] = json::array{std::move(entry)};
     return http_response(422, json::serialize(body));

@@ -1,5 +1,7 @@
 // HMAC-SHA256 over the job and the end of the link's life.
 #include "server/api/download_link.hpp"
+
+#include "server/api/path_pattern.hpp"
 #include "server/base/hexadecimal.hpp"
 #include "server/base/replace_file.hpp"
 
@@ -16,22 +18,6 @@
 #include <utility>
 
 namespace bitdotio {
-
-namespace {
-
-std::string_view parameter(std::string_view query, std::string_view name) {
-    while (!query.empty()) {
-        const std::size_t end = query.find('&');
-        std::string_view pair = query.substr(0, end);
-        if (pair.starts_with(name) && pair.size() > name.size() && pair[name.size()] == '=') {
-            return pair.substr(name.size() + 1);
-        }
-        query.remove_prefix(end == std::string_view::npos ? query.size() : end + 1);
-    }
-    return {};
-}
-
-}  // namespace
 
 download_link download_link::open(const std::filesystem::path& file) {
     if (auto known = read_file(file); known && known->size() >= 64) {
@@ -66,8 +52,8 @@ std::string download_link::sign(std::string_view id, time expires) const {
 
 download_link::verdict download_link::check(std::string_view id, std::string_view query,
                                             time now) const {
-    const std::string_view when = parameter(query, "expires");
-    const std::string_view given = parameter(query, "signature");
+    const std::string when = query_parameter(query, "expires").value_or("");
+    const std::string given = query_parameter(query, "signature").value_or("");
     const std::string right = signature(id, when);
     if (given.size() != right.size() ||
         CRYPTO_memcmp(given.data(), right.data(), right.size()) != 0) {

@@ -52,9 +52,8 @@ using stream_parser = http::request_parser<http::buffer_body>;
 class http_session final : public server_connection,
                            public std::enable_shared_from_this<http_session> {
 public:
-    http_session(tcp::socket socket, asio::ssl::context& tls, const http_handler& handler,
-                 const streams_body& streams)
-        : stream_(std::move(socket), tls), handler_(handler), streams_(streams) {}
+    http_session(tcp::socket socket, asio::ssl::context& tls, const http_handler& handler)
+        : stream_(std::move(socket), tls), handler_(handler) {}
 
     asio::any_io_executor executor() override { return stream_.get_executor(); }
 
@@ -156,7 +155,7 @@ private:
                 co_await send(*refusal, version, false, false);
                 co_return false;
             }
-            if (streams_ && streams_(request)) {
+            if (request.to.streams) {
                 streamed = std::make_shared<incoming_body>(*this, std::move(header));
                 request.stream = streamed;
             } else {
@@ -223,6 +222,7 @@ private:
         http_request request;
         request.method = message.method_string();
         request.target = message.target();
+        request.to = find_route(request.method, request.target);
         request.host = message[http::field::host];
         if (request.host.empty()) request.host = here_;
         request.authorization = message[http::field::authorization];
@@ -326,7 +326,6 @@ private:
 
     beast::ssl_stream<beast::tcp_stream> stream_;
     const http_handler handler_;
-    const streams_body streams_;
     beast::flat_buffer buffer_;
     std::string peer_;
     std::string here_;      // the address that was reached, for who names none
@@ -338,10 +337,9 @@ private:
 }  // namespace
 
 std::shared_ptr<tcp_server> make_http_server(asio::any_io_executor executor,
-                                             asio::ssl::context& tls, http_handler handler,
-                                             streams_body streams) {
-    return std::make_shared<tcp_server>(executor, [&tls, handler, streams](tcp::socket socket) {
-        return std::make_shared<http_session>(std::move(socket), tls, handler, streams);
+                                             asio::ssl::context& tls, http_handler handler) {
+    return std::make_shared<tcp_server>(executor, [&tls, handler](tcp::socket socket) {
+        return std::make_shared<http_session>(std::move(socket), tls, handler);
     });
 }
 

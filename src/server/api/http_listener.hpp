@@ -1,6 +1,7 @@
 // HTTPS/1.1: what arrives as a request is handed on, what comes back is sent.
 #pragma once
 
+#include "server/api/router.hpp"
 #include "server/base/tcp_server.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
@@ -37,6 +38,7 @@ struct http_request {
 
     std::string method;
     std::string target;  ///< path and query, still percent-encoded
+    route to;            ///< what they mean
     std::string host;
     std::string authorization;
     std::string content_type;
@@ -46,7 +48,8 @@ struct http_request {
     std::string body;
     /// Where whoever finds out whose key it has notes the account's name, for the log.
     std::shared_ptr<std::string> account;
-    /// In place of `body` where the server's `streams` says so; until the answer is returned.
+    /// In place of `body` where the route says so; until the answer is returned. It is limited by
+    /// whoever reads it; one that is not read to its end ends the connection.
     std::shared_ptr<body_stream> stream;
 };
 
@@ -66,18 +69,13 @@ struct http_response {
 };
 
 using http_handler = std::function<asio::awaitable<http_response>(http_request)>;
-/// Whether the body of a request, of which the rest is known, is to be handed on as a stream. The
-/// handler is called before it has come, and limits it; one that is answered without having read
-/// all of it ends the connection.
-using streams_body = std::function<bool(const http_request&)>;
 
 /// A server for HTTPS: connections are kept alive, headers, bodies and patience are limited.
 ///
 /// Parameters: `handler` runs on the connection's strand; what it throws is answered with 500.
-///     `streams` says which bodies are streamed; others are limited to 8 MiB.
+///     Bodies that are not streamed are limited to 8 MiB.
 /// Lifetime: `tls` must outlive the server.
 std::shared_ptr<tcp_server> make_http_server(asio::any_io_executor executor,
-                                             asio::ssl::context& tls, http_handler handler,
-                                             streams_body streams = nullptr);
+                                             asio::ssl::context& tls, http_handler handler);
 
 }  // namespace bitdotio

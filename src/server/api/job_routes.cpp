@@ -21,8 +21,6 @@ namespace bitdotio {
 
 namespace {
 
-using call = job_route::call;
-
 struct file_kind {
     const char* extension;
     const char* content_type;
@@ -66,31 +64,6 @@ http_response not_there(const std::string& what) {
 
 }  // namespace
 
-const std::vector<documented_path<call>>& job_route::paths() {
-    static const std::vector<documented_path<call>> paths = {
-        // "/v2beta/db/user/import" is not among them: that is the database of this name.
-        {"/v2beta/db/{db_name}/import", {{"POST", call::start_import}}},
-        {"/v2beta/db/{db_name}/export", {{"POST", call::start_export}}},
-        {"/v2beta/import/{id}", {{"GET", call::import_status}}},
-        {"/v2beta/export/{id}", {{"GET", call::export_status}}},
-        {"/v2beta/export/{id}/download", {{"GET", call::download}, {"HEAD", call::download}}},
-    };
-    return paths;
-}
-
-job_route job_route::find(std::string_view method, std::string_view target) {
-    const target_parts wanted(target);
-    const auto known = find_path(paths(), method, wanted.path);
-    job_route found;
-    if (known.allow.empty()) return found;
-    found.what = known.call.value_or(call::wrong_method);
-    found.allow = known.allow;
-    found.database = known.parts.named("db_name");
-    found.id = known.parts.named("id");
-    found.query = wanted.query;
-    return found;
-}
-
 job_routes::job_routes(std::shared_ptr<catalog> known, std::shared_ptr<job_queue> all,
                        std::shared_ptr<worker_threads> threads, download_link links,
                        std::chrono::milliseconds link_life, std::uint64_t largest)
@@ -101,34 +74,18 @@ job_routes::job_routes(std::shared_ptr<catalog> known, std::shared_ptr<job_queue
       link_life_(link_life),
       largest_(largest) {}
 
-bool job_routes::streams(const http_request& request) {
-    return job_route::find(request.method, request.target).what == call::start_import;
-}
-
-asio::awaitable<http_response> job_routes::answer(caller who, job_route target,
-                                                  http_request request) const {
-    switch (target.what) {
-        case call::start_import:
-            co_return co_await start_import(std::move(who), target, std::move(request));
-        case call::start_export:
-            co_return co_await start_export(std::move(who), target, std::move(request));
-        case call::import_status:
-            co_return co_await status(std::move(who), target, job_kind::import_,
-                                      std::move(request));
-        case call::export_status:
-            co_return co_await status(std::move(who), target, job_kind::export_,
-                                      std::move(request));
-        default: break;
+asio::awaitable<http_response> job_routes::answer(caller who, const http_request& request) const {
+    switch (request.to.call.value()) {
+        case api_call::start_import: return start_import(std::move(who), request);
+        case api_call::start_export: return start_export(std::move(who), request);
+        case api_call::import_status: return status(std::move(who), job_kind::import_, request);
+        default: return status(std::move(who), job_kind::export_, request);
     }
-    http_response refused =
-        api_error(405, request.method + " is not a method of this path: use " + target.allow);
-    refused.allow = target.allow;
-    co_return refused;
 }
 
-asio::awaitable<http_response> job_routes::start_import(caller who, job_route target,
-                                                        http_request request) const {
-    const database_name name = name_in_path(target.database);
+asio::awaitable<http_response> job_routes::start_import(caller who,
+                                                        const http_request& request) const {
+    const database_name name = name_in_path(request.to.database());
     const database known = co_await catalog_->find(who, name);
     if (known.role == role::reader) {
         throw error(errc::permission_denied,
@@ -178,9 +135,9 @@ asio::awaitable<http_response> job_routes::start_import(caller who, job_route ta
     co_return http_response(201, body_of(wanted, request));
 }
 
-asio::awaitable<http_response> job_routes::start_export(caller who, job_route target,
-                                                        http_request request) const {
-    const database_name name = name_in_path(target.database);
+asio::awaitable<http_response> job_routes::start_export(caller who,
+                                                        const http_request& request) const {
+    const database_name name = name_in_path(request.to.database());
     const database known = co_await catalog_->find(who, name);
     job_record wanted;
     wanted.id = new_id();
@@ -197,18 +154,19 @@ asio::awaitable<http_response> job_routes::start_export(caller who, job_route ta
     co_return http_response(201, body_of(wanted, request));
 }
 
-asio::awaitable<http_response> job_routes::status(caller who, job_route target, job_kind kind,
-                                                  http_request request) const {
-    if (!is_text(target.id)) {
+asio::awaitable<http_response> job_routes::status(caller who, job_kind kind,
+                                                  const http_request& request) const {
+    const std::string id = request.to.parts.named("id");
+    if (!is_text(id)) {
         throw malformed_path(kind == job_kind::import_ ? "import_id" : "export_id",
                              "the id of a job is text in UTF-8");
     }
-    const std::optional<job_record> found = co_await jobs_->find(target.id);
+    const std::optional<job_record> found = co_await jobs_->find(id);
     // What is another's does not exist, in the same words.
     if (!found || found->kind != kind || found->user != who.account) {
         co_return not_there("there is no " +
                             std::string(kind == job_kind::import_ ? "import" : "export") + " \"" +
-                            target.id + "\"");
+                            id + "\"");
     }
     co_return http_response(200, body_of(*found, request));
 }
@@ -236,9 +194,10 @@ std::string job_routes::body_of(const job_record& record, const http_request& re
     return api::encode(shown);
 }
 
-asio::awaitable<http_response> job_routes::download(job_route target, http_request request) const {
+asio::awaitable<http_response> job_routes::download(const http_request& request) const {
+    const std::string id = request.to.parts.named("id");
     const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-    switch (links_.check(target.id, target.query, now)) {
+    switch (links_.check(id, request.to.query, now)) {
         case download_link::verdict::good: break;
         case download_link::verdict::expired:
             co_return api_error(403,
@@ -249,7 +208,7 @@ asio::awaitable<http_response> job_routes::download(job_route target, http_reque
             co_return api_error(403, "this link was not made by this server, or was changed",
                                 "link_invalid");
     }
-    const std::optional<job_record> found = co_await jobs_->find(target.id);
+    const std::optional<job_record> found = co_await jobs_->find(id);
     if (!found || found->kind != job_kind::export_ || found->state != job_state::done) {
         co_return not_there("the file is no longer here: export it again");
     }

@@ -3,7 +3,6 @@
 
 #include "server/api/download_link.hpp"
 #include "server/api/http_listener.hpp"
-#include "server/api/path_table.hpp"
 #include "server/catalog/catalog.hpp"
 #include "server/jobs/job_queue.hpp"
 
@@ -13,39 +12,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
-#include <vector>
 
 namespace bitdotio {
 
-/// Which call about jobs a request is.
-struct job_route {
-    job_route() = default;
-
-    enum class call {
-        none,  ///< about something else
-        wrong_method,
-        start_import,
-        import_status,
-        start_export,
-        export_status,
-        download,
-    };
-
-    call what = call::none;
-    std::string allow;     ///< methods of this path
-    std::string database;  ///< "user/db", decoded, not yet checked
-    std::string id;        ///< of the job
-    std::string query;     ///< what stands behind the question mark
-
-    /// The paths about jobs.
-    static const std::vector<documented_path<call>>& paths();
-
-    /// A trailing slash makes no difference.
-    static job_route find(std::string_view method, std::string_view target);
-};
-
-/// Answers them.
+/// Answers the calls about jobs.
 ///
 /// Thread safety: `answer` and `download` may be called from any thread, also at once.
 class job_routes {
@@ -56,22 +26,17 @@ public:
                std::shared_ptr<worker_threads> threads, download_link links,
                std::chrono::milliseconds link_life, std::uint64_t largest);
 
-    /// Whether the request's body comes as a stream.
-    static bool streams(const http_request& request);
-
     /// Parameters: `who` is whose key the request has.
     /// Errors: as routes answers them.
-    asio::awaitable<http_response> answer(caller who, job_route target, http_request request) const;
+    asio::awaitable<http_response> answer(caller who, const http_request& request) const;
     /// A download, for which the link is enough.
-    asio::awaitable<http_response> download(job_route target, http_request request) const;
+    asio::awaitable<http_response> download(const http_request& request) const;
 
 private:
-    asio::awaitable<http_response> start_import(caller who, job_route target,
-                                                http_request request) const;
-    asio::awaitable<http_response> start_export(caller who, job_route target,
-                                                http_request request) const;
-    asio::awaitable<http_response> status(caller who, job_route target, job_kind kind,
-                                          http_request request) const;
+    asio::awaitable<http_response> start_import(caller who, const http_request& request) const;
+    asio::awaitable<http_response> start_export(caller who, const http_request& request) const;
+    asio::awaitable<http_response> status(caller who, job_kind kind,
+                                          const http_request& request) const;
     std::string body_of(const job_record& record, const http_request& request) const;
 
     std::shared_ptr<catalog> catalog_;

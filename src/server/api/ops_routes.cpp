@@ -7,7 +7,6 @@
 #include "server/api/api_error.hpp"
 #include "server/api/authorization_header.hpp"
 #include "server/api/refusal.hpp"
-#include "server/api/router.hpp"
 #include "server/api/status_page.hpp"
 #include "server/base/metrics_text.hpp"
 #include "service/api_codec.hpp"
@@ -25,7 +24,7 @@ namespace bitdotio {
 namespace {
 
 namespace json = boost::json;
-using ops_call = ops_route::call;
+using api::text;
 
 // In addition to Bearer, which every 401 of the server has.
 constexpr const char* challenge = "Basic realm=\"bitdotio\", charset=\"UTF-8\"";
@@ -53,55 +52,11 @@ http_response page(std::string body, std::string_view type) {
     return shown;
 }
 
-json::string text(std::string_view value) {
-    return json::string(value.data(), value.size());
-}
-
 json::value time_or_null(const std::optional<catalog_time>& when) {
     return when ? json::value(json::string(api::encode_time(*when))) : nullptr;
 }
 
 }  // namespace
-
-const std::vector<documented_path<ops_call>>& ops_route::paths() {
-    static const std::vector<documented_path<ops_call>> paths = {
-        {"/metrics", {{"GET", ops_call::metrics}, {"HEAD", ops_call::metrics}}},
-        {"/status", {{"GET", ops_call::status_page}, {"HEAD", ops_call::status_page}}},
-        {"/server/status", {{"GET", ops_call::status}, {"HEAD", ops_call::status}}},
-        {"/server/databases/{user}/{db}/wake", {{"POST", ops_call::wake}}},
-        {"/server/databases/{user}/{db}/sleep", {{"POST", ops_call::sleep}}},
-        {"/server/keys",
-         {{"GET", ops_call::list_keys},
-          {"HEAD", ops_call::list_keys},
-          {"POST", ops_call::create_key}}},
-        {"/server/keys/{key}", {{"DELETE", ops_call::revoke_key}}},
-        {"/server/accounts",
-         {{"GET", ops_call::list_accounts},
-          {"HEAD", ops_call::list_accounts},
-          {"POST", ops_call::create_account}}},
-        {"/server/accounts/{account}", {{"DELETE", ops_call::remove_account}}},
-        {"/server/accounts/{account}/databases/{user}/{db}",
-         {{"PUT", ops_call::grant}, {"DELETE", ops_call::revoke}}},
-    };
-    return paths;
-}
-
-ops_route ops_route::find(std::string_view method, std::string_view target) {
-    const auto known = find_path(paths(), method, target_parts(target).path);
-    ops_route found;
-    if (known.allow.empty()) return found;
-    found.what = known.call.value_or(ops_call::wrong_method);
-    found.allow = known.allow;
-    found.database = known.parts.named("user") + "/" + known.parts.named("db");
-    found.key = known.parts.named("key");
-    found.account = known.parts.named("account");
-    return found;
-}
-
-bool ops_routes::knows(std::string_view target) {
-    if (target.starts_with("/server/")) return true;
-    return ops_route::find("GET", target).what != ops_call::unknown_path;
-}
 
 asio::awaitable<http_response> ops_routes::answer(http_request request) const {
     std::exception_ptr thrown;
@@ -116,47 +71,44 @@ asio::awaitable<http_response> ops_routes::answer(http_request request) const {
 }
 
 asio::awaitable<http_response> ops_routes::dispatch(const http_request& request) const {
-    const ops_route target = ops_route::find(request.method, request.target);
+    const route& to = request.to;
     const bool reads = request.method == "GET" || request.method == "HEAD";
     caller who = co_await operator_of(request, reads);
     if (request.account) *request.account = who.name;
-    switch (target.what) {
-        case ops_call::metrics:
+    if (to.allow.empty()) {
+        co_return api_error(404, "there is no such path: " + to.path, "not_found");
+    }
+    if (!to.call) {
+        http_response refused = api_error(405, "use " + to.allow);
+        refused.allow = to.allow;
+        co_return refused;
+    }
+    switch (*to.call) {
+        case api_call::metrics:
             co_return page(co_await overview_.metrics(), metrics_text::content_type);
-        case ops_call::status_page: co_return co_await show_status_page(std::move(who));
-        case ops_call::status: {
+        case api_call::status_page: co_return co_await show_status_page(std::move(who));
+        case api_call::server_status: {
             const server_view view = co_await overview_.look(std::move(who));
             co_return page(encode(view), "application/json");
         }
-        case ops_call::wake:
-        case ops_call::sleep: {
-            database_name name = name_in_path(target.database);
-            co_return co_await set_awake(std::move(who), std::move(name),
-                                         target.what == ops_call::wake);
-        }
-        case ops_call::list_keys: co_return co_await list_keys(std::move(who));
-        case ops_call::create_key: co_return co_await create_key(std::move(who), request.body);
-        case ops_call::revoke_key: {
-            co_await catalog_->revoke_key(std::move(who), target.key);
+        case api_call::wake:
+        case api_call::sleep:
+            co_return co_await set_awake(std::move(who), name_in_path(to.database()),
+                                         to.call == api_call::wake);
+        case api_call::list_server_keys: co_return co_await list_keys(std::move(who));
+        case api_call::create_server_key:
+            co_return co_await create_key(std::move(who), request.body);
+        case api_call::revoke_server_key: {
+            co_await catalog_->revoke_key(std::move(who), to.parts.named("key"));
             co_return page("{}", "application/json");
         }
-        case ops_call::list_accounts: {
+        case api_call::list_server_accounts: {
             const std::vector<service_account> all = co_await catalog_->accounts(std::move(who));
             co_return page(api::encode(all), "application/json");
         }
-        case ops_call::create_account: co_return co_await create_account(request.body);
-        case ops_call::remove_account:
-        case ops_call::grant:
-        case ops_call::revoke: co_return co_await change_account(std::move(who), target);
-        case ops_call::wrong_method: {
-            http_response refused = api_error(405, "use " + target.allow);
-            refused.allow = target.allow;
-            co_return refused;
-        }
-        case ops_call::unknown_path: break;
+        case api_call::create_server_account: co_return co_await create_account(request.body);
+        default: co_return co_await change_account(std::move(who), to);
     }
-    const std::string path(target_parts(request.target).path);
-    co_return api_error(404, "there is no such path: " + path, "not_found");
 }
 
 asio::awaitable<caller> ops_routes::operator_of(const http_request& request, bool basic) const {
@@ -205,9 +157,9 @@ asio::awaitable<http_response> ops_routes::set_awake(caller who, database_name n
                                                      bool awake) const {
     const database known = co_await catalog_->find(std::move(who), std::move(name));
     if (awake) {
-        const lease held = co_await cluster_->hold(known.id);
+        const lease held = co_await databases_->hold(known.id);
     } else {
-        co_await cluster_->sleep_now(known.id);
+        co_await databases_->sleep_now(known.id);
     }
     const json::object told{{"name", text(known.name.full())},
                             {"state", awake ? "awake" : "asleep"}};
@@ -268,15 +220,15 @@ asio::awaitable<http_response> ops_routes::create_account(std::string body) cons
 }
 
 // Removed, or let into a database more, or one less.
-asio::awaitable<http_response> ops_routes::change_account(caller who, ops_route target) const {
-    const std::string id = co_await id_of_account(std::move(who), target.account);
-    if (target.what == ops_call::remove_account) {
+asio::awaitable<http_response> ops_routes::change_account(caller who, const route& to) const {
+    const std::string id = co_await id_of_account(std::move(who), to.parts.named("account"));
+    if (to.call == api_call::remove_server_account) {
         co_await catalog_->remove_account(user_, id);
         co_return page("{}", "application/json");
     }
-    const database_name name = name_in_path(target.database);
+    const database_name name = name_in_path(to.database());
     service_account changed;
-    if (target.what == ops_call::grant) {
+    if (to.call == api_call::grant) {
         changed = co_await catalog_->grant(user_, id, name);
     } else {
         changed = co_await catalog_->revoke(user_, id, name);

@@ -6,6 +6,7 @@
 #include "base/blocking.hpp"
 #include "base/rfc3339.hpp"
 #include "service/api_codec.hpp"
+#include "service/json_fields.hpp"
 
 #include <boost/json.hpp>
 
@@ -20,6 +21,7 @@ namespace bitdotio {
 namespace {
 
 namespace json = boost::json;
+using api::text;
 
 struct process_figures {
     double resident_bytes = 0;
@@ -46,10 +48,6 @@ process_figures look_at_process() {
 
 double number(std::uint64_t count) {
     return static_cast<double>(count);
-}
-
-json::string text(std::string_view value) {
-    return json::string(value.data(), value.size());
 }
 
 json::string time_text(std::chrono::system_clock::time_point when) {

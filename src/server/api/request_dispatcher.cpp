@@ -28,7 +28,7 @@ asio::awaitable<http_response> request_dispatcher::answer(http_request request) 
 }
 
 asio::awaitable<http_response> request_dispatcher::pass_on(http_request request) const {
-    if (ops_routes::knows(request.target)) {
+    if (request.to.who == audience::operators) {
         return operations_->answer(std::move(request));
     }
     return api_->answer(std::move(request));

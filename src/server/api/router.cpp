@@ -1,31 +1,104 @@
-// The paths of the API, and what a target says beside its path.
+// The paths, and what a target says beside its path.
 #include "server/api/router.hpp"
-
-#include "base/percent_encoding.hpp"
-
-#include <optional>
-#include <utility>
 
 namespace bitdotio {
 
-namespace {
+const std::vector<documented_path>& documented_paths() {
+    using call = api_call;
+    static const std::vector<documented_path> paths = {
+        {"/healthz", audience::anyone, {{"GET", call::health}}},
 
-// The value of a parameter, nothing if it is not there.
-std::optional<std::string> parameter(std::string_view query, std::string_view wanted) {
-    while (!query.empty()) {
-        const std::size_t end = query.find('&');
-        const std::string_view pair = query.substr(0, end);
-        const std::size_t equals = pair.find('=');
-        if (percent_decoded(pair.substr(0, equals)) == wanted) {
-            return equals == std::string_view::npos ? std::string()
-                                                    : percent_decoded(pair.substr(equals + 1));
-        }
-        query.remove_prefix(end == std::string_view::npos ? query.size() : end + 1);
-    }
-    return std::nullopt;
+        // "/v2beta/db/user/import" is not among them: that is the database of this name.
+        {"/v2beta/db/{db_name}/import", audience::account, {{"POST", call::start_import, true}}},
+        {"/v2beta/db/{db_name}/export", audience::account, {{"POST", call::start_export}}},
+        {"/v2beta/import/{id}", audience::account, {{"GET", call::import_status}}},
+        {"/v2beta/export/{id}", audience::account, {{"GET", call::export_status}}},
+        // Its link is enough.
+        {"/v2beta/export/{id}/download",
+         audience::anyone,
+         {{"GET", call::download}, {"HEAD", call::download}}},
+
+        {"/v2beta/db",
+         audience::account,
+         {{"GET", call::list_databases}, {"POST", call::create_database}}},
+        {"/v2beta/db/{db_name}",
+         audience::account,
+         {{"GET", call::get_database},
+          {"PATCH", call::update_database},
+          {"DELETE", call::delete_database}}},
+        // Half of a name, to be told so.
+        {"/v2beta/db/{half}",
+         audience::account,
+         {{"GET", call::get_database},
+          {"PATCH", call::update_database},
+          {"DELETE", call::delete_database}}},
+        {"/v2beta/query", audience::account, {{"POST", call::query}}},
+        {"/v2beta/api-key",
+         audience::account,
+         {{"POST", call::create_key}, {"DELETE", call::revoke_keys}}},
+        {"/v2beta/service-account", audience::account, {{"GET", call::list_accounts}}},
+        {"/v2beta/service-account/{account}", audience::account, {{"GET", call::get_account}}},
+        {"/v2beta/service-account/{account}/api-key",
+         audience::account,
+         {{"POST", call::create_account_key}, {"DELETE", call::revoke_account_keys}}},
+
+        {"/metrics", audience::operators, {{"GET", call::metrics}, {"HEAD", call::metrics}}},
+        {"/status", audience::operators, {{"GET", call::status_page}, {"HEAD", call::status_page}}},
+        {"/server/status",
+         audience::operators,
+         {{"GET", call::server_status}, {"HEAD", call::server_status}}},
+        {"/server/databases/{user}/{db}/wake", audience::operators, {{"POST", call::wake}}},
+        {"/server/databases/{user}/{db}/sleep", audience::operators, {{"POST", call::sleep}}},
+        {"/server/keys",
+         audience::operators,
+         {{"GET", call::list_server_keys},
+          {"HEAD", call::list_server_keys},
+          {"POST", call::create_server_key}}},
+        {"/server/keys/{key}", audience::operators, {{"DELETE", call::revoke_server_key}}},
+        {"/server/accounts",
+         audience::operators,
+         {{"GET", call::list_server_accounts},
+          {"HEAD", call::list_server_accounts},
+          {"POST", call::create_server_account}}},
+        {"/server/accounts/{account}",
+         audience::operators,
+         {{"DELETE", call::remove_server_account}}},
+        {"/server/accounts/{account}/databases/{user}/{db}",
+         audience::operators,
+         {{"PUT", call::grant}, {"DELETE", call::revoke}}},
+    };
+    return paths;
 }
 
-}  // namespace
+std::string route::database() const {
+    const std::string user = parts.named("user");
+    if (!user.empty()) return user + "/" + parts.named("db");
+    return parts.named("db_name") + parts.named("half");
+}
+
+route find_route(std::string_view method, std::string_view target) {
+    const target_parts wanted(target);
+    route found;
+    found.path = wanted.path;
+    found.query = wanted.query;
+    // What is not there below it is nobody else's business either.
+    if (wanted.path.starts_with("/server/")) found.who = audience::operators;
+    for (const documented_path& each : documented_paths()) {
+        std::optional<path_parts> parts = match_path(each.pattern, wanted.path);
+        if (!parts) continue;
+        found.who = each.who;
+        found.parts = std::move(*parts);
+        for (const path_method& one : each.methods) {
+            found.allow += (found.allow.empty() ? "" : ", ") + std::string(one.name);
+            if (one.name == method) {
+                found.call = one.call;
+                found.streams = one.streams;
+            }
+        }
+        break;
+    }
+    return found;
+}
 
 database_name name_in_path(const std::string& decoded) {
     try {
@@ -33,44 +106,6 @@ database_name name_in_path(const std::string& decoded) {
     } catch (const error& malformed) {
         throw malformed_path("db_name", malformed.what());
     }
-}
-
-const std::vector<documented_path<api_call>>& api_paths() {
-    using call = api_call;
-    static const std::vector<documented_path<call>> paths = {
-        {"/healthz", {{"GET", call::health}}},
-        {"/v2beta/db", {{"GET", call::list_databases}, {"POST", call::create_database}}},
-        {"/v2beta/db/{db_name}",
-         {{"GET", call::get_database},
-          {"PATCH", call::update_database},
-          {"DELETE", call::delete_database}}},
-        // Half of a name, to be told so.
-        {"/v2beta/db/{half}",
-         {{"GET", call::get_database},
-          {"PATCH", call::update_database},
-          {"DELETE", call::delete_database}}},
-        {"/v2beta/query", {{"POST", call::query}}},
-        {"/v2beta/api-key", {{"POST", call::create_key}, {"DELETE", call::revoke_keys}}},
-        {"/v2beta/service-account", {{"GET", call::list_accounts}}},
-        {"/v2beta/service-account/{account}", {{"GET", call::get_account}}},
-        {"/v2beta/service-account/{account}/api-key",
-         {{"POST", call::create_account_key}, {"DELETE", call::revoke_account_keys}}},
-    };
-    return paths;
-}
-
-route find_route(std::string_view method, std::string_view target) {
-    const target_parts wanted(target);
-    const auto known = find_path(api_paths(), method, wanted.path);
-    route found;
-    if (known.allow.empty()) return found;
-    found.call = known.call.value_or(api_call::wrong_method);
-    found.allow = known.allow;
-    found.database = known.parts.named("db_name") + known.parts.named("half");
-    found.account = known.parts.named("account");
-    found.objects = parameter(wanted.query, "data_format") == "objects";
-    found.key = parameter(wanted.query, "api_key");
-    return found;
 }
 
 }  // namespace bitdotio

@@ -1,10 +1,10 @@
-// Which call of the API a method and a target mean: a pure rule.
+// Which call a method and a target mean: one table of all paths, and a pure rule.
 #pragma once
 
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/error.hpp>
 
-#include "server/api/path_table.hpp"
+#include "server/api/path_pattern.hpp"
 
 #include <optional>
 #include <string>
@@ -14,10 +14,8 @@
 
 namespace bitdotio {
 
-/// The calls there are, and the two ways in which a request is none.
+/// All calls of the server.
 enum class api_call {
-    unknown_path,
-    wrong_method,  ///< route::allow says which would be right
     health,
     list_databases,
     create_database,
@@ -31,24 +29,69 @@ enum class api_call {
     revoke_account_keys,
     create_key,
     revoke_keys,
+
+    start_import,
+    import_status,
+    start_export,
+    export_status,
+    download,
+
+    metrics,
+    status_page,
+    server_status,
+    wake,
+    sleep,
+    list_server_keys,
+    create_server_key,
+    revoke_server_key,
+    list_server_accounts,
+    create_server_account,
+    remove_server_account,
+    grant,
+    revoke,
 };
 
-/// A call with what its target says.
-struct route {
-    api_call call = api_call::unknown_path;
-    std::string allow;               ///< methods of this path, for the header Allow
-    std::string database;            ///< "user/db", decoded, not yet checked
-    bool objects = false;            ///< the target has the parameter data_format=objects
-    std::string account;             ///< the id of a service account, decoded, not yet checked
-    std::optional<std::string> key;  ///< the parameter api_key, decoded
+/// Who may ask for a path.
+enum class audience {
+    anyone,    ///< without a key
+    account,   ///< whoever has a key
+    operators  ///< the user of the server
 };
 
-/// The paths of the API, but for those of jobs. With "{half}" in place of "{db_name}" the one
+/// A method of a path.
+struct path_method {
+    std::string_view name;
+    api_call call;
+    bool streams = false;  ///< its body is handed on as a stream
+};
+
+/// A documented path. See match_path for its pattern.
+struct documented_path {
+    std::string_view pattern;
+    audience who;
+    std::vector<path_method> methods;
+};
+
+/// All paths; the first pattern that matches holds. With "{half}" in place of "{db_name}" the one
 /// segment of a path in which a name lacks its other half.
-const std::vector<documented_path<api_call>>& api_paths();
+const std::vector<documented_path>& documented_paths();
 
-/// Reads a request's first line. A trailing slash makes no difference; "user/db" may come as two
-/// segments or as one with "%2F".
+/// What a request's first line says.
+struct route {
+    std::optional<api_call> call;  ///< none if the path has not this method, or is not there
+    std::string allow;             ///< the methods of the path; empty if it is not there
+    audience who = audience::anyone;
+    bool streams = false;
+    std::string path;   ///< still percent-encoded
+    std::string query;  ///< what follows the question mark
+    path_parts parts;
+
+    /// The database that the path names: "user/db", decoded, not yet checked; empty if it names
+    /// none.
+    std::string database() const;
+};
+
+/// Reads a request's first line. A final slash makes no difference.
 route find_route(std::string_view method, std::string_view target);
 
 /// A part of the path that has not the form it must.

@@ -35,55 +35,50 @@ http_response storage_refusal(const database& known, std::int64_t used) {
 }  // namespace
 
 asio::awaitable<http_response> routes::answer(http_request request) const {
-    const route target = find_route(request.method, request.target);
     std::exception_ptr thrown;
     try {
-        co_return co_await dispatch(request, target);
+        co_return co_await dispatch(request);
     } catch (...) {
         thrown = std::current_exception();
     }
     co_return refusal_of(thrown);
 }
 
-asio::awaitable<http_response> routes::dispatch(const http_request& request,
-                                                const route& target) const {
-    const job_route job = job_route::find(request.method, request.target);
-    if (job.what == job_route::call::download) {
-        co_return co_await jobs_->download(job, request);
-    }
-    if (job.what != job_route::call::none) {
-        caller who = co_await authorize(request);
-        co_return co_await jobs_->answer(std::move(who), job, request);
-    }
-    if (target.call == api_call::unknown_path) {
+asio::awaitable<http_response> routes::dispatch(const http_request& request) const {
+    const route& to = request.to;
+    if (to.allow.empty()) {
         // Without the parameters: a key may be among them.
-        const std::string path(target_parts(request.target).path);
-        co_return api_error(404, "there is no such path in this API: " + path, "not_found");
+        co_return api_error(404, "there is no such path in this API: " + to.path, "not_found");
     }
-    if (target.call == api_call::wrong_method) {
-        http_response refused = api_error(
-            405, request.method + " is not a method of this path: " + "use " + target.allow);
-        refused.allow = target.allow;
+    if (!to.call) {
+        http_response refused =
+            api_error(405, request.method + " is not a method of this path: " + "use " + to.allow);
+        refused.allow = to.allow;
         co_return refused;
     }
-    if (target.call == api_call::health) {
-        co_return http_response(200, R"({"status":"ok"})");
+    switch (*to.call) {
+        case api_call::health: co_return http_response(200, R"({"status":"ok"})");
+        case api_call::download: co_return co_await jobs_->download(request);
+        default: break;
     }
     caller who = co_await authorize(request);
-    std::optional<database_name> name;
-    if (!target.database.empty()) name = name_in_path(target.database);
-    switch (target.call) {
+    switch (*to.call) {
         case api_call::list_databases: co_return co_await list_databases(std::move(who));
         case api_call::create_database:
             co_return co_await create_database(std::move(who), request.body);
-        case api_call::query:
-            co_return co_await query(std::move(who), request.body, target.objects);
-        case api_call::get_database: co_return co_await get_database(std::move(who), name.value());
+        case api_call::query: co_return co_await query(std::move(who), request);
+        case api_call::get_database:
+            co_return co_await get_database(std::move(who), name_in_path(to.database()));
         case api_call::update_database:
-            co_return co_await update_database(std::move(who), name.value(), request.body);
+            co_return co_await update_database(std::move(who), name_in_path(to.database()),
+                                               request.body);
         case api_call::delete_database:
-            co_return co_await delete_database(std::move(who), name.value());
-        default: co_return co_await about_accounts(std::move(who), target);
+            co_return co_await delete_database(std::move(who), name_in_path(to.database()));
+        case api_call::start_import:
+        case api_call::start_export:
+        case api_call::import_status:
+        case api_call::export_status: co_return co_await jobs_->answer(std::move(who), request);
+        default: co_return co_await about_accounts(std::move(who), to);
     }
 }
 
@@ -110,7 +105,7 @@ asio::awaitable<caller> routes::authorize(const http_request& request) const {
 
 asio::awaitable<std::int64_t> routes::storage_of(std::string id) const {
     try {
-        co_return co_await cluster_->storage_bytes(std::move(id));
+        co_return co_await databases_->storage_bytes(std::move(id));
     } catch (const error& failure) {
         if (failure.code() != errc::not_found) throw;  // deleted between two steps of a call
     }
@@ -135,7 +130,7 @@ asio::awaitable<http_response> routes::create_database(caller who, const std::st
     // Before the files are made, which takes longer than to say no.
     co_await catalog_->check_free(who, wish.name);
     const std::string id = new_id();
-    co_await cluster_->create(id);
+    co_await databases_->create(id);
     std::exception_ptr failure;
     database known;
     try {
@@ -145,7 +140,7 @@ asio::awaitable<http_response> routes::create_database(caller who, const std::st
         failure = std::current_exception();
     }
     if (failure) {
-        co_await cluster_->remove(id);
+        co_await databases_->remove(id);
         std::rethrow_exception(failure);
     }
     co_return http_response(201, co_await described(known));
@@ -171,13 +166,12 @@ asio::awaitable<http_response> routes::delete_database(caller who, database_name
     known.storage_usage_bytes = co_await storage_of(known.id);
     // Out of the catalog first: a crash in between leaves files that the next start removes.
     co_await catalog_->remove(std::move(who), std::move(name));
-    co_await cluster_->remove(known.id);
+    co_await databases_->remove(known.id);
     co_return http_response(200, api::encode(known));
 }
 
-asio::awaitable<http_response> routes::query(caller who, const std::string& body,
-                                             bool objects) const {
-    const api::query_request wish = api::decode_query_request(body);
+asio::awaitable<http_response> routes::query(caller who, const http_request& request) const {
+    const api::query_request wish = api::decode_query_request(request.body);
     const database_name name(wish.database_name);
     const database known = co_await catalog_->find(std::move(who), name);
     const bool writes = known.role != role::reader;
@@ -198,7 +192,7 @@ asio::awaitable<http_response> routes::query(caller who, const std::string& body
     for (int tries = 0; tries < 2; ++tries) {
         failure.reset();
         try {
-            const lease awake = co_await cluster_->hold(known.id);
+            const lease awake = co_await databases_->hold(known.id);
             answer = co_await run_query(awake.session(role), wish.query_string, terms);
         } catch (const error& thrown) {
             failure = thrown;
@@ -213,33 +207,34 @@ asio::awaitable<http_response> routes::query(caller who, const std::string& body
     }
     if (failure) throw *failure;
     catalog_->count_rows(known.id, static_cast<std::int64_t>(answer.rows.size()));
+    const bool objects = query_parameter(request.to.query, "data_format") == "objects";
     co_return http_response(
         200, api::encode_query_answer(answer, objects ? data_format::objects : data_format::rows));
 }
 
-asio::awaitable<http_response> routes::about_accounts(caller who, const route& target) const {
+asio::awaitable<http_response> routes::about_accounts(caller who, const route& to) const {
     http_response done(200, "{}");
-    switch (target.call) {
+    const std::string account = to.parts.named("account");
+    switch (to.call.value()) {
         case api_call::list_accounts:
             done.body = api::encode(co_await catalog_->accounts(std::move(who)));
             break;
         case api_call::get_account:
-            done.body =
-                api::encode(co_await catalog_->find_account(std::move(who), target.account));
+            done.body = api::encode(co_await catalog_->find_account(std::move(who), account));
             break;
         case api_call::create_account_key:
-            done.body =
-                api::encode(co_await catalog_->add_account_key(std::move(who), target.account));
+            done.body = api::encode(co_await catalog_->add_account_key(std::move(who), account));
             break;
         case api_call::revoke_account_keys:
-            co_await catalog_->revoke_account_keys(std::move(who), target.account);
+            co_await catalog_->revoke_account_keys(std::move(who), account);
             break;
         case api_call::create_key:
             done.body = api::encode(co_await catalog_->add_key(std::move(who)));
             break;
         default: {
+            const auto given = query_parameter(to.query, "api_key");
             std::optional<api_key> key;
-            if (target.key) key.emplace(*target.key);
+            if (given) key.emplace(*given);
             co_await catalog_->revoke_keys(std::move(who), std::move(key));
         }
     }

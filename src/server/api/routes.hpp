@@ -3,7 +3,6 @@
 
 #include "server/api/http_listener.hpp"
 #include "server/api/job_routes.hpp"
-#include "server/api/router.hpp"
 #include "server/catalog/catalog.hpp"
 #include "server/catalog/storage_quota.hpp"
 #include "server/hosts/database_host.hpp"
@@ -23,11 +22,11 @@ namespace bitdotio {
 class routes {
 public:
     /// Parameters: `query_timeout` ends a query of the API.
-    routes(std::shared_ptr<catalog> known, std::shared_ptr<database_host> instances,
+    routes(std::shared_ptr<catalog> known, std::shared_ptr<database_host> databases,
            std::shared_ptr<storage_quota> guard, std::shared_ptr<const job_routes> about_jobs,
            std::chrono::milliseconds query_timeout)
         : catalog_(std::move(known)),
-          cluster_(std::move(instances)),
+          databases_(std::move(databases)),
           guard_(std::move(guard)),
           jobs_(std::move(about_jobs)),
           query_timeout_(query_timeout) {}
@@ -36,7 +35,7 @@ public:
     asio::awaitable<http_response> answer(http_request request) const;
 
 private:
-    asio::awaitable<http_response> dispatch(const http_request& request, const route& target) const;
+    asio::awaitable<http_response> dispatch(const http_request& request) const;
     asio::awaitable<caller> authorize(const http_request& request) const;
     asio::awaitable<http_response> list_databases(caller who) const;
     asio::awaitable<http_response> create_database(caller who, const std::string& body) const;
@@ -44,13 +43,13 @@ private:
     asio::awaitable<http_response> update_database(caller who, database_name name,
                                                    const std::string& body) const;
     asio::awaitable<http_response> delete_database(caller who, database_name name) const;
-    asio::awaitable<http_response> query(caller who, const std::string& body, bool objects) const;
-    asio::awaitable<http_response> about_accounts(caller who, const route& target) const;
+    asio::awaitable<http_response> query(caller who, const http_request& request) const;
+    asio::awaitable<http_response> about_accounts(caller who, const route& to) const;
     asio::awaitable<std::int64_t> storage_of(std::string id) const;
     asio::awaitable<std::string> described(database known) const;
 
     std::shared_ptr<catalog> catalog_;
-    std::shared_ptr<database_host> cluster_;
+    std::shared_ptr<database_host> databases_;
     std::shared_ptr<storage_quota> guard_;
     std::shared_ptr<const job_routes> jobs_;
     std::chrono::milliseconds query_timeout_;

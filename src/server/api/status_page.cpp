@@ -38,7 +38,7 @@ std::string base64(const unsigned char* bytes, std::size_t size) {
     return text;
 }
 
-std::string time_text(clock::time_point when) {
+std::string page_time(clock::time_point when) {
     const std::string full = api::encode_time(std::chrono::floor<std::chrono::microseconds>(when));
     return full.substr(0, 10) + " " + full.substr(11, 8) + " UTC";
 }
@@ -106,7 +106,7 @@ std::string about_databases(const server_view& view) {
                           : ""));
         shown.number(size_text(line.about.storage_usage_bytes) + " of " +
                      size_text(line.about.storage_limit_bytes.value_or(0)));
-        shown.cell(figures.last_used ? time_text(*figures.last_used) : "not since the start");
+        shown.cell(figures.last_used ? page_time(*figures.last_used) : "not since the start");
         shown.rows += "</tr>\n";
     }
     return section(shown, {"Name", "State", "Connections|", "Wakes|", "Storage|", "Last activity"},
@@ -120,7 +120,7 @@ std::string about_connections(const server_view& view) {
         shown.cell(visit.facts.database);
         shown.cell(visit.facts.account);
         shown.cell(visit.facts.peer);
-        shown.cell(time_text(visit.since));
+        shown.cell(page_time(visit.since));
         shown.rows += "</tr>\n";
     }
     return section(shown, {"Database", "Account", "From", "Since"}, "Nobody is connected.");
@@ -138,7 +138,7 @@ std::string about_jobs(const server_view& view) {
         shown.cell(std::string(state_name(job.state)) +
                        (job.error_type.empty() ? "" : ": " + job.error_type),
                    std::string(state_name(job.state)).c_str());
-        shown.cell(time_text(begun));
+        shown.cell(page_time(begun));
         const auto moved = view.figures.moved.find(job.id);
         shown.number(moved == view.figures.moved.end()
                          ? ""
@@ -185,7 +185,7 @@ std::string status_page(const server_view& view) {
     html += style;
     html +=
         "</style></head><body>\n<h1>bitdotio</h1>\n<p>Version " BITDOTIO_VERSION ", running for ";
-    html += duration_text(view.now - view.started) + "; " + time_text(view.now) + ".</p>\n";
+    html += duration_text(view.now - view.started) + "; " + page_time(view.now) + ".</p>\n";
     html += about_databases(view) + about_connections(view) + about_jobs(view);
     return html + "</body></html>\n";
 }

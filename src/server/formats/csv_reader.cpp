@@ -11,7 +11,6 @@ namespace bitdotio {
 namespace {
 
 constexpr std::size_t longest_field = 64 * 1024 * 1024;
-constexpr std::size_t most_columns = 1'600;  // of a table, for PostgreSQL
 
 /// See: RFC 4180. Beyond it: any end of line, a byte order mark, quotes within plain fields.
 class csv_reader final : public table_reader {

@@ -16,7 +16,6 @@ namespace json = boost::json;
 
 constexpr std::size_t longest_object = 64 * 1024 * 1024;
 constexpr std::size_t deepest_object = 200;
-constexpr std::size_t most_columns = 1'600;
 constexpr std::string_view space = " \t\r\n";
 
 /// A list of objects, one object, or objects one behind the other. Numbers and what is nested are

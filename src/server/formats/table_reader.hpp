@@ -14,6 +14,9 @@
 
 namespace bitdotio {
 
+/// The columns a table can have in PostgreSQL.
+inline constexpr std::size_t most_columns = 1'600;
+
 /// Reads the rows of one table, in bounded memory. All of it blocks.
 ///
 /// Errors: all functions throw errc::bad_input, naming the place in the file.

@@ -17,7 +17,6 @@ namespace bitdotio {
 
 namespace {
 
-constexpr std::size_t most_columns = 1'600;
 constexpr std::size_t most_sheets = 256;
 constexpr std::size_t longest_text = 1024 * 1024;
 constexpr std::size_t most_strings = 50'000'000;

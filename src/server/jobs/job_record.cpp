@@ -2,6 +2,7 @@
 #include "server/jobs/job_record.hpp"
 #include "service/api_codec.hpp"
 #include "service/job_codec.hpp"
+#include "service/json_fields.hpp"
 
 #include <bitdotio/error.hpp>
 
@@ -12,11 +13,8 @@ namespace bitdotio {
 namespace {
 
 namespace json = boost::json;
+using api::text;
 using record_time = std::chrono::sys_time<std::chrono::microseconds>;
-
-json::string text(std::string_view value) {
-    return json::string(value.data(), value.size());
-}
 
 json::value to_number(const std::optional<record_time>& when) {
     return when ? json::value(when->time_since_epoch().count()) : json::value(nullptr);

@@ -1,5 +1,5 @@
 // Pattern and path, cut at the same slashes.
-#include "server/api/path_table.hpp"
+#include "server/api/path_pattern.hpp"
 
 #include "base/percent_encoding.hpp"
 
@@ -75,6 +75,20 @@ std::string path_parts::named(std::string_view name) const {
 std::optional<path_parts> match_path(std::string_view pattern, std::string_view path) {
     if (path.ends_with('/')) path.remove_suffix(1);
     return match(rest_of_path(pattern), rest_of_path(path));
+}
+
+std::optional<std::string> query_parameter(std::string_view query, std::string_view name) {
+    while (!query.empty()) {
+        const std::size_t end = query.find('&');
+        const std::string_view pair = query.substr(0, end);
+        const std::size_t equals = pair.find('=');
+        if (percent_decoded(pair.substr(0, equals)) == name) {
+            return equals == std::string_view::npos ? std::string()
+                                                    : percent_decoded(pair.substr(equals + 1));
+        }
+        query.remove_prefix(end == std::string_view::npos ? query.size() : end + 1);
+    }
+    return std::nullopt;
 }
 
 }  // namespace bitdotio

@@ -1,4 +1,4 @@
-// Which path of a table a target is, and what its named parts are: a pure rule.
+// A target compared with a pattern, and what its named parts are: a pure rule.
 #pragma once
 
 #include <functional>
@@ -7,7 +7,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace bitdotio {
 
@@ -40,38 +39,7 @@ private:
 /// slash is escaped.
 std::optional<path_parts> match_path(std::string_view pattern, std::string_view path);
 
-/// A documented path with its methods, and the call that each one means.
-template <class Call>
-struct documented_path {
-    std::string_view pattern;
-    std::vector<std::pair<std::string_view, Call>> calls;
-};
-
-/// What a table says of a request: a call, or which methods the path has; neither if the table does
-/// not have the path.
-template <class Call>
-struct found_path {
-    std::optional<Call> call;
-    std::string allow;  ///< for the header of that name
-    path_parts parts;
-};
-
-/// Looks a request up. The first pattern that matches holds.
-template <class Call>
-found_path<Call> find_path(const std::vector<documented_path<Call>>& table, std::string_view method,
-                           std::string_view path) {
-    found_path<Call> found;
-    for (const documented_path<Call>& each : table) {
-        std::optional<path_parts> parts = match_path(each.pattern, path);
-        if (!parts) continue;
-        found.parts = std::move(*parts);
-        for (const auto& [name, call] : each.calls) {
-            found.allow += (found.allow.empty() ? "" : ", ") + std::string(name);
-            if (name == method) found.call = call;
-        }
-        break;
-    }
-    return found;
-}
+/// The value of a query's parameter, decoded; nothing if it is not there.
+std::optional<std::string> query_parameter(std::string_view query, std::string_view name);
 
 }  // namespace bitdotio
