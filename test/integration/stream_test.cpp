@@ -480,8 +480,11 @@ TEST_CASE("a COPY past its deadline when it ends has copied nothing") {
 TEST_CASE("what a pool gets back with a stream open is clean for the next borrower") {
     pool_options options;
     options.max_size = 1;
+    options.return_timeout = 60s;  // what is on its way takes long to read on a busy machine
+    connect_options where = shared().connect;
+    where.cancel_timeout = 60s;
     const auto work = [&]() -> asio::awaitable<void> {
-        pool p(co_await asio::this_coro::executor, shared().connect, options);
+        pool p(co_await asio::this_coro::executor, where, options);
         for (int i = 0; i < 3; ++i) {
             pooled_connection lent = co_await p.acquire();
             row_stream rows =
