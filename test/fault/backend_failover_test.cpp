@@ -42,7 +42,7 @@ asio::awaitable<std::set<int>> write_through(bitdotio::connect_options where,
             done = true;
         } catch (const bitdotio::error& failure) {
             INFO(std::string(failure.what()));
-            // Nobody can say of what was under way; nothing else may go wrong.
+            // The outcome of what was under way is unknown; nothing else may go wrong.
             CHECK(failure.code() == errc::connection_lost);
         }
         if (done) acknowledged.insert(i);
@@ -136,11 +136,11 @@ TEST_CASE("without any backend clients are told to come again, and one that is b
 TEST_CASE("a pooler may stand before the backend, in both ways of pooling") {
     test::postgres_primary primary;
     test::make_service(primary);
-    // The pooler's own session in a database is a superuser's, whom nobody else may end.
+    // The pooler's own session in a database is a superuser's, which only a superuser may end.
     primary.execute("ALTER ROLE service SUPERUSER");
     for (const pooling mode : {pooling::session, pooling::transaction}) {
         CAPTURE(static_cast<int>(mode));
-        // The roles come and go: the pooler asks the backend for what it keeps of their passwords.
+        // The roles come and go: the pooler asks the backend for what it stores of their passwords.
         const test::pgbouncer pooler(
             primary, mode,
             {{"auth_user", "postgres"},
@@ -155,7 +155,7 @@ TEST_CASE("a pooler may stand before the backend, in both ways of pooling") {
         where.wake_timeout = 0ms;
         where.statement_cache_size = 0;
         CHECK(test::run(ask(where, "SELECT a FROM t")) == "7");
-        // What is no setting that the pooler follows is refused by it, and said.
+        // The pooler refuses a setting that it does not follow, and says so.
         where.settings = {{"work_mem", "5MB"}};
         try {
             test::run(ask(where, "SELECT 1"));

@@ -1,6 +1,6 @@
-// What a pool must hold against any other: figures, each with the fault or the clients that tests
-// it. Those that need no fault stand in test/integration: wrong keys, killed idle backends, two
-// hosts.
+// Figures that a pool must reach to stand against any other, each with the fault or the clients
+// that test it. Those without a fault are in test/integration: wrong keys, killed idle backends,
+// two hosts.
 #include "support/environment.hpp"
 #include "support/fault_proxy.hpp"
 #include "support/invariants.hpp"
@@ -73,7 +73,7 @@ struct scene {
         co_await direct.script(std::string("DROP TABLE IF EXISTS ledger; ") + ledger::create);
     }
 
-    /// What every scene ends with.
+    /// The end of every scene.
     asio::awaitable<void> end() {
         road->heal();
         co_await test::expect_at_rest(pool);
@@ -91,7 +91,7 @@ struct scene {
     ledger book;
 };
 
-// Watches the server while something goes on: the most backends the pool ever had there.
+// Counts the pool's backends at the server while something goes on, and keeps the most.
 class census {
 public:
     asio::awaitable<void> take(connection& direct) {
@@ -155,7 +155,7 @@ TEST_CASE("200 waiters at a server that refuses are all served, in their order, 
     test::run(refuse_for(test::soaking() ? 20s : 3s));
 }
 
-// Connections come back in a transaction, or with rows on their way, and the peer says nothing.
+// Connections come back in a transaction or with rows on their way, and the peer is silent.
 asio::awaitable<void> fall_silent_at_release(milliseconds return_timeout,
                                              milliseconds cancel_timeout) {
     pool_options limits = at_most(2);
@@ -252,7 +252,7 @@ asio::awaitable<void> cancel_without_end(milliseconds time) {
             co_return;
         }
         while (since(begin) < time) {
-            if (i <= victims / 2) {  // whose statement is there when it is cancelled
+            if (i <= victims / 2) {  // whose statement is running when it is cancelled
                 bitdotio::pooled_connection lent = co_await here.pool.acquire();
                 const milliseconds patience(dice.number(0, 5));
                 const auto code = co_await cancel_after(run_slowly_on(*lent), patience);
@@ -295,7 +295,7 @@ asio::awaitable<void> cancel_begin() {
     CAPTURE(dice.seed);
     std::size_t cancelled = 0;
     for (int turn = 0; turn < 60; ++turn) {
-        // Each message takes its time, so that the cancellation meets every point of the exchange.
+        // Each message is slow, so that the cancellation meets every point of the exchange.
         here.road->set(before(side::backend, any_message).slice(2ms));
         const milliseconds patience(dice.number(0, 5));
         const auto code = co_await cancel_after(begin_only(here.pool), patience);
@@ -315,9 +315,8 @@ TEST_CASE("who comes after a cancelled BEGIN always finds the session without a 
     test::run(cancel_begin());
 }
 
-// The dials for those who wait hang until all have been served by the connections there are.
-// Against a connection that does its share of the requests alone, at most half as long again is
-// lost.
+// The dials for the waiters hang until the connections there are have served them all. This may
+// take at most half as long again as a connection that does its share of the requests alone.
 asio::awaitable<void> pass_by_slow_dials() {
     constexpr std::size_t requests = 50;
     constexpr std::size_t connections = 5;
@@ -325,7 +324,7 @@ asio::awaitable<void> pass_by_slow_dials() {
     const bitdotio::statement request(sanitized ? "SELECT pg_sleep(0.02)"
                                                 : "SELECT pg_sleep(0.002)");
     const auto executor = co_await asio::this_coro::executor;
-    // Slow on our side, so that no process is started for them, which would take time of its own.
+    // Slow on our side, so that the server starts no processes for them, which would take time.
     asio::steady_timer dialled(executor, asio::steady_timer::time_point::min());
     bitdotio::connect_options options = server().over_tcp("postgres", "");
     options.ask_credentials = [&dialled](int) -> asio::awaitable<bitdotio::credentials> {
@@ -420,7 +419,7 @@ asio::awaitable<void> rest_without_a_word() {
     CHECK(here.road->bytes(side::frontend) == sent);
     CHECK(here.road->accepted() == dialled);
     CHECK(here.road->open() == 3);
-    // Then they are really closed, with their goodbyes, and the database may sleep.
+    // Then they are really closed, each with a goodbye, and the database may sleep.
     co_await here.road->until_empty();
     CHECK((co_await test::backends_of(here.direct, ours)) == 0);
     CHECK(here.road->accepted() == dialled);
@@ -463,8 +462,8 @@ TEST_CASE("a statement past its deadline on a pool of 1 never means two backends
     test::run(run_late_again_and_again());
 }
 
-// Waiters whose deadlines pass at all times, and statements nobody answers. How late this machine
-// is by itself is what bare timers of the same deadlines show.
+// Waiters whose deadlines pass at all times, and statements without an answer. Bare timers of the
+// same deadlines show how late this machine is by itself.
 asio::awaitable<void> keep_deadlines() {
     constexpr std::size_t waiters = 200;
     constexpr std::size_t statements = 40;
@@ -501,7 +500,7 @@ asio::awaitable<void> keep_deadlines() {
         while (!held) {
             try {
                 held.emplace(co_await here.pool.acquire());
-            } catch (const bitdotio::error&) {  // many dials take longer than one may wait here
+            } catch (const bitdotio::error&) {  // many dials take longer than acquire_timeout
             }
         }
         if (++lent == statements) {

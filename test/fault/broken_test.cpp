@@ -1,5 +1,5 @@
-// Connections that break in the open: reset or ended, idle or at a chosen message.
-#include "fault/strike.hpp"
+// Connections that break visibly: reset or ended, idle or at a chosen message.
+#include "fault/proxied_pool.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -31,7 +31,7 @@ fault at(int number, std::string name, rows left, test::fault_rule rule) {
     return made;
 }
 
-// One that strikes at once, while nothing is under way.
+// A fault that strikes at once, while nothing is under way.
 fault idle(int number, std::string name, void (fault_proxy::*strike)()) {
     fault made;
     made.number = number;
@@ -71,7 +71,7 @@ TEST_CASE("what is complete is not acknowledged before the server is ready for m
                          all_places());
 }
 
-// Packets are dropped for a while, as by a router that has forgotten a connection; then it says so.
+// Packets are dropped for a while, as by a router that has forgotten a connection; then a reset.
 asio::awaitable<void> forget_flow(std::shared_ptr<fault_proxy> road) {
     co_await road->until_fired();
     road->reset();

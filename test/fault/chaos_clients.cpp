@@ -1,7 +1,7 @@
-// Dice decide what a client does next; the policy, what it does when it fails.
+// Clients that choose their next operation at random, and handle failures by their policy.
 #include "fault/chaos_clients.hpp"
 
-#include "fault/spots.hpp"
+#include "fault/parked_clients.hpp"
 
 #include <bitdotio/pipeline.hpp>
 
@@ -19,7 +19,7 @@ namespace {
 // The server works on it for a while, so that faults meet it there.
 constexpr const char* slow_insert = "INSERT INTO ledger SELECT $1::bigint FROM pg_sleep(0.05)";
 
-// However often it runs, it has run once.
+// Running it again changes nothing.
 const bitdotio::statement marked_insert =
     bitdotio::statement(
         "WITH mark AS (INSERT INTO marks VALUES ($1) ON CONFLICT DO NOTHING RETURNING key) "
@@ -33,7 +33,7 @@ bool is_loss(const bitdotio::error& failure) {
 
 }  // namespace
 
-// write_early commits, and answers a little later: what is lost then has been done.
+// write_early commits, and answers a little later: if its answer is lost, it has been executed.
 const char* const chaos_clients::schema =
     "CREATE TABLE ledger (key bigint NOT NULL); CREATE TABLE marks (key bigint PRIMARY KEY);"
     "CREATE PROCEDURE write_early(key bigint) LANGUAGE plpgsql AS $$"
@@ -95,7 +95,7 @@ asio::awaitable<void> chaos_clients::one_thing() {
     }
 }
 
-// Runs `once` by the policy and notes how it ended.
+// Runs `once` by the policy and records how it ended.
 template <class Once>
 asio::awaitable<void> chaos_clients::write(std::size_t count, Once& once) {
     const keys written = book_.open(count);
@@ -118,7 +118,7 @@ asio::awaitable<void> chaos_clients::write(std::size_t count, Once& once) {
     }
 }
 
-// What fails before COMMIT was not executed, whatever is known of its last statement.
+// What fails before COMMIT was not executed, whatever the outcome of its last statement.
 asio::awaitable<void> chaos_clients::transact(const keys& written) {
     std::optional<bitdotio::error> failure;
     std::optional<bitdotio::transaction> open;
@@ -136,7 +136,7 @@ asio::awaitable<void> chaos_clients::transact(const keys& written) {
     co_await open->commit();
 }
 
-// Statements for themselves: each has its own outcome, and the naive one repeats all of them.
+// Independent statements: each has its own outcome, and the naive policy repeats all of them.
 asio::awaitable<void> chaos_clients::pipeline() {
     keys written;
     bitdotio::pipeline batch;

@@ -1,4 +1,4 @@
-// Many clients that write and read at random, and note in a ledger what they were told.
+// Many clients that write and read at random, and record in a ledger what they were told.
 #pragma once
 
 #include "support/ledger.hpp"
@@ -15,16 +15,16 @@ namespace test {
 
 /// What clients do about a lost connection.
 enum class policy {
-    contract,  ///< what the library does, and nothing more
-    naive,     ///< the same once more, whatever it was: what many programs do
+    contract,  ///< what the library does by itself
+    naive,     ///< repeats whatever failed, as many programs do
 };
 
-/// The clients: each does one thing after the other, until all have done so many.
+/// The clients: each runs one operation after another, until all together have run so many.
 ///
 /// Thread safety: none; it is used where its executor runs, which must be of one thread.
 class chaos_clients {
 public:
-    /// What it needs in the database. Run as the owner, once.
+    /// What the clients need in the database. Run as the owner, once.
     static const char* const schema;
 
     chaos_clients(bitdotio::pool pool, ledger& book, dice& chance, policy how,

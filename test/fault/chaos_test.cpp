@@ -1,6 +1,6 @@
-// Many clients, random faults, and a history that the table has to agree with at the end.
+// Many clients, random faults, and a history that the table must agree with at the end.
 #include "fault/chaos_clients.hpp"
-#include "fault/spots.hpp"
+#include "fault/parked_clients.hpp"
 #include "support/fault_report.hpp"
 #include "support/invariants.hpp"
 #include "support/postgres_cluster.hpp"
@@ -38,7 +38,7 @@ test::dice chaos_dice() {
 constexpr const char* ours = "bitdotio";
 constexpr std::size_t max_size = 16;
 
-// What is broken at random.
+// Breaks things at random.
 class breaker {
 public:
     breaker(postgres_primary& server, test::dice& dice) : server_(server), dice_(dice) {}
@@ -79,7 +79,7 @@ private:
                         "' AND random() < 0.4");
     }
 
-    // One backend's end by force makes the server restart itself.
+    // Killing one backend makes the server restart itself.
     int one_of_ours(int signal) {
         const std::vector<int> backends = server_.backends(ours);
         if (backends.empty()) {
@@ -122,7 +122,7 @@ constexpr std::size_t clients = 24;
 asio::awaitable<chaos> run_chaos(postgres_primary& server, test::policy how,
                                  std::uint64_t operations, std::int64_t calm) {
     test::dice choices = chaos_dice();
-    test::dice troubles = choices;  // of their own: they are used on another thread
+    test::dice troubles = choices;  // a copy: it is used on another thread
     bitdotio::connect_options direct = server.connect();
     direct.application_name = "direct";
     bitdotio::connection before = co_await bitdotio::connection::open(direct);
@@ -189,7 +189,7 @@ TEST_CASE("under random faults no acknowledged write is missing and none is ther
                                    100s + operations * 10ms);
     test::expect_clean(result.found);
     CHECK(result.faults >= operations / 1'000);
-    CHECK(result.lost > 0);  // else nothing was tried
+    CHECK(result.lost > 0);  // otherwise nothing was tried
     test::report(0, std::to_string(result.faults) + " random faults", "chaos", result.figures);
     descriptors.expect();
 

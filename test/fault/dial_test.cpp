@@ -1,5 +1,5 @@
-// Servers that do not let anyone in for a while, each for its own reason, and callers who wait.
-#include "fault/spots.hpp"
+// Servers that refuse connections for a while, each for its own reason, and callers that wait.
+#include "fault/parked_clients.hpp"
 #include "support/invariants.hpp"
 #include "support/postgres_cluster.hpp"
 #include "support/run.hpp"
@@ -23,7 +23,7 @@ using test::ledger;
 using test::postgres_primary;
 using test::stop_mode;
 
-// Sessions that a fault needs, kept by the test.
+// Sessions that a fault needs, held by the test.
 struct bystanders {
     asio::awaitable<void> open(const postgres_primary& server, std::size_t count) {
         bitdotio::connect_options options = server.connect();
@@ -43,11 +43,11 @@ struct bystanders {
 struct closed_door {
     int fault;
     std::string name;
-    std::size_t sessions;  // of others, that it needs
-    /// What one who dials meets; both empty for a server that does not answer at all.
+    std::size_t sessions;  // of others, that the fault needs
+    /// What a dial meets; both empty for a server that does not answer at all.
     const char* sqlstate;
     errc code;
-    /// Closes the door; opens it. Both block.
+    /// Closes the server; opens it. Both block.
     std::function<void(postgres_primary&, bystanders&)> shut;
     std::function<void(postgres_primary&, bystanders&)> open;
 };
@@ -69,14 +69,14 @@ const closed_door doors[] = {
          server.stop(stop_mode::smart);
          server.start();
      }},
-    // One that is killed makes the server end all others; one that is stopped keeps it at that.
+    // The killed one makes the server end all others; the stopped one keeps it in that state.
     {12, "recovering", 2, "57P03", errc::database_asleep,
      [](auto&, auto& others) {
          ::kill(others.pids[0], SIGSTOP);
          ::kill(others.pids[1], SIGKILL);
      },
      [](auto&, auto& others) { ::kill(others.pids[0], SIGCONT); }},
-    // 60 at most, of which the superuser keeps three.
+    // 60 connections at most, of which three are the superuser's.
     {13, "too many connections", 57, "53300", errc::server_busy, [](auto&, auto&) {},
      [](auto&, auto& others) {
          for (std::size_t i = 0; i < 10; ++i) {
@@ -98,7 +98,7 @@ asio::awaitable<bitdotio::error> knock(bitdotio::connect_options options) {
     throw std::runtime_error("the door is open");
 }
 
-// A door may take a moment to close.
+// A server may take a moment to close.
 asio::awaitable<void> expect_closed(const bitdotio::connect_options& options,
                                     const closed_door& door) {
     const auto deadline = steady_clock::now() + 10s;
@@ -117,13 +117,13 @@ asio::awaitable<void> expect_closed(const bitdotio::connect_options& options,
 
 constexpr std::size_t callers = 20;
 
-// Callers come while the door is closed; when it opens, all are served, with few dials.
+// Callers come while the server is closed; when it opens, all are served, with few dials.
 asio::awaitable<void> wait_outside(postgres_primary& server, const closed_door& door) {
     server.execute("TRUNCATE ledger");
     bystanders others;
     co_await others.open(server, door.sessions);
     bitdotio::connect_options options = server.connect();
-    options.connect_timeout = 400ms;  // for the one that does not answer at all
+    options.connect_timeout = 400ms;  // for the server that does not answer at all
     bitdotio::pool_options limits;
     limits.max_size = 5;
     bitdotio::pool pool(co_await asio::this_coro::executor, options, limits);
@@ -178,8 +178,8 @@ asio::awaitable<void> wait_outside(postgres_primary& server, const closed_door& 
     test::report(door.fault, door.name, "pool.query, connecting", figures);
 }
 
-// The password changes while all connections but one are closed: who has the old one is told at
-// once, and no dial is wasted on it; when it fits again, all goes on.
+// The password changes while all connections but one are closed: callers with the old one are told
+// at once, and no dial is wasted on it; when it fits again, all goes on.
 asio::awaitable<void> rotate_the_key(postgres_primary& server) {
     server.execute("TRUNCATE ledger");
     bitdotio::pool pool(co_await asio::this_coro::executor, server.connect());
@@ -206,14 +206,14 @@ asio::awaitable<void> rotate_the_key(postgres_primary& server) {
     };
     test::expect_none(co_await test::gather(callers, one));
     const auto after = co_await pool.statistics();
-    // As many as it dials at once while all is well; the refusal of one is the answer to all.
+    // As many as the pool dials at once while all is well; one refusal answers all callers.
     CHECK(after.dials - before.dials <= bitdotio::pool_options().max_dials);
-    CHECK_FALSE(co_await test::write_one(*lent, book));  // who is in stays in
+    CHECK_FALSE(co_await test::write_one(*lent, book));  // an open session is not affected
     server.execute("ALTER ROLE tester PASSWORD '" + word + "'");
     std::optional<bitdotio::error> failure;
     const auto deadline = steady_clock::now() + 5s;
     do {
-        co_await test::rest(20ms);  // the refusal is remembered for a moment
+        co_await test::rest(20ms);  // the pool remembers the refusal for a moment
         failure = co_await test::write_one(pool, book);
     } while (failure && steady_clock::now() < deadline);
     CHECK_FALSE(failure);

@@ -1,4 +1,4 @@
-// The proxy itself: it does what a rule says, at the message it says, and nothing else.
+// The proxy itself: does what a rule says, at the message it says, and nothing else.
 #include "support/fault_proxy.hpp"
 #include "support/postgres.hpp"
 #include "support/run.hpp"
@@ -207,7 +207,7 @@ TEST_CASE("a proxy that hangs up, is silent or refuses lets nobody in until it i
             refused = failure.code();
         }
         CHECK(refused == asio::error::connection_refused);
-        CHECK((co_await way.client.query("SELECT 1")) == "1");  // who is in stays in
+        CHECK((co_await way.client.query("SELECT 1")) == "1");  // an open session is not affected
 
         way.through->set(test::admission::silent);
         wire_client fourth(co_await asio::this_coro::executor);

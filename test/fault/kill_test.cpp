@@ -1,5 +1,5 @@
 // Servers and backends that end, each in its own way, under clients at every place.
-#include "fault/spots.hpp"
+#include "fault/parked_clients.hpp"
 #include "support/invariants.hpp"
 #include "support/postgres_cluster.hpp"
 #include "support/run.hpp"
@@ -12,11 +12,11 @@ namespace {
 
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
-using test::ending_at;
+using test::fault_ending;
+using test::fault_place;
 using test::ledger;
 using test::moment;
 using test::postgres_primary;
-using test::spot;
 using test::stop_mode;
 
 constexpr const char* ours = "bitdotio";
@@ -56,11 +56,12 @@ asio::awaitable<void> suffer(postgres_primary& server, const killing& fault, mom
     co_await before.close();
 
     bitdotio::pool_options options;
-    options.max_size = std::size(test::all_spots);
+    options.max_size = std::size(test::parked_places);
     bitdotio::pool pool(co_await asio::this_coro::executor, server.connect(), options);
     ledger book;
-    test::spot_figures figures;
-    const std::vector<spot> places(std::begin(test::all_spots), std::end(test::all_spots));
+    test::place_figures figures;
+    const std::vector<fault_place> places(std::begin(test::parked_places),
+                                          std::end(test::parked_places));
     const std::function<asio::awaitable<void>()> strike = [&]() -> asio::awaitable<void> {
         bitdotio::connect_options bystander = server.connect();
         bystander.application_name = "bystander";
@@ -70,11 +71,11 @@ asio::awaitable<void> suffer(postgres_primary& server, const killing& fault, mom
     };
     for (int round = 0; round < rounds; ++round) {
         const auto ends = co_await test::play(pool, book, places, when, direct, strike);
-        for (const ending_at& end : ends) {
+        for (const fault_ending& end : ends) {
             test::expect_loss(end, when);
             figures.add(end, book);
         }
-        // Whoever comes next notices nothing.
+        // The next caller notices nothing.
         CHECK_FALSE(co_await test::write_one(pool, book));
     }
     co_await test::expect_at_rest(pool);
@@ -92,7 +93,7 @@ asio::awaitable<void> suffer(postgres_primary& server, const killing& fault, mom
 
 TEST_CASE("whatever ends a connection loses and doubles no write, wherever it comes") {
     postgres_primary server;
-    server.execute(std::string("SET ROLE tester; ") + test::spots_schema);
+    server.execute(std::string("SET ROLE tester; ") + test::parking_schema);
     const test::descriptor_baseline descriptors;
     for (const killing& fault : killings) {
         CAPTURE(fault.name);

@@ -1,4 +1,4 @@
-// The oracle itself: it finds each way in which a table can contradict its history.
+// The ledger itself: finds each way in which a table can contradict its history.
 #include "support/ledger.hpp"
 #include "support/database.hpp"
 #include "support/invariants.hpp"
@@ -33,9 +33,9 @@ TEST_CASE("a history that its table agrees with is clean") {
         const auto refused = co_await test::write_one(open, book);
         CHECK_FALSE(refused);
         co_await open.commit();
-        book.open();  // nothing is known of it, and it is not there
+        book.open();  // its outcome is unknown, and it is not there
         const ledger::key done = book.open();
-        book.fail(done, outcome::unknown);  // nor of this, which is
+        book.fail(done, outcome::unknown);  // this outcome is unknown too, and it is there
         co_await c.query(ledger::insert, done);
         book.fail(book.open(), outcome::not_sent);
         test::expect_clean(co_await test::check(book, c));

@@ -1,5 +1,5 @@
-// Requests to cancel that get lost on their way, or come late.
-#include "fault/strike.hpp"
+// Cancel requests that get lost on their way, or come late.
+#include "fault/proxied_pool.hpp"
 
 #include "support/background.hpp"
 #include "support/run.hpp"
@@ -17,16 +17,16 @@ using namespace std::chrono_literals;
 using bitdotio::connection;
 using bitdotio::errc;
 using bitdotio::outcome;
-using test::arena;
 using test::before;
 using test::cancel_request;
 using test::fault;
 using test::fault_proxy;
+using test::proxied_pool;
 using test::side;
 
-// A statement that takes long is given up, and the request to cancel it never arrives.
+// A long statement is given up, and its cancel request never arrives.
 asio::awaitable<void> lose_cancel(bool heals_meanwhile) {
-    arena here(co_await asio::this_coro::executor, test::shared_postgres(), 250ms, 1);
+    proxied_pool here(co_await asio::this_coro::executor, test::shared_postgres(), 250ms, 1);
     co_await here.begin();
     here.road().set(test::before(side::frontend, test::cancel_request).hold_both());
     const auto key = here.book().open();
@@ -42,7 +42,7 @@ asio::awaitable<void> lose_cancel(bool heals_meanwhile) {
     if (heals_meanwhile) {
         here.road().heal();
     }
-    // Whatever becomes of it, nobody innocent is hit.
+    // Whatever becomes of the request, no other statement is hit.
     for (int i = 0; i < 20; ++i) {
         CHECK_FALSE(co_await test::write_one(here.pool(), here.book()));
     }
@@ -58,7 +58,7 @@ TEST_CASE("a lost cancellation costs the connection, and a late one hits nobody 
     test::run_without_trace(test::shared_postgres(), lose_cancel(true));
 }
 
-// A proxy in a context of its own, which holds requests to cancel; it goes on when others end.
+// A proxy in a context of its own, which holds cancel requests and outlives other contexts.
 class distant_gate {
 public:
     explicit distant_gate(int held) {

@@ -1,6 +1,6 @@
-// Packets that are really dropped, and names that really change: in networks and among files that
-// only these tests see.
-#include "fault/spots.hpp"
+// Packets that are really dropped, and names that really change, in networks and files that only
+// these tests see.
+#include "fault/parked_clients.hpp"
 #include "support/invariants.hpp"
 #include "support/namespaces.hpp"
 #include "support/postgres.hpp"
@@ -26,21 +26,22 @@ using bitdotio::connection;
 using bitdotio::errc;
 using std::chrono::steady_clock;
 using test::cable;
-using test::ending_at;
+using test::fault_ending;
+using test::fault_place;
 using test::ledger;
 using test::moment;
 using test::private_names;
 using test::private_postgres;
-using test::spot;
 
 constexpr const char* ours = "bitdotio";
 constexpr auto statement_timeout = 500ms;
 constexpr auto cancel_timeout = 200ms;
 constexpr int cases = 6;
 
-const std::vector<spot> spots(std::begin(test::all_spots), std::end(test::all_spots));
+const std::vector<fault_place> places(std::begin(test::parked_places),
+                                      std::end(test::parked_places));
 
-// A client that gives up as most do: it closes, and leaves the rest to the kernel.
+// A client that gives up as most do: it closes its socket and leaves the rest to the kernel.
 class plain_client {
 public:
     explicit plain_client(const private_postgres& server)
@@ -107,24 +108,24 @@ const loss losses[] = {
     {"packets dropped, replies", true, [](const cable& road) { road.drop_replies(); }},
 };
 
-// Everybody gives up while nothing passes; then it heals. What a plain client had sent arrives
-// then, late; what ours had sent does not.
+// All clients give up while nothing passes; then the network heals. What a plain client had sent
+// arrives then, late; what ours had sent does not.
 asio::awaitable<void> drop_packets(const cable& road, private_postgres& server, const loss& what,
                                    moment when) {
     server.run("TRUNCATE ledger, control");
     plain_client control(server);
     bitdotio::pool_options limits;
-    limits.max_size = spots.size();
+    limits.max_size = places.size();
     bitdotio::pool pool(co_await asio::this_coro::executor, through(server), limits);
     ledger book;
-    test::spot_figures figures;
+    test::place_figures figures;
     const std::function<asio::awaitable<void>()> strike = [&]() -> asio::awaitable<void> {
         what.strike(road);
         control.send_and_close("INSERT INTO control VALUES (1)");
         co_return;
     };
-    const auto ends = co_await test::play(pool, book, spots, when, past(server), strike);
-    for (const ending_at& end : ends) {
+    const auto ends = co_await test::play(pool, book, places, when, past(server), strike);
+    for (const fault_ending& end : ends) {
         test::expect_silence(end, statement_timeout + cancel_timeout + 1s);
         figures.add(end, book);
     }
@@ -132,7 +133,7 @@ asio::awaitable<void> drop_packets(const cable& road, private_postgres& server, 
     const auto before = co_await direct.query("SELECT count(*) FROM ledger");
     road.heal();
     co_await until_there(direct, "control");
-    // Nobody of ours is left at the server, so that nothing can come any more.
+    // No session of ours is left at the server, so nothing more can arrive.
     const auto deadline = steady_clock::now() + 20s;
     std::size_t left = 1;
     while (left > 0) {
@@ -157,22 +158,23 @@ asio::awaitable<void> heal_later(const cable& road) {
     road.heal();
 }
 
-// One who waits longer than the road is broken notices nothing but the time.
+// A client that waits longer than the network is broken notices only a delay.
 asio::awaitable<void> drop_for_a_moment(const cable& road, private_postgres& server) {
     server.run("TRUNCATE ledger");
     connect_options options = through(server);
     options.statement_timeout = 20s;
     bitdotio::pool pool(co_await asio::this_coro::executor, options);
     ledger book;
-    test::spot_figures figures;
+    test::place_figures figures;
     const std::function<asio::awaitable<void>()> strike = [&]() -> asio::awaitable<void> {
         road.drop_requests();
         road.drop_replies();
         const auto executor = co_await asio::this_coro::executor;
         asio::co_spawn(executor, heal_later(road), asio::detached);
     };
-    const auto ends = co_await test::play(pool, book, spots, moment::resting, past(server), strike);
-    for (const ending_at& end : ends) {
+    const auto ends =
+        co_await test::play(pool, book, places, moment::resting, past(server), strike);
+    for (const fault_ending& end : ends) {
         INFO(end.text());
         CHECK_FALSE(end.failure);
         figures.add(end, book);
@@ -193,13 +195,13 @@ std::unique_ptr<private_postgres> server_at(const cable& road) {
     road.at_server([&] {
         test::private_postgres_options options;
         options.hba = "host all all 198.18.77.0/30 trust\n";
-        // Soon after the road has healed the server asks whether its clients are still there.
+        // Soon after the network has healed the server probes whether its clients are still there.
         options.settings =
             "listen_addresses = '198.18.77.1'\ntcp_keepalives_idle = 3\n"
             "tcp_keepalives_interval = 1\ntcp_keepalives_count = 3\n";
         server = std::make_unique<private_postgres>(options);
     });
-    server->run(std::string(test::spots_schema) + "; CREATE TABLE control (key integer)");
+    server->run(std::string(test::parking_schema) + "; CREATE TABLE control (key integer)");
     return server;
 }
 
@@ -229,7 +231,7 @@ constexpr std::size_t callers = 21;
 
 asio::awaitable<void> write_everywhere(bitdotio::pool pool, ledger& book) {
     auto one = [&](std::size_t i) -> asio::awaitable<void> {
-        const auto failure = co_await test::write_at(spots[i % spots.size()], pool, book);
+        const auto failure = co_await test::write_at(places[i % places.size()], pool, book);
         INFO(std::string(failure ? failure->what() : ""));
         CHECK_FALSE(failure);
     };
@@ -253,7 +255,7 @@ void report(int fault, const char* what, const ledger& book, const test::verdict
                  "pool.query, lease, transaction, pipeline, COPY, row stream, connecting", figures);
 }
 
-// Callers come while the name is not to be found; then it is.
+// Callers come while the name cannot be resolved; then it can.
 asio::awaitable<void> find_the_name(const private_names& names, private_postgres& server) {
     connect_options options = server.over_tcp("postgres", "");
     options.hosts = {{name, server.port()}};
@@ -287,7 +289,7 @@ asio::awaitable<void> find_the_name(const private_names& names, private_postgres
     test::expect_clean(first);
     report(39, "name not found, then found", book, first, counts.retried, woken);
 
-    // The database moves: its connections end, its name leads elsewhere.
+    // The database moves: its connections end, and its name resolves to another address.
     ledger later;
     co_await direct.query("TRUNCATE ledger");
     names.set(name, "127.0.0.2");

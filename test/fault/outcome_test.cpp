@@ -1,5 +1,5 @@
-// Statements that have committed although they fail, and those that fail although they ended well.
-#include "fault/spots.hpp"
+// Statements that fail although they have committed, or at their end although they ran well.
+#include "fault/parked_clients.hpp"
 #include "support/invariants.hpp"
 #include "support/lock_barrier.hpp"
 #include "support/postgres_cluster.hpp"
@@ -17,11 +17,11 @@ namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using bitdotio::errc;
 using bitdotio::outcome;
-using test::ending_at;
+using test::fault_ending;
+using test::fault_place;
 using test::ledger;
 using test::moment;
 using test::postgres_primary;
-using test::spot;
 
 postgres_primary& server() {
     static postgres_primary one;
@@ -34,11 +34,11 @@ bitdotio::connect_options direct() {
     return options;
 }
 
-// Begins each case: the tables are empty, and no standby is waited for.
+// Begins each case: empties the tables and waits for no standby.
 void prepare() {
     server().execute(
         "DROP SCHEMA IF EXISTS public CASCADE; CREATE SCHEMA public AUTHORIZATION tester");
-    server().execute(std::string("SET ROLE tester; ") + test::spots_schema);
+    server().execute(std::string("SET ROLE tester; ") + test::parking_schema);
 }
 
 asio::awaitable<test::verdict> judge(bitdotio::pool pool, const ledger& book) {
@@ -58,26 +58,27 @@ void wait_for_standby(const std::string& name) {
     }
 }
 
-// All that commit wait for a standby that is not there, until `verb` ends their waiting.
+// Every commit waits for a standby that is not there, until `verb` ends the wait.
 asio::awaitable<void> lose_the_standby(std::string verb, std::string name) {
     bitdotio::pool pool(co_await asio::this_coro::executor, server().connect());
     ledger book;
-    test::spot_figures figures;
-    const std::vector<spot> spots{spot::query,  spot::lease,    spot::transaction,
-                                  spot::commit, spot::pipeline, spot::copy};
+    test::place_figures figures;
+    const std::vector<fault_place> places{fault_place::query,       fault_place::lease,
+                                          fault_place::transaction, fault_place::commit,
+                                          fault_place::pipeline,    fault_place::copy_end};
     const std::function<asio::awaitable<void>()> strike = [&]() -> asio::awaitable<void> {
         std::function<void()> wait = [] { wait_for_standby("nobody"); };
         co_await test::elsewhere(std::move(wait));
     };
     bool over = false;
-    std::vector<ending_at> ends;
+    std::vector<fault_ending> ends;
     auto both = [&](std::size_t i) -> asio::awaitable<void> {
         if (i == 0) {
-            ends = co_await test::play(pool, book, spots, moment::resting, direct(), strike);
+            ends = co_await test::play(pool, book, places, moment::resting, direct(), strike);
             over = true;
             co_return;
         }
-        co_await test::await_waiting(server(), "SyncRep", static_cast<int>(spots.size()));
+        co_await test::await_waiting(server(), "SyncRep", static_cast<int>(places.size()));
         while (!over) {
             std::function<void()> treat = [&] { test::treat_waiting(server(), "SyncRep", verb); };
             co_await test::elsewhere(std::move(treat));
@@ -86,13 +87,13 @@ asio::awaitable<void> lose_the_standby(std::string verb, std::string name) {
     };
     test::expect_none(co_await test::gather(2, both));
     wait_for_standby("");
-    for (const ending_at& end : ends) {
+    for (const fault_ending& end : ends) {
         INFO(end.text());
         figures.add(end, book);
         REQUIRE(end.failure);
-        if (end.where == spot::pipeline) {
+        if (end.where == fault_place::pipeline) {
             REQUIRE(end.statements[0]);
-            // Of several under way it is not known yet whose commit the server spoke of.
+            // With several under way, it is not known yet which commit the server spoke of.
             WARN(end.statements[0]->outcome() == outcome::executed);
             CHECK(end.statements[0]->outcome() != outcome::not_executed);
         } else {
@@ -108,7 +109,7 @@ asio::awaitable<void> lose_the_standby(std::string verb, std::string name) {
 constexpr const char* doomed_insert =
     "WITH written AS (INSERT INTO ledger VALUES ($1)) INSERT INTO once VALUES (1)";
 
-// The one who violates a deferred constraint learns at its end that nothing was done.
+// A violated deferred constraint is reported at the end, and nothing was done.
 void expect_violated(const std::optional<bitdotio::error>& failure) {
     REQUIRE(failure);
     INFO(std::string(failure->what()));
@@ -179,7 +180,7 @@ constexpr const char* write_early =
     "CREATE PROCEDURE write_early(key bigint) LANGUAGE plpgsql AS $$"
     "  BEGIN INSERT INTO ledger VALUES (key); COMMIT; PERFORM hold(1); RAISE 'too late'; END $$";
 
-// Each has committed when it is hit, or goes on and fails by itself.
+// Each has committed when it is hit, or continues and fails by itself.
 asio::awaitable<void> fail_late(std::string verb, std::string name) {
     bitdotio::pool pool(co_await asio::this_coro::executor, server().connect());
     ledger book;

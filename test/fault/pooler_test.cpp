@@ -1,5 +1,5 @@
-// PgBouncer in between, which fails by itself, or has no server behind it.
-#include "fault/spots.hpp"
+// PgBouncer in between, which fails by itself or has lost its server.
+#include "fault/parked_clients.hpp"
 #include "support/invariants.hpp"
 #include "support/pgbouncer.hpp"
 #include "support/run.hpp"
@@ -14,13 +14,13 @@ namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using bitdotio::errc;
 using bitdotio::outcome;
-using test::ending_at;
+using test::fault_ending;
+using test::fault_place;
 using test::ledger;
 using test::moment;
 using test::pgbouncer;
 using test::pooling;
 using test::postgres_primary;
-using test::spot;
 using test::stop_mode;
 
 constexpr const char* ours = "bitdotio";
@@ -48,13 +48,13 @@ asio::awaitable<test::verdict> judge(bitdotio::pool pool, const ledger& book) {
 
 bitdotio::connect_options through(const pgbouncer& pooler) {
     bitdotio::connect_options options = pooler.connect();
-    options.statement_cache_size = 0;  // which poolers that share their servers need
+    options.statement_cache_size = 0;  // which poolers in transaction mode need
     return options;
 }
 
 struct trouble {
     const char* name;
-    bool clients_stay;  // of those at rest, if servers are theirs for a transaction only
+    bool clients_stay;  // those at rest, if servers are assigned for each transaction
     std::function<void(pgbouncer&)> strike;
 };
 
@@ -68,7 +68,7 @@ const trouble troubles[] = {
      [](pgbouncer&) { server().kill_backends(ours); }},
     {"database killed in PgBouncer, resumed", false,
      [](pgbouncer& pooler) {
-         // Now and then PgBouncer 1.18 itself ends of killing what is under way.
+         // PgBouncer 1.18 itself sometimes dies of killing what is under way.
          try {
              pooler.command("KILL tests");
              pooler.command("RESUME tests");
@@ -85,16 +85,17 @@ asio::awaitable<void> suffer(pgbouncer& pooler, pooling mode, const trouble& fau
     server().execute("TRUNCATE ledger");
     bitdotio::pool pool(co_await asio::this_coro::executor, through(pooler));
     ledger book;
-    test::spot_figures figures;
-    const std::vector<spot> spots(std::begin(test::all_spots), std::end(test::all_spots));
+    test::place_figures figures;
+    const std::vector<fault_place> places(std::begin(test::parked_places),
+                                          std::end(test::parked_places));
     const std::function<asio::awaitable<void>()> strike = [&]() -> asio::awaitable<void> {
         std::function<void()> verb = [&] { fault.strike(pooler); };
         co_await test::elsewhere(std::move(verb));
     };
-    const auto ends = co_await test::play(pool, book, spots, when, direct(), strike);
-    for (const ending_at& end : ends) {
+    const auto ends = co_await test::play(pool, book, places, when, direct(), strike);
+    for (const fault_ending& end : ends) {
         if (fault.clients_stay && mode == pooling::transaction && when == moment::resting &&
-            end.where == spot::lease) {
+            end.where == fault_place::lease) {
             CHECK_FALSE(end.failure);
         } else {
             test::expect_loss(end, when);
@@ -107,7 +108,7 @@ asio::awaitable<void> suffer(pgbouncer& pooler, pooling mode, const trouble& fau
     figures.report(36, fault.name, when, found, counts.retried);
 }
 
-// Callers at a pooler that has lost its server. What it took and could not hand on, nobody knows.
+// Callers at a pooler that has lost its server. The outcome of what it took is unknown.
 asio::awaitable<void> lose_the_server(pgbouncer& pooler) {
     server().execute("TRUNCATE ledger");
     bitdotio::pool_options limits;
@@ -135,7 +136,7 @@ asio::awaitable<void> lose_the_server(pgbouncer& pooler) {
     };
     test::expect_none(co_await test::gather(21, one));
     CHECK(ended == 20);
-    std::size_t failed = 0;  // the pooler may still be telling its clients about the past
+    std::size_t failed = 0;  // the pooler may still report old failures to its clients
     while (co_await test::write_one(pool, book)) {
         REQUIRE(++failed < 10);
     }
@@ -174,7 +175,7 @@ asio::awaitable<void> wait_too_long(pgbouncer& pooler) {
     test::report(36, "query_wait_timeout of PgBouncer", "pool.query", figures);
 }
 
-// A pooler that lets in fewer clients than the pool would like to be.
+// A pooler that allows fewer clients than the pool would like to open.
 asio::awaitable<void> be_too_many(pgbouncer& pooler) {
     server().execute("TRUNCATE ledger");
     bitdotio::pool_options limits;
@@ -198,7 +199,7 @@ asio::awaitable<void> be_too_many(pgbouncer& pooler) {
 }  // namespace
 
 TEST_CASE("whatever happens to PgBouncer, or behind it, loses and doubles no write") {
-    server().execute(std::string("SET ROLE tester; ") + test::spots_schema);
+    server().execute(std::string("SET ROLE tester; ") + test::parking_schema);
     for (const pooling mode : {pooling::session, pooling::transaction}) {
         CAPTURE(static_cast<int>(mode));
         pgbouncer pooler(server(), mode);

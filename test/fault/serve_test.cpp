@@ -1,5 +1,5 @@
-// `bit serve` as a process: killed without a word under load, connected to without an end.
-#include "fault/spots.hpp"
+// `bit serve` as a process: killed by SIGKILL under load, and given endless connections.
+#include "fault/parked_clients.hpp"
 #include "server/instances/orphan_processes.hpp"
 #include "service/profile.hpp"
 #include "support/background.hpp"
@@ -31,7 +31,7 @@ namespace json = boost::json;
 using namespace std::chrono_literals;
 using test::ledger;
 
-// `bit serve` on ports and data of its own, which it finds again.
+// `bit serve` with ports and data of its own, which a restart finds again.
 class service {
 public:
     service() { start(); }
@@ -55,7 +55,7 @@ public:
         return program_->wait();
     }
 
-    // Of the server alone, without the PostgreSQLs.
+    // Those of the server alone, without its PostgreSQLs.
     std::size_t descriptors() const {
         const auto list = "/proc/" + std::to_string(program_->id()) + "/fd";
         return static_cast<std::size_t>(
@@ -68,7 +68,7 @@ public:
         }
         return line;
     }
-    // Of its PostgreSQLs.
+    // The processes of its PostgreSQLs.
     std::size_t processes() const {
         std::size_t count = 0;
         for (const std::string& name : instances())
@@ -82,7 +82,7 @@ public:
     std::filesystem::path data() const { return directory_ / "data"; }
     bool has_processes() const { return test::has_processes(directory_.path()); }
 
-    // The postmasters that run, by the cluster names that tell them from all others.
+    // The running postmasters, by the cluster names that tell them from all others.
     std::vector<std::string> instances() const {
         std::vector<std::string> names;
         for (const int pid : bitdotio::postgres_processes(data().string())) {
@@ -105,7 +105,7 @@ public:
                 ::kill(pid, SIGKILL);
         }
     }
-    // One process that serves a client; PostgreSQL starts anew then.
+    // Kills one process that serves a client; PostgreSQL then restarts.
     void kill_a_backend() const {
         for (const std::string& name : instances()) {
             for (const int pid : bitdotio::postgres_processes(name)) {
@@ -134,7 +134,7 @@ private:
     std::optional<test::child> program_;
 };
 
-// What opens the database "local/db0", which is made.
+// Makes the database "local/db0" and returns the options that open it.
 bitdotio::connect_options first_database(const service& served) {
     const bitdotio::profile known = served.profile();
     test::keep_secret(known.key);
@@ -147,7 +147,7 @@ bitdotio::connect_options first_database(const service& served) {
     return connect;
 }
 
-// Writes without a pause, one by one and together.
+// Writes without a pause, single keys and groups.
 asio::awaitable<void> write_on(bitdotio::pool& pool, ledger& book, const bool& over) {
     while (!over) {
         co_await test::write_one(pool, book);
@@ -163,7 +163,7 @@ TEST_CASE("whatever is killed of a server, or all of it, no acknowledged write i
     const bitdotio::connect_options connect = first_database(served);
     int created = 1;
     const auto kill_server = [&] {
-        // What the API has answered is as safe as what PostgreSQL has.
+        // What the API has acknowledged is as safe as what PostgreSQL has.
         const std::string body = R"({"name": "db)" + std::to_string(created++) + "\"}";
         CHECK(served.call("POST /v2beta/db/", body).status == 201);
         served.kill();
@@ -201,7 +201,7 @@ TEST_CASE("whatever is killed of a server, or all of it, no acknowledged write i
             return i < workers ? write_on(pool, book, over) : strike_all();
         };
         test::expect_none(co_await test::gather(workers + 1, one));
-        // Whoever comes next notices nothing.
+        // The next caller notices nothing.
         CHECK_FALSE(co_await test::write_one(pool, book));
         co_await pool.close();
         bitdotio::connection after = co_await bitdotio::connection::open(connect);

@@ -1,5 +1,5 @@
-// Replies that come in pieces, come slowly, come with more than was asked for, or stop midway.
-#include "fault/strike.hpp"
+// Replies that come in pieces, slowly, with extra bytes, or stop midway.
+#include "fault/proxied_pool.hpp"
 
 #include "support/environment.hpp"
 #include "support/wire_client.hpp"
@@ -14,12 +14,12 @@ namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using test::all_places;
 using test::any_message;
-using test::arena;
 using test::before;
 using test::fault;
+using test::fault_place;
 using test::fault_proxy;
 using test::meaning;
-using test::place;
+using test::proxied_pool;
 using test::side;
 
 fault harmless(int number, std::string name, std::function<void(fault_proxy&)> arm) {
@@ -31,14 +31,14 @@ fault harmless(int number, std::string name, std::function<void(fault_proxy&)> a
     return made;
 }
 
-asio::awaitable<void> cut_at_every_byte(place where) {
+asio::awaitable<void> cut_at_every_byte(fault_place where) {
     CAPTURE(to_string(where));
-    arena here(co_await asio::this_coro::executor, test::shared_postgres(), 2s);
+    proxied_pool here(co_await asio::this_coro::executor, test::shared_postgres(), 2s);
     co_await here.begin();
     co_await here.cut_everywhere(where);
     const std::size_t there = co_await here.judge();
-    // The requests came whole: but for a transaction whose COMMIT was never sent all were executed.
-    if (where != place::in_transaction && where != place::pipeline) {
+    // Requests arrived whole: all were executed, except a transaction whose COMMIT was never sent.
+    if (where != fault_place::transaction && where != fault_place::pipeline) {
         CHECK(there == here.book().size());
     }
     fault what;
@@ -48,7 +48,7 @@ asio::awaitable<void> cut_at_every_byte(place where) {
 }
 
 TEST_CASE("a reply that is cut at whichever byte leaves the outcome unknown, and nothing twice") {
-    for (const place where : all_places()) {
+    for (const fault_place where : all_places()) {
         test::run_without_trace(test::shared_postgres(), cut_at_every_byte(where));
     }
 }
@@ -62,7 +62,8 @@ TEST_CASE("bytes that come one by one make the same answers on the same connecti
     };
     test::run_everywhere({harmless(25, "replies one byte each 10 ms", replies)}, all_places(), 10s);
     // Requests are longer.
-    const std::vector<place> some{place::query, place::commit, place::copy_end};
+    const std::vector<fault_place> some{fault_place::query, fault_place::commit,
+                                        fault_place::copy_end};
     test::run_everywhere({harmless(25, "requests one byte each 10 ms", requests)},
                          test::soaking() ? all_places() : some, 10s);
 }

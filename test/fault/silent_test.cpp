@@ -1,5 +1,5 @@
-// Networks and servers that say nothing: every waiter is told in time, and no write comes late.
-#include "fault/strike.hpp"
+// Networks and servers that are silent: every waiter is told in time, and no write comes late.
+#include "fault/proxied_pool.hpp"
 
 #include "support/gather.hpp"
 #include "support/pool_use.hpp"
@@ -17,10 +17,10 @@ using bitdotio::errc;
 using bitdotio::outcome;
 using test::admission;
 using test::all_places;
-using test::arena;
 using test::fault;
 using test::fault_proxy;
 using test::meaning;
+using test::proxied_pool;
 using test::rows;
 using test::side;
 
@@ -37,7 +37,7 @@ fault late(int number, std::string name, rows left, std::function<void(fault_pro
 TEST_CASE("on a dead road every operation ends in time, and what was given up never runs late") {
     const auto all_dead = [](fault_proxy& road) {
         road.hold_both();
-        road.set(admission::silent);  // cancellations go the same road
+        road.set(admission::silent);  // cancel requests go through the proxy too
     };
     const auto requests_dead = [](fault_proxy& road) { road.hold(side::frontend); };
     const auto replies_dead = [](fault_proxy& road) { road.hold(side::backend); };
@@ -49,7 +49,7 @@ TEST_CASE("on a dead road every operation ends in time, and what was given up ne
 
 asio::awaitable<void> wait_at(admission how, int number, const char* name) {
     constexpr std::size_t waiters = 20;
-    arena here(co_await asio::this_coro::executor, test::shared_postgres(), 250ms);
+    proxied_pool here(co_await asio::this_coro::executor, test::shared_postgres(), 250ms);
     co_await here.begin();
     here.road().cut();
     here.road().set(how);
@@ -84,9 +84,9 @@ TEST_CASE("a server that accepts and hangs up counts as asleep until the deadlin
                             wait_at(admission::hang_up, 28, "accepts and hangs up"));
 }
 
-// Waiters meet a server that does not let them in; then it does.
+// Callers wait at a server that refuses connections; then it accepts them.
 asio::awaitable<void> wake(admission how) {
-    arena here(co_await asio::this_coro::executor, test::shared_postgres(), 2s);
+    proxied_pool here(co_await asio::this_coro::executor, test::shared_postgres(), 2s);
     co_await here.begin();
     here.road().cut();
     here.road().set(how);

@@ -16,7 +16,7 @@ namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using test::ledger;
 
-// Clients that write and read without a pause, except where they let the database fall asleep.
+// Clients that write and read without a pause, except while they let the database fall asleep.
 class sleepers {
 public:
     sleepers(bitdotio::pool pool, test::database& db) : pool_(std::move(pool)), db_(db) {}
@@ -36,8 +36,8 @@ public:
         }
     }
 
-    // One cycle in ten it falls asleep by itself, for want of connections; in the others it is put
-    // to sleep under the statements.
+    // In one cycle of ten it falls asleep by itself, because nobody is connected; in the others it
+    // is put to sleep while statements run.
     asio::awaitable<void> put_to_sleep(int cycles) {
         for (int cycle = 0; cycle < cycles; ++cycle) {
             const std::size_t before = turns_;
@@ -56,7 +56,7 @@ public:
     }
 
     ledger book;
-    std::set<std::string> starts;  // of the database's server
+    std::set<std::string> starts;  // start times of the database's server
 
 private:
     bitdotio::pool pool_;

@@ -1,5 +1,5 @@
 // Clients of a primary with a standby: failover, promotion, and replay that is in their way.
-#include "fault/spots.hpp"
+#include "fault/parked_clients.hpp"
 #include "support/invariants.hpp"
 #include "support/postgres_cluster.hpp"
 #include "support/relay.hpp"
@@ -41,7 +41,7 @@ void report(int fault, const char* name, const char* where, std::size_t runs, co
     test::report(fault, name, where, figures);
 }
 
-// The error of the first statement of a pipeline, or of nobody's.
+// The error of a statement of a pipeline, which must have one.
 bitdotio::error refusal_in(const bitdotio::pipeline_results& results, std::size_t index) {
     REQUIRE(results.failure(index));
     return *results.failure(index);
@@ -58,8 +58,7 @@ void expect_well(const std::optional<bitdotio::error>& failure) {
     CHECK_FALSE(failure);
 }
 
-// An address that belonged to a standby and goes over to the primary, while connections to the old
-// one live on.
+// An address moves from a standby to the primary, while connections to the old server live on.
 asio::awaitable<void> move_address(postgres_primary& primary, postgres_standby& standby) {
     const auto executor = co_await asio::this_coro::executor;
     const auto address = test::relay::start(executor, standby.port());
@@ -73,7 +72,7 @@ asio::awaitable<void> move_address(postgres_primary& primary, postgres_standby& 
     bitdotio::transaction open = co_await pool.begin();
     address->target = primary.port();
 
-    // On loan nothing is exchanged.
+    // A connection on loan is not exchanged.
     const auto leased = co_await test::write_one(*lent, book);
     REQUIRE(leased);
     expect_read_only(*leased);
@@ -88,7 +87,7 @@ asio::awaitable<void> move_address(postgres_primary& primary, postgres_standby& 
     book.fail(key, outcome::not_executed);
 
     expect_well(co_await test::write_one(pool, book));
-    // What was opened before the failover is not lent any more.
+    // What was opened before the failover is no longer lent.
     expect_well(co_await test::write_together(pool, book, 2));
     co_await open.rollback();
     lent.release();
@@ -157,7 +156,7 @@ asio::awaitable<void> fail_over(postgres_primary& primary, postgres_standby& sta
            book, found, counts.retried);
 }
 
-// Replay on the standby does not wait for those who read what it is about to change.
+// Replay on the standby does not wait for readers of what it is about to change.
 asio::awaitable<void> be_in_the_way(postgres_primary& primary, postgres_standby& standby) {
     bitdotio::pool pool(co_await asio::this_coro::executor, standby.connect());
     const char* const slow_read = "SELECT count(*) FROM busy, pg_sleep(3)";
@@ -190,10 +189,10 @@ asio::awaitable<void> be_in_the_way(postgres_primary& primary, postgres_standby&
     CHECK(refused->code() == errc::transaction_conflict);
     CHECK(refused->sqlstate() == "40001");
     CHECK(refused->outcome() == outcome::not_executed);
-    // Whose caller says that it only reads, is asked for once more.
+    // A statement that its caller calls read only is repeated.
     CHECK_FALSE(co_await collide(statement(slow_read).read_only()));
 
-    // A transaction that rests is ended with its connection; its closure runs again.
+    // A resting transaction is ended with its connection; its closure runs again.
     int runs = 0;
     auto read = [&](bitdotio::transaction& open) -> asio::awaitable<void> {
         co_await open.query("SELECT count(*) FROM busy");
@@ -227,7 +226,7 @@ TEST_CASE("a failover costs no acknowledged write, and no statement is lost on t
     standby.execute("SELECT pg_reload_conf()");
     test::run(be_in_the_way(primary, standby));
 
-    // What is acknowledged from here on is on both.
+    // What is acknowledged from here on is on both servers.
     primary.execute("TRUNCATE ledger");
     primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'");
     primary.execute("SELECT pg_reload_conf()");

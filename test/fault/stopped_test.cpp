@@ -1,5 +1,5 @@
-// Backends that a signal has stopped: alive for the network, and deaf to cancellations.
-#include "fault/spots.hpp"
+// Backends stopped by a signal: alive for the network, and unable to act on cancel requests.
+#include "fault/parked_clients.hpp"
 #include "support/invariants.hpp"
 #include "support/postgres_cluster.hpp"
 #include "support/run.hpp"
@@ -14,11 +14,11 @@ namespace {
 
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
-using test::ending_at;
+using test::fault_ending;
+using test::fault_place;
 using test::ledger;
 using test::moment;
 using test::postgres_primary;
-using test::spot;
 
 constexpr const char* ours = "bitdotio";
 constexpr auto statement_timeout = 1'500ms;
@@ -30,10 +30,10 @@ asio::awaitable<void> stop_all(postgres_primary& server, moment when) {
     options.statement_timeout = statement_timeout;
     options.cancel_timeout = cancel_timeout;
     bitdotio::pool_options limits;
-    limits.max_size = std::size(test::all_spots);
+    limits.max_size = std::size(test::parked_places);
     bitdotio::pool pool(co_await asio::this_coro::executor, options, limits);
     ledger book;
-    test::spot_figures figures;
+    test::place_figures figures;
     std::vector<int> stopped;
     const std::function<asio::awaitable<void>()> strike = [&]() -> asio::awaitable<void> {
         std::function<void()> verb = [&] {
@@ -46,14 +46,15 @@ asio::awaitable<void> stop_all(postgres_primary& server, moment when) {
     };
     bitdotio::connect_options direct = server.connect();
     direct.application_name = "direct";
-    const std::vector<spot> spots(std::begin(test::all_spots), std::end(test::all_spots));
-    const auto ends = co_await test::play(pool, book, spots, when, direct, strike);
-    for (const ending_at& end : ends) {
-        // Nobody acknowledged the cancellation; they are many on one thread.
+    const std::vector<fault_place> places(std::begin(test::parked_places),
+                                          std::end(test::parked_places));
+    const auto ends = co_await test::play(pool, book, places, when, direct, strike);
+    for (const fault_ending& end : ends) {
+        // No cancellation is acknowledged; the slack is for many clients on one thread.
         test::expect_silence(end, statement_timeout + cancel_timeout + 1s);
         figures.add(end, book);
     }
-    // The stopped ones are still there, and nobody waits for them.
+    // The stopped backends are still there, and no caller waits for them.
     CHECK_FALSE(co_await test::write_one(pool, book));
     co_await test::expect_at_rest(pool);
     const auto counts = co_await pool.statistics();
@@ -72,7 +73,7 @@ asio::awaitable<void> stop_all(postgres_primary& server, moment when) {
 
 TEST_CASE("a backend that answers nothing costs its client the deadlines, and nobody else") {
     postgres_primary server;
-    server.execute(std::string("SET ROLE tester; ") + test::spots_schema);
+    server.execute(std::string("SET ROLE tester; ") + test::parking_schema);
     const test::descriptor_baseline descriptors;
     for (const moment when : {moment::resting, moment::under_way}) {
         CAPTURE(test::to_string(when));

@@ -1,6 +1,6 @@
-// The server's own patience: sessions and transactions that it ends for idling, or for their age.
+// The server's own timeouts: it ends idle sessions and transactions, and sessions past an age.
 #include "fault/chaos_clients.hpp"
-#include "fault/spots.hpp"
+#include "fault/parked_clients.hpp"
 #include "support/invariants.hpp"
 #include "support/postgres_cluster.hpp"
 #include "support/run.hpp"
@@ -21,17 +21,17 @@ namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using bitdotio::errc;
 using bitdotio::outcome;
-using test::ending_at;
+using test::fault_ending;
+using test::fault_place;
 using test::ledger;
 using test::moment;
 using test::postgres_primary;
-using test::spot;
 
 constexpr const char* ours = "bitdotio";
-// The end of a test that hangs: its sessions are opened hundreds of times.
+// The limit for a test that hangs: its sessions are opened hundreds of times.
 constexpr std::chrono::milliseconds slow_machine = 4min;
 
-// What every case ends with.
+// The end of every case.
 asio::awaitable<test::verdict> judge(bitdotio::pool pool, const ledger& book,
                                      const postgres_primary& server) {
     co_await test::expect_at_rest(pool);
@@ -45,20 +45,20 @@ asio::awaitable<test::verdict> judge(bitdotio::pool pool, const ledger& book,
     co_return found;
 }
 
-// Clients whose sessions the server has ended by the time they go on. False if it has ended one
-// before that, because the machine is too slow for a patience as short.
+// Clients whose sessions the server ends before they go on. False if it ended one too early,
+// because the machine is too slow for so short a timeout.
 asio::awaitable<bool> be_ended_after(std::chrono::milliseconds server_patience,
                                      postgres_primary& server, int fault, const char* setting,
-                                     std::string sqlstate, std::vector<spot> spots) {
+                                     std::string sqlstate, std::vector<fault_place> places) {
     server.execute("TRUNCATE ledger");
-    // Both, so that none is left of those that the pool opened beside.
+    // Both settings, so that the sessions that the pool opened in addition end too.
     const std::string limit = std::to_string(server_patience.count()) + "ms";
     bitdotio::connect_options options = server.connect();
     options.settings = {{"idle_session_timeout", limit},
                         {"idle_in_transaction_session_timeout", limit}};
     bitdotio::pool pool(co_await asio::this_coro::executor, options);
     ledger book;
-    test::spot_figures figures;
+    test::place_figures figures;
     const std::function<asio::awaitable<void>()> wait = [&]() -> asio::awaitable<void> {
         bitdotio::connection direct = co_await bitdotio::connection::open(server.connect());
         std::size_t left = 2;  // it counts itself
@@ -70,19 +70,19 @@ asio::awaitable<bool> be_ended_after(std::chrono::milliseconds server_patience,
     };
     bitdotio::connect_options direct = server.connect();
     direct.application_name = "direct";
-    std::vector<ending_at> ends;
+    std::vector<fault_ending> ends;
     try {
-        ends = co_await test::play(pool, book, spots, moment::resting, direct, wait);
+        ends = co_await test::play(pool, book, places, moment::resting, direct, wait);
     } catch (const std::runtime_error&) {  // the clients did not come to their points
     }
     if (ends.empty()) {
         co_await pool.close();
         co_return false;
     }
-    for (const ending_at& end : ends) {
+    for (const fault_ending& end : ends) {
         INFO(end.text());
         figures.add(end, book);
-        if (end.where == spot::query || end.where == spot::pipeline) {
+        if (end.where == fault_place::query || end.where == fault_place::pipeline) {
             CHECK_FALSE(end.failure);
         } else {
             CHECK(end.failed(errc::connection_lost, outcome::not_sent));
@@ -96,13 +96,13 @@ asio::awaitable<bool> be_ended_after(std::chrono::milliseconds server_patience,
 }
 
 asio::awaitable<void> be_ended(postgres_primary& server, int fault, const char* setting,
-                               std::string sqlstate, std::vector<spot> spots) {
+                               std::string sqlstate, std::vector<fault_place> places) {
     constexpr std::chrono::milliseconds longest = 12s;
     std::chrono::milliseconds server_patience = 700ms;
     bool ended = false;
     while (!ended) {
         REQUIRE(server_patience < longest);
-        ended = co_await be_ended_after(server_patience, server, fault, setting, sqlstate, spots);
+        ended = co_await be_ended_after(server_patience, server, fault, setting, sqlstate, places);
         server_patience *= 4;
     }
 }
@@ -140,7 +140,7 @@ asio::awaitable<void> race(postgres_primary& server, int fault, const char* sett
     figures.writes = book.counts();
     figures.retried = counts.retried;
     CHECK(figures.writes.unknown == 0);
-    // Nearly always it is not even noticed: COMMIT is the exception, which is not sent again.
+    // Usually it is not even noticed, except for COMMIT, which is not sent again.
     const bool noticed = std::string(setting) != "idle_session_timeout";
     const bool quiet = noticed || figures.writes.acknowledged >= figures.runs * 95 / 100;
     CHECK(quiet);
@@ -185,7 +185,7 @@ asio::awaitable<void> grow_old(postgres_primary& server) {
     test::expect_none(everybody.strange());
     CHECK(everybody.misread() == 0);
     CHECK(ended >= 10);
-    CHECK(everybody.lost() > 0);  // some were met at work
+    CHECK(everybody.lost() > 0);  // some were hit during an operation
     CHECK(most <= limits.max_size);
     const auto counts = co_await pool.statistics();
     const test::verdict found = co_await judge(pool, book, server);
@@ -215,21 +215,21 @@ TEST_CASE("connections that the server ends for their age lose and double no wri
 
 TEST_CASE("sessions the server ended for idling are replaced, those on loan say so") {
     postgres_primary server;
-    server.execute(std::string("SET ROLE tester; ") + test::spots_schema);
+    server.execute(std::string("SET ROLE tester; ") + test::parking_schema);
     const test::descriptor_baseline descriptors;
     test::run(be_ended(server, 2, "idle_session_timeout", "57P05",
-                       {spot::query, spot::lease, spot::pipeline}),
+                       {fault_place::query, fault_place::lease, fault_place::pipeline}),
               slow_machine);
     test::run(be_ended(server, 3, "idle_in_transaction_session_timeout", "25P03",
-                       {spot::transaction, spot::commit}),
+                       {fault_place::transaction, fault_place::commit}),
               slow_machine);
 
     auto statement = [](bitdotio::pool& pool, ledger& book,
                         auto rest) -> asio::awaitable<std::optional<bitdotio::error>> {
         co_await rest();
         const auto failure = co_await test::write_one(pool, book);
-        // Who crosses a goodbye, which proves that nothing was executed, is sent again; who crosses
-        // two in a row is told.
+        // A statement that crosses a goodbye, which proves that nothing was executed, is sent
+        // again; one that crosses two in a row fails.
         if (failure) {
             CHECK(failure->attempts() >= 2);
             CHECK(failure->sqlstate() == "57P05");
@@ -248,7 +248,7 @@ TEST_CASE("sessions the server ended for idling are replaced, those on loan say 
             for (const ledger::key key : keys) {
                 co_await open->query(ledger::insert, key);
             }
-        } catch (const bitdotio::error& failure) {  // on a slow machine it rested there already
+        } catch (const bitdotio::error& failure) {  // a slow machine: it was idle too long already
             book.fail(keys, outcome::not_executed);
             co_return failure;
         }

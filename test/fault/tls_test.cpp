@@ -1,7 +1,7 @@
-// Servers that are not who they should be, and encrypted connections that end with or without a
-// word.
-#include "fault/spots.hpp"
-#include "fault/strike.hpp"
+// Servers that are not who they should be, and encrypted connections that end with or without
+// close_notify.
+#include "fault/parked_clients.hpp"
+#include "fault/proxied_pool.hpp"
 #include "support/certificates.hpp"
 #include "support/invariants.hpp"
 #include "support/run.hpp"
@@ -25,13 +25,13 @@ using test::all_places;
 using test::any_message;
 using test::before;
 using test::fault;
+using test::fault_place;
 using test::fault_proxy;
 using test::ledger;
 using test::meaning;
 using test::private_postgres;
 using test::rows;
 using test::side;
-using test::spot;
 
 constexpr const char* ours = "bitdotio";
 constexpr const char* password = "known to few";
@@ -49,7 +49,7 @@ private_postgres& server() {
 
 struct impostor {
     std::string name;
-    const char* certificate;  // nothing for a server that has no TLS any more
+    const char* certificate;  // null for a server that no longer has TLS
 };
 
 const impostor impostors[] = {
@@ -83,7 +83,7 @@ void undisguise(const impostor& who) {
     change(who.certificate ? "RESET ssl_cert_file" : "RESET ssl");
 }
 
-// Until who dials fails like this, or not: the server takes a moment to read its settings.
+// Until a dial fails with `wanted`, or succeeds: the server takes a moment to read its settings.
 asio::awaitable<void> until_dialling(bitdotio::connect_options options,
                                      std::optional<errc> wanted) {
     options.wake_timeout = 0ms;
@@ -127,7 +127,7 @@ asio::awaitable<void> meet(const impostor& who) {
     const auto before = co_await pool.statistics();
     const auto begin = steady_clock::now();
     auto fail = [&](std::size_t i) -> asio::awaitable<void> {
-        const spot where = test::all_spots[i % std::size(test::all_spots)];
+        const fault_place where = test::parked_places[i % std::size(test::parked_places)];
         const auto failure = co_await test::write_at(where, pool, book);
         REQUIRE(failure);
         INFO(std::string(failure->what()));
@@ -138,14 +138,14 @@ asio::awaitable<void> meet(const impostor& who) {
     const auto slowest = steady_clock::now() - begin;
     const auto after = co_await pool.statistics();
     CHECK(after.dials - before.dials <= bitdotio::pool_options().max_dials);
-    CHECK_FALSE(co_await test::write_one(*lent, book));  // who is in stays in
+    CHECK_FALSE(co_await test::write_one(*lent, book));  // an open session is not affected
     CHECK(lent->backend_pid() == backend);
 
     undisguise(who);
     co_await until_dialling(options, std::nullopt);
-    co_await test::rest(260ms);  // for so long the refusal is remembered
+    co_await test::rest(260ms);  // the refusal is remembered for so long
     auto succeed = [&](std::size_t i) -> asio::awaitable<void> {
-        const spot where = test::all_spots[i % std::size(test::all_spots)];
+        const fault_place where = test::parked_places[i % std::size(test::parked_places)];
         const auto failure = co_await test::write_at(where, pool, book);
         INFO(std::string(failure ? failure->what() : ""));
         CHECK_FALSE(failure);
@@ -197,7 +197,7 @@ TEST_CASE("over TLS an end with close_notify or without is an end") {
     const auto terminate = [](fault_proxy&) {
         server().run(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
-            "'arena'");
+            "'proxied_pool'");
     };
     const auto cut_reply = [](fault_proxy& road) {
         road.set(before(side::backend, any_message).cut());

@@ -1,4 +1,4 @@
-// Calls of the HTTP API by hand, with one key, and what came of them.
+// Handwritten calls of the HTTP API with one key, and their answers.
 #pragma once
 
 #include "support/test_server.hpp"
@@ -10,8 +10,8 @@
 
 namespace test {
 
-/// Speaks to a server with one key. `headers` are added as they stand. What it gets is not
-/// interpreted, so that tests see the wire.
+/// Speaks to a server with one key. `headers` are added as they stand. Answers are not interpreted,
+/// so that tests see the wire.
 class api_calls {
 public:
     api_calls(const test_server& server, std::string key)

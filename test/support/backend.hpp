@@ -1,4 +1,4 @@
-// A PostgreSQL that a server is given as its backend, and the server.
+// A PostgreSQL that serves as the backend of a server, and the options of that server.
 #pragma once
 
 #include "support/postgres_cluster.hpp"
@@ -8,7 +8,7 @@
 
 namespace test {
 
-/// The connection string of a role that may make databases and roles, and no more.
+/// The connection string of a role that may make databases and roles, and nothing else.
 inline std::string backend_of(const std::string& hosts, const std::string& ports,
                               const postgres_server& postgres) {
     return "host=" + hosts + " port=" + ports + " user=service password='" +

@@ -1,4 +1,4 @@
-// An executor on a thread of its own, for fixtures that plain blocking code drives.
+// An executor on a thread of its own, for fixtures driven by plain blocking code.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>

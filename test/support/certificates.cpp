@@ -1,4 +1,4 @@
-// OpenSSL, briefly.
+// Makes keys, certificates and revocation lists with OpenSSL.
 #include "support/certificates.hpp"
 
 #include <openssl/evp.h>

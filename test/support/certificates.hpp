@@ -16,13 +16,13 @@ void issue_certificate(const std::filesystem::path& directory, const std::string
 /// Makes "<directory>/<name>.pem" for the server whose key is server.key there, valid for `host`.
 ///
 /// Parameters: `authority` is the directory of the ca.pem and ca.key that sign it; `expired` says
-///     that it was good until an hour ago.
+///     that it expired an hour ago.
 void issue_server_certificate(const std::filesystem::path& directory, const std::string& name,
                               const std::string& host, const std::filesystem::path& authority,
                               bool expired = false);
 
-/// Makes "<directory>/<list>", by which the authority there revokes the certificate in a file;
-/// with an empty `revoked` it revokes none.
+/// Makes "<directory>/<list>", in which the authority there revokes the certificate in a file, or
+/// nothing if `revoked` is empty.
 void write_revocations(const std::filesystem::path& directory, const std::string& list,
                        const std::filesystem::path& revoked);
 

@@ -1,4 +1,4 @@
-// Programs through posix_spawn, which is safe beside the threads of a test.
+// Starts programs through posix_spawn, which is safe beside the threads of a test.
 #include "support/child.hpp"
 
 #include <fcntl.h>
@@ -160,7 +160,7 @@ ending child::wait(std::chrono::milliseconds limit) {
     while (read_some(deadline)) {
     }
     int status = 0;
-    // Both outputs have ended: it is leaving, and so is whoever inherited them.
+    // Both outputs have ended: the program is exiting, and so is any process that inherited them.
     ::waitpid(id_, &status, 0);
     running_ = false;
     ending_.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

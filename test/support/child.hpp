@@ -1,4 +1,4 @@
-// Another program, run by a test: its words, its input, what it says, how it ends.
+// Another program, run by a test: its words, its input, its output, its end.
 #pragma once
 
 #include <sys/types.h>
@@ -32,7 +32,7 @@ public:
     void send(int signal) const;
     /// Writes at most 64 KiB to its standard input, then ends the input.
     void give(const std::string& input);
-    /// All it has said once a line that begins with `start` is complete.
+    /// Returns all its output once a line that begins with `start` is complete.
     std::string read_until(const std::string& start,
                            std::chrono::milliseconds limit = std::chrono::seconds(60));
     /// Ends its input and waits for its end.
@@ -53,7 +53,7 @@ private:
 ending run_program(std::vector<std::string> words, std::map<std::string, std::string> environment,
                    const std::string& input = "");
 
-/// A directory of its own, which other users can get through, removed at the end.
+/// A directory of its own, which other users can traverse, removed at the end.
 class temporary_directory {
 public:
     temporary_directory();
@@ -68,7 +68,7 @@ private:
     std::filesystem::path path_;
 };
 
-/// Whether a process works in a directory or below, or has it in its words.
+/// Whether a process has this directory, or one below it, as its working directory or in its words.
 bool has_processes(const std::filesystem::path& directory);
 
 }  // namespace test

@@ -1,4 +1,4 @@
-// Programs through the server's own way of starting them, driven from a blocking test.
+// Starts programs the way the server does, driven from a blocking test.
 #include "support/daemon.hpp"
 
 #include "base/deadline.hpp"
@@ -23,7 +23,7 @@ namespace {
 constexpr std::chrono::seconds patience{30};
 constexpr std::chrono::milliseconds readiness_interval{5};
 
-// Coroutines' parameters are copied; what they hand back goes through a reference the caller keeps.
+// Coroutines' parameters are copied; results go through a reference that the caller keeps.
 asio::awaitable<void> start_child(bitdotio::command what, std::optional<bitdotio::child>& process) {
     process.emplace(co_await bitdotio::child::start(std::move(what)));
 }
@@ -65,7 +65,7 @@ daemon::~daemon() {
         end(SIGKILL);
     } catch (const std::exception&) {  // the kernel has its death signal
     }
-    // The process's handle belongs to the executor, which goes before it otherwise.
+    // The process's handle belongs to the executor, which is destroyed earlier otherwise.
     process_.reset();
 }
 

@@ -1,4 +1,4 @@
-// A server program of the system under a test's control: started, watched, stopped, never left.
+// A server program under a test's control: started, watched, stopped, never left running.
 #pragma once
 
 #include "support/background.hpp"
@@ -14,12 +14,12 @@
 
 namespace test {
 
-/// A port of 127.0.0.1 on which nobody listens, from a range that no outgoing connection gets, so
-/// that a server which stops and starts finds its own again.
+/// A port of 127.0.0.1 on which nothing listens, from a range that no outgoing connection gets, so
+/// that a server which stops and starts gets the same port again.
 std::uint16_t free_port();
 
 /// A program that serves until it gets a signal, in a directory of its own, as an unprivileged
-/// user. Its end of life kills it.
+/// user. The destructor kills it.
 ///
 /// Thread safety: none. Everything here blocks, and fails with std::runtime_error, which ends with
 /// the last lines of the program's log, instead of hanging.
@@ -30,7 +30,7 @@ public:
     daemon(const daemon&) = delete;
     daemon& operator=(const daemon&) = delete;
 
-    /// A directory of the user's own, where the log is too.
+    /// A directory of the user's own, which also contains the log.
     const std::filesystem::path& home() const { return home_; }
     const bitdotio::system_user& user() const { return user_; }
     /// Makes a file the program may read; `content` may be secret.
@@ -40,7 +40,7 @@ public:
 
     /// Runs another program to its end, as the same user.
     void run_once(std::vector<std::string> words);
-    /// Starts the program and returns when `ready()` says so.
+    /// Starts the program and returns once `ready()` is true.
     template <class Ready>
     void start(std::vector<std::string> words, int death_signal, Ready ready) {
         launch(std::move(words), death_signal);

@@ -33,7 +33,7 @@ struct database {
     bitdotio::connect_options connect;
 };
 
-/// The error that `work` ends with; fails the test if it ends well.
+/// The error of `work`; fails the test if there is none.
 template <class T>
 bitdotio::error error_of(boost::asio::awaitable<T> work) {
     try {

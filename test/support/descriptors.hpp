@@ -1,4 +1,4 @@
-// How many file descriptors this process has open.
+// The number of file descriptors this process has open.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// A variable of the environment for the length of a scope.
+// Changes a variable of the environment for the length of a scope.
 #pragma once
 
 #include <cstdlib>
@@ -8,17 +8,17 @@
 
 namespace test {
 
-/// Whether tests take the time that a build on every change has not: BITDOTIO_SOAK is set.
+/// Whether tests take more time than a build on every change allows: BITDOTIO_SOAK is set.
 inline bool soaking() {
     return std::getenv("BITDOTIO_SOAK") != nullptr;
 }
 
-/// Sets or removes a variable and puts back what was there before.
+/// Sets or removes a variable and restores its former value at the end.
 ///
-/// Thread safety: none; the environment is the process's.
+/// Thread safety: none; the environment belongs to the process.
 class scoped_variable {
 public:
-    /// Parameters: `value` is what it shall be; nothing removes it.
+    /// Parameters: `value` is the new value; nothing removes the variable.
     scoped_variable(std::string name, const std::optional<std::string>& value)
         : name_(std::move(name)) {
         if (const char* before = std::getenv(name_.c_str())) {

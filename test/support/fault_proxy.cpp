@@ -1,4 +1,4 @@
-// Two coroutines for each connection, one a direction, which look up the rules at each message.
+// Runs two coroutines for each connection, one a direction; both look up the rules at each message.
 #include "support/fault_proxy.hpp"
 
 #include "base/deadline.hpp"
@@ -33,7 +33,7 @@ void close(tcp::socket& socket, bool with_reset) {
     if (with_reset) {
         socket.set_option(asio::socket_base::linger(true, 0), ignored);
     } else {
-        // What is left unread would turn the FIN into a RST.
+        // Unread bytes would turn the FIN into a RST.
         std::array<char, 4096> room;
         while (socket.available(ignored) > 0 && socket.read_some(asio::buffer(room), ignored) > 0) {
         }
@@ -44,14 +44,14 @@ void close(tcp::socket& socket, bool with_reset) {
 }  // namespace
 
 struct fault_proxy::link {
-    // What goes one way.
+    // The bytes of one direction.
     struct way {
         explicit way(side from) : splitter(from) {}
         message_splitter splitter;
         std::string held;
         bool holding = false;
-        bool deaf = false;   // what comes goes nowhere any more
-        bool ended = false;  // its sender has said or done all
+        bool deaf = false;   // bytes are read and dropped
+        bool ended = false;  // its sender has finished
         bool was_reset = false;
         bool byte_by_byte = false;
         std::chrono::milliseconds pause{0};
@@ -85,7 +85,7 @@ std::shared_ptr<fault_proxy> fault_proxy::start(const asio::any_io_executor& exe
                                                 std::uint16_t target) {
     const std::shared_ptr<fault_proxy> made(new fault_proxy(executor, target));
     made->listen();
-    // Its own coroutines hold it too: it ends when the last of its users lets go.
+    // Its coroutines own it too: it ends when the last copy of the returned pointer is gone.
     return std::shared_ptr<fault_proxy>(made.get(), [made](fault_proxy*) { made->shut(); });
 }
 
@@ -127,7 +127,7 @@ awaitable<void> fault_proxy::serve(std::shared_ptr<fault_proxy> self) {
         co_await acceptor_.async_accept(made->from(side::frontend),
                                         asio::redirect_error(asio::use_awaitable, failure));
         if (failure) {
-            co_return;  // it was closed
+            co_return;  // closed meanwhile
         }
         ++accepted_;
         happened();
@@ -192,7 +192,7 @@ void fault_proxy::count(link& on, side from, const wire_message& message) {
     happened();
 }
 
-// The oldest rule that hits this message, and how many of its bytes come before.
+// The oldest rule that hits this message, and how many of its bytes pass before the fault.
 std::optional<std::pair<fault_rule, std::size_t>> fault_proxy::due(side from,
                                                                    const wire_message& message) {
     std::optional<std::pair<fault_rule, std::size_t>> hit;
@@ -256,7 +256,7 @@ awaitable<void> fault_proxy::obey(link& on, const fault_rule& rule) {
     }
 }
 
-// The way decides at each step: it may be held, healed or cut while this writes.
+// Looks at the direction's state at each step: it may be held, healed or cut meanwhile.
 awaitable<void> fault_proxy::write(link& on, side from, std::string bytes) {
     link::way& way = on.of(from);
     std::size_t at = 0;
@@ -309,7 +309,7 @@ void fault_proxy::say(const std::string& bytes) {
     }
 }
 
-// A sender has ended. While its way is held, nobody hears of it.
+// A sender has ended. While its direction is held, the receiver is not told.
 void fault_proxy::end_of(link& on, side from, bool was_reset) {
     link::way& way = on.of(from);
     if (from == side::frontend) {
@@ -355,7 +355,7 @@ void fault_proxy::heal() {
             if (!std::exchange(way.holding, false) || on->over) {
                 continue;
             }
-            // A reset right behind an orderly end takes back what was never delivered.
+            // A reset right after an orderly end takes back what was never delivered.
             int pending = 0;
             socklen_t size = sizeof pending;
             ::getsockopt(on->from(from).native_handle(), SOL_SOCKET, SO_ERROR, &pending, &size);

@@ -1,4 +1,4 @@
-// A road between clients and PostgreSQL that knows the messages on it, and fails where it is told.
+// A proxy between clients and PostgreSQL that knows the protocol's messages and fails as told.
 #pragma once
 
 #include "support/messages.hpp"
@@ -23,22 +23,22 @@ namespace test {
 
 /// What a proxy does to a connection.
 enum class fault_action {
-    cut,         ///< Ends it in good order: FIN both ways, what was on its way is gone.
-    half_close,  ///< Tells the receiver that no more will come; the other way goes on.
+    cut,         ///< Ends it in good order: FIN both ways; what was on its way is lost.
+    half_close,  ///< Tells the receiver that no more will come; the other direction goes on.
     reset,       ///< RST both ways.
-    hold,        ///< Keeps what this side sends, as a network does that drops packets.
-    hold_both,   ///< The same both ways: nobody hears anything any more.
+    hold,        ///< Keeps what this side sends, like a network that drops packets.
+    hold_both,   ///< The same both ways: neither side receives anything any more.
     delay,       ///< Lets this one wait, then pass.
     drip,        ///< Lets one byte pass at a time, from here on.
     slice,       ///< Lets one message pass at a time, from here on.
 };
 
-/// When a proxy does what to the connection that is concerned; a value for tables of faults.
+/// When a proxy does what to the connection that meets it; a value for tables of faults.
 struct fault_rule {
     side from = side::backend;
     char type = 0;                     ///< of the message; `any_message` for each
     int nth = 1;                       ///< of those that come from now on, over all connections
-    std::optional<std::size_t> bytes;  ///< instead: after so many from that side
+    std::optional<std::size_t> bytes;  ///< instead of type and nth: after this many from that side
     bool behind = false;               ///< after the message has passed, not before
     fault_action act = fault_action::cut;
     std::chrono::milliseconds pause{0};
@@ -71,11 +71,11 @@ inline constexpr char any_message = '*';
 inline fault_rule before(side from, char type, int nth = 1) {
     return {.from = from, .type = type, .nth = nth, .bytes = {}};
 }
-/// `after(side::backend, 'C').cut()`: it arrives, and nothing behind it.
+/// `after(side::backend, 'C').cut()`: it arrives, and nothing after it.
 inline fault_rule after(side from, char type, int nth = 1) {
     return {.from = from, .type = type, .nth = nth, .bytes = {}, .behind = true};
 }
-/// `after_bytes(side::backend, 17).cut()`: so many arrive. They may end within a message.
+/// `after_bytes(side::backend, 17).cut()`: this many arrive. They may end within a message.
 inline fault_rule after_bytes(side from, std::size_t count) {
     return {.from = from, .bytes = count};
 }
@@ -85,15 +85,15 @@ enum class admission {
     open,
     silent,   ///< Accepts, and holds all that is sent until `heal`.
     hang_up,  ///< Accepts, and ends the connection at once.
-    refuse,   ///< Nobody listens on the port.
+    refuse,   ///< Does not listen on its port.
 };
 
-/// A proxy on a port of its own. Messages are handed on whole, one after the other.
+/// A proxy on a port of its own. It hands on whole messages, one after the other.
 ///
 /// Thread safety: none; it is used where its executor runs, which must be of one thread.
 class fault_proxy : public std::enable_shared_from_this<fault_proxy> {
 public:
-    /// Starts one; it ends, and every connection with it, when what is returned does.
+    /// Starts one; it ends, with all its connections, when the returned pointer does.
     ///
     /// Parameters: `target` is the port of the server on 127.0.0.1.
     static std::shared_ptr<fault_proxy> start(const boost::asio::any_io_executor& executor,
@@ -102,36 +102,36 @@ public:
     std::uint16_t port() const { return port_; }
     const boost::asio::any_io_executor& executor() const { return executor_; }
 
-    /// Obeys a rule once. Rules are independent; of several that hit one message the oldest acts.
+    /// Applies a rule once. Rules are independent; of several that hit one message the oldest acts.
     void set(fault_rule rule);
     void set(admission how);
-    /// Does it at once to every connection there is.
+    /// Does it at once to every open connection.
     void cut() { each(fault_action::cut); }
     void reset() { each(fault_action::reset); }
     void hold(side from) { each(fault_action::hold, from); }
     void hold_both() { each(fault_action::hold_both); }
-    /// Sends bytes to every client as if they were the server's.
+    /// Sends bytes to every client as if they came from the server.
     void say(const std::string& bytes);
-    /// Forgets all rules and lets everybody in. What was held arrives now, as a network's delayed
-    /// packets do, unless the sender has reset its connection meanwhile.
+    /// Forgets all rules and accepts all connections. Held bytes arrive now, like a network's
+    /// delayed packets, unless the sender has reset its connection meanwhile.
     void heal();
 
     std::size_t accepted() const { return accepted_; }  ///< connections so far
-    /// Those that began with a startup and that their client has not ended.
+    /// Those that began with a startup message and that their client has not ended.
     std::size_t sessions() const { return sessions_; }
     std::size_t most_sessions() const { return most_sessions_; }
     std::size_t open() const { return links_.size(); }  ///< connections of any kind, open now
-    std::size_t fired() const { return fired_; }        ///< rules that were obeyed
+    std::size_t fired() const { return fired_; }        ///< rules applied so far
     int seen(side from, char type) const;
     std::size_t bytes(side from) const { return bytes_[index(from)]; }
 
-    /// Waits until `met()` holds, looking after everything that happens here.
+    /// Waits until `met()` holds; checks it after everything that happens here.
     ///
     /// Parameters: a named callable.
     /// Errors: std::runtime_error naming `what` if it does not come true in time.
     boost::asio::awaitable<void> until(std::function<bool()>& met, std::string what,
                                        std::chrono::milliseconds limit = std::chrono::seconds(10));
-    /// Waits until so many messages of a type have been seen since the beginning.
+    /// Waits until so many messages of a type have been seen since the start.
     boost::asio::awaitable<void> until_seen(side from, char type, int count = 1);
     boost::asio::awaitable<void> until_fired(std::size_t count = 1);
     /// Waits until every connection is gone.

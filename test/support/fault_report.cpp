@@ -1,4 +1,4 @@
-// One line for each row, fields separated by tabs.
+// Writes one line for each row, with fields separated by tabs.
 #include "support/fault_report.hpp"
 
 #include <fcntl.h>

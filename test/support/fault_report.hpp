@@ -18,7 +18,7 @@ struct figures {
     std::uint64_t retried = 0;  ///< statements sent again, provably not executed before
     std::chrono::milliseconds slowest{0};
 
-    /// Adds another run of the same.
+    /// Adds another run of the same fault at the same place.
     figures& operator+=(const figures& other);
 };
 
@@ -27,7 +27,7 @@ struct figures {
 ///
 /// Parameters: `fault` is its number in docs/reliability.md, 0 for a run of many faults; `place`
 ///     is what was under way.
-/// Thread safety: any thread, any process: a row is written at once.
+/// Thread safety: any thread, any process: a row is written in one call.
 void report(int fault, const std::string& name, const std::string& place, const figures& measured);
 
 }  // namespace test

@@ -1,4 +1,4 @@
-// Chance for tests of parsers: a seed that can be given again, bytes that are nearly right.
+// Random inputs for tests of parsers: bytes that are nearly right, from a repeatable seed.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +22,7 @@ public:
         return static_cast<std::size_t>(number_of("BITDOTIO_FUZZ_CASES", usual));
     }
 
-    /// Below `end`, which is at least 1.
+    /// A number below `end`, which is at least 1.
     std::size_t below(std::size_t end) {
         return std::uniform_int_distribution<std::size_t>(0, end - 1)(chance_);
     }

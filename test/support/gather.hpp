@@ -1,4 +1,4 @@
-// Many coroutines at once, and how each of them ended.
+// Runs many coroutines at once and collects their errors.
 #pragma once
 
 #include <bitdotio/error.hpp>

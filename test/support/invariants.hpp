@@ -25,7 +25,7 @@ inline void expect_clean(const verdict& found) {
 }
 
 /// The open descriptors of this process: noted at the beginning of a test, when everything that
-/// stays open is open, and expected again at its end.
+/// stays open is open, and expected to be the same at its end.
 class descriptor_baseline {
 public:
     void expect() const { CHECK(settled_descriptors() <= before_); }
@@ -42,9 +42,9 @@ inline asio::awaitable<std::size_t> backends_of(bitdotio::connection& direct,
     co_return answer.one<std::size_t>();
 }
 
-/// How much later than its deadline a waiter may be told, 99 times of 100.
+/// How much later than its deadline a waiter may be told, in 99 of 100 cases.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr std::chrono::milliseconds punctuality{500};  // on a machine that does much else
+inline constexpr std::chrono::milliseconds punctuality{500};  // on a busy machine
 #else
 inline constexpr std::chrono::milliseconds punctuality{50};
 #endif
@@ -56,7 +56,7 @@ public:
         const auto late = std::chrono::steady_clock::now() - deadline;
         all_.push_back(std::chrono::duration_cast<std::chrono::milliseconds>(late));
     }
-    /// Of at least one.
+    /// Needs at least one value.
     std::chrono::milliseconds p99() const {
         std::vector<std::chrono::milliseconds> sorted = all_;
         std::sort(sorted.begin(), sorted.end());
@@ -67,8 +67,8 @@ private:
     std::vector<std::chrono::milliseconds> all_;
 };
 
-/// What nobody has left behind on the pool's idle connections, of which there are `count`: an open
-/// transaction, locks, temporary tables, channels listened to, settings.
+/// Checks that the pool's `count` idle connections are clean: no open transaction, no locks, no
+/// temporary tables, no channels listened to, no changed settings.
 inline asio::awaitable<void> expect_no_trace(bitdotio::pool from, std::size_t count) {
     std::vector<bitdotio::pooled_connection> lent;
     for (std::size_t i = 0; i < count; ++i) {
@@ -76,17 +76,17 @@ inline asio::awaitable<void> expect_no_trace(bitdotio::pool from, std::size_t co
         const auto traces = co_await lent.back()->query(
             "SELECT pg_my_temp_schema() <> 0 OR EXISTS (SELECT FROM pg_listening_channels()) "
             "OR EXISTS (SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = "
-            "'advisory') OR coalesce(current_setting('spots.quick', true), '') <> ''");
+            "'advisory') OR coalesce(current_setting('parking.quick', true), '') <> ''");
         CHECK_FALSE(traces.one<bool>());
-        // Which is refused because no transaction is open, and else would not be.
+        // Refused because no transaction is open; otherwise it would succeed.
         const auto refused = co_await failure_of(*lent.back(), "SAVEPOINT trace");
         REQUIRE(refused);
         CHECK(refused->sqlstate() == "25P01");
     }
 }
 
-/// Within `limit` nobody waits for a connection of the pool nor has one, and those that are idle
-/// are as new.
+/// Within `limit` no caller waits for a connection of the pool or has one, and the idle ones are as
+/// good as new.
 inline asio::awaitable<void> expect_at_rest(
     bitdotio::pool from, std::chrono::milliseconds limit = std::chrono::seconds(5)) {
     const auto deadline = std::chrono::steady_clock::now() + limit;
@@ -102,9 +102,9 @@ inline asio::awaitable<void> expect_at_rest(
     co_await expect_no_trace(from, now.idle);
 }
 
-/// Closes the pool; within `limit` the server has no backend of it left.
+/// Closes the pool; within `limit` none of its backends is left at the server.
 ///
-/// Parameters: `direct` is a connection past the fault, of another application name.
+/// Parameters: `direct` is a connection past the fault, with another application name.
 inline asio::awaitable<void> expect_gone(
     bitdotio::pool from, bitdotio::connection& direct, std::string application,
     std::chrono::milliseconds limit = std::chrono::seconds(5)) {

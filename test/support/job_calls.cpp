@@ -1,4 +1,4 @@
-// Forms by hand, states asked for until they are final.
+// Builds forms by hand, and polls jobs until their state is final.
 #include "support/job_calls.hpp"
 
 #include <chrono>
@@ -11,7 +11,7 @@ namespace json = boost::json;
 
 namespace {
 
-// Between two looks at a job: a key has 50 calls a second.
+// The time between two polls of a job: a key has 50 calls a second.
 constexpr std::chrono::milliseconds between_looks{30};
 
 }  // namespace

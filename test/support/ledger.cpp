@@ -1,4 +1,4 @@
-// Keys, what was told of them, and the one SELECT that judges it.
+// Records keys and their outcomes, and judges the table with one SELECT.
 #include "support/ledger.hpp"
 
 #include <boost/asio/steady_timer.hpp>
@@ -28,8 +28,8 @@ const char* words(breach what) {
     return "";
 }
 
-// What a backend was sent may run on after its client has gone. One that rests for a moment has
-// nothing left to do: so a pooler may keep its own.
+// A backend may work on after its client has gone. A backend that rests for a moment has nothing
+// left to do, so a pooler may keep its own.
 asio::awaitable<void> await_rest(bitdotio::connection& direct) {
     const auto deadline = std::chrono::steady_clock::now() + patience;
     asio::steady_timer pause(co_await asio::this_coro::executor);
@@ -123,7 +123,7 @@ tally ledger::counts(const std::vector<key>& some) const {
     return all;
 }
 
-/// Compares a book with the rows it should have left.
+/// Compares a ledger with the rows it should have left.
 struct auditor {
     static verdict audit(const ledger& book, const std::map<ledger::key, std::int64_t>& rows) {
         using fate = ledger::fate;

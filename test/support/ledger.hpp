@@ -1,4 +1,4 @@
-// What clients were told about their writes, held against what the table has.
+// What clients were told about their writes, compared with the rows of the table.
 #pragma once
 
 #include "support/secrets.hpp"
@@ -24,30 +24,30 @@ namespace asio = boost::asio;
 struct tally {
     std::size_t acknowledged = 0;
     std::size_t not_executed = 0;  ///< or not even sent
-    std::size_t executed = 0;      ///< reported as an error, and yet done
-    std::size_t unknown = 0;       ///< also those nothing was told about
+    std::size_t executed = 0;      ///< reported as an error, but done
+    std::size_t unknown = 0;       ///< including those without any report
 };
 
 /// The history of a table without any unique constraint, in which every write has its own key, so
-/// that the table shows what was lost, what was done twice, and what was done in spite of a no.
+/// that the table shows what was lost, what was done twice, or done although reported undone.
 ///
 /// Thread safety: none; it is used where its executor runs.
 class ledger {
 public:
     using key = std::int64_t;
 
-    /// Makes the table; with `insert` a key, bound to $1, is written into it.
+    /// Makes the table; `insert` writes a key, bound to $1, into it.
     static constexpr const char* create = "CREATE TABLE ledger (key bigint NOT NULL)";
     static constexpr const char* insert = "INSERT INTO ledger VALUES ($1)";
 
-    /// A key for one write. Until more is said of it, its outcome is unknown.
+    /// A key for one write. Until something is recorded, its outcome is unknown.
     key open();
     /// Keys of one transaction: all of them are there, or none.
     std::vector<key> open(std::size_t count);
 
     void acknowledge(key written);
     void acknowledge(const std::vector<key>& written);
-    /// The writer was told that the write failed, and what is known of it.
+    /// The writer was told that the write failed, with this outcome.
     void fail(key written, bitdotio::outcome known);
     void fail(const std::vector<key>& written, bitdotio::outcome known);
 
@@ -73,11 +73,11 @@ private:
 
 /// How a table can contradict its history.
 enum class breach {
-    missing,     ///< acknowledged, or told to have been executed, and not there
+    missing,     ///< acknowledged, or reported as executed, and not there
     twice,       ///< there more than once
-    run_anyway,  ///< told not to have been executed, and there
-    unasked,     ///< there, and never written
-    torn,        ///< there, and others of its transaction not
+    run_anyway,  ///< reported as not executed, and there
+    unasked,     ///< there, but never written
+    torn,        ///< there, but others of its transaction are not
 };
 
 struct violation {
@@ -95,15 +95,14 @@ struct verdict {
     std::string text() const;
 };
 
-/// Waits until the other backends of the database have ended or rest, then reads the table.
+/// Waits until the other backends of the database have ended or are idle, then reads the table.
 ///
-/// Parameters: `direct` reaches the database by no road that a test has made unsafe. Awaited in
-///     place.
+/// Parameters: `direct` reaches the database directly, through no proxy. Awaited in place.
 /// Errors: std::runtime_error if a backend still works after 20 s; those of connection::query.
 asio::awaitable<verdict> check(const ledger& book, bitdotio::connection& direct);
 
-/// Awaits a write, notes in the book how it ended, and returns its error if it failed. Awaited in
-/// place.
+/// Awaits a write, records in the ledger how it ended, and returns its error if it failed. Awaited
+/// in place.
 template <class T>
 asio::awaitable<std::optional<bitdotio::error>> record(ledger& book, std::vector<ledger::key> keys,
                                                        asio::awaitable<T> write) {
@@ -126,8 +125,8 @@ asio::awaitable<std::optional<bitdotio::error>> write_one(Session& through, ledg
     co_return co_await record(book, keys, through.query(ledger::insert, key));
 }
 
-/// Writes keys in a transaction of a pool or a connection, see `record`. Whatever fails before
-/// COMMIT is sent has not been executed.
+/// Writes keys in a transaction of a pool or a connection, see `record`. A failure before COMMIT is
+/// sent means not executed.
 template <class Session>
 asio::awaitable<std::optional<bitdotio::error>> write_together(Session& through, ledger& book,
                                                                std::size_t count) {

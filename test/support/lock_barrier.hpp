@@ -1,4 +1,4 @@
-// Statements that wait until a test lets them go, and what becomes of them meanwhile.
+// Statements that wait until a test lets them go, and what happens to them meanwhile.
 #pragma once
 
 #include "support/pool_use.hpp"
@@ -15,8 +15,8 @@
 
 namespace test {
 
-/// Waits until that many backends of tester wait for `event`, as pg_stat_activity calls it:
-/// "advisory" for a lock_barrier, "SyncRep" for a standby.
+/// Waits until that many backends of the user tester wait for `event`, as pg_stat_activity calls
+/// it: "advisory" for a lock_barrier, "SyncRep" for a standby.
 inline asio::awaitable<void> await_waiting(postgres_server& server, std::string event,
                                            int count = 1) {
     const std::string ask =
@@ -31,7 +31,7 @@ inline asio::awaitable<void> await_waiting(postgres_server& server, std::string 
     }
 }
 
-/// Does `verb`, such as "pg_terminate_backend(pid, 10000)", to those of tester that wait for it.
+/// Does `verb`, such as "pg_terminate_backend(pid, 10000)", to tester's backends that wait for it.
 inline void treat_waiting(postgres_server& server, const std::string& event,
                           const std::string& verb) {
     server.execute("SELECT " + verb +
@@ -48,12 +48,12 @@ class lock_barrier {
 public:
     static constexpr const char* stop = "pg_advisory_xact_lock_shared(4711)";
 
-    /// Puts it there.
+    /// Puts the barrier in place.
     asio::awaitable<void> put(bitdotio::connect_options options) {
         holder_ = co_await bitdotio::connection::open(options);
         co_await holder_.query("SELECT pg_advisory_lock(4711)");
     }
-    /// Lets everybody go.
+    /// Lets all waiting statements go.
     asio::awaitable<void> remove() { co_await holder_.query("SELECT pg_advisory_unlock(4711)"); }
 
 private:

@@ -32,7 +32,7 @@ REGISTER_LISTENER("counter", 1, counter);
 int main(int argc, char** argv) {
     doctest::Context context(argc, argv);
     const int status = context.run();
-    if (context.shouldExit())  // only asked to list or to explain
+    if (context.shouldExit())  // only asked to list tests or to explain itself
         return status;
     if (executed == 0) {
         std::cerr << "no test case was run: the filter matches nothing\n";

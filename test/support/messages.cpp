@@ -1,4 +1,4 @@
-// A type byte, four bytes of length, and the exceptions at the beginning.
+// Splits bytes into messages: a type byte, four bytes of length, and exceptions at the beginning.
 #include "support/messages.hpp"
 
 #include <cstdint>

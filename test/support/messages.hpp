@@ -1,4 +1,4 @@
-// PostgreSQL's protocol cut into its messages: the bytes of one direction, as they stand.
+// PostgreSQL's protocol split into messages: the bytes of one direction, unchanged.
 #pragma once
 
 #include <cstddef>
@@ -8,10 +8,10 @@
 
 namespace test {
 
-/// Who speaks: the client or the server.
+/// The sender: the client or the server.
 enum class side { frontend, backend };
 
-/// The types of what has no type byte.
+/// Types for messages without a type byte.
 inline constexpr char startup_message = '>';
 inline constexpr char cancel_request = '!';
 inline constexpr char encryption_request = '?';  ///< SSLRequest or GSSENCRequest
@@ -23,9 +23,9 @@ struct wire_message {
     std::string bytes;
 };
 
-/// Gathers the bytes of one direction of one connection until they are whole messages.
+/// Collects the bytes of one direction of one connection into whole messages.
 ///
-/// After an encryption request nothing is understood any more: whatever comes is a message.
+/// After an encryption request nothing can be read any more: whatever arrives is a message.
 ///
 /// See: PostgreSQL manual, 55.7 "Message Formats".
 class message_splitter {
@@ -35,12 +35,12 @@ public:
     void feed(std::string_view bytes) { buffer_.append(bytes); }
     /// The next whole message, if it is there.
     std::optional<wire_message> next();
-    /// Whether all that has come was taken.
+    /// Whether all received bytes have been taken.
     bool is_between_messages() const { return buffer_.empty(); }
-    /// From here on the other direction is encrypted, so this one is too.
+    /// From here on the other direction is encrypted, and so is this one.
     void stop_reading() { opaque_ = true; }
     bool is_opaque() const { return opaque_; }
-    /// What has come of a message that is not whole yet.
+    /// The bytes of a message that is not whole yet.
     std::string take_rest();
 
 private:

@@ -1,4 +1,4 @@
-// PostgreSQL's programs with moods: databases that do not start, or take their time.
+// PostgreSQL's programs with faults: databases that do not start, or are slow to.
 #pragma once
 
 #include "server/instances/programs.hpp"
@@ -13,8 +13,8 @@ namespace test {
 
 namespace fs = std::filesystem;
 
-/// A directory for local_server_options::postgres_programs, whose postgres fails ("broken"), takes
-/// its time ("slow") or hangs, deaf to all but SIGKILL ("stubborn"), while it is to be so.
+/// A directory for local_server_options::postgres_programs, whose postgres fails ("broken"), is
+/// slow ("slow") or hangs and ignores SIGINT and SIGQUIT ("stubborn"), while set to be so.
 class moody_programs {
 public:
     moody_programs() {
@@ -38,7 +38,7 @@ public:
     const fs::path& path() const { return place_.path(); }
     void be(const char* mood) const { std::ofstream(place_ / mood).close(); }
     void stop_being(const char* mood) const { fs::remove(place_ / mood); }
-    // How often it was started so far.
+    // How often it has been started.
     long count() const {
         std::ifstream in(starts());
         return std::count(std::istreambuf_iterator<char>(in), {}, '\n');

@@ -1,4 +1,4 @@
-// Linux's namespaces belong to threads; what a thread starts inherits them.
+// Namespaces belong to threads on Linux; what a thread starts inherits them.
 #include "support/namespaces.hpp"
 
 #include <fcntl.h>
@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Cards that answer to these, and one that nobody has.
+// The network cards' addresses, and an address that no card has.
 constexpr const char* server_card = "02:00:00:00:77:01";
 constexpr const char* client_card = "02:00:00:00:77:02";
 constexpr const char* no_card = "02:00:00:00:77:03";
@@ -90,7 +90,7 @@ void private_names::run(const std::function<void()>& work) {
 }
 
 void private_names::set(const std::string& name, const std::string& address) const {
-    // In place: it is this file that the others see.
+    // Written in place: the others see this very file.
     std::ofstream file(scratch_ / "hosts");
     file << address << " " << name << "\n";
     if (!file.flush()) {
@@ -150,7 +150,7 @@ void cable::at(int network, const std::function<void()>& work) {
     });
 }
 
-// A packet for a card that is not there is one that a network has lost.
+// A packet for a card that does not exist is lost, as in a network that drops packets.
 void cable::drop_requests() const {
     at_client([] {
         ip(std::string("neighbour replace ") + server_address + " lladdr " + no_card +

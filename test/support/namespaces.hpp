@@ -1,5 +1,5 @@
-// Networks and files of a thread's own, where the machine lets a test make them: roads on which
-// packets are really dropped, names that resolve to what a test says.
+// Networks and files of a thread's own, where the machine allows them: networks that really drop
+// packets, names that resolve to what a test says.
 #pragma once
 
 #include "support/child.hpp"
@@ -11,29 +11,29 @@
 
 namespace test {
 
-/// Whether this machine lets us have namespaces, and has the program `ip`. If not it says, once,
-/// how many cases are not run for it, in words that test/run repeats.
+/// Whether this machine allows namespaces and has the program `ip`. If not it prints, once, how
+/// many cases are skipped, in words that test/run repeats.
 bool has_namespaces(int cases);
 
 /// Runs `work` on a thread of its own and waits for it; throws what it throws.
 void on_thread(const std::function<void()>& work);
 
 /// Runs `work` on a thread that sees other files in place of /etc/hosts and /etc/resolv.conf: ours,
-/// and a server of names where nobody answers. Threads it starts see them too.
+/// and a name server that does not answer. Threads it starts see them too.
 ///
 /// Errors: std::runtime_error if that is not allowed.
 class private_names {
 public:
-    /// At first no name is known, and asking fails for now, not for good.
+    /// At first no name is known, and a lookup fails temporarily, not for good.
     void run(const std::function<void()>& work);
-    /// From now on `name` is `address`; any thread may say so.
+    /// From now on `name` is `address`; any thread may call it.
     void set(const std::string& name, const std::string& address) const;
 
 private:
     temporary_directory scratch_;
 };
 
-/// Two networks of their own with one cable between them, which can be made to drop everything.
+/// Two networks of their own, joined by one cable that can be made to drop everything.
 ///
 /// Lifetime: threads that run in it, and processes started by them, keep it alive.
 class cable {
@@ -47,12 +47,12 @@ public:
     cable(const cable&) = delete;
     cable& operator=(const cable&) = delete;
 
-    /// Runs `work` at an end, on a thread of its own, and waits for it; threads it starts are there
+    /// Runs `work` at an end, on a thread of its own, and waits for it; threads it starts run there
     /// too. Throws what it throws.
     void at_server(const std::function<void()>& work) const { at(server_, work); }
     void at_client(const std::function<void()>& work) const { at(client_, work); }
 
-    /// Packets from the client, or to it, reach nobody from here on, and nobody is told.
+    /// From here on packets from the client, or to it, are lost without a notice.
     void drop_requests() const;
     void drop_replies() const;
     void heal() const;

@@ -1,4 +1,4 @@
-// Its configuration in a file, its orders through its console.
+// Configures PgBouncer in a file and commands it through its console.
 #include "support/pgbouncer.hpp"
 
 #include <bitdotio/connection.hpp>
@@ -36,13 +36,13 @@ pgbouncer::pgbouncer(const postgres_server& behind, pooling mode,
         {"auth_file", users},
         {"admin_users", "console"},
         {"pool_mode", mode == pooling::session ? "session" : "transaction"},
-        // In session mode a client keeps its server: as many as a test may have clients.
+        // In session mode a client keeps its server, so this is as many as a test may have clients.
         {"default_pool_size", "25"},
         {"client_tls_sslmode", "require"},
         {"client_tls_cert_file", tls.certificate_file},
         {"client_tls_key_file", tls.key_file},
         {"server_tls_sslmode", "require"},
-        // A server that went away is asked for again at once, not after 15 s.
+        // A server that went away is tried again at once, not after 15 s.
         {"server_login_retry", "1"},
     };
     for (const auto& [name, value] : settings) {

@@ -13,8 +13,7 @@
 
 namespace test {
 
-/// To whom a connection to the server belongs: to a client as long as it stays, or for each
-/// transaction to another.
+/// Who keeps a connection to the server: a client while it stays, or a transaction.
 enum class pooling { session, transaction };
 
 /// A pooler on a port of 127.0.0.1 that asks clients for TLS and passwords (SCRAM).
@@ -23,7 +22,7 @@ enum class pooling { session, transaction };
 class pgbouncer {
 public:
     /// Parameters: `settings` are added to the section [pgbouncer] of its configuration.
-    /// Lifetime: `behind` must outlive it, whose certificate it has.
+    /// Lifetime: `behind` must outlive it; it uses the certificate of `behind`.
     pgbouncer(const postgres_server& behind, pooling mode,
               const std::map<std::string, std::string>& settings = {});
 
@@ -32,7 +31,7 @@ public:
 
     void start();
     bool is_running() { return daemon_.is_running(); }
-    /// Ends it like a crash of its machine's process: every client is cut off.
+    /// Ends it like a crash of its process: every client is cut off.
     void stop();
     /// Runs a command of its console, such as "PAUSE".
     ///

@@ -1,4 +1,4 @@
-// initdb, a few files, and the postmaster as the unprivileged user.
+// Runs initdb, writes a few files, and starts the postmaster as the unprivileged user.
 #include "support/postgres.hpp"
 
 #include <bitdotio/connection.hpp>
@@ -98,7 +98,7 @@ asio::awaitable<void> private_postgres::start(private_postgres_options options) 
                            directory().string() + "'\nfsync = off\n";
     if (tls_) {
         const auto identity = bitdotio::open_tls_identity(tls_directory(), "127.0.0.1");
-        // PostgreSQL wants to be the only one who can read its key.
+        // PostgreSQL requires that only its own user can read its key.
         const fs::path key = data / "server.key";
         fs::copy_file(identity.key_file, key);
         give_to(key, step.run_as);
@@ -110,7 +110,7 @@ asio::awaitable<void> private_postgres::start(private_postgres_options options) 
     step.arguments = {programs.postgres, "-D", data};
     step.death_signal = SIGQUIT;
     process_ = co_await bitdotio::child::start(step);
-    // Until it listens it counts as asleep, which is waited for.
+    // Until it listens it counts as asleep, and opening a connection waits for it.
     auto first = co_await bitdotio::connection::open(superuser());
     co_await first.close();
 }

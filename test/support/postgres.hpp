@@ -1,4 +1,4 @@
-// A PostgreSQL of a test's own, with its own rules of access: what a gateway would hide.
+// A PostgreSQL of a test's own, with its own access rules, and without a gateway that hides things.
 #pragma once
 
 #include "server/instances/process.hpp"
@@ -47,7 +47,7 @@ public:
 
     /// The superuser "postgres" through the socket.
     bitdotio::connect_options superuser() const;
-    /// Somebody over TCP; verified in full if this server has TLS, in the clear if not.
+    /// A user over TCP; verified in full if this server has TLS, without TLS otherwise.
     bitdotio::connect_options over_tcp(const std::string& user, const std::string& password) const;
 
     /// Runs a script as the superuser.

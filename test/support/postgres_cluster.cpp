@@ -1,4 +1,4 @@
-// initdb, pg_basebackup, postgres, and the superuser's statements through our own connection.
+// Runs initdb, pg_basebackup and postgres, and the superuser's statements on our own connection.
 #include "support/postgres_cluster.hpp"
 
 #include "support/secrets.hpp"
@@ -47,7 +47,7 @@ const std::string& postgres_server::password() {
 postgres_server::postgres_server() : port_(free_port()) {}
 
 postgres_server::~postgres_server() {
-    // Its children leave when it does, which they do not if it is killed.
+    // Its children exit when it does, but not if it is killed.
     try {
         daemon_.end(SIGQUIT);
     } catch (const std::exception&) {  // it was killed
@@ -93,7 +93,7 @@ void postgres_server::launch(std::vector<std::string> more) {
              "ssl_cert_file=" + tls_.certificate_file.string(),
              "ssl_key_file=" + tls_.key_file.string(),
              std::string("password_encryption=scram-sha-256"),
-             // May be lost with the machine, but not by an immediate stop: synchronous_commit
+             // Data may be lost with the machine, but not by an immediate stop: synchronous_commit
              // stays.
              std::string("fsync=off"),
              std::string("full_page_writes=off"),
@@ -114,7 +114,7 @@ void postgres_server::launch(std::vector<std::string> more) {
         words.push_back("-c");
         words.push_back(setting);
     }
-    // What a crash left says "ready" about another process.
+    // The file of a crashed server says "ready" about another process.
     daemon_.start(std::move(words), SIGQUIT, [this] { return is_ready(); });
 }
 
@@ -158,7 +158,7 @@ void postgres_server::kill_backends(const std::string& application) {
     const std::string chosen =
         "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'" +
         (application.empty() ? "" : " AND application_name = '" + application + "'");
-    // All at once, then waiting for each.
+    // Terminates all at once, then waits for each.
     execute("SELECT pg_terminate_backend(pid) " + chosen +
             "; SELECT pg_terminate_backend(pid, 10000) " + chosen);
 }
@@ -176,9 +176,9 @@ void postgres_server::crash() {
 
 void postgres_server::kill_hard(const std::vector<int>& backends) {
     for (const int backend : backends) {
-        ::kill(backend, SIGKILL);  // it may have followed the first already
+        ::kill(backend, SIGKILL);  // it may have ended with the first already
     }
-    // Until the server has seen the death it goes on as if nothing had happened.
+    // Until the server notices the death it continues as if nothing had happened.
     const auto deadline = std::chrono::steady_clock::now() + patience;
     for (const int backend : backends) {
         while (::kill(backend, 0) == 0) {

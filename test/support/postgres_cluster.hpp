@@ -1,4 +1,4 @@
-// A primary and its standby, from Debian's programs, for tests that break them.
+// A primary and its standby, run from Debian's programs, for tests that break them.
 #pragma once
 
 #include "support/daemon.hpp"
@@ -35,11 +35,11 @@ public:
     void start();
     void stop(stop_mode how);
     bool is_running() { return daemon_.is_running(); }
-    /// Ends the postmaster as the kernel does that has no memory left, and waits until its
-    /// orphans have followed it.
+    /// Ends the postmaster as the kernel does when memory runs out, and waits until its orphans
+    /// have ended too.
     void crash();
-    /// What is stopped recovers from its archive when it is started, which has nothing and says so
-    /// slowly: meanwhile the server answers that it is starting up.
+    /// Makes a stopped server recover from its archive when it starts; the archive is empty and
+    /// says so slowly: meanwhile the server answers that it is starting up.
     void start_slowly();
     /// Sends a signal to the postmaster.
     void signal(int number) { daemon_.signal(number); }
@@ -74,21 +74,21 @@ private:
     bool is_ready() const;
 };
 
-/// One that others may follow.
+/// A server that standbys may follow.
 class postgres_primary : public postgres_server {
 public:
     postgres_primary();
 };
 
-/// One that follows a primary, by streaming, and can be read.
+/// A server that follows a primary, by streaming, and can be read.
 class postgres_standby : public postgres_server {
 public:
-    /// Lifetime: `primary` must outlive it, whose certificate it has.
+    /// Lifetime: `primary` must outlive it; it uses the primary's certificate.
     explicit postgres_standby(postgres_primary& primary);
 
     /// Waits until all the primary has written is visible here.
     void catch_up();
-    /// Makes a primary of it; returns when it can be written to.
+    /// Makes it a primary; returns when it can be written to.
     void promote();
 
 private:

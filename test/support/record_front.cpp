@@ -1,4 +1,4 @@
-// One coroutine a direction; the server's knows where a message ends and whose turn is next.
+// Runs one coroutine a direction; the server's knows where a message ends and whose turn is next.
 #include "support/record_front.hpp"
 
 #include "support/messages.hpp"
@@ -25,12 +25,12 @@ using boost::system::error_code;
 
 namespace {
 
-// After one of these the server may wait for the client, or for something to happen.
+// After one of these types the server may wait for the client, or for something to happen.
 bool hands_over(char type) {
     return std::string_view("ZRGWANE").find(type) != std::string_view::npos;
 }
 
-// What is written meanwhile arrives at once: a client that reads one record finds the next.
+// Writes made meanwhile arrive together: a client that reads one record finds the next.
 class corked {
 public:
     explicit corked(tcp::socket& socket) : socket_(socket) { set(1); }

@@ -1,4 +1,4 @@
-// A TLS end in front of a PostgreSQL that says how large the records of its bytes are.
+// A TLS proxy before a PostgreSQL that controls the size of its TLS records.
 #pragma once
 
 #include "server/tls/tls_identity.hpp"
@@ -20,11 +20,11 @@ namespace test {
 /// The most bytes that a TLS record holds.
 inline constexpr std::size_t largest_record = 16'384;
 
-/// Listens on a port of its own, secures each connection and hands it on to a server in the clear.
-/// A cancel request is handed on as it is.
+/// Listens on a port of its own, secures each connection and hands it on to a server without TLS. A
+/// cancel request is handed on unchanged.
 ///
-/// Whatever the server says is cut into full records; only its last bytes before it waits for the
-/// client may make a shorter one.
+/// The server's bytes are cut into full records; only the last bytes before it waits for the client
+/// may make a shorter one.
 ///
 /// Thread safety: none; it is used where its executor runs, which must be of one thread.
 class record_front : public std::enable_shared_from_this<record_front> {
@@ -40,7 +40,7 @@ public:
     void close();
 
     std::size_t record = largest_record;  ///< bytes in each record from now on
-    /// The next bytes are kept until there are so many, or all of an answer; 0 again then.
+    /// Holds the next bytes until there are so many, or all of an answer; then it is 0 again.
     std::size_t gather = 0;
     std::size_t greeting = 0;  ///< bytes of settings that a session's beginning reports in addition
 

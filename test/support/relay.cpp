@@ -1,4 +1,4 @@
-// Two coroutines for each connection, one a direction.
+// Runs two coroutines for each connection, one a direction.
 #include "support/relay.hpp"
 
 #include <boost/asio/awaitable.hpp>

@@ -1,4 +1,4 @@
-// A road between a client and a server that sees the bytes and can be told to fail.
+// A relay between a client and a server that sees the bytes and can be told to fail.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -12,10 +12,10 @@
 
 namespace test {
 
-/// What becomes of the bytes of a client.
+/// What happens to the bytes of a client.
 enum class relay_mode {
     pass,
-    swallow,  ///< They are taken, and nothing is answered.
+    swallow,  ///< They are taken, and not answered.
     cut,      ///< The next ones end their connection.
 };
 
@@ -31,16 +31,16 @@ struct relay {
                                         const std::string& address = "127.0.0.1");
 
     std::uint16_t port() const { return acceptor.local_endpoint().port(); }
-    /// Ends every connection in good order, as a server does that has waited long enough.
+    /// Ends every connection in good order, like a server that has waited long enough.
     void hang_up();
 
     boost::asio::ip::tcp::acceptor acceptor;
-    std::uint16_t target;  ///< of those who come from now on
+    std::uint16_t target;  ///< port for later connections
     relay_mode mode = relay_mode::pass;
     int accepted = 0;                   ///< connections so far
-    int ended = 0;                      ///< those of them that a client or this relay has ended
+    int ended = 0;                      ///< those that a client or this relay has ended
     std::size_t swallowed = 0;          ///< bytes
-    std::vector<std::string> openings;  ///< what clients said first, in the order of saying it
+    std::vector<std::string> openings;  ///< the first bytes of clients, in their order
     std::vector<std::shared_ptr<boost::asio::ip::tcp::socket>> clients;
 };
 

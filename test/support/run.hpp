@@ -15,7 +15,7 @@
 
 namespace test {
 
-/// How long what a coroutine leaves behind may take to end. Some of it, a proxy for one, never
+/// How long the rest of a coroutine's work may take to end. Some of it, such as a proxy, never
 /// does.
 inline constexpr std::chrono::milliseconds settling{200};
 
@@ -43,8 +43,8 @@ T run(boost::asio::awaitable<T> work, std::chrono::milliseconds limit = std::chr
         while (!ended && std::chrono::steady_clock::now() < deadline) {
             io.run_one_until(deadline);
         }
-        // What sessions that ended have left to do, and what other threads still hold of this
-        // executor: a coroutine that ran on a server's thread lets go of it after it has answered.
+        // The rest of ended sessions, and what other threads still hold of this executor: a
+        // coroutine that ran on a server's thread releases it after it has answered.
         guard.reset();
         io.run_for(settling);
         if (!ended) throw std::runtime_error("the coroutine did not end by its deadline");

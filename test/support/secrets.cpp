@@ -1,4 +1,4 @@
-// A set of words, and every text of an error.
+// Keeps the secret words and looks for them in every text of an error.
 #include "support/secrets.hpp"
 
 #include <doctest/doctest.h>
@@ -44,13 +44,13 @@ bool tells_secret(const bitdotio::server_message& said) {
 
 void keep_secret(const std::string& word) {
     const std::lock_guard turn(secrets().turn);
-    if (word.size() >= 6) {  // a shorter one may stand in any text
+    if (word.size() >= 6) {  // a shorter one may occur in any text
         secrets().words.insert(word);
     }
 }
 
 void expect_discreet(const bitdotio::error& failure) {
-    // The text itself would tell it once more.
+    // Printing the text would tell the secret once more.
     const bool discreet = !tells_secret(failure.what()) && !tells_secret(failure.server());
     CHECK_MESSAGE(discreet, "an error tells a secret: " << to_string(failure.code()));
 }

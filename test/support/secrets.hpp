@@ -1,4 +1,4 @@
-// Words that no text of the library may hold: the passwords and keys that fixtures hand out.
+// Words that no text of the library may contain: the passwords and keys that fixtures use.
 #pragma once
 
 #include <bitdotio/error.hpp>
@@ -7,15 +7,15 @@
 
 namespace test {
 
-/// Whoever makes a password or a key says so here; it is looked for from then on.
+/// Registers a new password or key; it is looked for from then on.
 ///
 /// Thread safety: any thread.
 void keep_secret(const std::string& word);
 
-/// Fails the test if an error tells a secret, in whichever of its texts. `record` asks this of
-/// every error a write ends with.
+/// Fails the test if any text of an error contains a secret. `record` checks every error of a
+/// write.
 void expect_discreet(const bitdotio::error& failure);
-/// The same for what the server remarked: a function for connect_options::on_notice.
+/// The same for notices of the server: a function for connect_options::on_notice.
 void expect_discreet_notice(const bitdotio::server_message& notice);
 
 }  // namespace test

@@ -1,4 +1,4 @@
-// The server on its thread, and requests written by hand.
+// The server on its thread, and handwritten requests.
 #include "support/test_server.hpp"
 
 #include "support/secrets.hpp"

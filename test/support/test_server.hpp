@@ -29,7 +29,7 @@ public:
     test_server(const test_server&) = delete;
     test_server& operator=(const test_server&) = delete;
 
-    /// The server itself, for what stands not here.
+    /// The server itself, for functions that are missing here.
     bitdotio::local_server& server() { return *server_; }
 
     const std::string& api_url() const { return server_->api_url(); }
@@ -54,7 +54,7 @@ public:
     void delay(const bitdotio::database_name& name, std::chrono::milliseconds time);
     void fill(const bitdotio::database_name& name, bool full);
     std::uint64_t accepted_connections();
-    /// Done by the destructor too.
+    /// The destructor calls it too.
     void stop();
 
 private:

@@ -1,4 +1,4 @@
-// Values there and back through the server, random ones included, and the errors of those refused.
+// Values sent through the server and read back, also random ones, and the errors of refused ones.
 #pragma once
 
 #include "support/database.hpp"
@@ -44,7 +44,7 @@ struct dice {
 };
 
 /// Sends every value as a parameter of the SQL type and reads it back, in binary and in text. The
-/// text is what the server makes of what it was sent, and is read by other code.
+/// text form is made by the server from the value sent, and other code reads it.
 template <class T>
 boost::asio::awaitable<void> round_trip(bitdotio::connection& c, std::string type,
                                         std::vector<T> values) {
@@ -61,8 +61,8 @@ boost::asio::awaitable<void> round_trip(bitdotio::connection& c, std::string typ
     CHECK_FALSE(null[0][0].template as<std::optional<T>>());
 }
 
-/// Holds what is sent and what is read to the server's own text: `text` is exactly what it writes.
-/// Awaited in place.
+/// Compares what is sent and what is read with the server's own text: `text` is exactly what the
+/// server writes. Awaited in place.
 template <class T>
 boost::asio::awaitable<void> same_as_text(bitdotio::connection& c, std::string type, const T& value,
                                           std::string text) {
@@ -92,7 +92,7 @@ bitdotio::error refusal(const bitdotio::result& answer) {
     throw std::logic_error("unreachable");
 }
 
-/// Whether the error is of that code and says each of the words.
+/// Whether the error has that code and its text contains each of the words.
 inline bool says(const bitdotio::error& failure, bitdotio::errc code,
                  std::initializer_list<std::string_view> words) {
     const std::string_view text = failure.what();

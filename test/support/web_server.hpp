@@ -1,4 +1,4 @@
-// A server of the web on this machine, to be fetched from.
+// A web server on this machine, to fetch files from.
 #pragma once
 
 #include <boost/asio/buffer.hpp>
@@ -21,13 +21,13 @@
 namespace test {
 
 /// Answers each connection with what `answer` makes of the first line of its request, then hangs
-/// up: over TLS without a word, as many do.
+/// up: over TLS without close_notify, as many do.
 class web_server {
 public:
     using answer = std::function<std::string(const std::string&)>;
 
     explicit web_server(answer give) : web_server(std::move(give), nullptr) {}
-    /// Parameters: PEM files; whoever does not trust the certificate gets no answer.
+    /// Parameters: PEM files; a client that does not trust the certificate gets no answer.
     web_server(answer give, const std::filesystem::path& certificate,
                const std::filesystem::path& key)
         : web_server(std::move(give), context_of(certificate, key)) {}
@@ -96,12 +96,12 @@ private:
     std::thread thread_;
 };
 
-/// The answer that has a file.
+/// The answer that contains a file.
 inline std::string web_file(const std::string& body) {
     return "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
-/// The answer that leads elsewhere.
+/// The answer that redirects.
 inline std::string web_redirect(const std::string& to) {
     return "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + to + "\r\n\r\n";
 }

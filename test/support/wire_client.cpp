@@ -1,4 +1,4 @@
-// Messages put together and taken apart, without any of the library's code.
+// Builds and parses messages without any of the library's code.
 #include "support/wire_client.hpp"
 
 #include <boost/asio/read.hpp>

@@ -1,4 +1,4 @@
-// A Postgres client written by hand: what libpq would hide is what these tests look at.
+// A handwritten Postgres client, for tests that look at what libpq would hide.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -18,7 +18,7 @@ namespace asio = boost::asio;
 std::string number(std::uint32_t value);
 /// A packet without a type byte: its length, then `body`.
 std::string packet(const std::string& body);
-/// A message with one.
+/// A message with a type byte.
 std::string message(char type, const std::string& body);
 /// A StartupMessage.
 std::string startup(const std::vector<std::pair<std::string, std::string>>& parameters,
@@ -27,7 +27,7 @@ std::string startup(const std::vector<std::pair<std::string, std::string>>& para
 inline const std::string ssl_request = packet(number(80877103));
 inline const std::string gss_request = packet(number(80877104));
 
-/// What came back: a message of the server.
+/// A message of the server.
 struct reply {
     char type = 0;
     std::string body;
@@ -45,21 +45,21 @@ public:
     asio::awaitable<void> secure(std::string alpn);
     /// connect, SSLRequest, handshake.
     asio::awaitable<void> connect_securely(std::uint16_t port);
-    /// All of it up to ReadyForQuery; what comes instead is left in `last`.
+    /// The whole login up to ReadyForQuery; what comes instead is left in `last`.
     asio::awaitable<bool> log_in(std::uint16_t port, std::string database, std::string key);
 
     asio::awaitable<void> send(std::string bytes);
     asio::awaitable<char> receive_byte();
     /// Errors: boost::system::system_error at the end of the connection.
     asio::awaitable<reply> receive();
-    /// Receives until one of this type; others are dropped, but an error is kept in `last`.
+    /// Receives until one of this type; others are dropped, except that an error is kept in `last`.
     asio::awaitable<reply> receive_until(char type);
     /// Sends a query and returns the first field of its first row; `last` has the error if any.
     asio::awaitable<std::string> query(std::string sql);
     /// How the connection ended: what the next read reports.
     asio::awaitable<boost::system::error_code> end();
     void close();
-    /// Ends it without order: RST.
+    /// Ends it with RST.
     void reset();
 
     reply last;             ///< the last message seen, or the last error

@@ -1,5 +1,5 @@
-// One coroutine for each place; one table of what the contract says.
-#include "fault/strike.hpp"
+// A coroutine for each place, and the table of what the contract says.
+#include "fault/proxied_pool.hpp"
 
 #include "support/fault_report.hpp"
 #include "support/invariants.hpp"
@@ -35,21 +35,21 @@ struct told {
     std::set<outcome> outcomes;
 };
 
-bool through_pool(place where) {
-    return where == place::query || where == place::stream || where == place::pipeline ||
-           where == place::batch;
+bool through_pool(fault_place where) {
+    return where == fault_place::query || where == fault_place::stream ||
+           where == fault_place::pipeline || where == fault_place::batch;
 }
 
 // The contract: what the writer must be told.
-told contract(meaning means, place where) {
-    const bool undone = where == place::in_transaction;  // no COMMIT was sent
+told contract(meaning means, fault_place where) {
+    const bool undone = where == fault_place::transaction;  // no COMMIT was sent
     switch (means) {
         case meaning::harmless: return {};
         case meaning::known:
             if (through_pool(where)) {
                 return {};
             }
-            if (where == place::copy_data || where == place::copy_end) {
+            if (where == fault_place::copy_data || where == fault_place::copy_end) {
                 return {errc::connection_lost, {outcome::not_sent, outcome::not_executed}};
             }
             return {errc::connection_lost, {outcome::not_sent}};
@@ -57,10 +57,10 @@ told contract(meaning means, place where) {
         case meaning::late: break;
     }
     told result{means == meaning::late ? errc::timeout : errc::connection_lost, {outcome::unknown}};
-    if (where == place::commit) {
+    if (where == fault_place::commit) {
         result.code = errc::commit_outcome_unknown;
     }
-    if (undone || where == place::copy_data) {
+    if (undone || where == fault_place::copy_data) {
         result.outcomes.insert(outcome::not_executed);
     }
     return result;
@@ -94,38 +94,17 @@ asio::awaitable<std::optional<bitdotio::error>> caught(asio::awaitable<T> work) 
 
 }  // namespace
 
-std::string_view to_string(place where) {
-    switch (where) {
-        case place::query: return "pool";
-        case place::stream: return "row stream";
-        case place::lease: return "lease";
-        case place::pipeline: return "pipeline";
-        case place::batch: return "transactional pipeline";
-        case place::in_transaction: return "transaction";
-        case place::commit: return "COMMIT";
-        case place::copy_data: return "COPY, data";
-        case place::copy_end: return "COPY, end";
-    }
-    return "";
-}
-
-const std::vector<place>& all_places() {
-    static const std::vector<place> all{place::query,    place::stream,    place::lease,
-                                        place::pipeline, place::batch,     place::in_transaction,
-                                        place::commit,   place::copy_data, place::copy_end};
-    return all;
-}
-
-arena::arena(asio::any_io_executor executor, const private_postgres& home,
-             milliseconds statement_timeout, std::size_t max_size)
+proxied_pool::proxied_pool(asio::any_io_executor executor, const private_postgres& home,
+                           milliseconds statement_timeout, std::size_t max_size)
     : home_(home),
       road_(fault_proxy::start(executor, home.port())),
       options_([&] {
-          // Which the server never asks for, and nobody may tell.
-          bitdotio::connect_options options = home.over_tcp("postgres", "an arena's password");
+          // A password that the server never asks for and that no error may contain.
+          bitdotio::connect_options options =
+              home.over_tcp("postgres", "an proxied_pool's password");
           options.on_notice = expect_discreet_notice;
           options.hosts = {{"127.0.0.1", road_->port()}};
-          options.application_name = "arena";
+          options.application_name = "proxied_pool";
           options.statement_timeout = statement_timeout;
           options.cancel_timeout = cancel_timeout;
           options.connect_timeout = std::chrono::seconds(1);
@@ -140,24 +119,24 @@ arena::arena(asio::any_io_executor executor, const private_postgres& home,
       }()),
       pool_(executor, options_, limits_) {}
 
-asio::awaitable<void> arena::begin() {
+asio::awaitable<void> proxied_pool::begin() {
     direct_ = co_await bitdotio::connection::open(home_.superuser());
     co_await direct_.script(std::string("DROP TABLE IF EXISTS ledger; ") + ledger::create);
     co_await pool_.query("SELECT 1");
 }
 
-milliseconds arena::patience() const {
+milliseconds proxied_pool::patience() const {
     return options_.statement_timeout + cancel_timeout + slack;
 }
 
-asio::awaitable<std::size_t> arena::backends() {
+asio::awaitable<std::size_t> proxied_pool::backends() {
     const auto answer = co_await direct_.query(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'arena'");
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'proxied_pool'");
     co_return answer.one<std::size_t>();
 }
 
-// Until no connection through the proxy is believed to be alive: the end has come all the way.
-asio::awaitable<void> arena::until_seen_dead() {
+// Until no connection through the proxy is believed to be alive: the end has arrived everywhere.
+asio::awaitable<void> proxied_pool::until_seen_dead() {
     const auto deadline = std::chrono::steady_clock::now() + limit;
     while (established(road_->port()) > 0) {
         REQUIRE(std::chrono::steady_clock::now() < deadline);
@@ -165,15 +144,16 @@ asio::awaitable<void> arena::until_seen_dead() {
     }
 }
 
-arena::keys arena::open_keys(place where) {
-    if (where == place::pipeline) {
+proxied_pool::keys proxied_pool::open_keys(fault_place where) {
+    if (where == fault_place::pipeline) {
         return {book_.open(), book_.open(), book_.open()};
     }
-    const bool one = where == place::query || where == place::stream || where == place::lease;
+    const bool one =
+        where == fault_place::query || where == fault_place::stream || where == fault_place::lease;
     return book_.open(one ? 1 : 3);
 }
 
-asio::awaitable<void> arena::strike(place where, const fault& what) {
+asio::awaitable<void> proxied_pool::strike(fault_place where, const fault& what) {
     const keys written = open_keys(where);
     keeps_connection_ = what.means == meaning::harmless;
     auto begin = std::chrono::steady_clock::now();
@@ -183,7 +163,7 @@ asio::awaitable<void> arena::strike(place where, const fault& what) {
             co_await until_seen_dead();
         }
         if (what.means == meaning::harmless) {
-            co_await rest(milliseconds(5));  // the pool may see what comes, and must not mind
+            co_await rest(milliseconds(5));  // the pool may see what arrives, and must tolerate it
         }
         begin = std::chrono::steady_clock::now();
     };
@@ -204,7 +184,7 @@ asio::awaitable<void> arena::strike(place where, const fault& what) {
     }
 }
 
-asio::awaitable<void> arena::cut_everywhere(place where) {
+asio::awaitable<void> proxied_pool::cut_everywhere(fault_place where) {
     constexpr std::size_t longest_reply = 1'000;
     std::size_t bytes = 0;
     bool whole = false;
@@ -215,10 +195,10 @@ asio::awaitable<void> arena::cut_everywhere(place where) {
     CHECK(bytes > 15);
 }
 
-// Whether anything was cut of a reply from which so many bytes may arrive.
-asio::awaitable<bool> arena::cut_reply(place where, std::size_t bytes) {
+// Whether a reply was cut when only so many of its bytes may arrive.
+asio::awaitable<bool> proxied_pool::cut_reply(fault_place where, std::size_t bytes) {
     CAPTURE(bytes);
-    co_await pool_.query("SELECT 1");  // or the reply to a dial is cut
+    co_await pool_.query("SELECT 1");  // otherwise the reply to a dial is cut
     const keys written = open_keys(where);
     const std::size_t before = road_->fired();
     const fault_rule after = after_bytes(side::backend, bytes);
@@ -235,8 +215,8 @@ asio::awaitable<bool> arena::cut_reply(place where, std::size_t bytes) {
     const bool cut = road_->fired() > before;
     CHECK(ended.has_value() == cut);
     if (ended) {
-        const bool commits = where == place::commit || where == place::in_transaction;
-        const bool undone = where == place::in_transaction || where == place::copy_data;
+        const bool commits = where == fault_place::commit || where == fault_place::transaction;
+        const bool undone = where == fault_place::transaction || where == fault_place::copy_data;
         CAPTURE(std::string(ended->what()));
         CHECK((ended->code() == errc::connection_lost ||
                (commits && ended->code() == errc::commit_outcome_unknown)));
@@ -247,28 +227,29 @@ asio::awaitable<bool> arena::cut_reply(place where, std::size_t bytes) {
     co_return cut;
 }
 
-asio::awaitable<arena::failure> arena::write(place where, const keys& written, arming& arm) {
+asio::awaitable<proxied_pool::failure> proxied_pool::write(fault_place where, const keys& written,
+                                                           arming& arm) {
     switch (where) {
-        case place::query: {
+        case fault_place::query: {
             co_await arm();
             co_return co_await record(book_, written, pool_.query(ledger::insert, written[0]));
         }
-        case place::stream: {
+        case fault_place::stream: {
             co_await arm();
             co_return co_await record(book_, written, read_stream(written[0]));
         }
-        case place::lease: co_return co_await write_lease(written, arm);
-        case place::pipeline: co_return co_await write_pipeline(true, written, arm);
-        case place::batch: co_return co_await write_pipeline(false, written, arm);
-        case place::in_transaction: co_return co_await write_in_transaction(false, written, arm);
-        case place::commit: co_return co_await write_in_transaction(true, written, arm);
-        case place::copy_data: co_return co_await copy(false, written, arm);
-        case place::copy_end: co_return co_await copy(true, written, arm);
+        case fault_place::lease: co_return co_await write_lease(written, arm);
+        case fault_place::pipeline: co_return co_await write_pipeline(true, written, arm);
+        case fault_place::batch: co_return co_await write_pipeline(false, written, arm);
+        case fault_place::transaction: co_return co_await write_in_transaction(false, written, arm);
+        case fault_place::commit: co_return co_await write_in_transaction(true, written, arm);
+        case fault_place::copy_data: co_return co_await copy(false, written, arm);
+        case fault_place::copy_end: co_return co_await copy(true, written, arm);
     }
     co_return std::nullopt;
 }
 
-asio::awaitable<void> arena::read_stream(ledger::key written) {
+asio::awaitable<void> proxied_pool::read_stream(ledger::key written) {
     auto rows = co_await pool_.stream("INSERT INTO ledger VALUES ($1) RETURNING key", written);
     for (bool more = true; more;) {
         const auto chunk = co_await rows.next();
@@ -276,17 +257,18 @@ asio::awaitable<void> arena::read_stream(ledger::key written) {
     }
 }
 
-asio::awaitable<arena::failure> arena::write_lease(const keys& written, arming& arm) {
+asio::awaitable<proxied_pool::failure> proxied_pool::write_lease(const keys& written, arming& arm) {
     auto lent = co_await pool_.acquire();
     const int backend = lent->backend_pid();
     co_await arm();
     failure ended = co_await record(book_, written, lent->query(ledger::insert, written[0]));
-    // A connection is never exchanged under the one who holds it.
+    // A connection is never exchanged while it is on loan.
     CHECK((lent->backend_pid() == backend || lent->backend_pid() == 0));
     co_return ended;
 }
 
-asio::awaitable<arena::failure> arena::write_pipeline(bool each, const keys& written, arming& arm) {
+asio::awaitable<proxied_pool::failure> proxied_pool::write_pipeline(bool each, const keys& written,
+                                                                    arming& arm) {
     bitdotio::pipeline all(each ? bitdotio::pipeline_sync::each_statement
                                 : bitdotio::pipeline_sync::once);
     for (const ledger::key key : written) {
@@ -312,8 +294,9 @@ asio::awaitable<arena::failure> arena::write_pipeline(bool each, const keys& wri
     co_return first;
 }
 
-asio::awaitable<arena::failure> arena::write_in_transaction(bool at_commit, const keys& written,
-                                                            arming& arm) {
+asio::awaitable<proxied_pool::failure> proxied_pool::write_in_transaction(bool at_commit,
+                                                                          const keys& written,
+                                                                          arming& arm) {
     auto open = co_await pool_.begin();
     for (std::size_t i = 0; i < written.size(); ++i) {
         if (i == 1 && !at_commit) {
@@ -331,7 +314,8 @@ asio::awaitable<arena::failure> arena::write_in_transaction(bool at_commit, cons
     co_return co_await record(book_, written, open.commit());
 }
 
-asio::awaitable<arena::failure> arena::copy(bool at_end, const keys& written, arming& arm) {
+asio::awaitable<proxied_pool::failure> proxied_pool::copy(bool at_end, const keys& written,
+                                                          arming& arm) {
     auto lent = co_await pool_.acquire();
     std::string lines;
     for (const ledger::key key : written) {
@@ -340,8 +324,8 @@ asio::awaitable<arena::failure> arena::copy(bool at_end, const keys& written, ar
     co_return co_await record(book_, written, copy_rows(*lent, at_end, lines, arm));
 }
 
-asio::awaitable<void> arena::copy_rows(bitdotio::connection& through, bool at_end,
-                                       std::string lines, arming& arm) {
+asio::awaitable<void> proxied_pool::copy_rows(bitdotio::connection& through, bool at_end,
+                                              std::string lines, arming& arm) {
     auto rows = co_await through.copy_from("COPY ledger FROM STDIN");
     if (!at_end) {
         co_await arm();
@@ -353,7 +337,7 @@ asio::awaitable<void> arena::copy_rows(bitdotio::connection& through, bool at_en
     co_await rows.finish();
 }
 
-asio::awaitable<void> arena::until_unused() {
+asio::awaitable<void> proxied_pool::until_unused() {
     const auto deadline = std::chrono::steady_clock::now() + limit;
     for (auto now = co_await pool_.statistics(); now.used + now.waiting + now.dialling > 0;
          now = co_await pool_.statistics()) {
@@ -362,7 +346,7 @@ asio::awaitable<void> arena::until_unused() {
     }
 }
 
-asio::awaitable<std::size_t> arena::judge() {
+asio::awaitable<std::size_t> proxied_pool::judge() {
     road_->heal();
     const auto answer = co_await pool_.query("SELECT 42");
     CHECK(answer.one<int>() == 42);
@@ -389,31 +373,32 @@ asio::awaitable<std::size_t> arena::judge() {
     co_return there.one<std::size_t>();
 }
 
-void arena::report(const fault& what, std::string_view where) const {
+void proxied_pool::report(const fault& what, std::string_view where) const {
     test::report(what.number, what.name, std::string(where), measured_);
 }
 
 namespace {
 
-// How many rows must be there, if that can be said.
-std::optional<std::size_t> expected_rows(const fault& what, place where, std::size_t asked) {
+// How many rows must be there, if that is known.
+std::optional<std::size_t> expected_rows(const fault& what, fault_place where, std::size_t asked) {
     if (contract(what.means, where).code == std::nullopt) {
         return asked;
     }
-    if (what.means == meaning::known || what.left == rows::none || where == place::in_transaction) {
+    if (what.means == meaning::known || what.left == rows::none ||
+        where == fault_place::transaction) {
         return 0;
     }
-    if (what.left == rows::all && where != place::pipeline) {
+    if (what.left == rows::all && where != fault_place::pipeline) {
         return asked;
     }
     return std::nullopt;
 }
 
-asio::awaitable<void> run_one(fault what, place where, milliseconds statement_timeout,
+asio::awaitable<void> run_one(fault what, fault_place where, milliseconds statement_timeout,
                               const private_postgres& home) {
     const std::string situation = what.name + " @ " + std::string(to_string(where));
     CAPTURE(situation);
-    arena here(co_await asio::this_coro::executor, home, statement_timeout);
+    proxied_pool here(co_await asio::this_coro::executor, home, statement_timeout);
     co_await here.begin();
     co_await here.strike(where, what);
     const std::size_t there = co_await here.judge();
@@ -426,10 +411,10 @@ asio::awaitable<void> run_one(fault what, place where, milliseconds statement_ti
 
 }  // namespace
 
-void run_everywhere(const std::vector<fault>& faults, const std::vector<place>& places,
+void run_everywhere(const std::vector<fault>& faults, const std::vector<fault_place>& places,
                     milliseconds statement_timeout, const private_postgres& home) {
     for (const fault& what : faults) {
-        for (const place where : places) {
+        for (const fault_place where : places) {
             run_without_trace(home, run_one(what, where, statement_timeout, home));
         }
     }

@@ -1,5 +1,5 @@
-// Clients that come to a point and wait there: at rest for a word, under way for a lock.
-#include "fault/spots.hpp"
+// Clients that come to a point and wait there: at rest for a signal, under way for a lock.
+#include "fault/parked_clients.hpp"
 
 #include "support/gather.hpp"
 #include "support/pool_use.hpp"
@@ -24,15 +24,15 @@ namespace {
 
 constexpr std::chrono::seconds patience{20};
 
-// Waits in the server for whoever holds point 1, in the midst of the statement.
+// Waits in the server, in the midst of the statement, for the holder of point 1.
 constexpr const char* held_insert = "INSERT INTO ledger SELECT $1::bigint FROM hold(1)";
-// Does not wait, although others who commit do.
+// Does not wait, although other commits do.
 constexpr const char* quick_insert =
-    "INSERT INTO ledger SELECT $1::bigint FROM set_config('spots.quick', 'on', true)";
+    "INSERT INTO ledger SELECT $1::bigint FROM set_config('parking.quick', 'on', true)";
 constexpr const char* held_rows =
     "SELECT i, CASE WHEN i = 5000 THEN hold(1)::text END FROM generate_series(1, 10000) i";
 
-// Where clients wait for each other, and then for a word.
+// Where clients wait for each other, and then for a signal.
 class meeting {
 public:
     explicit meeting(asio::any_io_executor executor)
@@ -60,26 +60,26 @@ private:
 // One client at its place.
 class player {
 public:
-    player(bitdotio::pool from, ledger& book, spot where, moment when, meeting& point)
+    player(bitdotio::pool from, ledger& book, fault_place where, moment when, meeting& point)
         : from_(std::move(from)), book_(book), when_(when), point_(point) {
         end_.where = where;
     }
 
     asio::awaitable<void> play() {
         switch (end_.where) {
-            case spot::query: co_await query(); break;
-            case spot::lease: co_await lease(); break;
-            case spot::transaction: co_await transaction(); break;
-            case spot::commit: co_await commit(); break;
-            case spot::pipeline: co_await pipeline(); break;
-            case spot::copy: co_await copy(); break;
-            case spot::rows: co_await rows(); break;
+            case fault_place::query: co_await query(); break;
+            case fault_place::lease: co_await lease(); break;
+            case fault_place::transaction: co_await transaction(); break;
+            case fault_place::commit: co_await commit(); break;
+            case fault_place::pipeline: co_await pipeline(); break;
+            case fault_place::copy_end: co_await copy(); break;
+            case fault_place::stream: co_await rows(); break;
         }
         ended_ = steady_clock::now();
     }
 
-    ending_at end(steady_clock::time_point struck) const {
-        ending_at result = end_;
+    fault_ending end(steady_clock::time_point struck) const {
+        fault_ending result = end_;
         result.took = std::chrono::duration_cast<milliseconds>(ended_ - struck);
         return result;
     }
@@ -108,7 +108,7 @@ private:
         co_await rest_at_point();
         open(1);
         end_.failure = co_await record(book_, end_.keys, lent->query(insert(), end_.keys.front()));
-        // It is never exchanged under the one who holds it.
+        // A connection is never exchanged while it is on loan.
         CHECK((lent->backend_pid() == backend || lent->backend_pid() == 0));
     }
 
@@ -202,11 +202,11 @@ private:
     ledger& book_;
     const moment when_;
     meeting& point_;
-    ending_at end_;
+    fault_ending end_;
     steady_clock::time_point ended_;
 };
 
-// Until all are there: at rest by their own word, under way by the server's.
+// Until all are there: at rest as they count themselves, under way as the server counts them.
 asio::awaitable<void> await_clients(std::size_t count, const meeting& point, moment when,
                                     bitdotio::connection& holder) {
     const auto deadline = steady_clock::now() + patience;
@@ -230,71 +230,64 @@ std::optional<errc> code_of(const std::optional<bitdotio::error>& failure) {
 }
 
 // The goodbye, or the end, was in the receive buffer before anything was sent.
-void judge_resting(const ending_at& end) {
+void judge_resting(const fault_ending& end) {
     INFO(end.text());
     switch (end.where) {
-        case spot::query:
-        case spot::pipeline: CHECK_FALSE(end.failure); break;
-        case spot::lease:
-        case spot::transaction:
-        case spot::commit: CHECK(end.failed(errc::connection_lost, outcome::not_sent)); break;
-        case spot::copy:
+        case fault_place::query:
+        case fault_place::pipeline: CHECK_FALSE(end.failure); break;
+        case fault_place::lease:
+        case fault_place::transaction:
+        case fault_place::commit:
+            CHECK(end.failed(errc::connection_lost, outcome::not_sent));
+            break;
+        case fault_place::copy_end:
             REQUIRE(end.failure);
             CHECK(end.failure->code() == errc::connection_lost);
             break;
-        case spot::rows: CHECK(code_of(end.failure) == errc::connection_lost); break;
+        case fault_place::stream: CHECK(code_of(end.failure) == errc::connection_lost); break;
     }
 }
 
-// Nothing proves anything: it may have been executed.
-void judge_under_way(const ending_at& end) {
+// There is no proof: it may have been executed.
+void judge_under_way(const fault_ending& end) {
     INFO(end.text());
     switch (end.where) {
-        case spot::query:
-        case spot::lease:
-        case spot::copy: CHECK(end.failed(errc::connection_lost, outcome::unknown)); break;
-        case spot::commit: CHECK(end.failed(errc::commit_outcome_unknown, outcome::unknown)); break;
-        case spot::pipeline:
+        case fault_place::query:
+        case fault_place::lease:
+        case fault_place::copy_end:
+            CHECK(end.failed(errc::connection_lost, outcome::unknown));
+            break;
+        case fault_place::commit:
+            CHECK(end.failed(errc::commit_outcome_unknown, outcome::unknown));
+            break;
+        case fault_place::pipeline:
             REQUIRE(end.statements.size() == 3);
             CHECK_FALSE(end.statements[0]);
             CHECK(end.failed(errc::connection_lost, outcome::unknown));
             CHECK(end.statements[1]);
             break;
-        case spot::transaction:
-        case spot::rows: CHECK(code_of(end.failure) == errc::connection_lost); break;
+        case fault_place::transaction:
+        case fault_place::stream: CHECK(code_of(end.failure) == errc::connection_lost); break;
     }
 }
 
 }  // namespace
 
-std::string_view to_string(spot where) {
-    switch (where) {
-        case spot::query: return "pool.query";
-        case spot::lease: return "lease";
-        case spot::transaction: return "transaction";
-        case spot::commit: return "COMMIT";
-        case spot::pipeline: return "pipeline";
-        case spot::copy: return "COPY";
-        case spot::rows: return "row stream";
-    }
-    return "";
-}
-
-const char* const spots_schema =
+const char* const parking_schema =
     "CREATE TABLE ledger (key bigint NOT NULL);"
     "CREATE FUNCTION hold(point integer) RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
     "  PERFORM pg_advisory_xact_lock_shared(point); END $$;"
     "CREATE FUNCTION hold_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-    "  IF current_setting('spots.quick', true) IS DISTINCT FROM 'on' THEN"
+    "  IF current_setting('parking.quick', true) IS DISTINCT FROM 'on' THEN"
     "    PERFORM hold(2); END IF; RETURN NULL; END $$;"
     "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON ledger DEFERRABLE INITIALLY DEFERRED"
     "  FOR EACH ROW EXECUTE FUNCTION hold_commit()";
 
-bool ending_at::failed(errc code, outcome known) const {
+bool fault_ending::failed(errc code, outcome known) const {
     return failure && failure->code() == code && failure->outcome() == known;
 }
 
-std::string ending_at::text() const {
+std::string fault_ending::text() const {
     const std::string all(to_string(where));
     if (!failure) {
         return all + " ended well";
@@ -304,21 +297,25 @@ std::string ending_at::text() const {
            "\", " + failure->what();
 }
 
-void expect_loss(const ending_at& end, moment when) {
+void expect_loss(const fault_ending& end, moment when) {
     when == moment::resting ? judge_resting(end) : judge_under_way(end);
 }
 
-void expect_silence(const ending_at& end, milliseconds limit) {
+void expect_silence(const fault_ending& end, milliseconds limit) {
     INFO(end.text());
     CHECK(end.took < limit);
     switch (end.where) {
-        case spot::query:
-        case spot::lease:
-        case spot::pipeline:
-        case spot::copy: CHECK(end.failed(errc::timeout, outcome::unknown)); break;
-        case spot::commit: CHECK(end.failed(errc::commit_outcome_unknown, outcome::unknown)); break;
-        case spot::transaction: CHECK(end.failed(errc::timeout, outcome::not_executed)); break;
-        case spot::rows: CHECK(code_of(end.failure) == errc::timeout); break;
+        case fault_place::query:
+        case fault_place::lease:
+        case fault_place::pipeline:
+        case fault_place::copy_end: CHECK(end.failed(errc::timeout, outcome::unknown)); break;
+        case fault_place::commit:
+            CHECK(end.failed(errc::commit_outcome_unknown, outcome::unknown));
+            break;
+        case fault_place::transaction:
+            CHECK(end.failed(errc::timeout, outcome::not_executed));
+            break;
+        case fault_place::stream: CHECK(code_of(end.failure) == errc::timeout); break;
     }
 }
 
@@ -381,22 +378,22 @@ asio::awaitable<std::optional<bitdotio::error>> write_pipeline(bitdotio::pool fr
 
 }  // namespace
 
-asio::awaitable<std::optional<bitdotio::error>> write_at(spot where, bitdotio::pool from,
+asio::awaitable<std::optional<bitdotio::error>> write_at(fault_place where, bitdotio::pool from,
                                                          ledger& book) {
     switch (where) {
-        case spot::query: co_return co_await write_one(from, book);
-        case spot::transaction:
-        case spot::commit: co_return co_await write_together(from, book, 2);
-        case spot::pipeline: co_return co_await write_pipeline(from, book);
-        case spot::lease: {
+        case fault_place::query: co_return co_await write_one(from, book);
+        case fault_place::transaction:
+        case fault_place::commit: co_return co_await write_together(from, book, 2);
+        case fault_place::pipeline: co_return co_await write_pipeline(from, book);
+        case fault_place::lease: {
             const auto key = book.open(1);
             co_return co_await record(book, key, insert_on_lease(from, key.front()));
         }
-        case spot::copy: {
+        case fault_place::copy_end: {
             const auto keys = book.open(3);
             co_return co_await record(book, keys, insert_by_copy(from, keys));
         }
-        case spot::rows: {
+        case fault_place::stream: {
             const auto key = book.open(1);
             co_return co_await record(book, key, insert_by_stream(from, key.front()));
         }
@@ -408,24 +405,23 @@ asio::awaitable<void> elsewhere(std::function<void()> work) {
     co_await bitdotio::run_blocking(std::move(work));
 }
 
-asio::awaitable<std::vector<ending_at>> play(bitdotio::pool from, ledger& book,
-                                             const std::vector<spot>& places, moment when,
-                                             const bitdotio::connect_options& direct,
-                                             const std::function<asio::awaitable<void>()>& strike) {
+asio::awaitable<std::vector<fault_ending>> play(
+    bitdotio::pool from, ledger& book, const std::vector<fault_place>& places, moment when,
+    const bitdotio::connect_options& direct, const std::function<asio::awaitable<void>()>& strike) {
     const auto executor = co_await asio::this_coro::executor;
     bitdotio::connect_options options = direct;
     options.application_name = "holder";
     bitdotio::connection holder = co_await bitdotio::connection::open(options);
-    // The stream of rows waits in the server at rest too, or it would be read already.
+    // The stream of rows waits in the server at rest too; otherwise all would be read already.
     co_await holder.query("SELECT pg_advisory_lock(1)");
     if (when == moment::under_way) {
         co_await holder.query("SELECT pg_advisory_lock(2)");
     }
-    // As many idle connections as there are clients, for those who rest without one.
+    // As many idle connections as clients, for those that rest without one.
     co_await open_all(from, places.size());
     meeting point(executor);
     std::vector<player> players;
-    for (const spot where : places) {
+    for (const fault_place where : places) {
         players.emplace_back(from, book, where, when, point);
     }
     steady_clock::time_point struck;
@@ -434,7 +430,7 @@ asio::awaitable<std::vector<ending_at>> play(bitdotio::pool from, ledger& book,
             co_await players[i].play();
             co_return;
         }
-        // Whatever fails here must not leave the others waiting.
+        // A failure here must not leave the others waiting.
         std::exception_ptr failure;
         try {
             co_await await_clients(players.size(), point, when, holder);
@@ -457,14 +453,14 @@ asio::awaitable<std::vector<ending_at>> play(bitdotio::pool from, ledger& book,
         }
         throw std::runtime_error(words);
     }
-    std::vector<ending_at> ends;
+    std::vector<fault_ending> ends;
     for (const player& each : players) {
         ends.push_back(each.end(struck));
     }
     co_return ends;
 }
 
-void spot_figures::add(const ending_at& end, const ledger& book) {
+void place_figures::add(const fault_ending& end, const ledger& book) {
     auto found = std::find_if(entries_.begin(), entries_.end(),
                               [&](const entry& one) { return one.where == end.where; });
     if (found == entries_.end()) {
@@ -481,15 +477,15 @@ void spot_figures::add(const ending_at& end, const ledger& book) {
     found->keys.insert(found->keys.end(), end.keys.begin(), end.keys.end());
 }
 
-void spot_figures::report(int fault, const std::string& name, moment when, const verdict& found,
-                          std::uint64_t retried) const {
+void place_figures::report(int fault, const std::string& name, moment when, const verdict& found,
+                           std::uint64_t retried) const {
     for (const entry& one : entries_) {
         figures measured = one.measured;
         for (const violation& bad : found.violations) {
             measured.violations +=
                 static_cast<std::size_t>(std::count(one.keys.begin(), one.keys.end(), bad.key));
         }
-        if (one.where == spot::query) {
+        if (one.where == fault_place::query) {
             measured.retried = retried;
         }
         test::report(fault, name,

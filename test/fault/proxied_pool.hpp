@@ -1,6 +1,7 @@
-// The places where a fault can strike a client of a pool, and what the contract says of each.
+// A pool behind a proxy, struck by faults, and what the contract says of each.
 #pragma once
 
+#include "fault/catalogue.hpp"
 #include "support/fault_proxy.hpp"
 #include "support/fault_report.hpp"
 #include "support/ledger.hpp"
@@ -26,31 +27,15 @@ namespace test {
 
 namespace asio = boost::asio;
 
-/// What is under way when a fault strikes. Each writes keys of a ledger.
-enum class place {
-    query,           ///< a statement of the pool
-    stream,          ///< a statement of the pool whose rows are read piece by piece
-    lease,           ///< a statement on a connection on loan
-    pipeline,        ///< statements for one trip, each for itself
-    batch,           ///< statements for one trip, all or none
-    in_transaction,  ///< the second statement of a transaction
-    commit,          ///< its COMMIT
-    copy_data,       ///< COPY, with rows on their way
-    copy_end,        ///< COPY, when it is finished
-};
-
-std::string_view to_string(place where);
-const std::vector<place>& all_places();
-
 /// What a fault means for an operation, by the contract.
 enum class meaning {
-    harmless,  ///< It goes well, perhaps slowly, and on the connection there is.
+    harmless,  ///< It succeeds, perhaps slowly, and on the same connection.
     known,     ///< The connection was seen to be dead before anything was sent.
     lost,      ///< The connection broke after something had been sent.
     late,      ///< No answer came in time.
 };
 
-/// Which rows must be there in the end of an operation that failed after it was sent.
+/// Which rows of an operation that failed after it was sent must be there in the end.
 enum class rows { none, all, some };
 
 struct fault {
@@ -62,28 +47,28 @@ struct fault {
     std::function<void(fault_proxy&)> arm;
 };
 
-/// A pool behind a proxy, a book of what it is told to write, and a connection that goes around the
-/// proxy. One for each case.
+/// A pool behind a proxy, a ledger of its writes, and a connection that goes around the proxy. One
+/// for each case.
 ///
 /// Thread safety: none; it is used where its executor runs, which must be of one thread.
-class arena {
+class proxied_pool {
 public:
-    arena(asio::any_io_executor executor, const private_postgres& home,
-          std::chrono::milliseconds statement_timeout, std::size_t max_size = 2);
+    proxied_pool(asio::any_io_executor executor, const private_postgres& home,
+                 std::chrono::milliseconds statement_timeout, std::size_t max_size = 2);
 
     /// Makes the table and lets the pool open a connection.
     asio::awaitable<void> begin();
     /// Writes at `where`, lets the fault strike, and checks what the writer was told and when.
-    asio::awaitable<void> strike(place where, const fault& what);
+    asio::awaitable<void> strike(fault_place where, const fault& what);
     /// Writes at `where` once for each number of bytes after which its reply can be cut, until one
-    /// comes whole, and checks what each writer was told. Every other cut is a reset.
-    asio::awaitable<void> cut_everywhere(place where);
-    /// Checks that all is as it should be after faults: the proxy heals, the pool works, nothing
-    /// is lent or waited for, what is closed has ended everywhere, and the book is true.
+    /// arrives whole, and checks what each writer was told. Every other cut is a reset.
+    asio::awaitable<void> cut_everywhere(fault_place where);
+    /// Checks that all is well after faults: the proxy heals, the pool works, nothing is lent or
+    /// waited for, what is closed has ended everywhere, and the ledger is true.
     ///
     /// Closes the pool. Returns how many rows there are.
     asio::awaitable<std::size_t> judge();
-    /// Appends a row to the fault report, once it was judged.
+    /// Appends a row to the fault report, after `judge`.
     void report(const fault& what, std::string_view where) const;
 
     fault_proxy& road() { return *road_; }
@@ -103,9 +88,9 @@ private:
     using failure = std::optional<bitdotio::error>;
     using arming = std::function<asio::awaitable<void>()>;
 
-    keys open_keys(place where);
-    asio::awaitable<bool> cut_reply(place where, std::size_t bytes);
-    asio::awaitable<failure> write(place where, const keys& written, arming& arm);
+    keys open_keys(fault_place where);
+    asio::awaitable<bool> cut_reply(fault_place where, std::size_t bytes);
+    asio::awaitable<failure> write(fault_place where, const keys& written, arming& arm);
     asio::awaitable<failure> write_pipeline(bool each, const keys& written, arming& arm);
     asio::awaitable<failure> write_in_transaction(bool at_commit, const keys& written, arming& arm);
     asio::awaitable<failure> write_lease(const keys& written, arming& arm);
@@ -130,12 +115,12 @@ private:
 /// A server without TLS for the arenas of a program.
 private_postgres& shared_postgres();
 
-/// Runs each fault at each place, on an arena of its own, and reports it.
-void run_everywhere(const std::vector<fault>& faults, const std::vector<place>& places,
+/// Runs each fault at each place, on an proxied_pool of its own, and reports it.
+void run_everywhere(const std::vector<fault>& faults, const std::vector<fault_place>& places,
                     std::chrono::milliseconds statement_timeout = std::chrono::seconds(2),
                     const private_postgres& home = shared_postgres());
 
-/// Runs `work` against a server, which is running then; fails the test if a descriptor stays open.
+/// Runs `work` against a running server; fails the test if a descriptor stays open.
 void run_without_trace(const private_postgres& home, asio::awaitable<void> work);
 
 }  // namespace test
