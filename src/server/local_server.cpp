@@ -1,4 +1,4 @@
-// The parts of the service put together, and taken apart in the order that hurts nobody.
+// Starts all parts of the server, and stops them in an order that loses nothing.
 #include <bitdotio/error.hpp>
 #include <bitdotio/local_server.hpp>
 
@@ -30,22 +30,22 @@ namespace bitdotio {
 
 namespace {
 
-// PostgreSQL has said goodbye to them before; what is left is for clients to read it.
+// PostgreSQL has already sent its last message; clients only need time to read it.
 constexpr std::chrono::milliseconds session_grace{500};
 
-// Where clients on this machine reach what listens on `address`.
+// The address where clients on this machine reach what listens on `address`.
 std::string reachable(const std::string& address) {
     if (address == "0.0.0.0" || address == "localhost") return "127.0.0.1";
     if (address == "::") return "::1";
     return address;
 }
 
-// Unless another server has put its own there meanwhile.
+// Removes the profile unless another server has put its own there meanwhile.
 void remove_profile(const std::filesystem::path& file, const std::string& api_url) noexcept {
     try {
         const auto there = read_profile(file);
         if (there && there->api_url == api_url) std::filesystem::remove(file);
-    } catch (const std::exception&) {  // somebody else's: it stays
+    } catch (const std::exception&) {  // another server's: it stays
     }
 }
 
@@ -73,14 +73,14 @@ public:
 
     const local_server_options options;
     asio::strand<asio::any_io_executor> strand;
-    asio::steady_timer stopped;  // cancelled when it has
+    asio::steady_timer stopped;  // cancelled when the server has stopped
     const std::shared_ptr<event_log> events;
     std::shared_ptr<certificate_store> certificate;
     asio::ssl::context http_tls;
     asio::ssl::context pg_tls;
     std::shared_ptr<bitdotio::catalog> catalog;
     std::shared_ptr<database_host> databases;
-    std::shared_ptr<storage_quota> guard;
+    std::shared_ptr<storage_quota> quota;
     std::shared_ptr<job_queue> jobs;
     std::shared_ptr<tcp_server> http;
     std::optional<gateway> postgres;
@@ -96,7 +96,7 @@ private:
     asio::awaitable<void> open_parts();
     void check_options() const;
     asio::awaitable<std::shared_ptr<database_host>> open_host();
-    asio::awaitable<void> remove_leftovers();
+    asio::awaitable<void> remove_orphans();
     asio::awaitable<void> open_certificate();
     asio::awaitable<std::shared_ptr<const job_routes>> open_jobs();
     asio::awaitable<void> write_profile();
@@ -156,17 +156,17 @@ asio::awaitable<void> local_server::impl::open_parts() {
     kept.events = events;
     kept.calls = token_bucket::settings(options.call_burst, options.calls_per_second);
     catalog = co_await bitdotio::catalog::open(executor, kept);
-    co_await remove_leftovers();
-    guard = std::make_shared<storage_quota>(executor, catalog, databases,
+    co_await remove_orphans();
+    quota = std::make_shared<storage_quota>(executor, catalog, databases,
                                             options.storage_check_interval);
 
-    guard->report_to(events);
+    quota->report_to(events);
     co_await open_certificate();
 
     const std::shared_ptr<const job_routes> about_jobs = co_await open_jobs();
     const auto answers =
-        std::make_shared<routes>(catalog, databases, guard, about_jobs, options.query_timeout);
-    postgres.emplace(executor, pg_tls, catalog, databases, guard);
+        std::make_shared<routes>(catalog, databases, quota, about_jobs, options.query_timeout);
+    postgres.emplace(executor, pg_tls, catalog, databases, quota);
     postgres->report_to(events);
     overview all(catalog, databases, jobs, events, postgres->server());
     const auto operations =
@@ -190,7 +190,7 @@ asio::awaitable<void> local_server::impl::open_parts() {
     api_url = "https://" + (is_v6 ? "[" + host + "]" : host) + ":" + std::to_string(http->port());
     http->open();
     postgres->server()->open();
-    guard->watch();
+    quota->watch();
     certificate->watch();
     co_await write_profile();
     server_event event("start");
@@ -230,8 +230,8 @@ asio::awaitable<void> local_server::impl::open_certificate() {
     ca_file = certificate->ca_file();
 }
 
-// Files of databases whose creation or removal a crash has cut short.
-asio::awaitable<void> local_server::impl::remove_leftovers() {
+// Removes orphans: databases whose creation or removal a crash has cut short.
+asio::awaitable<void> local_server::impl::remove_orphans() {
     const std::vector<std::string> known = co_await catalog->ids();
     const std::vector<std::string> there = co_await databases->ids();
     for (const std::string& id : there) {
@@ -239,7 +239,7 @@ asio::awaitable<void> local_server::impl::remove_leftovers() {
         try {
             co_await databases->remove(id);
         } catch (const error&) {
-            // In a backend somebody else may be connected to it: the next start tries again.
+            // In a backend, somebody else may be connected to it: the next start tries again.
             if (options.backend.empty()) throw;
         }
     }
@@ -252,7 +252,7 @@ asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs
     if (options.allow_private_urls) {
         limits.may_reach = [](const asio::ip::address&) { return true; };
     }
-    const auto work = std::make_shared<job_runner>(databases, guard, threads, limits);
+    const auto work = std::make_shared<job_runner>(databases, quota, threads, limits);
     work->report_to(events);
     const job_queue::task doing = [work](job_record record, std::filesystem::path file,
                                          job_queue::count_retry again) {
@@ -324,21 +324,22 @@ asio::awaitable<void> local_server::impl::close_parts() {
         co_await run_blocking(work);
     }
     if (certificate) co_await certificate->close();
-    // Both at once: who is idle goes, who is not has the same time left.
+    // Both servers at once: idle connections end, busy ones share the same deadline.
     const time_point deadline = deadline_after(options.stop_grace);
     if (postgres) postgres->server()->ask_to_leave();
     if (http) co_await http->close(options.stop_grace);
     if (jobs) co_await jobs->close();
-    if (guard) co_await guard->close();
+    if (quota) co_await quota->close();
     if (postgres) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(
             deadline - std::chrono::steady_clock::now());
         co_await postgres->server()->empty(std::max(left, std::chrono::milliseconds(0)));
     }
-    // Ends those who are left with PostgreSQL's own words, which the gateway still passes on.
-    if (databases) co_await databases->close();
+    // Ends the remaining sessions with PostgreSQL's own message, which the gateway still passes on.
+    if (databases) co_await databases->stop();
     if (postgres) co_await postgres->server()->close(session_grace);
     if (catalog) co_await catalog->close();
+    if (databases) co_await databases->close();  // and with it the directory of the catalog
 }
 
 asio::awaitable<std::string> local_server::impl::id_of(database_name name) const {
@@ -375,7 +376,7 @@ asio::awaitable<void> stop_shared(std::shared_ptr<Impl> shared) {
 local_server::~local_server() {
     if (!impl_) return;
     try {
-        // In the background; where the executor no longer runs, its end ends the parts.
+        // In the background; if the executor no longer runs, its end ends the parts.
         spawn_alone(impl_->strand, stop_shared(impl_), failure_report(impl_->events, "the stop"));
     } catch (...) {  // out of memory: the parts end with the executor
     }

@@ -1,4 +1,4 @@
-// Our own statements, and what their failures mean to those who asked for something else.
+// Runs our own statements, and translates their failures for callers that asked for other things.
 #include "server/backend/backend_admin.hpp"
 
 #include <bitdotio/arrays.hpp>
@@ -16,7 +16,7 @@ namespace bitdotio {
 namespace {
 
 constexpr int oldest_version = 150'000;
-// For one of our own statements; CREATE DATABASE copies files.
+// The limit for one of our own statements; CREATE DATABASE copies files.
 constexpr std::chrono::seconds statement_patience{60};
 
 error trouble(const std::string& what, const error& failure) {
@@ -63,7 +63,7 @@ connect_options backend_admin::login(const std::string& conninfo,
     if (login.database.empty()) login.database = "postgres";
     login.application_name = "bitdotio server";
     login.wake_timeout = patience;
-    login.statement_cache_size = 0;  // there may be a pooler in between
+    login.statement_cache_size = 0;  // there may be a pooler between
     return login;
 }
 
@@ -110,7 +110,7 @@ asio::awaitable<std::vector<std::string>> backend_admin::look() {
     for (const row_view row : marked) {
         ids.push_back(row[0].as<std::string>());
         const auto limit = row[1].as<int>();
-        // -1 where there is a role and no database: its making was cut short.
+        // -1 if there is a role but no database: a creation was cut short.
         if (limit != -1 && limit != max_connections_) {
             co_await run(tenant(ids.back()).limit_connections(max_connections_));
         }
@@ -128,7 +128,7 @@ asio::awaitable<std::vector<result>> backend_admin::run(std::string sql) {
     } catch (const error& thrown) {
         failure = thrown;
     }
-    // What has gone, or become a standby, is not asked again.
+    // A server that is gone, or has become a standby, is not asked again.
     if (failure->sqlstate() == "25006" || failure->code() == errc::connection_lost) pool_.reset();
     throw *failure;
 }
@@ -156,7 +156,7 @@ asio::awaitable<void> backend_admin::do_make(tenant what) {
     const auto verifier = [&](const std::string& role) {
         return secret_.verifier(what.role(role));
     };
-    // First the roles: their owner bears the mark by which what is left of this is found.
+    // Roles come first: the owner role has the mark by which remains of this are found.
     const std::string roles = what.make_roles(secret_.mark(), verifier, superuser_);
     co_await run(roles);
     co_await run(what.make_database(max_connections_));
@@ -164,7 +164,7 @@ asio::awaitable<void> backend_admin::do_make(tenant what) {
     connect_options inside = login_;
     inside.database = what.database();
     co_await run_in(inside, what.share_by_default());
-    // As one who may least, which also shows that the roles can log in.
+    // Checked as the role that may least, which also shows that the roles can log in.
     const connect_options reader = session(what, session_roles::reader);
     const std::vector<result> answers =
         co_await run_in(reader, "SELECT pg_catalog.has_schema_privilege('public', 'CREATE')::text");
@@ -246,7 +246,7 @@ asio::awaitable<credentials> backend_admin::password_of(std::weak_ptr<const back
     const auto all = self.lock();
     if (!all) throw error(errc::conflict, "the server has been stopped");
     if (attempt > 1) {
-        // A role may change its own password, and so lock out the others who have it.
+        // A role may change its own password, and so lock out others that use it.
         co_await std::const_pointer_cast<backend_admin>(all)->set_passwords(what);
     }
     credentials known(all->secret_.password(what.role(role)));
@@ -264,7 +264,7 @@ asio::awaitable<void> backend_admin::set_passwords(tenant what) {
 asio::awaitable<void> backend_admin::close() {
     try {
         co_await pool_.close(std::chrono::seconds(1));
-    } catch (const error&) {  // what was under way is cut
+    } catch (const error&) {  // what is under way is cut
     }
 }
 

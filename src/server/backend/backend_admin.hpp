@@ -1,4 +1,4 @@
-// What a server does to its backend: makes databases and roles, ends sessions, measures.
+// Administers the backend: makes databases and roles, ends sessions, measures.
 #pragma once
 
 #include <bitdotio/pool.hpp>
@@ -20,37 +20,37 @@ namespace bitdotio {
 
 namespace asio = boost::asio;
 
-/// Runs statements as the role of the backend's connection string, on a few connections.
+/// Runs statements in the role of the backend's connection string, on a few connections.
 ///
 /// Errors of its functions: errc::system_failed with the words of a backend that refuses,
-///     errc::database_asleep if it does not answer; never one that looks like a caller's own.
+///     errc::database_asleep if it does not answer; never one that looks like the caller's fault.
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: held by shared_ptr; await `close`.
 class backend_admin : public std::enable_shared_from_this<backend_admin> {
 public:
     /// Reads the connection string.
     ///
-    /// Parameters: `patience` with a backend that does not answer: a failover.
+    /// Parameters: `patience` with a backend that does not answer, as in a failover.
     /// Errors: errc::bad_input, never quoting a password.
     static connect_options login(const std::string& conninfo, std::chrono::milliseconds patience);
 
     backend_admin(asio::any_io_executor executor, connect_options login, backend_secret secret,
                   int max_connections);
 
-    /// Looks whether the backend can be used, and sets the connection limit of our databases.
+    /// Checks whether the backend can be used, and sets the connection limit of our databases.
     /// Returns their ids.
     ///
     /// Errors: errc::system_failed naming privileges that are missing, or the version.
     asio::awaitable<std::vector<std::string>> look();
 
-    /// Makes a database and its roles; after an error there may be parts of it.
+    /// Makes a database and its roles; after an error, parts of it may exist.
     asio::awaitable<void> make(tenant what);
-    /// Removes what there is of a database and its roles.
+    /// Removes what exists of a database and its roles.
     asio::awaitable<void> drop(tenant what);
     /// Ends the sessions in these roles, of session_roles.
     asio::awaitable<void> end_sessions(tenant what, std::vector<std::string> roles);
     asio::awaitable<void> end_all_sessions(tenant what);
-    /// Errors: errc::not_found too.
+    /// Errors: also errc::not_found.
     asio::awaitable<std::int64_t> size_of(tenant what);
 
     /// How one of the database's roles logs in.

@@ -1,4 +1,4 @@
-// Who holds what; the backend itself is `backend_admin`'s.
+// Tracks who holds which database; `backend_admin` deals with the backend itself.
 #include "server/backend/backend_host.hpp"
 
 #include <bitdotio/error.hpp>
@@ -16,19 +16,19 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* secret_file = "backend-secret";
-// Databases made or removed at once.
+// How many databases are made or removed at once.
 constexpr std::size_t makers = 2;
-// For sessions to end that were told to.
+// The time for sessions to end after they were told to.
 constexpr std::chrono::seconds ending_patience{5};
 constexpr std::chrono::milliseconds ending_interval{200};
-// At the end, for a backend that may be gone itself.
+// The time at the end for a backend that may itself be gone.
 constexpr std::chrono::seconds closing_patience{10};
 
 error unknown(const std::string& id) {
     return error(errc::not_found, "there is no database with the id \"" + id + "\"");
 }
 
-// Everything about the data directory that blocks.
+// All blocking work on the data directory.
 struct prepared_directory {
     std::optional<data_directory> directory;
     std::optional<backend_secret> secret;
@@ -49,7 +49,7 @@ void prepare(prepared_directory& result, const fs::path& path, const connect_opt
 
 }  // namespace
 
-// A database, and how many hold it. On the strand of all.
+// A database, and how many hold it. It runs on the host's strand.
 class backend_host::held final : public held_database, public std::enable_shared_from_this<held> {
 public:
     held(const backend_host& all, tenant what_)
@@ -75,7 +75,7 @@ public:
         post_work(strand_, std::move(closed));
     }
 
-    // Until somebody has gone, or it has fallen asleep.
+    // Waits until a holder has gone, or the database has fallen asleep.
     asio::awaitable<void> change() {
         co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
         co_await asio::this_coro::throw_if_cancelled(false);
@@ -187,7 +187,7 @@ asio::awaitable<void> backend_host::do_create(std::string id) {
     if (failure && !closed_) {
         try {
             co_await admin_->drop(tenant(id));
-        } catch (const error&) {  // the next start does it
+        } catch (const error&) {  // the next start will do it
         }
     }
     being_made_.erase(id);
@@ -198,7 +198,7 @@ asio::awaitable<void> backend_host::do_remove(std::string id) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     find(id);
     const auto mine = co_await makers_.enter();
-    const auto one = find(id);  // it may have gone in the meantime
+    const auto one = find(id);  // it may be gone by now
     databases_.erase(id);
     one->removed = true;
     one->changed.cancel();
@@ -232,11 +232,11 @@ asio::awaitable<void> backend_host::do_sleep_now(std::string id) {
     while (one->count > 0 && std::chrono::steady_clock::now() < deadline) {
         try {
             co_await with_deadline(admin_->end_all_sessions(one->what), deadline);
-            // Who was just connecting is found in the next round.
+            // The next round finds clients that were just connecting.
             if (one->count > 0) {
                 co_await with_deadline(one->change(), deadline_after(ending_interval));
             }
-        } catch (const error&) {  // nobody has gone; or without a backend there are no sessions
+        } catch (const error&) {  // nobody has gone; or there is no backend, hence no sessions
         }
     }
     --one->falling_asleep;
@@ -263,11 +263,11 @@ asio::awaitable<std::int64_t> backend_host::do_storage_bytes(std::string id) {
     co_return co_await admin_->size_of(find(id)->what);
 }
 
-asio::awaitable<void> backend_host::do_close() {
+asio::awaitable<void> backend_host::do_stop() {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     if (closed_) co_return;
     closed_ = true;
-    // Whoever makes or removes a database now; whoever still waits is told that all is over.
+    // Waits for callers that make or remove a database now; those still waiting are refused.
     std::vector<async_semaphore::pass> all;
     while (all.size() < makers) {
         all.push_back(co_await makers_.enter());
@@ -281,9 +281,14 @@ asio::awaitable<void> backend_host::do_close() {
                 co_await with_deadline(admin_->end_all_sessions(each->what), deadline);
             }
         }
-    } catch (const error&) {  // without a backend there are no sessions
+    } catch (const error&) {  // no backend, no sessions
     }
     co_await admin_->close();
+}
+
+asio::awaitable<void> backend_host::do_close() {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await do_stop();
     std::function<void()> end = [this] { directory_.close(); };
     co_await run_blocking(std::move(end));
 }

@@ -1,4 +1,4 @@
-// All databases in one PostgreSQL that somebody else runs: managed, replicated, pooled.
+// Keeps all databases in one PostgreSQL that somebody else runs: managed, replicated, pooled.
 #pragma once
 
 #include "base/async_semaphore.hpp"
@@ -21,33 +21,33 @@
 
 namespace bitdotio {
 
-/// Which PostgreSQL, and where our own things are kept.
+/// Which PostgreSQL to use, and where our own files are kept.
 struct backend_host_options {
     backend_host_options() = default;
 
-    /// libpq's connection string, of a role that may make databases and roles. Never shown.
+    /// libpq's connection string, for a role that may make databases and roles. Never shown.
     std::string backend;
     /// Kept between runs; empty for a temporary one: `close()` then removes all databases as well.
     std::filesystem::path data_directory;
     /// The connection limit of each database.
     int max_connections = 60;
-    /// How long a backend that does not answer is waited for: a failover.
+    /// How long to wait for a backend that does not answer, as in a failover.
     std::chrono::milliseconds patience{30'000};
 };
 
 /// One database of the backend for each of ours, with roles of its own; see `tenant`.
 ///
 /// Nothing is started or stopped: a database is asleep while nobody holds it. Our own statements
-/// go through a pool.
+/// use a pool.
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: await `close()`.
 class backend_host final : public database_host {
 public:
-    /// Locks the data directory, connects, and looks whether the backend can be used.
+    /// Locks the data directory, connects, and checks whether the backend can be used.
     ///
-    /// Errors: errc::bad_input for a connection string or a directory that cannot be used; what
-    ///     the connection fails of; errc::system_failed naming the privileges that are missing, or
+    /// Errors: errc::bad_input for a connection string or a directory that cannot be used; the
+    ///     connection's failure; errc::system_failed naming the privileges that are missing, or
     ///     the version.
     /// Cancellation: none.
     static asio::awaitable<std::shared_ptr<backend_host>> open(asio::any_io_executor executor,
@@ -70,16 +70,17 @@ private:
         asio::strand<asio::any_io_executor> strand, backend_host_options options);
     asio::awaitable<void> do_create(std::string id) override;
     asio::awaitable<void> do_remove(std::string id) override;
-    /// Those in the backend that bear our mark.
+    /// The databases in the backend that have our mark.
     asio::awaitable<std::vector<std::string>> do_ids() override;
     asio::awaitable<lease> do_hold(std::string id) override;
-    /// Ends the sessions. Those that a pooler in between keeps open for its clients are not waited
-    /// for longer than some seconds.
+    /// Ends the sessions. It waits only some seconds for those that a pooler between keeps open for
+    /// its clients.
     asio::awaitable<void> do_sleep_now(std::string id) override;
     asio::awaitable<void> do_wait_until_asleep(std::string id) override;
     asio::awaitable<bool> do_is_asleep(std::string id) override;
     asio::awaitable<void> do_end_sessions(std::string id, std::vector<std::string> roles) override;
     asio::awaitable<std::int64_t> do_storage_bytes(std::string id) override;
+    asio::awaitable<void> do_stop() override;
     asio::awaitable<void> do_close() override;
 
     std::shared_ptr<held> find(const std::string& id) const;

@@ -1,4 +1,4 @@
-// HMAC-SHA256 of a role's name.
+// Derives passwords: HMAC-SHA256 of a role's name.
 #include "server/backend/backend_secret.hpp"
 #include "server/base/replace_file.hpp"
 #include "server/catalog/key_secret.hpp"
@@ -19,7 +19,7 @@ namespace {
 constexpr std::size_t id_size = 36;
 constexpr std::size_t secret_size = 44;  // 32 octets in base64
 constexpr std::size_t salt_size = 16;
-// What PostgreSQL itself does. The password is random: one would do, but some ask for as many.
+// As PostgreSQL itself does. The password is random: one would do, but some require as many.
 constexpr int iterations = 4096;
 
 }  // namespace
@@ -29,7 +29,7 @@ backend_secret::backend_secret(std::string server, std::string secret)
 
 backend_secret backend_secret::open(const std::filesystem::path& file) {
     if (const auto known = read_file(file)) {
-        // Another one in its place would make all databases strangers.
+        // A new one in its place would disown all databases.
         if (known->size() != id_size + 1 + secret_size + 1 || (*known)[id_size] != ' ') {
             throw error(errc::system_failed, "the file " + file.string() + " is damaged");
         }

@@ -1,4 +1,4 @@
-// What a server knows that its backend's other users do not: who it is, and its roles' passwords.
+// The server's secret in its backend: its own name and its roles' passwords.
 #pragma once
 
 #include <filesystem>
@@ -7,8 +7,8 @@
 
 namespace bitdotio {
 
-/// A server's own name and a secret, kept in a file (mode 0600), from which the passwords of all
-/// its databases' roles are made: nothing else has to be kept, and no password is like another.
+/// A server's own name and a secret, kept in a file (mode 0600). The passwords of all its
+/// databases' roles are made from it: nothing else has to be kept, and all passwords differ.
 ///
 /// Thread safety: a value.
 class backend_secret {
@@ -18,12 +18,12 @@ public:
     /// Errors: errc::system_failed naming the file.
     static backend_secret open(const std::filesystem::path& file);
 
-    /// What marks this server's databases in the backend; no secret.
+    /// The mark of this server's databases in the backend; not secret.
     std::string mark() const { return "database of the bitdotio server " + server_; }
 
-    /// The password of a role of PostgreSQL.
+    /// The password of a PostgreSQL role.
     std::string password(std::string_view role) const;
-    /// What PostgreSQL is told of it; see scram_verifier.
+    /// What PostgreSQL keeps of that password; see scram_verifier.
     std::string verifier(std::string_view role) const;
 
 private:

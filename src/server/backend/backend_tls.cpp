@@ -1,4 +1,4 @@
-// libpq's TLS parameters for OpenSSL.
+// Translates libpq's TLS parameters for OpenSSL.
 #include "server/backend/backend_tls.hpp"
 
 #include <bitdotio/error.hpp>

@@ -1,4 +1,4 @@
-// Names and statements. Ids are UUIDs: none of the names can be anything but a name.
+// Builds names and statements. Ids are UUIDs, so a name cannot be anything but a name.
 #include "server/backend/tenant.hpp"
 #include "server/hosts/session_role.hpp"
 
@@ -36,14 +36,14 @@ std::string tenant::make_roles(const std::string& mark,
     }
     script += "COMMENT ON ROLE " + owner + " IS " + quote_literal(mark) + ";\n";
     script += "GRANT " + owner + " TO " + quoted(session_roles::admin) + ";\n";
-    // What it makes belongs to the owner, whoever connects next.
+    // What it makes belongs to the owner, whichever role connects next.
     script += "ALTER ROLE " + quoted(session_roles::admin) + " SET role TO " +
               quote_literal(role(session_roles::owner)) + ";\n";
-    // For the words of the refusal; what counts is what it was not given.
+    // For a clear refusal; what counts are the rights it was not given.
     script += "ALTER ROLE " + quoted(session_roles::limited) +
               " SET default_transaction_read_only TO on;\n";
     if (as_superuser) return script;
-    // To give away the database, and to end sessions, we must be members.
+    // We must be members to give away the database and to end sessions.
     for (const char* each : all_roles) {
         script += "GRANT " + quoted(each) + " TO CURRENT_USER;\n";
     }
@@ -51,7 +51,7 @@ std::string tenant::make_roles(const std::string& mark,
 }
 
 std::string tenant::make_database(int max_connections) const {
-    // Nobody has added to template0, and nobody is connected to it.
+    // template0 has no additions and no connections.
     return "CREATE DATABASE " + quote_identifier(database_) + " OWNER " +
            quote_identifier(role(session_roles::owner)) +
            " TEMPLATE template0 ENCODING 'UTF8' CONNECTION LIMIT " +

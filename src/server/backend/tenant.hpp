@@ -1,4 +1,4 @@
-// What a database is called in a PostgreSQL it shares with others, and the SQL that makes it.
+// A database's names in a PostgreSQL that it shares with others, and the SQL that makes it.
 #pragma once
 
 #include <functional>
@@ -10,12 +10,12 @@ namespace bitdotio {
 /// A database and its roles, named after its id.
 ///
 /// Roles belong to a whole PostgreSQL, so every database has its own. `owner` owns the database;
-/// `admin` acts as `owner`; `writer`, `reader` and `limited` are given what `owner` makes by
-/// default privileges. They are no members of pg_read_all_data, as in an instance of one's own:
-/// that would show them pg_authid, the verifiers of everybody's passwords.
+/// `admin` acts as `owner`; default privileges give `writer`, `reader` and `limited` what `owner`
+/// makes. Unlike in an instance of one's own, they are not members of pg_read_all_data: that would
+/// show them pg_authid, the verifiers of everybody's passwords.
 ///
-/// What is ours is known by the comment on `owner`, made in the same transaction as the role: a
-/// database of another server, or of nobody's, is never touched.
+/// Our databases are known by the comment on `owner`, made in the same transaction as the role:
+/// databases of other servers, or of nobody, are never touched.
 ///
 /// Thread safety: a value.
 class tenant {
@@ -28,7 +28,7 @@ public:
 
     /// Makes the roles, all or none.
     ///
-    /// Parameters: `mark` of the server; `verifier` tells what PostgreSQL is to keep of a role's
+    /// Parameters: `mark` of the server; `verifier` returns what PostgreSQL keeps of a role's
     ///     password.
     std::string make_roles(const std::string& mark,
                            const std::function<std::string(const std::string& role)>& verifier,
@@ -36,7 +36,7 @@ public:
     std::string make_database(int max_connections) const;
     /// Keeps everybody else out of the database.
     std::string shut_out_others() const;
-    /// To be run in the database itself.
+    /// Run this in the database itself.
     std::string share_by_default() const;
     std::string limit_connections(int count) const;
     std::string set_passwords(
@@ -45,7 +45,7 @@ public:
     std::string drop_database() const;
     std::string drop_roles() const;
 
-    /// The ids of databases whose owners have a mark, which is $1.
+    /// Finds the ids of databases whose owners have the mark $1.
     static std::string_view find_marked();
 
 private:

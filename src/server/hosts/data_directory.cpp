@@ -1,4 +1,4 @@
-// Making, locking and removing the data directory.
+// Makes, locks and removes the data directory.
 #include "server/hosts/data_directory.hpp"
 
 #include <bitdotio/error.hpp>
@@ -45,7 +45,7 @@ data_directory data_directory::open(std::filesystem::path path) {
         }
         path = std::filesystem::canonical(path);
     }
-    // As root, PostgreSQL's user must reach its own part of it; the rest has its own modes.
+    // As root: PostgreSQL's user must reach its own part; the rest has its own modes.
     if (::chmod(path.c_str(), ::geteuid() == 0 ? 0711 : 0700) != 0) {
         throw failed(path, "made private", errno);
     }

@@ -1,4 +1,4 @@
-// The directory a server lives in: its own while it runs, locked against others.
+// The data directory of a server, locked against other servers while it runs.
 #pragma once
 
 #include <filesystem>
@@ -10,7 +10,7 @@ namespace bitdotio {
 /// Thread safety: one thread at a time. Everything here blocks: call it through run_blocking.
 class data_directory {
 public:
-    /// Makes the directory if it is missing, and locks it until the end of life.
+    /// Makes the directory if it is missing, and locks it until destruction.
     ///
     /// Parameters: `path` empty for a temporary one.
     /// Errors: errc::conflict if another server has it; errc::system_failed naming the path.

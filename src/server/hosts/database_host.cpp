@@ -1,4 +1,4 @@
-// Onto the strand; leases move, and end once.
+// Moves calls onto the strand; leases move, and end once.
 #include "server/hosts/database_host.hpp"
 
 #include "base/spawn.hpp"
@@ -69,6 +69,10 @@ asio::awaitable<void> database_host::end_sessions(std::string id, std::vector<st
 
 asio::awaitable<std::int64_t> database_host::storage_bytes(std::string id) {
     return on_strand(strand_, shared_from_this(), do_storage_bytes(std::move(id)));
+}
+
+asio::awaitable<void> database_host::stop() {
+    return on_strand(strand_, shared_from_this(), do_stop());
 }
 
 asio::awaitable<void> database_host::close() {

@@ -1,4 +1,4 @@
-// Where the databases live: made, held awake, put to sleep and removed, whoever runs PostgreSQL.
+// Hosts databases, whoever runs PostgreSQL: makes, wakes, holds awake, puts to sleep, removes.
 #pragma once
 
 #include <bitdotio/connect_options.hpp>
@@ -26,15 +26,15 @@ namespace asio = boost::asio;
 struct session_target {
     session_target() = default;
 
-    /// Where and as whom. It has no password, but where to ask for one.
+    /// Where and as whom to connect. It has no password, but says where to ask for one.
     connect_options connect;
-    /// What its TLS trusts, read once for all sessions; none if there never is TLS.
+    /// What its TLS trusts, read once for all sessions; null if there never is TLS.
     std::shared_ptr<asio::ssl::context> tls;
     /// Whether a server that does not answer may soon be back, or have a successor.
     bool waits = false;
 };
 
-/// A database as its leases know it.
+/// A database as its leases see it.
 class held_database {
 public:
     held_database() = default;
@@ -48,22 +48,22 @@ public:
     virtual void release(std::uint64_t life) noexcept = 0;
 };
 
-/// Keeps a database awake as long as it lives; its end counts one connection less.
+/// Keeps a database awake as long as it lives; its end subtracts one connection.
 ///
 /// Thread safety: one thread at a time. Lifetime: the executor must outlive it.
 class lease {
 public:
-    /// None.
+    /// Holds nothing.
     lease() noexcept = default;
     lease(std::shared_ptr<held_database> owner, std::uint64_t life) noexcept;
     lease(lease&& other) noexcept;
     lease& operator=(lease&& other) noexcept;
     ~lease();
 
-    /// How sessions in this role (one of session_roles) are opened. Not for a lease of nothing.
+    /// How sessions in this role (one of session_roles) are opened. Not for an empty lease.
     session_target session(const std::string& role) const;
 
-    /// Gives it back before the end of life.
+    /// Gives the database back before destruction.
     void release() noexcept;
 
 private:
@@ -71,8 +71,8 @@ private:
     std::uint64_t life_ = 0;
 };
 
-/// All databases of a server: an interface that enters the host's strand, and what a host does
-/// there.
+/// All databases of a server: public functions that enter the host's strand, and virtual ones that
+/// run there.
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: held by shared_ptr; await `close()`.
@@ -82,13 +82,13 @@ public:
     database_host(const database_host&) = delete;
     database_host& operator=(const database_host&) = delete;
 
-    /// The data directory, in which the catalog and the TLS identity may live too.
+    /// The data directory, where the catalog and the TLS identity may live too.
     virtual const std::filesystem::path& directory() const noexcept = 0;
 
     /// Makes a database, which begins asleep.
     ///
-    /// Do this first, then enter the database in the catalog: what the catalog does not know when
-    /// the server starts is an orphan to `remove`.
+    /// Call this first, then enter the database in the catalog: at the start of the server, a
+    /// database that the catalog does not know is an orphan to `remove`.
     ///
     /// Parameters: `id` is a UUID's text.
     /// Errors: errc::conflict if there is one of this id; errc::system_failed.
@@ -99,7 +99,7 @@ public:
     /// Errors: errc::not_found.
     asio::awaitable<void> remove(std::string id);
 
-    /// The databases there are, sorted.
+    /// The ids of all databases, sorted.
     asio::awaitable<std::vector<std::string>> ids();
 
     /// Wakes the database if it is asleep, and keeps it awake while the lease lives.
@@ -108,13 +108,13 @@ public:
     /// Cancellation: terminal, partial, total: stops waiting; the start goes on for others.
     asio::awaitable<lease> hold(std::string id);
 
-    /// Puts it to sleep now, ending its sessions; returns when it is asleep. Who is waiting in
-    /// `hold` for it is served by the next life.
+    /// Puts the database to sleep now, ending its sessions; returns when it is asleep. Callers that
+    /// wait for it in `hold` are served by the next life.
     ///
     /// Errors: errc::not_found.
     asio::awaitable<void> sleep_now(std::string id);
 
-    /// Returns when the database is asleep, at once if it is already.
+    /// Returns when the database is asleep; at once if it already is.
     ///
     /// Errors: errc::not_found.
     /// Cancellation: terminal, partial, total.
@@ -125,7 +125,7 @@ public:
 
     /// Ends the sessions (57P01) that run in one of these roles, of session_roles.
     ///
-    /// Errors: errc::not_found; any error of a connection: they may not have ended.
+    /// Errors: errc::not_found; any error of a connection: then the sessions may not have ended.
     asio::awaitable<void> end_sessions(std::string id, std::vector<std::string> roles);
 
     /// The size of the database's tables and indexes on disk, without waking it.
@@ -133,8 +133,13 @@ public:
     /// Errors: errc::not_found.
     asio::awaitable<std::int64_t> storage_bytes(std::string id);
 
-    /// Ends everything, then removes a temporary data directory. Further calls fail with
-    /// errc::conflict; another close does nothing.
+    /// Ends everything. Further calls fail with errc::conflict; another stop does nothing.
+    ///
+    /// Cancellation: none.
+    asio::awaitable<void> stop();
+
+    /// Stops if that was not done, then unlocks the data directory, and removes a temporary one:
+    /// files in it must be closed before. Another close does nothing.
     ///
     /// Cancellation: none.
     asio::awaitable<void> close();
@@ -147,7 +152,7 @@ protected:
     const host_strand& strand() const noexcept { return strand_; }
 
 private:
-    // Each on the strand.
+    // Each runs on the strand.
     virtual asio::awaitable<void> do_create(std::string id) = 0;
     virtual asio::awaitable<void> do_remove(std::string id) = 0;
     virtual asio::awaitable<std::vector<std::string>> do_ids() = 0;
@@ -158,6 +163,7 @@ private:
     virtual asio::awaitable<void> do_end_sessions(std::string id,
                                                   std::vector<std::string> roles) = 0;
     virtual asio::awaitable<std::int64_t> do_storage_bytes(std::string id) = 0;
+    virtual asio::awaitable<void> do_stop() = 0;
     virtual asio::awaitable<void> do_close() = 0;
 
     const host_strand strand_;

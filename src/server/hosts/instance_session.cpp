@@ -1,4 +1,4 @@
-// One host after the other, where all at once would stop at the first refusal.
+// Tries hosts in order: one attempt with all of them would stop at the first refusal.
 #include "server/hosts/instance_session.hpp"
 
 #include <bitdotio/error.hpp>
@@ -11,7 +11,7 @@ namespace bitdotio {
 
 namespace {
 
-// No database of this name, no such login: on a standby, perhaps not yet.
+// The database or the login is unknown: on a standby, perhaps not yet known.
 bool may_be_known_elsewhere(const error& failure) {
     return failure.sqlstate() == "3D000" || failure.sqlstate().starts_with("28");
 }

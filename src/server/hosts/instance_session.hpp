@@ -11,16 +11,16 @@
 
 namespace bitdotio {
 
-/// Opens a connection to a database of a session_target. Of several hosts a standby may not know
-/// yet what the primary has just made, a database or a role: then each is asked by itself.
+/// Opens a connection to a database of a session_target. Among several hosts, a standby may not
+/// know yet a database or a role that the primary has just made: then each is asked by itself.
 ///
 /// Errors: those of connection::open.
 asio::awaitable<connection> open_at_primary(connect_options where);
 
-/// Parameters: `where` a database is that somebody holds meanwhile; `purpose` is shown in
+/// Parameters: `where` is a database that the caller holds meanwhile; `purpose` is shown in
 ///     pg_stat_activity.
 /// Errors: those of connection::open; never errc::authentication_failed, which would look like
-///     the caller's own.
+///     the caller's fault.
 asio::awaitable<connection> open_session(session_target where, std::string purpose);
 
 }  // namespace bitdotio

@@ -1,4 +1,4 @@
-// Keys, proofs and signatures, by OpenSSL.
+// Computes keys, proofs and signatures with OpenSSL.
 #include "server/hosts/scram_client.hpp"
 
 #include <bitdotio/error.hpp>
@@ -17,7 +17,7 @@ namespace bitdotio {
 namespace {
 
 constexpr std::size_t hash_size = 32;
-// "n": we bind no channel. "biws" is its base64.
+// "n": no channel is bound. "biws" is its base64.
 constexpr std::string_view no_binding = "n,,";
 constexpr std::string_view no_binding_in_base64 = "biws";
 // A server must not keep us busy for long.
@@ -87,7 +87,7 @@ std::optional<std::string_view> take(std::string_view& message, char name) {
     return value;
 }
 
-// Commas and equal signs separate.
+// Commas and equal signs are separators.
 std::string escaped(std::string_view name) {
     std::string text;
     for (const char c : name) {
@@ -127,7 +127,7 @@ std::string scram_client::answer(std::string_view server_first) {
     if (count_text) {
         std::from_chars(count_text->data(), count_text->data() + count_text->size(), iterations);
     }
-    // Its nonce begins with ours, or somebody plays an old answer to us.
+    // Its nonce must begin with ours; otherwise somebody replays an old answer.
     if (!nonce || !salt || !nonce->starts_with(nonce_) || nonce->size() == nonce_.size() ||
         iterations < 1 || iterations > most_iterations) {
         throw error(errc::protocol_violated, "the server's SCRAM challenge is malformed");

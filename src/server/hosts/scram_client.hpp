@@ -1,4 +1,4 @@
-// SCRAM-SHA-256: proving that one knows a password without saying it, and that the server does.
+// SCRAM-SHA-256: client and server prove that they know a password without sending it.
 #pragma once
 
 #include <array>
@@ -29,9 +29,9 @@ public:
     std::string first() const;
     /// The client's final message, for the server's first one.
     ///
-    /// Errors: errc::protocol_violated if that is none, or is not an answer to ours.
+    /// Errors: errc::protocol_violated if it is malformed, or not an answer to ours.
     std::string answer(std::string_view server_first);
-    /// Makes sure that the server knows the password too.
+    /// Checks that the server knows the password too.
     ///
     /// Errors: errc::authentication_failed if it does not.
     void check(std::string_view server_final) const;
@@ -40,10 +40,10 @@ private:
     std::string password_;
     const std::string nonce_;
     const std::string first_bare_;
-    std::string server_signature_;  ///< what the server must prove itself with
+    std::string server_signature_;  ///< what the server must send to prove itself
 };
 
-/// What a server keeps of a password: from it nobody can log in, nor learn the password.
+/// What a server keeps of a password: it is not enough to log in or to learn the password.
 ///
 /// Parameters: `salt` as octets.
 /// See: PostgreSQL manual, 53.8 "pg_authid".

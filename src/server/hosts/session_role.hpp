@@ -1,15 +1,15 @@
-// In which role of PostgreSQL a caller's sessions run.
+// The PostgreSQL role in which a caller's sessions run.
 #pragma once
 
 #include <bitdotio/models.hpp>
 
 namespace bitdotio {
 
-/// The roles every instance has; none is a superuser, and none can become another that may do more.
+/// The roles of every instance; none is a superuser, and none can become another that may do more.
 ///
 /// `owner` owns the database and what is in it. `admin` acts as `owner`. `writer` reads and changes
-/// rows, `reader` reads. `limited` is what all but readers are while the database is over its
-/// storage limit. `keeper` is the server's own, for ending sessions; no key leads to it.
+/// rows, `reader` reads. All but readers are `limited` while the database is over its storage
+/// limit. `keeper` is the server's own, for ending sessions; no key leads to it.
 namespace session_roles {
 inline constexpr const char* owner = "owner";
 inline constexpr const char* admin = "admin";

@@ -1,4 +1,4 @@
-// When an instance starts and stops: a rule over events and time, without I/O.
+// Decides when an instance starts and stops: a rule over events and time, without I/O.
 #pragma once
 
 #include <chrono>
@@ -10,9 +10,9 @@ namespace bitdotio {
 
 /// The life of one database's instance: asleep, waking, awake, falling asleep.
 ///
-/// Events are told as they happen; then `decide` says what to do now and when to ask again. It is
-/// asked after every event. Someone first waits, then is connected to the life that admitted
-/// him; what a connection says about an earlier life counts for nothing.
+/// Callers report events as they happen and ask `decide` after each: it says what to do now and
+/// when to ask again. A caller first waits, then is connected to the life that admitted it; what
+/// a connection says about an earlier life is ignored.
 ///
 /// Thread safety: a value.
 class dormancy {
@@ -21,18 +21,18 @@ public:
     using duration = std::chrono::steady_clock::duration;
 
     struct settings {
-        /// Stopped when nobody has been connected for this long.
+        /// The instance is stopped when nobody has been connected for this long.
         duration sleep_after = std::chrono::seconds(60);
-        /// An exit nobody asked for is a quick one before it accepts connections, whenever that
-        /// is, and this soon after.
+        /// An exit that nobody asked for is quick if it comes before the instance accepts
+        /// connections, however late, or within this time after.
         duration quick = std::chrono::seconds(5);
-        /// After so many quick exits on end it counts as broken: those who wait are refused…
+        /// After this many quick exits in a row the instance counts as broken: waiters are refused…
         int quick_exits = 3;
-        /// …and so is everyone who comes within this time; then it is tried once more.
+        /// …and so are all callers within this time; then it is tried once more.
         duration broken_for = std::chrono::seconds(10);
-        /// How long a stop may take before it is asked for harder, each time.
+        /// How long each stop request may take before a harder one follows.
         duration patience = std::chrono::seconds(10);
-        /// The same for who does not accept connections yet: nothing is to be brought to an end.
+        /// The same before the instance accepts connections: nothing has to be finished.
         duration starting_patience = std::chrono::seconds(2);
     };
 
@@ -45,15 +45,15 @@ public:
         bool start = false;
         dormancy::stop stop = dormancy::stop::no;
         bool admit = false;   ///< all who wait are now connected
-        bool refuse = false;  ///< all who wait are turned away
+        bool refuse = false;  ///< all who wait are refused
         std::optional<time_point> next;
     };
 
     explicit dormancy(const settings& options) : options_(options), patience_(options.patience) {}
 
-    /// Someone wants it awake: `decide` admits or refuses all who wait together.
+    /// A caller wants it awake: `decide` admits or refuses all who wait together.
     void wait() { ++waiting_; }
-    /// Someone who waited no longer does, without having been admitted or refused.
+    /// A caller stops waiting without having been admitted or refused.
     void forget() { --waiting_; }
     /// A connection of the given life has ended.
     void connection_closed(std::uint64_t life, time_point now) {
@@ -62,14 +62,14 @@ public:
         }
     }
 
-    /// It accepts connections.
+    /// The instance accepts connections.
     void started(time_point now) {
         state_ = state::awake;
         patience_ = options_.patience;
         started_at_ = now;
         empty_since_ = now;
     }
-    /// Its process is gone, or did not come into being, asked for or not.
+    /// The process is gone, or could not start, whether asked to stop or not.
     void stopped(time_point now) {
         const bool asked = state_ == state::falling_asleep;
         if (asked || (state_ == state::awake && now - started_at_ >= options_.quick)) {
@@ -86,9 +86,9 @@ public:
         connected_ = 0;
         must_sleep_ = false;
     }
-    /// It shall stop although someone is connected; who waits is served by the next life.
+    /// It must stop although someone is connected; the next life serves those who wait.
     void sleep_now() { must_sleep_ = state_ != state::asleep; }
-    /// It shall stop and never start again; who waits is refused.
+    /// It must stop and never start again; those who wait are refused.
     void close() {
         closed_ = true;
         sleep_now();
@@ -97,11 +97,11 @@ public:
     orders decide(time_point now);
 
     state current() const { return state_; }
-    /// Counts starts; what an admitted one belongs to.
+    /// Counts starts; admitted connections belong to the current one.
     std::uint64_t life() const { return life_; }
     std::size_t waiting() const { return waiting_; }
     std::size_t connected() const { return connected_; }
-    /// Whether it exited too often and is not tried at this time.
+    /// Whether it exited too often and is not tried now.
     bool is_broken(time_point now) const { return broken_until_ && now < *broken_until_; }
 
 private:
@@ -138,7 +138,7 @@ inline dormancy::orders dormancy::decide(time_point now) {
             }
             break;
         case state::waking:
-            // Its start may hang, so that nobody waits for the end of that.
+            // Its start may hang, so nobody waits for it to end.
             if (must_sleep_) {
                 patience_ = options_.starting_patience;
                 ask_to_stop(result, now);

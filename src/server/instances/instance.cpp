@@ -1,4 +1,4 @@
-// Starting, watching and stopping one PostgreSQL as the dormancy rule says.
+// Starts, watches and stops one PostgreSQL as the dormancy rule says.
 #include "server/instances/instance.hpp"
 
 #include "base/blocking.hpp"
@@ -18,7 +18,7 @@ namespace bitdotio {
 
 namespace {
 
-// PostgreSQL tells of its readiness only in a file; it is looked at this often.
+// PostgreSQL reports its readiness only in a file, which is read this often.
 constexpr std::chrono::milliseconds readiness_interval{1};
 constexpr std::uintmax_t largest_log = 4 << 20;
 
@@ -73,12 +73,12 @@ asio::awaitable<lease> instance::hold() {
 
 session_target instance::session(const std::string& as) const {
     session_target target;
-    // What libpq takes as `host`: the socket in it is ".s.PGSQL.5432".
+    // The directory, as libpq takes it for `host`: the socket in it is ".s.PGSQL.5432".
     target.connect.hosts.emplace_back(socket_directory_, std::uint16_t{5432});
     target.connect.user = as;
     target.connect.database = database;
     target.connect.tls = tls_mode::disable;
-    // Whoever holds it is awake: one that is stopped even so does not come back for this session.
+    // A held database is awake: one that is stopped anyway does not come back for this session.
     target.connect.wake_timeout = std::chrono::milliseconds(0);
     return target;
 }
@@ -118,7 +118,7 @@ void instance::close() {
     obey();
 }
 
-// Does what the rule decides. Every event ends here.
+// Carries out what the rule decides. Called after every event.
 void instance::obey() {
     const auto now = std::chrono::steady_clock::now();
     const dormancy::orders orders = rule_.decide(now);
@@ -165,7 +165,7 @@ void instance::tell(instance_event event) const {
     settings_->tell(event);
 }
 
-// One life, from the order to start to the end of the process.
+// Runs one life, from the order to start to the end of the process.
 asio::awaitable<void> instance::live() {
     const auto self = shared_from_this();
     const auto begun = std::chrono::steady_clock::now();
@@ -199,12 +199,12 @@ asio::awaitable<void> instance::live() {
         try {
             co_await run_blocking(std::move(read));
         } catch (const error&) {
-            // No thread, or the server ends: its last words are in its log.
+            // No thread, or the server ends: PostgreSQL's last words are in its log.
         }
         const std::string last = log_words(*words);
         failure_ += last.empty() ? "" : "; the end of its log: " + last;
     }
-    // Whoever asked it to stop while it started has not failed to start it.
+    // A stop that was asked for during the start is not a failed start.
     if (woke || rule_.current() != dormancy::state::falling_asleep) {
         instance_event event;
         event.kind = woke ? instance_event::what::slept : instance_event::what::failed;
@@ -213,7 +213,7 @@ asio::awaitable<void> instance::live() {
     }
 }
 
-// However its life has ended, another one can begin.
+// Ends a life, for whatever reason; another one can begin.
 void instance::lived() {
     living_ = false;
     rule_.stopped(std::chrono::steady_clock::now());
@@ -221,13 +221,13 @@ void instance::lived() {
     obey();
 }
 
-// Returns when it accepts connections or has ended again.
+// Returns when PostgreSQL accepts connections or has ended again.
 asio::awaitable<void> instance::start() {
     const auto mine = co_await wakes_->enter();
     if (crashed_) {
         co_await clear_after_crash();
     }
-    if (rule_.current() == dormancy::state::waking) {  // nobody has changed his mind
+    if (rule_.current() == dormancy::state::waking) {  // the start is still wanted
         process_ = co_await child::start(start_command());
     }
     if (process_ && rule_.current() != dormancy::state::waking) {
@@ -249,7 +249,7 @@ asio::awaitable<void> instance::start() {
     }
 }
 
-// A postmaster that was killed leaves children who may still write, and files that say it lives.
+// A killed postmaster leaves children that may still write, and files that say it runs.
 asio::awaitable<void> instance::clear_after_crash() {
     std::function<void()> clear = [mark = mark_, data = data_directory_,
                                    socket = std::filesystem::path(socket_directory_)] {
@@ -267,7 +267,7 @@ asio::awaitable<void> instance::clear_after_crash() {
 }
 
 bool instance::is_ready() const {
-    // Lines 1 and 8: the process that wrote it, and its state. The file may be an old one's.
+    // Lines 1 and 8: the process that wrote it, and its state. The file may be an earlier one's.
     const std::filesystem::path file = data_directory_ / "postmaster.pid";
     const int opened = ::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (opened < 0) {
@@ -299,7 +299,7 @@ command instance::start_command() const {
     what.directory = data_directory_;
     what.output = data_directory_ / "postgres.log";
     what.run_as = settings_->run_as;
-    what.death_signal = SIGINT;  // fast: what was committed is checkpointed
+    what.death_signal = SIGINT;  // fast: committed data is checkpointed
     what.arguments = {settings_->programs.postgres, "-D", data_directory_};
     for (const std::string& setting : {
              "cluster_name=" + mark_,
@@ -307,23 +307,23 @@ command instance::start_command() const {
              "unix_socket_directories=\"" + socket_directory_ + "\"",  // a list, hence quoted
              std::string("unix_socket_permissions=0700"),
              std::string("port=5432"),
-             // Small, for many of them.
+             // Small, because there are many instances.
              std::string("shared_buffers=16MB"),
              "max_connections=" + std::to_string(settings_->max_connections),
              std::string("superuser_reserved_connections=0"),
-             // No standby, no archive; a short recovery after a crash.
+             // No standby and no archive; a short recovery after a crash.
              std::string("wal_level=minimal"),
              std::string("max_wal_senders=0"),
              std::string("min_wal_size=2MB"),
              std::string("max_wal_size=64MB"),
-             // Whatever a configuration file says.
+             // These override any configuration file.
              "fsync=" + durability,
              "full_page_writes=" + durability,
              "synchronous_commit=" + durability,
              std::string("autovacuum=on"),
              std::string("timezone=UTC"),
              std::string("log_timezone=UTC"),
-             // What becomes of the instance is logged, not the mistakes in its users' statements.
+             // The log is about the instance, not about mistakes in its users' statements.
              std::string("logging_collector=off"),
              std::string("log_checkpoints=off"),
              std::string("log_min_messages=log"),

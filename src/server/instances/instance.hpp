@@ -1,4 +1,4 @@
-// One database's PostgreSQL: obeys the dormancy rule with a real process.
+// One database's PostgreSQL: applies the dormancy rule to a real process.
 #pragma once
 
 #include "base/alarm.hpp"
@@ -31,7 +31,7 @@ namespace asio = boost::asio;
 class failure_report;
 class event_log;
 
-/// What all instances of a host have in common.
+/// The settings that all instances of a host share.
 struct instance_settings {
     instance_settings() = default;
 
@@ -42,20 +42,20 @@ struct instance_settings {
     std::chrono::milliseconds idle_in_transaction_timeout{};
     int max_connections = 0;
     std::chrono::milliseconds start_timeout{};
-    /// Off, a crash of the machine may lose what was committed, or everything.
+    /// If false, a crash of the machine may lose committed data, or everything.
     bool durable = true;
     /// Called on the host's strand; may be empty.
     std::function<void(const instance_event&)> tell;
-    /// Is told of failures inside; may be null.
+    /// Is told of internal failures; may be null.
     std::shared_ptr<const bitdotio::event_log> events;
 };
 
 /// The instance of one database and its life.
 ///
-/// Thread safety: on its strand only, except `release`, `session` and `socket_directory`.
+/// Thread safety: only on its strand, except `release`, `session` and `socket_directory`.
 class instance final : public held_database, public std::enable_shared_from_this<instance> {
 public:
-    /// The one database it has.
+    /// Its only database.
     static constexpr const char* database = "main";
 
     instance(asio::strand<asio::any_io_executor> strand,
@@ -72,7 +72,7 @@ public:
     asio::awaitable<void> wait_until_asleep();
     bool is_asleep() const noexcept { return !living_; }
 
-    /// Refuses those who wait and all who come, and begins to stop: await `wait_until_asleep`.
+    /// Refuses waiting and new callers, and begins to stop: await `wait_until_asleep`.
     void close();
 
     session_target session(const std::string& role) const override;
@@ -102,11 +102,11 @@ private:
     const std::shared_ptr<async_semaphore> wakes_;
     const std::filesystem::path data_directory_;
     const std::string socket_directory_;
-    const std::string mark_;  ///< the cluster_name: tells its processes from all others
+    const std::string mark_;  ///< the cluster_name, by which its processes are known
     dormancy rule_;
     std::optional<child> process_;
     bool living_ = false;  ///< `live` is running
-    bool crashed_ = true;  ///< nobody saw the last life end well
+    bool crashed_ = true;  ///< the last life is not known to have ended well
     std::string failure_;  ///< why the last start failed
     std::list<std::shared_ptr<waiter>> waiters_;
     alarm next_event_;

@@ -1,4 +1,4 @@
-// The data directory's layout, and the instances in it.
+// Lays out the data directory and keeps the instances in it.
 #include "server/instances/instance_host.hpp"
 
 #include <bitdotio/arrays.hpp>
@@ -27,17 +27,17 @@ namespace {
 namespace fs = std::filesystem;
 
 // <data>/postgres belongs to the user PostgreSQL runs as:
-//   template/  what databases are cloned from      db/<id>/  their data directories
-//   s/<n>/     their sockets, in short paths        trash/    what is being removed
+//   template/  the source of all databases          db/<id>/  their data directories
+//   s/<n>/     their sockets, in short paths        trash/    directories being removed
 constexpr const char* postgres_part = "postgres";
 constexpr std::size_t file_workers = 2;
 
-// How long an instance left by a killed server may take to end in peace.
-constexpr std::chrono::seconds leftover_patience{10};
-// For ending sessions by their roles.
+// How long an instance left by a killed server may take to end by itself.
+constexpr std::chrono::seconds orphan_patience{10};
+// The limit for ending sessions by their roles.
 constexpr std::chrono::seconds ending_patience{10};
 
-// What tells the processes of this data directory from those of any other.
+// The mark by which the processes of this data directory are known.
 std::string mark_of(const fs::path& directory) {
     std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
     for (const char c : directory.string()) {
@@ -78,7 +78,7 @@ bool is_id(const std::string& text) {
            text.find_first_not_of("0123456789abcdef-") == std::string::npos;
 }
 
-// Everything about a data directory that blocks.
+// All blocking work on a data directory.
 struct prepared_directory {
     std::optional<data_directory> directory;
     std::shared_ptr<instance_settings> settings;
@@ -95,7 +95,7 @@ void prepare(prepared_directory& result, const instance_host_options& options) {
     result.directory.emplace(data_directory::open(options.data_directory));
     const fs::path data = result.directory->path();
     check_socket_path(data);
-    end_postgres_processes(mark_of(data), leftover_patience);
+    end_postgres_processes(mark_of(data), orphan_patience);
 
     const fs::path part = data / postgres_part;
     make_directory(part, run_as);
@@ -185,7 +185,7 @@ instance_host::~instance_host() {
             ask_postgres_to_stop(mark_);
         }
     } catch (const std::exception&) {
-        // What could not be killed stops with our process.
+        // Processes that could not be killed stop with ours.
     }
 }
 
@@ -247,7 +247,7 @@ asio::awaitable<void> instance_host::do_remove(std::string id) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     find(id);
     const auto mine = co_await file_work_.enter();
-    const auto removed = find(id);  // it may have gone in the meantime
+    const auto removed = find(id);  // it may be gone by now
     instances_.erase(id);
     removed->close();
     co_await removed->wait_until_asleep();
@@ -295,7 +295,7 @@ asio::awaitable<void> instance_host::do_end_sessions(std::string id,
     connection session = co_await with_deadline(
         open_session(awake.session(session_roles::keeper), "bitdotio keeper"),
         deadline_after(ending_patience));
-    // Whatever people make, these names mean what PostgreSQL means by them.
+    // Whatever users create, these names keep PostgreSQL's meaning.
     statement end(
         "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity "
         "WHERE usename OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.name[])");
@@ -307,11 +307,11 @@ asio::awaitable<void> instance_host::do_end_sessions(std::string id,
 asio::awaitable<std::int64_t> instance_host::do_storage_bytes(std::string id) {
     const auto sum = std::make_shared<std::int64_t>(0);
     std::function<void()> measure = [sum, base = find(id)->data_directory() / "base"] {
-        // Files come and go while it runs: what has gone counts nothing.
+        // Files come and go while it runs: a file that is gone counts as nothing.
         std::error_code gone;
         for (fs::recursive_directory_iterator at(base, gone), end; !gone && at != end;
              at.increment(gone)) {
-            // template1, which nobody can enter, and what a sort or a join lays aside.
+            // template1, which nobody can enter, and the temporary files of sorts and joins.
             const fs::path name = at.depth() == 0 ? at->path().filename() : fs::path();
             if (name == "1" || name == "pgsql_tmp") {
                 at.disable_recursion_pending();
@@ -327,7 +327,7 @@ asio::awaitable<std::int64_t> instance_host::do_storage_bytes(std::string id) {
     co_return *sum;
 }
 
-asio::awaitable<void> instance_host::do_close() {
+asio::awaitable<void> instance_host::do_stop() {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     if (closed_) {
         co_return;
@@ -336,7 +336,7 @@ asio::awaitable<void> instance_host::do_close() {
     for (const auto& [id, each] : instances_) {
         each->close();
     }
-    // Whoever makes or removes files now; whoever still waits is told that all is over.
+    // Waits for callers that make or remove files now; those still waiting are refused.
     std::vector<async_semaphore::pass> all;
     while (all.size() < file_workers) {
         all.push_back(co_await file_work_.enter());
@@ -345,6 +345,11 @@ asio::awaitable<void> instance_host::do_close() {
         each->close();
         co_await each->wait_until_asleep();
     }
+}
+
+asio::awaitable<void> instance_host::do_close() {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await do_stop();
     std::function<void()> end = [this] { directory_.close(); };
     co_await run_blocking(std::move(end));
 }

@@ -1,4 +1,4 @@
-// All databases' PostgreSQL instances: made, woken, put to sleep, removed.
+// Runs all databases' PostgreSQL instances: makes, wakes, puts to sleep and removes them.
 #pragma once
 
 #include "base/async_semaphore.hpp"
@@ -50,7 +50,7 @@ struct instance_host_options {
     bool durable = true;
     /// Called on the host's strand; may be empty.
     std::function<void(const instance_event&)> tell;
-    /// Is told of failures inside; may be null.
+    /// Is told of internal failures; may be null.
     std::shared_ptr<const bitdotio::event_log> events;
 };
 
@@ -61,17 +61,17 @@ struct instance_host_options {
 /// socket is ".s.PGSQL.5432" in a directory of mode 0700.
 ///
 /// Thread safety: its functions may be called from any thread.
-/// Lifetime: await `close()`. If it goes without, the instances of a temporary data directory are
-///     killed and it is removed, and others are asked to stop; all of them also stop when this
-///     process dies.
+/// Lifetime: await `close()`. Without it, the instances of a temporary data directory are killed
+///     and the directory is removed, and others are asked to stop; all of them also stop when
+///     this process dies.
 class instance_host final : public database_host {
 public:
-    /// Locks the data directory, makes the template where there is none (about a second), and
-    /// stops what a killed server left running in it.
+    /// Locks the data directory, makes the template if it is missing (about a second), and stops
+    /// what a killed server left running in it.
     ///
-    /// Errors: errc::bad_input for options that cannot be; errc::conflict if another server has the
-    ///     data directory; errc::system_failed naming the cause: PostgreSQL not installed (and the
-    ///     package to install), a directory that cannot be written or whose path is too long.
+    /// Errors: errc::bad_input for impossible options; errc::conflict if another server has the
+    ///     data directory; errc::system_failed naming the cause: PostgreSQL is not installed (and
+    ///     the package to install), the directory cannot be written or its path is too long.
     /// Cancellation: none.
     static asio::awaitable<std::shared_ptr<instance_host>> open(asio::any_io_executor executor,
                                                                 instance_host_options options);
@@ -86,25 +86,26 @@ public:
 private:
     static asio::awaitable<std::shared_ptr<instance_host>> do_open(
         asio::strand<asio::any_io_executor> strand, instance_host_options options);
-    /// Makes its files.
+    /// Makes the database's files.
     asio::awaitable<void> do_create(std::string id) override;
     /// Stops its instance and removes its files.
     asio::awaitable<void> do_remove(std::string id) override;
     asio::awaitable<std::vector<std::string>> do_ids() override;
-    /// At the very instant of falling asleep it waits for the end and starts it again. Wakes
-    /// beyond twice the processors wait in the order they came.
+    /// If the instance is just falling asleep, it waits for the end and starts it again. Wakes
+    /// beyond twice the number of processors wait in the order they came.
     ///
     /// Errors: errc::database_asleep if it does not start; at once if it exited three times shortly
-    ///     after its start. Why is told to instance_host_options::tell.
+    ///     after its start. instance_host_options::tell is told why.
     asio::awaitable<lease> do_hold(std::string id) override;
-    /// Stops the instance. A start under way is given up, within some seconds if it hangs.
+    /// Stops the instance. A start under way is abandoned, within some seconds if it hangs.
     asio::awaitable<void> do_sleep_now(std::string id) override;
     /// A database is asleep when no process runs for it.
     asio::awaitable<void> do_wait_until_asleep(std::string id) override;
     asio::awaitable<bool> do_is_asleep(std::string id) override;
     asio::awaitable<void> do_end_sessions(std::string id, std::vector<std::string> roles) override;
     asio::awaitable<std::int64_t> do_storage_bytes(std::string id) override;
-    /// Stops all instances, fast, after some seconds by force.
+    /// Stops all instances: fast, then after some seconds by force.
+    asio::awaitable<void> do_stop() override;
     asio::awaitable<void> do_close() override;
 
     std::shared_ptr<instance> find(const std::string& id) const;

@@ -1,4 +1,4 @@
-// What of the end of a PostgreSQL's log may be told: never a statement. A pure rule.
+// Picks the words of a PostgreSQL log that may be shown: never a statement. A pure rule.
 #pragma once
 
 #include <string>
@@ -6,11 +6,11 @@
 
 namespace bitdotio {
 
-/// What was said as LOG, FATAL and PANIC, without the times, and what was said by others than
-/// PostgreSQL's log, such as the loader of libraries; on one line.
+/// Returns on one line the messages of LOG, FATAL and PANIC, without the times, and messages from
+/// outside PostgreSQL's log, such as the library loader's.
 ///
-/// What else stands there may hold statements and their values: DETAIL says what a crashed process
-/// was running, and a line that begins with a tab goes on with the one before.
+/// Other lines may hold statements and their values: DETAIL says what a crashed process was
+/// running, and a line that begins with a tab continues the previous one.
 ///
 /// Parameters: `text` begins at the beginning of a line, unless it has only part of one.
 inline std::string log_words(std::string_view text) {

@@ -1,4 +1,4 @@
-// Finds and ends what a killed server or postmaster left running.
+// Finds and ends orphan processes, left by a killed server or postmaster.
 #include "server/instances/orphan_processes.hpp"
 
 #include "base/ascii.hpp"
@@ -19,8 +19,8 @@ namespace bitdotio {
 
 namespace {
 
-// The command line as the kernel tells it: arguments, each ended by a zero. Of a process that ends
-// meanwhile there is nothing to read, which an iterator over the file would throw about.
+// The command line as the kernel shows it: arguments, each ended by a zero. If the process ends
+// meanwhile, there is nothing to read; an iterator over the file would throw.
 std::string command_line(int pid) {
     std::ifstream in("/proc/" + std::to_string(pid) + "/cmdline", std::ios::binary);
     std::ostringstream line;
@@ -76,7 +76,7 @@ void ask_postgres_to_stop(const std::string& mark) noexcept {
             }
         }
     } catch (const std::exception&) {
-        // No memory for the list: they still stop when our process ends.
+        // No memory for the list: the processes still stop when ours ends.
     }
 }
 

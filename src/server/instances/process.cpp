@@ -1,4 +1,4 @@
-// Fork and exec with clean hands, and pidfds to wait on.
+// Starts processes with fork and exec, and waits for them with pidfds.
 #include "server/instances/process.hpp"
 
 #include "base/blocking.hpp"
@@ -31,7 +31,7 @@ struct failed_step {
     int cause = 0;
 };
 
-// What the child needs, made before the fork: after it nothing may allocate.
+// What the child needs, made before the fork: nothing may allocate after it.
 struct prepared {
     explicit prepared(const command& what) {
         for (const std::string& argument : what.arguments) {
@@ -61,11 +61,11 @@ void become(int report, int target, const char* path, int flags, step where) {
     }
 }
 
-// Between fork and exec, in a copy of a process whose other threads are gone in the middle of
-// whatever they did: system calls only.
+// Runs between fork and exec, in a copy of the process whose other threads vanished in the middle
+// of their work: system calls only.
 [[noreturn]] void be_the_child(const command& what, const prepared& ready) {
     const int report = ready.report;
-    // A handler of ours would still write into pipes we share with our parent.
+    // Our handlers would still write into pipes shared with our parent.
     for (int number = 1; number < NSIG; ++number) {
         struct sigaction standard = {};
         standard.sa_handler = SIG_DFL;
@@ -75,7 +75,7 @@ void become(int report, int target, const char* path, int flags, step where) {
     if (what.run_as.change) {
         const gid_t group = what.run_as.gid;
         const uid_t user = what.run_as.uid;
-        // glibc's wrappers of these talk to all threads first; the bare calls do not.
+        // glibc's wrappers of these notify all threads first; the bare calls do not.
         if (::syscall(SYS_setgroups, 1, &group) != 0 ||
             ::syscall(SYS_setresgid, group, group, group) != 0 ||
             ::syscall(SYS_setresuid, user, user, user) != 0) {
@@ -136,7 +136,7 @@ launched launch(const command& what) {
         throw start_failure(what, {step::fork, errno});
     }
     prepared ready(what);
-    ready.report = ::fcntl(pipe[1], F_DUPFD_CLOEXEC, 3);  // clear of the standard ones
+    ready.report = ::fcntl(pipe[1], F_DUPFD_CLOEXEC, 3);  // above the standard ones
     ::close(pipe[1]);
     sigset_t all;
     sigset_t before;
@@ -159,7 +159,7 @@ launched launch(const command& what) {
         ::waitpid(pid, nullptr, 0);
         throw start_failure(what, failure);
     }
-    // Until we wait for it, its number is nobody else's.
+    // Its number stays its own until we wait for it.
     const auto handle = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
     if (handle < 0) {
         const int refused = errno;

@@ -1,4 +1,4 @@
-// Programs of the system: started without leaking anything of ours, awaited without blocking.
+// Starts system programs without leaking anything of ours, and waits without blocking.
 #pragma once
 
 #include <bitdotio/error.hpp>
@@ -28,10 +28,10 @@ struct system_user {
     bool change = false;
 };
 
-/// The user PostgreSQL runs as: this process's own, or as root `name`, else "postgres", else
+/// The user PostgreSQL runs as: this process's own, or, as root, `name`, else "postgres", else
 /// "nobody". It blocks.
 ///
-/// Errors: errc::bad_input if `name` is unknown, is root, or cannot be changed to.
+/// Errors: errc::bad_input if `name` is unknown, is root, or cannot be switched to.
 system_user unprivileged_user(const std::string& name);
 
 /// What to start, and how.
@@ -45,20 +45,20 @@ struct command {
     std::vector<std::string> arguments;
     std::filesystem::path directory = "/";
     std::filesystem::path input = "/dev/null";
-    /// Standard output and error are appended to it; opened as the user it runs as.
+    /// Standard output and error are appended to this file, opened as the user it runs as.
     std::filesystem::path output = "/dev/null";
     system_user run_as;
     /// The signal it gets when this process dies; 0 for none.
     int death_signal = 0;
 };
 
-/// A started process. Its end of life does not end the process.
+/// A started process. Destruction does not end the process.
 ///
 /// Thread safety: one strand.
 class child {
 public:
-    /// Starts it. The fork happens on one of the threads of run_blocking, which live as long as
-    /// the execution context: only so does the death signal mean our end and not a thread's.
+    /// Starts a process. It forks on one of run_blocking's threads, which live as long as the
+    /// execution context: only then does the death signal mean our end and not a thread's.
     ///
     /// Errors: errc::system_failed naming the program and the cause.
     static asio::awaitable<child> start(command what);
@@ -68,10 +68,10 @@ public:
 
     int pid() const noexcept { return pid_; }
 
-    /// Sends a signal; does nothing if it has ended.
+    /// Sends a signal; does nothing if the process has ended.
     void signal(int number) noexcept;
 
-    /// Waits for its end and returns how it ended: the exit code, or -signal.
+    /// Waits for its end and returns the exit code, or -signal.
     ///
     /// Cancellation: terminal, partial, total.
     asio::awaitable<int> wait();
@@ -88,7 +88,7 @@ private:
     int status_ = 0;
 };
 
-/// Starts a program and waits for its success.
+/// Starts a program and waits for it to succeed.
 ///
 /// Errors: errc::system_failed if it cannot be started, fails, or takes longer than `limit` (then
 ///     it is killed), with the last lines of its output.

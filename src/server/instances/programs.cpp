@@ -1,4 +1,4 @@
-// Finds PostgreSQL, makes the template, clones it.
+// Finds PostgreSQL's programs, makes the template, clones it.
 #include "server/instances/programs.hpp"
 
 #include "base/blocking.hpp"
@@ -40,7 +40,7 @@ std::optional<postgres_programs> programs_in(const fs::path& directory) {
     return found;
 }
 
-// The directories "<parent>/<prefix><number><suffix>" by their number, the newest first.
+// Adds the directories "<parent>/<prefix><number><suffix>" by number, the newest first.
 void add_numbered(std::multimap<double, fs::path, std::greater<>>& found, const fs::path& parent,
                   const std::string& prefix, const char* suffix) {
     std::error_code ignored;
@@ -71,7 +71,7 @@ void write_file(const fs::path& path, const std::string& text, const system_user
     }
 }
 
-// In single-user mode a command is a line.
+// In single-user mode, each command is one line.
 std::string lines(const std::vector<std::string>& commands) {
     std::string text;
     for (const std::string& each : commands) {
@@ -80,7 +80,7 @@ std::string lines(const std::vector<std::string>& commands) {
     return text;
 }
 
-// Makes a finished directory appear under its name.
+// Moves a finished directory to its final name.
 void publish(const fs::path& from, const fs::path& to, bool durable) {
     const auto sync = [](const fs::path& path, auto how) {
         const int directory = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -95,7 +95,7 @@ void publish(const fs::path& from, const fs::path& to, bool durable) {
         }
     };
     if (durable) {
-        sync(from, ::syncfs);  // a thousand files: one call for all is the quicker way
+        sync(from, ::syncfs);  // a thousand files: one call for all is quicker
     }
     std::error_code cause;
     fs::rename(from, to, cause);
@@ -173,14 +173,14 @@ asio::awaitable<void> make_template(postgres_programs programs, system_user run_
     };
     co_await run_blocking(std::move(clear));
 
-    // One-megabyte segments: sixteen would be copied, and kept, for every database.
+    // One-megabyte segments: sixteen megabytes would be copied, and kept, for every database.
     step.arguments = {programs.initdb,       "--pgdata=" + unfinished.string(),
                       "--username=postgres", "--auth=trust",
                       "--encoding=UTF8",     "--locale=C.UTF-8",
                       "--wal-segsize=1",     "--no-sync"};
     co_await run_program(step, program_patience);
 
-    // Without a superuser's line nobody is superuser, whoever reaches the socket.
+    // Without a line for superusers, nobody who reaches the socket can be one.
     const std::string role = session_roles::owner;
     const std::string database = instance::database;
     std::function<void()> rules = [=] {
@@ -190,14 +190,14 @@ asio::awaitable<void> make_template(postgres_programs programs, system_user run_
         write_file(sql,
                    lines({
                        "CREATE ROLE " + role + " LOGIN",
-                       // What it makes belongs to the owner, whoever connects next.
+                       // What it makes belongs to the owner, whichever role connects next.
                        "CREATE ROLE admin LOGIN IN ROLE " + role,
                        "ALTER ROLE admin SET role TO " + role,
-                       // These reach tables that do not exist yet, whoever makes them.
+                       // These also cover tables that do not exist yet, whoever makes them.
                        "CREATE ROLE writer LOGIN IN ROLE pg_read_all_data, pg_write_all_data",
                        "CREATE ROLE reader LOGIN IN ROLE pg_read_all_data",
                        "CREATE ROLE limited LOGIN IN ROLE pg_read_all_data",
-                       // For the words of the refusal; what counts is what it was not given.
+                       // For a clear refusal; what counts are the rights it was not given.
                        "ALTER ROLE limited SET default_transaction_read_only TO on",
                        "CREATE ROLE keeper LOGIN IN ROLE pg_signal_backend",
                        "ALTER DATABASE postgres RENAME TO " + database,
@@ -220,7 +220,7 @@ asio::awaitable<void> make_template(postgres_programs programs, system_user run_
     co_await run_program(step, program_patience);
 
     std::function<void()> schema = [=] {
-        // Large objects take room as well, and everybody could make them.
+        // Large objects also take space, and everybody could make them.
         const std::string makers =
             "FUNCTION pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid), "
             "pg_catalog.lo_from_bytea(oid, bytea)";
@@ -237,7 +237,7 @@ asio::awaitable<void> make_template(postgres_programs programs, system_user run_
     step.arguments = single_user(database);
     co_await run_program(step, program_patience);
 
-    // It was shut down well, so that nothing in its WAL is needed: one empty segment is enough.
+    // It was shut down cleanly, so nothing in its WAL is needed: one empty segment is enough.
     step.input = "/dev/null";
     step.arguments = {programs.resetwal, "-D", unfinished};
     co_await run_program(step, program_patience);

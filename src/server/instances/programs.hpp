@@ -1,4 +1,4 @@
-// PostgreSQL's own programs, and the template all databases are cloned from.
+// Finds PostgreSQL's programs, and makes the template that all databases are cloned from.
 #pragma once
 
 #include "server/instances/process.hpp"
@@ -19,30 +19,30 @@ struct postgres_programs {
     std::filesystem::path resetwal;
 };
 
-/// Finds them in `directory`, or, if that is empty, the newest ones where distributions put them
-/// and in PATH. It blocks.
+/// Finds the programs in `directory`, or, if that is empty, the newest ones where distributions put
+/// them and in PATH. It blocks.
 ///
 /// Parameters: `version` is the major version that is needed; empty for any.
 /// Errors: errc::system_failed naming the package to install; errc::bad_input if `directory` is
-///     given and has them not.
+///     given and lacks them.
 postgres_programs find_postgres_programs(const std::filesystem::path& directory,
                                          const std::string& version);
 
-/// The major version a data directory was made with, empty if it is none. It blocks.
+/// The major version a data directory was made with; empty if it is not one. It blocks.
 std::string version_of(const std::filesystem::path& data_directory);
 
-/// Makes the template: initdb, the role and the database every instance has, then everything cut
-/// off that a clone need not copy.
+/// Makes the template: runs initdb, makes the role and the database of every instance, and removes
+/// everything a clone need not copy.
 ///
 /// Parameters: `directory` is made; it appears under this name only when it is complete.
 /// Errors: errc::system_failed with the words of the program that failed.
 asio::awaitable<void> make_template(postgres_programs programs, system_user run_as,
                                     std::filesystem::path directory);
 
-/// Copies the template, sharing the disk's blocks where the file system can.
+/// Copies the template, sharing the disk's blocks if the file system can.
 ///
 /// Parameters: `directory` is made; it appears under this name only when it is complete, and with
-///     `durable` not before it would survive a loss of power.
+///     `durable` only when it would survive a loss of power.
 /// Errors: errc::system_failed with the words of the program that failed.
 asio::awaitable<void> clone_template(system_user run_as, std::filesystem::path from,
                                      std::filesystem::path directory, bool durable);
