@@ -16,14 +16,14 @@ namespace bitdotio {
 
 /// How the statements of a pipeline depend on each other.
 enum class pipeline_sync {
-    each_statement,  ///< One's error touches no other; each is a transaction of its own.
+    each_statement,  ///< An error touches no other; each is a transaction of its own.
     once,            ///< All or none: one implicit transaction, unless a transaction is open.
 };
 
-/// Statements to be sent together, so that they cost one round trip and not one each.
+/// Statements that are sent together, so that they cost one round trip and not one each.
 ///
-/// On a connection with an open transaction all belong to it, and with either mode the first
-/// error makes the rest fail. COPY is not possible, nor are several statements in one text.
+/// On a connection with an open transaction all belong to it, and in either mode the first error
+/// makes the rest fail. Neither COPY nor several statements in one text are possible.
 ///
 /// Thread safety: a value.
 /// See: PostgreSQL manual, 34.5 "Pipeline Mode".
@@ -31,14 +31,14 @@ class pipeline {
 public:
     explicit pipeline(pipeline_sync sync = pipeline_sync::each_statement) : sync_(sync) {}
 
-    /// Adds a statement with its values. A timeout of the statement itself is not looked at.
+    /// Adds a statement with its values. A timeout of the statement itself is ignored.
     template <class... Values>
     pipeline& add(statement sql, const Values&... values) {
         entries_.push_back({std::move(sql), params(values...)});
         return *this;
     }
 
-    /// For all of it; overrides connect_options::statement_timeout. Zero means no limit.
+    /// The timeout of the whole; overrides connect_options::statement_timeout. Zero means no limit.
     pipeline& timeout(std::chrono::milliseconds value) {
         timeout_ = value;
         return *this;
@@ -68,6 +68,16 @@ private:
 /// Thread safety: a value that is not copied.
 class pipeline_results {
 public:
+    /// A result or an error.
+    struct entry {
+        result answer;
+        std::optional<error> failure;
+    };
+
+    pipeline_results() = default;
+    /// Made by `run`.
+    explicit pipeline_results(std::vector<entry> entries) noexcept : entries_(std::move(entries)) {}
+
     std::size_t size() const noexcept { return entries_.size(); }
 
     /// The result of a statement.
@@ -80,12 +90,6 @@ public:
     bool succeeded() const noexcept;
 
 private:
-    friend class postgres_session;
-    struct entry {
-        result answer;
-        std::optional<error> failure;
-    };
-
     const entry& at(std::size_t index) const;
 
     std::vector<entry> entries_;

@@ -19,15 +19,6 @@ error out_of_turn() {
 
 constexpr std::chrono::milliseconds cancel_interval{250};
 
-std::string stopped_because(const error& interrupted) {
-    switch (interrupted.code()) {
-        case errc::timeout: return "the statement took too long and was stopped";
-        case errc::result_too_large:
-            return std::string(interrupted.what()) + "; the statement was stopped";
-        default: return "the statement was cancelled and stopped";
-    }
-}
-
 }  // namespace
 
 postgres_session::turn::turn(postgres_session& session) : session_(session) {
@@ -62,19 +53,14 @@ asio::awaitable<result> postgres_session::do_run(statement sql, params values) {
     if (std::exchange(send_again_, false)) {
         co_await exchange(sql, values, kind::extended, phase::awaiting_reply);
     }
-    result answer;
-    if (!answers_.empty()) {
-        answer = std::move(answers_.back());
-        answers_.clear();
-    }
-    co_return answer;
+    co_return report_.take_last_answer();
 }
 
 asio::awaitable<std::vector<result>> postgres_session::do_script(statement sql) {
     const turn mine(*this);
     const params none;
     co_await exchange(sql, none, kind::simple, phase::awaiting_reply);
-    co_return std::exchange(answers_, {});
+    co_return report_.take_answers();
 }
 
 asio::awaitable<void> postgres_session::do_commit() {
@@ -82,7 +68,6 @@ asio::awaitable<void> postgres_session::do_commit() {
     const statement commit("COMMIT");
     const params none;
     co_await exchange(commit, none, kind::simple, phase::committing);
-    answers_.clear();
 }
 
 // The one who awaits it holds the turn, and what it refers to.
@@ -95,59 +80,25 @@ asio::awaitable<void> postgres_session::exchange(const statement& sql, const par
     }
     const bool alone =
         sql.largest_result() || (how == kind::simple && !is_one_statement(sql.sql()));
-    if (owes_reset() && alone) {
+    if (reset_.is_due() && alone) {
         co_await reset_now();
     }
     get_ready();
-    note(sql, how);
-    if (commits_) {
+    const bool in_transaction = status() == session_status::in_transaction;
+    report_.note(sql, how == kind::extended, in_transaction);
+    reset_.note(sql.sql());
+    if (report_.commits()) {
         when = phase::committing;
     }
-    const bool in_transaction = status() == session_status::in_transaction;
     send(sql, values, how);
     const auto interrupted = co_await supervise(settle(), deadline_of(sql), when);
     conclude(how, when, interrupted, in_transaction);
-    if (!has_room()) {  // it has ended all the same
-        answers_.clear();
-        throw too_large().with(phase::replied).with(outcome::executed);
+    if (!report_.has_room()) {  // it has ended all the same
+        report_.take_answers();
+        throw report_.too_large().with(phase::replied).with(outcome::executed);
     }
     if (commits(sql.sql())) {
-        require_commit(how);
-    }
-}
-
-// To commit a transaction that has failed, or to prepare it, rolls it back, which the server does
-// not call an error. It would be taken for success.
-void postgres_session::require_commit(kind how) {
-    if (answers_.empty()) {
-        return;
-    }
-    const result& answer = how == kind::simple ? answers_.front() : answers_.back();
-    if (answer.command_tag() == "ROLLBACK") {
-        answers_.clear();
-        throw refused_commit(std::exchange(failed_by_, {}));
-    }
-}
-
-// What has to be known of a statement to say what its failure means.
-void postgres_session::note(const statement& sql, kind how) {
-    const bool open = status() == session_status::in_transaction;
-    if (!open) {
-        failed_by_ = {};
-    }
-    // A text of several statements may commit anywhere.
-    in_transaction_ = open && (how == kind::extended || !may_commit(sql.sql()));
-    midway_ = !open && may_commit_midway(sql.sql());
-    commits_ = how == kind::extended && commits(sql.sql());
-    changed_ = changed_ | session_changes_of(sql.sql());
-}
-
-stage postgres_session::stage_at(phase when) const {
-    switch (when) {
-        case phase::none:
-        case phase::sending: return stage::leased;
-        case phase::committing: return stage::committing;
-        default: return in_transaction_ ? stage::in_transaction : stage::sent;
+        report_.require_commit(how == kind::simple);
     }
 }
 
@@ -161,28 +112,22 @@ void postgres_session::get_ready() {
     if (!alive()) {
         throw lost(phase::sending);
     }
-    answers_.clear();
-    bounded_.reset();
-    refusal_ = {};
-    committed_ = {};
-    in_transaction_ = false;
-    midway_ = false;
-    copy_started_ = false;
-    reset_failure_.reset();
+    report_.begin();
+    reset_.forget_failure();
 }
 
 bool postgres_session::owes_something() const {
-    return flow_ != flow::none || roll_back_first_;
+    return stream_.is_open() || roll_back_first_;
 }
 
 // What was left behind goes first: a stream nobody reads any more, a transaction nobody finished.
 asio::awaitable<void> postgres_session::settle_debts() {
-    if (flow_ != flow::none && !flow_abandoned_) {
+    if (stream_.is_open() && !stream_.is_abandoned()) {
         throw error(errc::protocol_violated,
                     "a stream is open on the connection; read it to its end, or drop it first")
             .with(outcome::not_sent);
     }
-    if (flow_ != flow::none) {
+    if (stream_.is_open()) {
         co_await end_flow();
     }
     get_ready();
@@ -217,12 +162,13 @@ asio::awaitable<std::optional<error>> postgres_session::supervise(asio::awaitabl
     if (!stopped) {
         abort();
         const bool commit = when == phase::committing;
-        const outcome known = judge(stage_at(when), failure_facts()).outcome;
-        throw error(commit ? errc::commit_outcome_unknown : interrupted->code(),
-                    std::string("the statement was given up and its connection cut, because the "
-                                "server did not acknowledge the cancellation; ") +
-                        (in_transaction_ && !commit ? "its transaction is rolled back"
-                                                    : "whether it was executed is unknown"))
+        const outcome known = judge(report_.stage_at(when), failure_facts()).outcome;
+        throw error(
+            commit ? errc::commit_outcome_unknown : interrupted->code(),
+            std::string("the statement was given up and its connection cut, because the "
+                        "server did not acknowledge the cancellation; ") +
+                (report_.is_in_transaction() && !commit ? "its transaction is rolled back"
+                                                        : "whether it was executed is unknown"))
             .with(when)
             .with(known);
     }
@@ -232,12 +178,12 @@ asio::awaitable<std::optional<error>> postgres_session::supervise(asio::awaitabl
 // Cancels on the server and takes in the answers. The session is idle again only when both have
 // ended: a cancel still on its way would hit the next statement.
 asio::awaitable<bool> postgres_session::stop_statement() {
-    if (flow_ == flow::copy_in) {
+    if (stream_.is(flow::copy_in)) {
         PQputCopyEnd(conn_.get(), "given up by the client");
-        flow_ = flow::rows;
+        stream_.await_answers();
         co_return co_await settles_before(std::min(deadline_after(cancel_timeout_), give_up_at_));
     }
-    if (PQsocket(conn_.get()) < 0 || !is_stoppable()) {
+    if (PQsocket(conn_.get()) < 0 || (batch_ && !batch_->is_stoppable())) {
         co_return false;
     }
     const time_point deadline = std::min(deadline_after(cancel_timeout_), give_up_at_);
@@ -270,7 +216,7 @@ asio::awaitable<bool> postgres_session::settles_before(time_point deadline) {
 // What the answers mean for the caller, and for the session from here on.
 void postgres_session::conclude(kind how, phase when, const std::optional<error>& interrupted,
                                 bool in_transaction) {
-    if (copy_started_) {
+    if (report_.has_copy_started()) {
         abort();
         throw error(errc::bad_input,
                     "COPY from or to the client does not go through query, script or a pipeline: "
@@ -283,92 +229,39 @@ void postgres_session::conclude(kind how, phase when, const std::optional<error>
     require_reset(interrupted);
     leave_pipeline();
     take_status();
-    if (!refused()) {
-        if (!answers_.empty() && (answers_.back().command_tag() == "DEALLOCATE ALL" ||
-                                  answers_.back().command_tag() == "DISCARD ALL")) {
+    const std::vector<result>& answers = report_.answers();
+    if (!report_.is_refused()) {
+        if (!answers.empty() && (answers.back().command_tag() == "DEALLOCATE ALL" ||
+                                 answers.back().command_tag() == "DISCARD ALL")) {
             statements_.clear();
         }
-        if (const auto executed = unconfirmed(when, interrupted)) {
+        if (const auto executed = report_.unconfirmed(when, interrupted)) {
             throw *executed;
         }
         return;  // also where a cancel came too late: it ended well
     }
-    if (in_transaction && !echoes_earlier(refusal_)) {
-        failed_by_ = refusal_;
+    if (in_transaction) {
+        report_.fail_transaction(report_.refusal());
     }
-    const bool several = how == kind::simple && !answers_.empty();
-    const bool was_prepared = std::exchange(answers_, {}).size() >= plan_.parts - 1;
-    if (heal(was_prepared) && !in_transaction && !interrupted) {
+    const std::size_t answered = report_.take_answers().size();
+    const auto plan = std::exchange(plan_, {});
+    const bool well =
+        statements_.refused(plan, judge_plan(report_.refusal()), answered >= plan.parts - 1);
+    if (well && !in_transaction && !interrupted) {
         send_again_ = true;
         return;
     }
-    // Of a script, what went before the failed statement may have been committed by it.
-    midway_ = midway_ || several;
-    throw refusal_error(when, interrupted);
-}
-
-bool postgres_session::refused() const {
-    return !refusal_.sqlstate.empty() || !refusal_.message.empty();
-}
-
-error postgres_session::refusal_error(phase when, const std::optional<error>& interrupted) {
-    error failure = refused_statement(stage_at(when), std::exchange(refusal_, {}), midway_);
-    if (interrupted && was_stopped(failure.sqlstate())) {
-        failure =
-            failure.with_code(interrupted->code()).with_message(stopped_because(*interrupted));
+    if (how == kind::simple && answered > 0) {
+        report_.may_have_committed();
     }
-    return failure;
-}
-
-// After a refusal: what it says about the prepared statement. True if the statement was refused
-// for that alone, and provably did nothing.
-bool postgres_session::heal(bool was_prepared) {
-    const statement_cache::plan plan = std::exchange(plan_, {});
-    if (plan.what == statement_cache::action::unnamed) {
-        return false;
-    }
-    const plan_verdict found = judge_plan(refusal_);
-    if (found == plan_verdict::missing) {
-        // Somebody deallocated it, or a pooler gave us another server connection: then preparing
-        // would go on failing.
-        statements_.clear();
-        if (++strangers_ == 2) {
-            statements_.disable();
-        }
-        return true;
-    }
-    if (!was_prepared) {
-        statements_.forget(plan.name);
-        return false;
-    }
-    if (found == plan_verdict::outdated) {
-        statements_.evict(plan.name);
-        return true;
-    }
-    return false;
+    throw report_.refusal_error(when, interrupted);
 }
 
 error postgres_session::lost(phase when) {
-    failure_facts facts;
-    facts.midway = midway_;
-    facts.committed = !committed_.message.empty();
-    const bool said = refusal_.severity == "FATAL" || refusal_.severity == "PANIC";
-    facts.said = facts.committed ? committed_ : said ? std::move(refusal_) : goodbye_;
-    error failure = lost_connection(stage_at(when), std::move(facts),
-                                    conn_ ? libpq::last_words(conn_.get()) : "it is closed");
+    const error failure =
+        report_.loss(when, conn_ ? libpq::last_words(conn_.get()) : "it is closed");
     finish();
     return failure;
-}
-
-// The statement ended well, but the server had stopped waiting for its standby: cancelled by us,
-// or by somebody else.
-std::optional<error> postgres_session::unconfirmed(phase when,
-                                                   const std::optional<error>& interrupted) {
-    if (committed_.message.empty()) {
-        return std::nullopt;
-    }
-    const error told = unconfirmed_commit(stage_at(when), std::exchange(committed_, {}));
-    return interrupted ? told.with_code(interrupted->code()) : told;
 }
 
 }  // namespace bitdotio

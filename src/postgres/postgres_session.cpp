@@ -22,6 +22,11 @@ std::string own_prefix() {
     return text;
 }
 
+// A setting that is on or off; nothing if the server does not report it.
+std::optional<bool> is_on(const char* value) {
+    return value ? std::optional(std::string_view(value) == "on") : std::nullopt;
+}
+
 }  // namespace
 
 postgres_session::postgres_session(asio::any_io_executor executor, const connect_options& options,
@@ -60,16 +65,10 @@ asio::awaitable<void> postgres_session::do_open(libpq_parameters parameters, tim
     PQsetErrorVerbosity(conn_.get(), PQERRORS_DEFAULT);
     pid_ = PQbackendPID(conn_.get());
     descriptor_ = PQsocket(conn_.get());
-    role_.standby = said("in_hot_standby");
-    role_.read_only = said("default_transaction_read_only");
-    remember_reports();
+    role_.standby = is_on(reported("in_hot_standby"));
+    role_.read_only = is_on(reported("default_transaction_read_only"));
+    reset_.begin([this](const char* setting) { return reported(setting); });
     take_status();
-}
-
-// What the server reported of a setting that is on or off; nothing if it does not report it.
-std::optional<bool> postgres_session::said(const char* setting) const {
-    const char* const value = PQparameterStatus(conn_.get(), setting);
-    return value ? std::optional(std::string_view(value) == "on") : std::nullopt;
 }
 
 asio::awaitable<void> postgres_session::poll_until_open(libpq_parameters parameters) {
@@ -116,18 +115,13 @@ void postgres_session::attach() {
 }
 
 void postgres_session::finish() noexcept {
-    ++watch_generation_;
-    watching_ = false;
-    on_death_ = nullptr;
+    watch_.end();
     status_ = session_status::closed;
     pid_ = 0;
     descriptor_ = -1;
-    flow_ = flow::none;
-    flow_abandoned_ = false;
-    pieces_ = true;
-    rest_.reset();
+    stream_.reset();
     syncs_ = 0;
-    reset_left_ = 0;
+    reset_.end();
     socket_.detach();
     conn_.reset();
 }
@@ -159,16 +153,8 @@ error postgres_session::dial_error() const {
 
 void postgres_session::receive_notice(void* self, const PGresult* notice) {
     auto& mine = *static_cast<postgres_session*>(self);
-    server_message message = libpq::message_of(notice);
-    const notice_verdict what = judge_notice(message);
-    if (what == notice_verdict::goodbye) {  // a notice, because no statement waits for it
-        mine.goodbye_ = std::move(message);
-        return;
-    }
-    if (what == notice_verdict::committed) {
-        mine.committed_ = message;
-    }
-    if (mine.on_notice_) {
+    const server_message message = libpq::message_of(notice);
+    if (mine.report_.hear(message) && mine.on_notice_) {
         try {
             mine.on_notice_(message);
         } catch (...) {  // libpq, which calls this, is C and cannot pass it on
@@ -201,40 +187,40 @@ bool postgres_session::looks_alive() const noexcept {
 
 void postgres_session::watch(std::function<void()> on_death) {
     auto begin = [self = shared_from_this(), on_death = std::move(on_death)]() mutable {
-        self->on_death_ = std::move(on_death);
+        self->watch_.tell(std::move(on_death));
         self->do_watch();
     };
     post_work(strand_, guarded(std::move(begin), on_failure()));
 }
 
 bool postgres_session::watch_notifications(std::function<void()> on_event) {
-    keep_notifications_ = true;
+    keep_notifications();
     if (!conn_) {
         return false;
     }
     // What came with the last answer is announced by no event.
     take_notifications();
-    if (!notified_.empty()) {
+    if (!notified_->empty()) {
         return false;
     }
-    on_death_ = std::move(on_event);
+    watch_.tell(std::move(on_event));
     do_watch();
     return true;
 }
 
 std::vector<notification> postgres_session::notifications() {
-    keep_notifications_ = true;
+    keep_notifications();
     if (conn_) {
         take_notifications();
     }
-    return std::exchange(notified_, {});
+    return std::exchange(*notified_, {});
 }
 
 void postgres_session::take_notifications() {
     while (PGnotify* const one = PQnotifies(conn_.get())) {
         const std::unique_ptr<PGnotify, decltype(&PQfreemem)> freed(one, &PQfreemem);
-        if (keep_notifications_) {
-            notified_.emplace_back(one->relname, one->extra, one->be_pid);
+        if (notified_) {
+            notified_->emplace_back(one->relname, one->extra, one->be_pid);
         }
     }
 }
@@ -244,35 +230,30 @@ void postgres_session::do_watch() {
         return;
     }
     auto event = [weak = weak_from_this(),
-                  generation = ++watch_generation_](const boost::system::error_code& failure) {
+                  generation = watch_.begin()](const boost::system::error_code& failure) {
         if (const auto self = weak.lock()) {
             self->watch_event(generation, failure);
         }
     };
-    watching_ = true;
     socket_.when_readable(guarded(std::move(event), on_failure()));
 }
 
 void postgres_session::end_watch() {
-    ++watch_generation_;
-    on_death_ = nullptr;
-    if (std::exchange(watching_, false)) {
+    if (watch_.end()) {
         socket_.cancel();
     }
 }
 
 void postgres_session::watch_event(std::uint64_t generation,
                                    const boost::system::error_code& failure) {
-    if (failure || generation != watch_generation_) {
+    if (failure || !watch_.has_come(generation)) {
         return;
     }
-    watching_ = false;
-    if (alive() && notified_.empty()) {
+    if (alive() && (!notified_ || notified_->empty())) {
         do_watch();
         return;
     }
-    const std::function<void()> on_death = std::move(on_death_);
-    on_death_ = nullptr;
+    const std::function<void()> on_death = watch_.take_whom();
     // Closing is left to the owner: it may be looking at the descriptor right now.
     if (on_death) {
         on_death();
@@ -295,7 +276,7 @@ bool postgres_session::alive() {
             return false;
         }
     }
-    return PQstatus(conn_.get()) == CONNECTION_OK && goodbye_.sqlstate.empty();
+    return PQstatus(conn_.get()) == CONNECTION_OK && goodbye().sqlstate.empty();
 }
 
 asio::awaitable<bool> postgres_session::probe(std::chrono::milliseconds timeout) {
@@ -321,13 +302,13 @@ asio::awaitable<bool> postgres_session::do_probe(std::chrono::milliseconds timeo
     if (under_way_) {
         co_return false;
     }
-    std::function<void()> watcher = on_death_;
+    std::function<void()> watcher = watch_.whom();
     co_await probe_or_abort(std::max(timeout, std::chrono::milliseconds(1)));
     if (!conn_) {
         co_return false;
     }
     if (watcher) {
-        on_death_ = std::move(watcher);
+        watch_.tell(std::move(watcher));
         do_watch();
     }
     co_return true;
@@ -417,7 +398,7 @@ asio::awaitable<void> postgres_session::do_clean(std::chrono::milliseconds timeo
 }
 
 asio::awaitable<void> postgres_session::do_clean_up() {
-    flow_abandoned_ = true;
+    stream_.abandon();
     roll_back_first_ = true;
     co_await settle_debts();
 }

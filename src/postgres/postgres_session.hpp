@@ -13,15 +13,19 @@
 
 #include "base/deadline.hpp"
 #include "base/fork_guard.hpp"
-#include "postgres/bounded_result.hpp"
+#include "postgres/bound_parameters.hpp"
 #include "postgres/cancel_queue.hpp"
 #include "postgres/dial_parameters.hpp"
 #include "postgres/failure.hpp"
 #include "postgres/host_choice.hpp"
+#include "postgres/idle_watch.hpp"
 #include "postgres/libpq.hpp"
 #include "postgres/libpq_socket.hpp"
+#include "postgres/open_stream.hpp"
+#include "postgres/pipeline_report.hpp"
+#include "postgres/reset_plan.hpp"
 #include "postgres/statement_cache.hpp"
-#include "postgres/statement_words.hpp"
+#include "postgres/statement_report.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -111,7 +115,7 @@ public:
     /// call of this or the one above. To be called as that one.
     std::vector<notification> notifications();
     /// Why the server ended the session, if it said so. To be called as the two above.
-    const server_message& goodbye() const noexcept { return goodbye_; }
+    const server_message& goodbye() const noexcept { return report_.goodbye(); }
 
     /// Asks an idle session for a sign of life: a lone Sync, which runs nothing and leaves all as
     /// it was, a watch included. False if no answer came in time, or it is not idle, or broken;
@@ -137,7 +141,7 @@ public:
 
 private:
     enum class kind { extended, simple };
-    enum class flow { none, rows, copy_in, copy_out };
+    using flow = open_stream::kind;
 
     // One operation at a time: whoever holds it talks to the server.
     class turn {
@@ -203,25 +207,13 @@ private:
     asio::awaitable<bool> settles_before(time_point deadline);
     void conclude(kind how, phase when, const std::optional<error>& interrupted,
                   bool in_transaction);
-    bool refused() const;
-    error refusal_error(phase when, const std::optional<error>& interrupted);
-    bool heal(bool was_prepared);
     bool alive();
-    void note(const statement& sql, kind how);
-    void require_commit(kind how);
-    stage stage_at(phase when) const;
     error lost(phase when);
-    std::optional<error> unconfirmed(phase when, const std::optional<error>& interrupted);
     void take_status();
 
     // postgres_reset.cpp: what the last borrower left.
-    void remember_reports();
-    bool reports_changes() const;
-    void owe_reset(session_reset how);
-    bool owes_reset() const noexcept { return reset_due_ != session_change::none; }
     bool send_reset();
     asio::awaitable<void> reset_now();
-    bool swallow(const libpq::result& answer);
     error unfit(const std::string& why);
     void require_reset(const std::optional<error>& interrupted);
 
@@ -230,31 +222,21 @@ private:
     void check_sent(bool sent);
     void check_text(const statement& sql) const;
     bool send_extended(const statement& sql, const params& values);
-    void bind(const params& values);
     bool send_preparation(const statement& sql);
     bool send_bound(const statement& sql);
     void leave_pipeline();
     asio::awaitable<void> settle();
-    bool has_room() const noexcept;
-    error too_large() const;
     asio::awaitable<void> flush();
     void take_in();
+    bool next_answer(libpq::result& answer);
     void collect(libpq::result answer);
 
     // postgres_pipeline.cpp: many statements, one trip.
-    struct batch_progress;
     asio::awaitable<pipeline_results> do_run_pipeline(std::shared_ptr<const pipeline> shared);
-    asio::awaitable<void> talk_pipeline(const pipeline& batch, batch_progress& progress);
-    bool send_entry(const statement& sql, const params& values, bool sync,
-                    batch_progress& progress);
+    asio::awaitable<void> talk_pipeline(const pipeline& batch);
+    bool send_entry(const statement& sql, const params& values, bool sync);
     phase note_batch(const pipeline& batch);
-    static bool outlives_refusal(const pipeline& batch);
     void take_available();
-    void collect_batch(libpq::result answer);
-    static void finish_entries(batch_progress& batch, std::size_t size,
-                               const std::optional<error>& interrupted,
-                               const std::optional<error>& cut);
-    bool is_stoppable() const;
 
     // postgres_stream.cpp: rows and COPY, piece by piece.
     asio::awaitable<void> begin_flow(const statement& sql, const params& values);
@@ -263,7 +245,7 @@ private:
     void ask_for_pieces(std::size_t most);
     asio::awaitable<void> fill_rows(std::vector<result>& rows, std::size_t most);
     asio::awaitable<copy_start> do_start_copy(statement sql, bool in);
-    asio::awaitable<void> await_copy_start();
+    asio::awaitable<void> await_copy_start(copy_format& format);
     asio::awaitable<void> do_write_copy(std::uint64_t stream, std::string data);
     asio::awaitable<void> put_copy(const std::string& data);
     asio::awaitable<std::uint64_t> do_finish_copy_in(std::uint64_t stream,
@@ -274,8 +256,13 @@ private:
     asio::awaitable<void> end_flow();
     void require_flow(flow wanted, std::uint64_t stream) const;
     void conclude_flow(const std::optional<error>& interrupted);
+    void keep_notifications() {
+        if (!notified_) notified_.emplace();
+    }
     void take_notifications();
-    std::optional<bool> said(const char* setting) const;
+    const char* reported(const char* setting) const {
+        return PQparameterStatus(conn_.get(), setting);
+    }
 
     static void receive_notice(void* self, const PGresult* notice);
 
@@ -290,51 +277,22 @@ private:
     const std::function<void(const server_message&)> on_notice_;
     const std::shared_ptr<cancel_queue> cancels_;
 
-    // libpq's four arrays of parameters, kept for their capacity.
-    std::vector<Oid> types_;
-    std::vector<const char*> values_;
-    std::vector<int> lengths_;
-    std::vector<int> formats_;
-
+    bound_parameters bound_;
     statement_cache statements_;
-    statement_cache::plan plan_;       // of the statement under way
-    int syncs_ = 0;                    // of the pipeline under way, not yet answered
-    int strangers_ = 0;                // prepared statements somebody else took away
-    bool send_again_ = false;          // it was refused for being prepared, and did nothing
-    batch_progress* batch_ = nullptr;  // the pipeline under way
-    flow flow_ = flow::none;           // the open stream
-    std::uint64_t stream_ = 0;         // its number
-    bool flow_abandoned_ = false;
-    bool flow_in_transaction_ = false;
-    bool copy_binary_ = false;
-    bool pieces_ = true;  // its rows come in pieces
-    libpq::result rest_;  // rows of a piece larger than was asked for
-    std::chrono::milliseconds flow_timeout_{0};
+    statement_cache::plan plan_;        // of the statement under way
+    int syncs_ = 0;                     // sent, not yet answered
+    statement_report report_;           // of the statement under way
+    pipeline_report* batch_ = nullptr;  // of the pipeline under way
+    open_stream stream_;
+    reset_plan reset_;
+    idle_watch watch_;
+    std::optional<std::vector<notification>> notified_;  // none before somebody asks for them
+    server_role role_;
 
-    std::vector<result> answers_;            // of the statement under way
-    std::optional<bounded_result> bounded_;  // its rows, if they are limited
-    server_message refusal_;                 // its first error
-    bool copy_started_ = false;              // it was a COPY, which this exchange cannot serve
-    server_message goodbye_;                 // a FATAL notice: why the server ended the session
-    server_message committed_;     // a warning: it has committed, and no standby has confirmed that
-    server_message failed_by_;     // the first error in the open transaction
-    bool in_transaction_ = false;  // so the statement under way began, alone in its text
-    bool midway_ = false;          // it may commit before it fails
-    bool commits_ = false;         // it ends the transaction
-    session_change changed_ = session_change::none;    // since it came back the last time
-    session_change reset_due_ = session_change::none;  // to be undone ahead of the next statement
-    std::size_t reset_left_ = 0;                       // of its pieces, not yet answered
-    std::optional<std::string> reset_failure_;         // what the server said against it
-    std::vector<std::string> opened_with_;             // what it reports, in the beginning
-    bool watching_ = false;
+    bool under_way_ = false;
+    bool send_again_ = false;  // it was refused for being prepared, and did nothing
     bool roll_back_first_ = false;
     bool close_when_done_ = false;
-    bool under_way_ = false;
-    std::uint64_t watch_generation_ = 0;
-    std::function<void()> on_death_;
-    std::vector<notification> notified_;
-    bool keep_notifications_ = false;
-    server_role role_;
 
     std::atomic<session_status> status_{session_status::closed};
     std::atomic<int> pid_{0};

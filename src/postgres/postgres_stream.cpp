@@ -37,9 +37,8 @@ void postgres_session::abandon_stream(std::uint64_t stream) {
     if (!birth_.is_here()) {
         return;
     }
-    dispatch_work(strand_, [self = shared_from_this(), stream]() noexcept {
-        self->flow_abandoned_ = self->flow_abandoned_ || stream == self->stream_;
-    });
+    dispatch_work(
+        strand_, [self = shared_from_this(), stream]() noexcept { self->stream_.abandon(stream); });
 }
 
 // What a stream's first operation shares with a statement.
@@ -47,15 +46,13 @@ asio::awaitable<void> postgres_session::begin_flow(const statement& sql, const p
     if (owes_something()) {
         co_await settle_debts();
     }
-    if (owes_reset()) {
+    if (reset_.is_due()) {
         co_await reset_now();
     }
     get_ready();
-    ++stream_;
-    flow_abandoned_ = false;
-    note(sql, kind::extended);
-    flow_in_transaction_ = in_transaction_;
-    flow_timeout_ = sql.timeout().value_or(statement_timeout_);
+    report_.note(sql, true, status() == session_status::in_transaction);
+    reset_.note(sql.sql());
+    stream_.prepare(report_.is_in_transaction(), sql.timeout().value_or(statement_timeout_));
     send(statement(sql).unprepared(), values, kind::extended);
 }
 
@@ -64,14 +61,13 @@ asio::awaitable<std::uint64_t> postgres_session::do_start_rows(statement sql, pa
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
     co_await begin_flow(sql, values);
-    flow_ = flow::rows;
-    pieces_ = false;
+    stream_.begin(flow::rows);
     const auto interrupted =
-        co_await supervise(flush(), deadline_after(flow_timeout_), phase::awaiting_reply);
+        co_await supervise(flush(), deadline_after(stream_.timeout()), phase::awaiting_reply);
     if (interrupted) {
         conclude_flow(interrupted);
     }
-    co_return stream_;
+    co_return stream_.number();
 }
 
 asio::awaitable<std::vector<result>> postgres_session::do_next_rows(std::uint64_t stream,
@@ -82,7 +78,7 @@ asio::awaitable<std::vector<result>> postgres_session::do_next_rows(std::uint64_
     require_flow(flow::rows, stream);
     std::vector<result> rows;
     const auto interrupted = co_await supervise(
-        fill_rows(rows, most), deadline_after(flow_timeout_), phase::awaiting_reply);
+        fill_rows(rows, most), deadline_after(stream_.timeout()), phase::awaiting_reply);
     if (interrupted) {
         rows.clear();
     }
@@ -96,7 +92,7 @@ asio::awaitable<std::vector<result>> postgres_session::do_next_rows(std::uint64_
 // because each piece waits for its last row. Larger ones are hardly faster.
 void postgres_session::ask_for_pieces(std::size_t most) {
     constexpr std::size_t enough = 100;
-    if (!std::exchange(pieces_, true)) {
+    if (stream_.asks_for_pieces()) {
         libpq::ask_for_pieces(conn_.get(), static_cast<int>(std::clamp(most, 1UL, enough)));
     }
 }
@@ -107,38 +103,25 @@ asio::awaitable<void> postgres_session::fill_rows(std::vector<result>& rows, std
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     ask_for_pieces(most);
-    std::size_t count = 0;
-    const auto add = [&](libpq::result piece) {
-        const std::size_t size = static_cast<std::size_t>(PQntuples(piece.get()));
-        if (size > most - count) {
-            const int wanted = static_cast<int>(most - count);
-            rest_ = libpq::rows_of(piece.get(), wanted, static_cast<int>(size) - wanted);
-            piece = libpq::rows_of(piece.get(), 0, wanted);
-        }
-        count += std::min(size, most - count);
-        rows.emplace_back(piece.release());
-    };
-    if (rest_) {
-        add(std::move(rest_));
-    }
-    while (count < most) {
-        while (PQisBusy(conn_.get())) {
-            if (!rows.empty()) {
+    open_stream::portion wanted(stream_, rows, most);
+    libpq::result answer;
+    while (!wanted.is_full()) {
+        while (!next_answer(answer)) {
+            if (!wanted.is_empty()) {
                 co_return;
             }
             co_await socket_.readable();
             take_in();
         }
-        libpq::result answer(PQgetResult(conn_.get()));
         if (!answer) {
             co_return;
         }
         if (libpq::is_piece(PQresultStatus(answer.get()))) {
-            add(std::move(answer));
+            wanted.add(std::move(answer));
         } else {
             collect(std::move(answer));
         }
-        if (copy_started_) {
+        if (report_.has_copy_started()) {
             co_return;
         }
     }
@@ -150,14 +133,14 @@ asio::awaitable<copy_start> postgres_session::do_start_copy(statement sql, bool 
     const turn mine(*this);
     const params none;
     co_await begin_flow(sql, none);
-    copy_binary_ = false;
-    const auto interrupted = co_await supervise(await_copy_start(), deadline_after(flow_timeout_),
-                                                phase::awaiting_reply);
+    copy_format format = copy_format::text;
+    const auto interrupted = co_await supervise(
+        await_copy_start(format), deadline_after(stream_.timeout()), phase::awaiting_reply);
     const flow wanted = in ? flow::copy_in : flow::copy_out;
-    if (flow_ == wanted && !interrupted) {
-        co_return copy_start{stream_, copy_binary_ ? copy_format::binary : copy_format::text};
+    if (stream_.is(wanted) && !interrupted) {
+        co_return copy_start{stream_.number(), format};
     }
-    if (flow_ != flow::none && !interrupted) {
+    if (stream_.is_open() && !interrupted) {
         co_await end_flow();
     } else {
         conclude_flow(interrupted);
@@ -166,23 +149,23 @@ asio::awaitable<copy_start> postgres_session::do_start_copy(statement sql, bool 
                                     : "the statement is not a COPY … TO STDOUT");
 }
 
-asio::awaitable<void> postgres_session::await_copy_start() {
+asio::awaitable<void> postgres_session::await_copy_start(copy_format& format) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     co_await flush();
+    libpq::result answer;
     while (true) {
-        while (PQisBusy(conn_.get())) {
+        while (!next_answer(answer)) {
             co_await socket_.readable();
             take_in();
         }
-        libpq::result answer(PQgetResult(conn_.get()));
         if (!answer) {
             co_return;
         }
         const ExecStatusType status = PQresultStatus(answer.get());
         if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT) {
-            flow_ = status == PGRES_COPY_IN ? flow::copy_in : flow::copy_out;
-            copy_binary_ = PQbinaryTuples(answer.get()) != 0;
+            stream_.begin(status == PGRES_COPY_IN ? flow::copy_in : flow::copy_out);
+            format = PQbinaryTuples(answer.get()) ? copy_format::binary : copy_format::text;
             co_return;
         }
         collect(std::move(answer));
@@ -194,9 +177,9 @@ asio::awaitable<void> postgres_session::do_write_copy(std::uint64_t stream, std:
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
     require_flow(flow::copy_in, stream);
-    const auto interrupted =
-        co_await supervise(put_copy(data), deadline_after(flow_timeout_), phase::awaiting_reply);
-    if (interrupted || refused() || PQstatus(conn_.get()) == CONNECTION_BAD) {
+    const auto interrupted = co_await supervise(put_copy(data), deadline_after(stream_.timeout()),
+                                                phase::awaiting_reply);
+    if (interrupted || report_.is_refused() || PQstatus(conn_.get()) == CONNECTION_BAD) {
         try {
             conclude_flow(interrupted);
         } catch (const error& failure) {  // without its end a COPY has copied nothing
@@ -229,13 +212,14 @@ asio::awaitable<std::uint64_t> postgres_session::do_finish_copy_in(
     require_flow(flow::copy_in, stream);
     const bool was_alive = alive();
     PQputCopyEnd(conn_.get(), failure ? failure->c_str() : nullptr);
-    flow_ = flow::rows;  // from here on only answers are to come
+    stream_.await_answers();
     const auto interrupted =
-        co_await supervise(settle(), deadline_after(flow_timeout_), phase::awaiting_reply);
-    if (failure && was_stopped(refusal_.sqlstate)) {
-        refusal_ = {};  // as was asked for
+        co_await supervise(settle(), deadline_after(stream_.timeout()), phase::awaiting_reply);
+    if (failure && was_stopped(report_.refusal().sqlstate)) {
+        report_.forget_refusal();  // as was asked for
     }
-    const std::uint64_t rows = answers_.empty() ? 0 : answers_.back().affected_rows();
+    const std::vector<result>& answers = report_.answers();
+    const std::uint64_t rows = answers.empty() ? 0 : answers.back().affected_rows();
     try {
         conclude_flow(interrupted);
     } catch (const error& lost) {
@@ -253,7 +237,7 @@ asio::awaitable<std::string> postgres_session::do_read_copy(std::uint64_t stream
     require_flow(flow::copy_out, stream);
     std::string data;
     const auto interrupted = co_await supervise(
-        fill_copy(data, about), deadline_after(flow_timeout_), phase::awaiting_reply);
+        fill_copy(data, about), deadline_after(stream_.timeout()), phase::awaiting_reply);
     if (interrupted) {
         data.clear();
     }
@@ -303,7 +287,7 @@ asio::awaitable<void> postgres_session::discard_copy() {
 // Inside a transaction the rest is read and thrown away, because stopping the statement would
 // abort the transaction with it; unless that is to be rolled back anyway.
 asio::awaitable<void> postgres_session::end_flow() {
-    const bool drain = flow_in_transaction_ && flow_ != flow::copy_in && !roll_back_first_;
+    const bool drain = stream_.must_be_drained() && !roll_back_first_;
     bool ended = false;
     if (drain) {
         ended = co_await settles_before(no_deadline);
@@ -314,42 +298,37 @@ asio::awaitable<void> postgres_session::end_flow() {
         abort();
         co_return;
     }
-    flow_ = flow::none;
-    rest_.reset();
-    refusal_ = {};
-    answers_.clear();
+    stream_.end();
+    report_.begin();
     take_status();
 }
 
 void postgres_session::require_flow(flow wanted, std::uint64_t stream) const {
     if (!conn_) {
-        failure_facts facts;
-        facts.said = goodbye_;
-        throw lost_connection(stage_at(phase::awaiting_reply), std::move(facts), "it is closed");
+        throw report_.loss_before(phase::awaiting_reply, "it is closed");
     }
-    if (flow_ != wanted || stream != stream_ || flow_abandoned_) {
+    if (!stream_.belongs_to(wanted, stream)) {
         throw error(errc::protocol_violated, "the stream is over").with(outcome::not_sent);
     }
 }
 
 void postgres_session::conclude_flow(const std::optional<error>& interrupted) {
-    flow_ = flow::none;
-    rest_.reset();
-    if (copy_started_) {
+    stream_.end();
+    if (report_.has_copy_started()) {
         conclude(kind::extended, phase::awaiting_reply, interrupted, true);
     }
     if (PQstatus(conn_.get()) == CONNECTION_BAD) {
         throw lost(phase::awaiting_reply);
     }
     take_status();
-    answers_.clear();
-    if (refused()) {
-        if (flow_in_transaction_ && !echoes_earlier(refusal_)) {
-            failed_by_ = refusal_;
+    report_.take_answers();
+    if (report_.is_refused()) {
+        if (stream_.is_in_transaction()) {
+            report_.fail_transaction(report_.refusal());
         }
-        throw refusal_error(phase::awaiting_reply, interrupted);
+        throw report_.refusal_error(phase::awaiting_reply, interrupted);
     }
-    if (const auto executed = unconfirmed(phase::awaiting_reply, interrupted)) {
+    if (const auto executed = report_.unconfirmed(phase::awaiting_reply, interrupted)) {
         throw *executed;
     }
     if (interrupted) {

@@ -3,6 +3,8 @@
 
 #include <bitdotio/types.hpp>
 
+#include "postgres/failure.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -90,6 +92,34 @@ public:
         prepared_ = 0;
     }
 
+    /// What a refusal says about the statement that was planned. True if it was refused for being
+    /// prepared alone, and provably did nothing.
+    ///
+    /// Parameters: `was_prepared` whether the server had prepared it by then.
+    bool refused(const plan& what, plan_verdict found, bool was_prepared) {
+        if (what.what == action::unnamed) {
+            return false;
+        }
+        if (found == plan_verdict::missing) {
+            // Somebody deallocated it, or a pooler gave us another server connection: then
+            // preparing would go on failing.
+            clear();
+            if (++strangers_ == 2) {
+                disable();
+            }
+            return true;
+        }
+        if (!was_prepared) {
+            forget(what.name);
+            return false;
+        }
+        if (found == plan_verdict::outdated) {
+            evict(what.name);
+            return true;
+        }
+        return false;
+    }
+
     /// From now on nothing is prepared.
     void disable() {
         clear();
@@ -138,7 +168,8 @@ private:
     std::string prefix_;
     std::uint64_t count_ = 0;
     std::size_t prepared_ = 0;
-    list entries_;                                                 // the last used first
+    int strangers_ = 0;  // statements that somebody else took away
+    list entries_;       // the last used first
     std::unordered_map<std::string_view, list::iterator> by_key_;  // views of the entries' keys
     std::vector<std::string> evicted_;
     std::string key_;
