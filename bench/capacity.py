@@ -4,7 +4,7 @@
     bench/capacity.py BIT [DATABASES [CONNECTIONS_EACH]]
 
 BIT is the program, of the preset `release`. Needs python3-asyncpg, as much memory as it reports, and a
-limit of descriptors (ulimit -n) of twice the connections. Prints the rows of docs/server.md.
+limit of descriptors (ulimit -n) of twice the connections. Prints the rows of docs/operating.md.
 """
 import asyncio
 import json

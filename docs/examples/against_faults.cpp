@@ -1,4 +1,4 @@
-// A test of your own service against the faults of a real server, in one process.
+// Tests your own service against the faults of a real server, in one process.
 #include <bitdotio/bitdotio.hpp>
 #include <bitdotio/local_server.hpp>
 
@@ -13,7 +13,7 @@
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
 
-// What is tested: any code of yours that is given a client or a pool.
+// The code under test: any code of yours that is given a client or a pool.
 asio::awaitable<int> visits(bitdotio::pool pool) {
     const auto row = co_await pool.query("UPDATE visits SET count = count + 1 RETURNING count");
     co_return row.one<int>();

@@ -1,4 +1,4 @@
-// Types of your own, both ways: a unit, an enum, a composite.
+// Types of your own, written and read: a unit, an enum, a composite.
 #include <bitdotio/arrays.hpp>
 #include <bitdotio/bitdotio.hpp>
 #include <bitdotio/composites.hpp>
@@ -14,7 +14,7 @@
 
 namespace asio = boost::asio;
 
-// A temperature is a double precision in the database. What it builds on does the work.
+// A temperature is a double precision in the database; the double's own conversion does the work.
 struct celsius {
     double degrees;
 };
@@ -26,7 +26,7 @@ struct bitdotio::to_sql<celsius> {
     static void write(celsius value, std::string& out) {
         to_sql<double>::write(value.degrees, out);
     }
-    // The text form, because temperatures are to be fields of a composite.
+    // The text form is needed because temperatures are to be fields of a composite.
     static void write_text(celsius value, std::string& out) {
         to_sql<double>::write_text(value.degrees, out);
     }

@@ -1,4 +1,4 @@
-// Listens to a channel and prints what is notified: `example_notifications "dbname=shop" orders`.
+// Listens to a channel and prints its notifications: `example_notifications "dbname=shop" orders`.
 #include <bitdotio/bitdotio.hpp>
 
 #include <boost/asio/co_spawn.hpp>

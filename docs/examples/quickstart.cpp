@@ -1,4 +1,4 @@
-// The first five minutes: make a database, fill it, ask it, let it sleep, wake it.
+// The first five minutes: makes a database, fills it, queries it, lets it sleep and wakes it.
 #include <bitdotio/bitdotio.hpp>
 
 #include <boost/asio/co_spawn.hpp>
@@ -36,13 +36,13 @@ asio::awaitable<void> insert_people(bitdotio::pool pool) {
     co_await transaction.commit();
 }
 
-// When the PostgreSQL of the database was started: it tells whether it slept in between.
+// When the database's PostgreSQL was started, which tells whether it slept in between.
 asio::awaitable<bitdotio::timestamptz> started(bitdotio::pool pool) {
     const auto answer = co_await pool.query("SELECT pg_postmaster_start_time()");
     co_return answer.one<bitdotio::timestamptz>();
 }
 
-// Leaves the database alone until it has fallen asleep, then asks it something.
+// Leaves the database alone until it has fallen asleep, then queries it.
 asio::awaitable<void> sleep_and_wake(bitdotio::pool pool) {
     const auto started_before = co_await started(pool);
     std::cout << "Leaving the database alone, so that it falls asleep...\n";
@@ -81,7 +81,7 @@ asio::awaitable<void> quickstart(bitdotio::client bit) {
 int main() {
     try {
         bitdotio::client_options options;   // key and addresses: environment, then profile
-        options.pool.idle_timeout = 300ms;  // for the show; the default is 290 s
+        options.pool.idle_timeout = 300ms;  // short, for this example; the default is 290 s
         asio::io_context io;
         const bitdotio::client bit(io.get_executor(), options);
         std::exception_ptr failure;

@@ -1,4 +1,4 @@
-// Money moves from one account to another once, whatever happens to the connection.
+// Moves money from one account to another once, whatever happens to the connection.
 #include <bitdotio/bitdotio.hpp>
 
 #include <boost/asio/co_spawn.hpp>
@@ -12,7 +12,7 @@
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
 
-// Runs as often as it must; only what it wrote last is committed.
+// Runs as often as needed; only what its last run wrote is committed.
 asio::awaitable<int> move(bitdotio::transaction& t, int from, int to, int amount) {
     const auto left = co_await t.query(
         "UPDATE account SET amount = amount - $2 WHERE id = $1 RETURNING amount", from, amount);
@@ -38,7 +38,7 @@ asio::awaitable<void> transfer(bitdotio::client bit) {
     const int left = co_await bitdotio::retry_transaction(pool, work, options);
     std::cout << left << " are left.\n";
 
-    // Reading twice does no harm, so the pool may.
+    // Reading twice does no harm, so the pool may repeat it.
     const auto sum = co_await pool.query(
         bitdotio::statement("SELECT sum(amount)::integer FROM account").read_only());
     std::cout << sum.one<int>() << " in all.\n";

@@ -1,4 +1,4 @@
-// The key that opens everything: checked on entry, never printed.
+// An API key: checked on entry, never printed.
 #pragma once
 
 #include <iosfwd>
@@ -31,7 +31,7 @@ public:
 
     const std::string& reveal() const noexcept { return text_; }
 
-    /// Compares without telling by its duration where two keys differ.
+    /// Compares in a time that does not tell where two keys differ.
     friend bool operator==(const api_key& a, const api_key& b) noexcept;
 
 private:

@@ -1,4 +1,4 @@
-// An array as it came, for what containers do not keep.
+// An array as the server sent it, with what containers do not keep.
 #pragma once
 
 #include <bitdotio/field.hpp>
@@ -22,8 +22,8 @@ struct array_dimension {
     friend bool operator==(const array_dimension&, const array_dimension&) = default;
 };
 
-/// An array as it came: its dimensions, and its elements one after the other, the last dimension's
-/// index moving fastest. `field.as<array_view>()` gives one where a container would not do: for
+/// An array as the server sent it: its dimensions, and its elements in order, the last dimension's
+/// index moving fastest. Callers use `field.as<array_view>()` where a container would not do: for
 /// lower bounds, or a number of dimensions that is known at run time only.
 ///
 /// Thread safety: one thread at a time, because `next` moves on; the result is only read.
@@ -33,10 +33,10 @@ public:
     static constexpr std::size_t most_dimensions = 6;  // PostgreSQL's MAXDIM
 
     /// Parameters: `wanted` is named in errors as the C++ type.
-    /// Errors: errc::wrong_type if the field is no array.
+    /// Errors: errc::wrong_type if the field is not an array.
     explicit array_view(const field_view& field, std::string_view wanted = "bitdotio::array_view");
 
-    /// 0 for an empty array, however it was declared.
+    /// The number of dimensions; 0 for an empty array, however it was declared.
     std::size_t dimension_count() const noexcept { return dimension_count_; }
     const array_dimension& dimension(std::size_t index) const { return dimensions_[index]; }
     /// The number of elements in all dimensions.

@@ -40,7 +40,7 @@ struct array_traits<std::array<T, N>> {
 template <class T>
 concept array_container = array_traits<T>::is_array;
 
-// The functions of an array that need no template stand in arrays.cpp.
+// The functions of an array that need no template are in arrays.cpp.
 void require_dimensions(const array_view& array, const field_view& field, std::size_t depth,
                         std::string_view wanted);
 error wrong_size(const field_view& field, std::size_t size, std::size_t expected,
@@ -152,11 +152,11 @@ void write_text_elements(const T& value, std::string& out) {
 }  // namespace wire
 
 /// Containers bind as arrays: one std::vector or std::array a dimension, std::optional elements for
-/// NULL. A nested vector whose parts differ in length is refused with errc::bad_input, for an
+/// NULL. A nested vector whose parts differ in length is refused with errc::bad_input, because an
 /// array is a box; if any of its dimensions is empty, so is the array.
 ///
-/// Arrays of types whose numbers are fixed travel in binary, with their type. Those of strings,
-/// enums, composites travel as text, and the server infers their type.
+/// Arrays of types whose numbers are fixed travel in binary, with their type. Arrays of strings,
+/// enums and composites travel as text, and the server infers their type.
 template <wire::array_container T>
 struct to_sql<T> {
     using traits = wire::array_traits<T>;
@@ -191,7 +191,7 @@ struct to_sql<T> {
     }
 
 private:
-    // Fills in the sizes; whether one is zero.
+    // Fills in the sizes; returns whether one is zero.
     static bool measured(const T& value, std::size_t* sizes) {
         wire::measure(value, sizes);
         if (!wire::is_rectangular(value, sizes)) {
@@ -205,7 +205,7 @@ private:
     }
 };
 
-/// Arrays read into containers of as many dimensions; lower bounds are not kept, see array_view.
+/// Arrays read into containers of as many dimensions; lower bounds are not kept: see array_view.
 ///
 /// Errors: errc::wrong_type for another number of dimensions, or another size than a std::array's;
 ///     errc::unexpected_null for NULL elements unless they are std::optional.

@@ -11,7 +11,7 @@
 
 namespace bitdotio {
 
-/// The value of a bit or a varbit. (A std::vector<bool> of its own is an array of booleans.)
+/// The value of a bit or a varbit. (A std::vector<bool> is an array of booleans instead.)
 ///
 /// Thread safety: a value.
 struct bit_string {

@@ -1,4 +1,4 @@
-// Everything a user of the service includes; the local server stands apart.
+// Includes everything that a user of the service needs; the local server has its own header.
 #pragma once
 
 #include <bitdotio/api_key.hpp>

@@ -1,6 +1,6 @@
 // Dates, times of day and intervals, bound and read.
 //
-// Points in time (timestamp, timestamptz) are everyday types: they stand in types.hpp.
+// Points in time (timestamp, timestamptz) are everyday types: see types.hpp.
 #pragma once
 
 #include <bitdotio/field.hpp>
@@ -42,8 +42,8 @@ struct timetz {
     friend bool operator==(const timetz&, const timetz&) = default;
 };
 
-/// The value of an interval. The three parts are apart because months and days vary in length: a
-/// month added to a date is not 30 days, a day across a change of the clock not 24 hours. So two
+/// The value of an interval. Its three parts are separate because months and days vary in length: a
+/// month added to a date is not 30 days, a day across a change of the clock is not 24 hours. So two
 /// intervals are equal if their parts are, which is stricter than the server's `=`.
 ///
 /// A std::chrono::duration of microseconds or coarser binds as an interval too, and reads from one
@@ -80,13 +80,13 @@ std::ostream& operator<<(std::ostream& out, time_of_day value);
 std::ostream& operator<<(std::ostream& out, const timetz& value);
 std::ostream& operator<<(std::ostream& out, const interval& value);
 
-// calendar.cpp has these.
+// Defined in calendar.cpp.
 namespace wire {
 date read_date(const field_view& field);
 time_of_day read_time(const field_view& field);
 timetz read_timetz(const field_view& field);
 interval read_interval(const field_view& field);
-// The microseconds of an interval of neither months nor days, in units of so many microseconds.
+// The microseconds of an interval without months and days, counted in units of `unit` microseconds.
 std::int64_t read_duration(const field_view& field, std::int64_t unit, std::string_view wanted);
 // A count of units as microseconds, or errc::bad_input.
 std::chrono::microseconds duration_of(std::int64_t count, std::int64_t unit);

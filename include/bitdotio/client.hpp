@@ -1,5 +1,5 @@
-// What a user of the service holds: the API's calls, a pool for each database, connections of one's
-// own.
+// The client of the service: the API's calls, a pool for each database, and connections that are
+// not shared.
 #pragma once
 
 #include <bitdotio/api_key.hpp>
@@ -38,20 +38,20 @@ namespace asio = boost::asio;
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: await `close()` before the executor ends. Do not use it in a child process after
-///     fork(): make one there.
+///     fork(): make a new client there.
 class client {
 public:
-    /// Parameters: what `options` leave empty comes from the environment and the profile, see
-    ///     client_options::resolved. Reads files: make it before the executor runs.
+    /// Parameters: empty members of `options` are filled in from the environment and the profile,
+    ///     see client_options::resolved. Reads files: make it before the executor runs.
     ///
-    /// Errors: errc::bad_input for options that are missing or cannot be.
+    /// Errors: errc::bad_input for options that are missing or invalid.
     explicit client(asio::any_io_executor executor, client_options options = client_options());
     client(asio::any_io_executor executor, api_key key);
 
     /// The databases the key's owner owns or collaborates on.
     asio::awaitable<std::vector<database>> list_databases();
 
-    /// Makes a database.
+    /// Creates a database.
     ///
     /// Parameters: `name` without the user; `storage_limit_bytes` at most this many bytes of
     ///     storage, the service's default if not set.
@@ -61,42 +61,43 @@ public:
 
     asio::awaitable<database> get_database(database_name name);
 
-    /// Changes what `changes` sets, and returns the database as it then is.
+    /// Changes what `changes` sets, and returns the database after the change.
     asio::awaitable<database> update_database(database_name name, database_changes changes);
 
-    /// Deletes a database and its data, for good. Its name may stay blocked for a while.
+    /// Deletes a database and its data permanently. Its name may stay blocked for a while.
     asio::awaitable<void> delete_database(database_name name);
 
-    /// Runs one query over the HTTP API, in a transaction of its own. Slower than a pool, and
-    /// without parameters: for scripts, and where there is no way to port 5432.
+    /// Runs one query over the HTTP API, in a transaction of its own. It is slower than a pool and
+    /// takes no parameters: for scripts, and where port 5432 cannot be reached.
     asio::awaitable<query_result> query(database_name name, std::string sql,
                                         data_format format = data_format::rows);
 
     /// The service accounts of the key's owner.
     ///
-    /// This and the five calls below are for the key of a user: to that of a service account the
-    /// service answers errc::permission_denied.
+    /// This call and the five below need the key of a user: the service answers the key of a
+    /// service account with errc::permission_denied.
     asio::awaitable<std::vector<service_account>> list_service_accounts();
 
-    /// Errors: errc::bad_input for an id of which the service has none: letters, digits and dashes.
+    /// Errors: errc::bad_input for an id that is not made of letters, digits, dashes and
+    /// underscores.
     asio::awaitable<service_account> get_service_account(std::string id);
 
-    /// A further key for a service account. It is shown this once. A call whose answer was lost
-    /// may have made one nobody knows: revoke the account's keys, then make another.
+    /// Makes a further key for a service account, shown only this once. A call whose answer was
+    /// lost may have made a key nobody knows: revoke the account's keys, then make another.
     asio::awaitable<issued_key> create_service_account_key(std::string id);
 
-    /// Makes all keys of a service account worthless.
+    /// Revokes all keys of a service account.
     asio::awaitable<void> revoke_service_account_keys(std::string id);
 
-    /// A further key of one's own, shown this once.
+    /// Makes a further key for the owner of this one; it is shown only this once.
     asio::awaitable<issued_key> create_api_key();
 
-    /// Makes one key worthless, or all of the owner's, this client's among them.
+    /// Revokes one key, or all of the owner's, this client's among them.
     ///
     /// Errors: errc::not_found if `key` is not one of the owner's.
     asio::awaitable<void> revoke_api_keys(std::optional<api_key> key = std::nullopt);
     /// Starts to load a file of this machine into a table: CSV, JSON, XLSX, XLS or SQLite. Returns
-    /// once it has been sent, which may take its time and has no timeout; memory holds a piece.
+    /// once the file has been sent, which has no timeout; memory holds one piece of it.
     ///
     /// Errors: errc::bad_input if the file cannot be read, or options.table_name is empty.
     asio::awaitable<import_job> import_file(database_name name, std::filesystem::path file,
@@ -123,8 +124,8 @@ public:
     /// Returns when an export is over, done or failed; its state says which.
     asio::awaitable<export_job> wait_for_export(std::string id);
 
-    /// Downloads the file of an export that is done. It is there when all of it is there, and
-    /// replaces one of its name; memory holds a piece. There is no timeout.
+    /// Downloads the file of an export that is done. The file appears when it is complete, and
+    /// replaces one of the same name; memory holds one piece. There is no timeout.
     ///
     /// Errors: errc::bad_input if the export has no file; errc::system_failed if it cannot be
     ///     written here.
@@ -133,16 +134,16 @@ public:
 #ifndef BITDOTIO_WITHOUT_POSTGRES
     /// The pool of a database, made on first use with client_options::pool and shared by all.
     ///
-    /// Errors: errc::bad_input if the Postgres endpoint is unknown, or for pool options that
-    ///     cannot be.
+    /// Errors: errc::bad_input if the Postgres endpoint is unknown, or for pool options that are
+    ///     invalid.
     bitdotio::pool pool(const database_name& name);
 
-    /// A connection of one's own, for what changes a session: SET, LISTEN, temporary tables.
+    /// A connection that is not shared, for what changes a session: SET, LISTEN, temporary tables.
     ///
     /// Errors and cancellation: those of connection::open.
     asio::awaitable<connection> connect(database_name name);
 
-    /// How a database is reached, for what the client has no function for: a `listener`.
+    /// The options to reach a database, for what the client has no function for: a `listener`.
     ///
     /// Errors: errc::bad_input if the Postgres endpoint is unknown.
     bitdotio::connect_options connect_options(const database_name& name) const;

@@ -1,4 +1,4 @@
-// Where the service is, who asks, and how: every knob, its default, and the reason for the default.
+// Where the service is, who asks, and how: each option, its default and the reason for it.
 #pragma once
 
 #include <bitdotio/api_key.hpp>
@@ -16,7 +16,7 @@ namespace bitdotio {
 // Not an aggregate, on purpose: g++ 12 destroys aggregate temporaries twice inside a co_await
 // expression. Make one, set its members, pass it.
 
-/// Where the service is and who asks. What is left empty is looked up by `resolved()`.
+/// Where the service is and who asks. `resolved()` looks up what is left empty.
 ///
 /// Thread safety: a value.
 struct client_options {
@@ -27,7 +27,7 @@ struct client_options {
     std::string api_url;
     std::string postgres_host;
     std::uint16_t postgres_port = 0;
-    /// PEM file of the authorities to trust, on both roads; empty for those of the system.
+    /// PEM file of the authorities to trust, for HTTPS and PostgreSQL; empty for the system's.
     std::string ca_file;
     /// The profile to read; empty for BITIO_PROFILE, else the one `bit serve` writes by default.
     std::string profile_file;
@@ -42,12 +42,12 @@ struct client_options {
     /// CA file in it are filled in by the client.
     connect_options connect;
 
-    /// These options with what is empty filled in: from the environment (BITIO_KEY, BITIO_API_URL,
+    /// These options with empty members filled in: from the environment (BITIO_KEY, BITIO_API_URL,
     /// BITIO_PG_HOST, BITIO_PG_PORT, BITIO_CA_FILE), then from the profile.
     ///
     /// Reads a file: call it before the executor runs.
     ///
-    /// Errors: errc::bad_input if the key or an address is nowhere to be found, or malformed.
+    /// Errors: errc::bad_input if the key or an address is not found, or is malformed.
     client_options resolved() const;
 };
 

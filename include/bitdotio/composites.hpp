@@ -17,14 +17,14 @@
 
 namespace bitdotio {
 
-/// A composite's fields as they came, one after the other.
+/// The fields of a composite as the server sent them, in order.
 ///
 /// Thread safety: one thread at a time, because `next` moves on; the result is only read.
 /// Lifetime: refers to the result of its field.
 class composite_view {
 public:
     /// Parameters: `wanted` is named in errors as the C++ type.
-    /// Errors: errc::wrong_type if the field is no composite.
+    /// Errors: errc::wrong_type if the field is not a composite.
     explicit composite_view(const field_view& field,
                             std::string_view wanted = "bitdotio::composite_view");
 
@@ -42,7 +42,7 @@ private:
 
 namespace wire {
 
-// An aggregate that is nothing else: std::array has a tuple_size, strings convert.
+// An aggregate of no other kind: std::array has a tuple_size, strings convert.
 template <class T>
 concept composite_struct = std::is_class_v<T> && std::is_aggregate_v<T> && !requires {
     std::tuple_size<T>::value;
@@ -71,8 +71,8 @@ void write_composite_field(const T& value, std::string& out) {
 
 }  // namespace wire
 
-/// An aggregate struct or a std::tuple binds as a composite, its fields in the order of the type's.
-/// It travels as text, for the server to convert every field to what the type says.
+/// An aggregate struct or a std::tuple binds as a composite, with fields in the order of the
+/// type's. It travels as text, so that the server converts every field to what the type says.
 template <wire::composite T>
 struct to_sql<T> {
     static constexpr oid type = oids::unspecified;  // differs from database to database
@@ -95,8 +95,8 @@ struct to_sql<T> {
 
 /// Composites, and what ROW(…) makes, read into structs and tuples, by position.
 ///
-/// As the type of a whole row a struct or tuple goes on meaning the row's columns: a row's only
-/// column is `row[0].as<T>()`, or `as<std::tuple<T>>()`.
+/// As the type of a whole row, a struct or tuple still means the row's columns: to read a row's
+/// only column, use `row[0].as<T>()` or `as<std::tuple<T>>()`.
 ///
 /// Errors: errc::wrong_type if the numbers of fields differ; what the fields throw.
 template <wire::composite T>

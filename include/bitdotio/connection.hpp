@@ -28,16 +28,16 @@ class transaction;
 
 /// A session with PostgreSQL: one statement at a time, results in memory.
 ///
-/// Statements use the extended protocol with parameters and results in binary. One that is run for
-/// the second time is prepared on the way and from then on only bound: see
-/// connect_options::statement_cache_size. What the server forgot, or refuses because a table
-/// changed, is prepared anew without the caller noticing, except inside a transaction, which the
+/// Statements use the extended protocol with parameters and results in binary. A statement that is
+/// run for the second time is prepared on the way and only bound from then on: see
+/// connect_options::statement_cache_size. If the server forgot it, or refuses it because a table
+/// changed, it is prepared anew without the caller noticing, except inside a transaction, which the
 /// refusal has ended.
 ///
 /// All operations: a deadline or a cancellation stops the statement on the server and keeps the
-/// connection usable; only if the server does not acknowledge within
-/// connect_options::cancel_timeout is the connection cut. The error's `outcome()` says what is
-/// known of the statement: not_executed if the server said that it stopped it, unknown if not.
+/// connection usable; the connection is cut only if the server does not acknowledge within
+/// connect_options::cancel_timeout. The error's `outcome()` says what is known of the statement:
+/// not_executed if the server said that it stopped it, unknown if not.
 ///
 /// Thread safety: its functions may be called from any thread, one operation at a time; a second
 ///     one while the first is under way fails with errc::protocol_violated and disturbs nothing.
@@ -47,7 +47,7 @@ class transaction;
 /// See: PostgreSQL manual, chapter 34 "libpq", chapter 55 "Frontend/Backend Protocol".
 class connection {
 public:
-    /// A closed one.
+    /// A closed connection.
     connection() noexcept = default;
     explicit connection(std::shared_ptr<postgres_session> session) noexcept;
     connection(connection&&) noexcept = default;
@@ -68,8 +68,8 @@ public:
 
     /// Runs one statement with `values` bound to $1, $2, …, or by name, see `named`.
     ///
-    /// Errors: errc::query_failed and transaction_conflict with the server's fields, the
-    ///     connection stays well; errc::connection_lost, timeout, cancelled with the outcome;
+    /// Errors: errc::query_failed and transaction_conflict with the server's fields, the connection
+    ///     stays usable; errc::connection_lost, timeout, cancelled with the outcome;
     ///     errc::bad_input for values that cannot be bound.
     /// Cancellation: terminal, partial, total, see above.
     template <class... Values>
@@ -83,7 +83,7 @@ public:
     /// Errors and cancellation: as for `query`.
     asio::awaitable<result> run(statement sql, params values);
 
-    /// As `query`; returns how many rows were touched.
+    /// As `query`; returns how many rows were affected.
     ///
     /// Errors and cancellation: as for `query`.
     template <class... Values>
@@ -101,12 +101,12 @@ public:
 
     /// Runs many statements in one trip to the server.
     ///
-    /// What became of each is in the results, also after a deadline, a cancellation or a loss of
-    /// the connection: a statement that was not answered has an error whose `outcome()` tells
-    /// what is known. Statements may be larger than all buffers on the way, and so may answers.
+    /// The results say what became of each, also after a deadline, a cancellation or a loss of the
+    /// connection: a statement that was not answered has an error whose `outcome()` tells what is
+    /// known. Statements and answers may be larger than all buffers on the way.
     ///
-    /// Errors: errc::bad_input for what cannot be sent; nothing was sent then.
-    /// Cancellation: terminal, partial, total: the statements not finished are stopped, each with
+    /// Errors: errc::bad_input for what cannot be sent; then nothing was sent.
+    /// Cancellation: terminal, partial, total: unfinished statements are stopped, each with
     ///     errc::cancelled.
     asio::awaitable<pipeline_results> run(pipeline batch);
 
@@ -121,8 +121,7 @@ public:
 
     /// Starts "COPY … FROM STDIN" or "COPY … TO STDOUT", see copy_in and copy_out.
     ///
-    /// Errors: as for `query`; errc::bad_input if the statement is something else, which has run
-    ///     then.
+    /// Errors: as for `query`; errc::bad_input if the statement is something else; it has run then.
     /// Cancellation: as for `query`; no COPY is open then.
     asio::awaitable<copy_in> copy_from(statement sql);
     asio::awaitable<copy_out> copy_to(statement sql);
@@ -134,21 +133,21 @@ public:
     asio::awaitable<bitdotio::transaction> begin(
         transaction_options options = transaction_options());
 
-    /// Whether it is open as far as this side knows.
+    /// Whether the connection is open as far as this side knows.
     bool is_open() const noexcept;
     /// The process number of the server's backend, 0 if closed. Behind a gateway it is the
     /// gateway's number for this connection.
     int backend_pid() const noexcept;
 
-    /// Says goodbye and closes, once the operation under way, if any, has ended. A closed
-    /// connection stays closed; doing it again does nothing.
+    /// Tells the server and closes, once the operation under way, if any, has ended. A closed
+    /// connection stays closed; closing again does nothing.
     ///
     /// Cancellation: none, it does not wait for the network.
     asio::awaitable<void> close();
 
-    /// What does its work; not for use by others.
+    /// The session that does the work; not for use by others.
     const std::shared_ptr<postgres_session>& session() const noexcept { return session_; }
-    /// The same, which is not this connection's any more.
+    /// Hands the session out; this connection does not own it any more.
     std::shared_ptr<postgres_session> detach() noexcept { return std::exchange(session_, nullptr); }
 
 private:

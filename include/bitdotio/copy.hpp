@@ -24,7 +24,7 @@ namespace asio = boost::asio;
 
 namespace wire {
 
-// The type a column of a binary COPY is taken for: what the C++ type binds as.
+// The type that a column of a binary COPY is taken for: what the C++ type binds as.
 template <class T>
 constexpr oid copied_type() {
     if constexpr (is_optional<T>) {
@@ -56,7 +56,7 @@ enum class copy_format { text, binary };
 
 /// COPY … FROM STDIN: rows into a table.
 ///
-/// Nothing is there for others until `finish` returned: dropped before, the server undoes all of
+/// Others see nothing until `finish` returned. If it is dropped before, the server undoes all of
 /// it, and the connection is clean again before anyone else uses it.
 ///
 /// Thread safety: as its connection: from any thread, one operation at a time.
@@ -67,15 +67,15 @@ public:
     copy_in(wire::open_part<postgres_session> stream, copy_format format) noexcept;
 
     /// Writes bytes in the format of the statement; they may end anywhere. Returns when they are
-    /// on their way, so that a slow server slows the writer down.
+    /// sent, so that a slow server slows the writer down.
     ///
-    /// Errors: errc::connection_lost, timeout, cancelled: nothing was copied. That the data is
-    ///     malformed is told by `finish` at the latest.
-    /// Cancellation: terminal, partial, total; the COPY is undone, the connection stays well.
+    /// Errors: errc::connection_lost, timeout, cancelled: nothing was copied. Malformed data is
+    ///     reported by `finish` at the latest.
+    /// Cancellation: terminal, partial, total; the COPY is undone, the connection stays usable.
     asio::awaitable<void> write(std::string data);
 
     /// Writes one row of a binary COPY, bound as params; strings only into columns whose binary
-    /// form is their text. Rows are collected, and sent some 64 KiB at a time.
+    /// form is their text. Rows are collected, and sent about 64 KiB at a time.
     ///
     /// Errors: errc::bad_input if the COPY is not binary; those of `write`.
     /// Cancellation: as `write`.
@@ -85,7 +85,7 @@ public:
         return send_rows(about);
     }
 
-    /// Ends it and returns the number of rows copied.
+    /// Ends the COPY and returns the number of rows copied.
     ///
     /// Errors: errc::query_failed with the server's fields (`server().context` names the line);
     ///     nothing was copied then. errc::connection_lost with outcome::unknown, or not_executed
@@ -94,10 +94,10 @@ public:
     ///     then `outcome()` is executed.
     asio::awaitable<std::uint64_t> finish();
 
-    /// Gives it up: nothing was copied. `reason` stands in the server's log.
+    /// Gives the COPY up: nothing was copied. The server's log shows `reason`.
     ///
     /// Errors: errc::connection_lost, timeout, cancelled: nothing was copied then either.
-    /// Cancellation: terminal, partial, total; it is given up all the same.
+    /// Cancellation: terminal, partial, total; the COPY is given up all the same.
     asio::awaitable<void> cancel(std::string reason);
 
 private:
@@ -117,8 +117,8 @@ private:
 
 /// COPY … TO STDOUT: rows out of a table or a query.
 ///
-/// Bytes are read from the network when they are asked for: memory holds about one piece. Dropped
-/// midway, the statement is stopped on the server before anyone else uses the connection.
+/// Bytes are read from the network when they are asked for: memory holds about one piece. If it is
+/// dropped midway, the statement is stopped on the server before anyone else uses the connection.
 ///
 /// Thread safety: as its connection: from any thread, one operation at a time.
 class copy_out {
@@ -126,19 +126,19 @@ public:
     /// Made by copy_to.
     copy_out(wire::open_part<postgres_session> stream, copy_format format) noexcept;
 
-    /// The next bytes in the format of the statement: whole rows, at least one, and then as many
-    /// as have come, up to about 64 KiB. Nothing at the end, and again after it.
+    /// The next bytes in the format of the statement: whole rows, at least one, up to about 64 KiB
+    /// of those that have come. Nothing at the end, and again after it.
     ///
-    /// Errors: those of connection::query, also after bytes have been delivered: only the end
-    ///     means that all of it came.
-    /// Cancellation: terminal, partial, total; the COPY is stopped, the connection stays well.
+    /// Errors: those of connection::query, also after bytes have been delivered: only the end means
+    ///     that all bytes came.
+    /// Cancellation: terminal, partial, total; the COPY is stopped, the connection stays usable.
     asio::awaitable<std::optional<std::string>> next();
 
     /// The next row of a binary COPY as a tuple, a struct or its only value; nothing at the end.
-    /// Not to be mixed with `next`.
+    /// Do not mix it with `next`.
     ///
     /// The format does not tell types: each column must have the type its C++ type binds as (see
-    /// docs/types.md), strings those whose binary form is their text. Views into the row live
+    /// docs/types.md), for strings a type whose binary form is its text. Views into the row live
     /// until the next call.
     ///
     /// Errors: errc::bad_input if the COPY is not binary; errc::unexpected_shape if the row has
@@ -167,7 +167,7 @@ private:
     wire::open_part<postgres_session> stream_;
     copy_format format_;
     std::string piece_;    // whole rows, from which next_row reads
-    std::size_t at_ = 0;   // behind the row that was read last
+    std::size_t at_ = 0;   // after the row that was read last
     std::size_t row_ = 0;  // rows read
     bool header_taken_ = false;
     std::vector<std::optional<std::string_view>> fields_;  // of that row, in piece_

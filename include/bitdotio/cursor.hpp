@@ -17,8 +17,8 @@ namespace bitdotio {
 /// A cursor of a transaction. The transaction can do other things between two fetches.
 ///
 /// It lasts until its transaction ends, also when this handle is dropped; `close` frees it earlier.
-/// There is none that outlives its transaction: in a pool it would meet a stranger. What its
-/// statement says of timeout and text results holds for each fetch.
+/// No cursor outlives its transaction: in a pool it would meet a stranger. The statement's timeout
+/// and text results apply to each fetch.
 ///
 /// Errors of all: those of transaction::query.
 /// Cancellation: terminal, partial, total. Like a failed statement, a cancelled one ends the
@@ -29,14 +29,14 @@ class cursor {
 public:
     enum class direction { forward_only, scroll };
 
-    /// Opens one for a query with its values bound.
+    /// Opens a cursor for a query with its values bound.
     template <class... Values>
     static asio::awaitable<cursor> open(transaction& in, statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
         return declare(in.scope(), in.level(), direction::forward_only, std::move(bound.sql),
                        std::move(bound.values));
     }
-    /// The same for one that can go back.
+    /// Opens a cursor that can also go back.
     template <class... Values>
     static asio::awaitable<cursor> open_scroll(transaction& in, statement sql,
                                                const Values&... values) {
@@ -45,11 +45,11 @@ public:
                        std::move(bound.values));
     }
 
-    /// The next `count` rows, fewer at the end, none behind it.
+    /// The next `count` rows, fewer at the end, none after it.
     asio::awaitable<result> fetch(std::size_t count);
-    /// The `count` rows before, the nearest first. Only for one that can scroll.
+    /// The `count` rows before, the nearest first. Only for a cursor that can scroll.
     asio::awaitable<result> fetch_backward(std::size_t count);
-    /// Moves over `count` rows, backward if negative; returns over how many there were.
+    /// Moves over `count` rows, backward if negative; returns how many rows it moved over.
     asio::awaitable<std::uint64_t> move(std::int64_t count);
     asio::awaitable<void> close();
 
@@ -68,7 +68,7 @@ private:
     std::shared_ptr<transaction_scope> scope_;
     std::size_t level_;
     std::string name_;
-    statement marks_;  // what was said of the query; its text is gone
+    statement marks_;  // the marks of the query; its text is gone
 };
 
 }  // namespace bitdotio

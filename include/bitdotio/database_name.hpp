@@ -12,12 +12,12 @@ namespace bitdotio {
 /// Thread safety: a value.
 class database_name {
 public:
-    /// Takes "user/db". The separators "." "~" "|" ">" that the service's connection strings
-    /// allow are understood where there is no "/".
+    /// Takes "user/db". The separators "." "~" "|" ">" that the service's connection strings allow
+    /// are understood where there is no "/".
     ///
-    /// Not explicit, so that a literal serves wherever a name is asked for.
+    /// Not explicit, so that a literal can be used wherever a name is expected.
     ///
-    /// Errors: errc::bad_input if the text is not `^\w.{0,37}?/.{1,23}$`, naming what is wrong.
+    /// Errors: errc::bad_input, naming what is wrong, if the text is not `^\w.{0,37}?/.{1,23}$`.
     database_name(std::string_view text);
     database_name(const std::string& text) : database_name(std::string_view(text)) {}
     database_name(const char* text) : database_name(std::string_view(text)) {}

@@ -1,4 +1,4 @@
-// numeric as Boost.Multiprecision's decimal numbers: opt in by including this.
+// numeric as Boost.Multiprecision's decimal numbers: opt in by including this header.
 #pragma once
 
 #include <bitdotio/field.hpp>
@@ -17,8 +17,8 @@ namespace bitdotio {
 using decimal = boost::multiprecision::cpp_dec_float_50;
 
 /// Binds and reads exactly: a number of more significant digits than `Digits` is refused with
-/// errc::wrong_type when it is read, and can be read as a std::string. How many zeros end the
-/// fraction is not kept (1.50 is 1.5). NaN and the infinities have theirs.
+/// errc::wrong_type when it is read, and can be read as a std::string. Trailing zeros of the
+/// fraction are not kept (1.50 is 1.5). NaN and the infinities are supported.
 template <unsigned Digits, class Exponent, class Allocator,
           boost::multiprecision::expression_template_option Templates>
 struct from_sql<boost::multiprecision::number<
@@ -35,7 +35,7 @@ struct from_sql<boost::multiprecision::number<
     }
 };
 
-/// Travels as text, which for a numeric is exact. A result of arithmetic may hold some digits more
+/// Travels as text, which is exact for a numeric. A result of arithmetic may hold some digits more
 /// than `Digits`; they are rounded to `Digits`.
 template <unsigned Digits, class Exponent, class Allocator,
           boost::multiprecision::expression_template_option Templates>

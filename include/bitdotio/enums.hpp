@@ -1,4 +1,4 @@
-// Enums of the database as enums of C++.
+// Enums of the database as C++ enums.
 #pragma once
 
 #include <bitdotio/error.hpp>
@@ -29,8 +29,8 @@ struct enum_label {
 ///         "happy"}};
 ///     };
 ///
-/// Errors: reading a label that is not there is errc::wrong_type, binding such a value
-///     errc::bad_input.
+/// Errors: errc::wrong_type on reading a label that is not listed, errc::bad_input on binding a
+///     value that is not listed.
 template <class E>
 struct enum_labels;
 

@@ -1,4 +1,4 @@
-// What went wrong, told by what the caller can do about it.
+// Errors, told apart by what the caller can do about them.
 #pragma once
 
 #include <boost/system/error_code.hpp>
@@ -31,18 +31,18 @@ enum class errc {
     connect_failed,
     /// The peer's certificate does not verify: check host name and CA file.
     tls_failed,
-    /// The connection broke. `outcome()` says whether the statement can have run.
+    /// The connection broke. `outcome()` says whether the statement may have run.
     connection_lost,
     /// The connection broke while COMMIT was under way: the transaction may have happened.
     commit_outcome_unknown,
-    /// It is committed on this server, but no synchronous standby has confirmed that it has it: do
+    /// The transaction is committed on this server, but no synchronous standby has confirmed it: do
     /// not run it again.
     replication_unconfirmed,
-    /// The database was still waking when the time was up: try again, or allow more time.
+    /// The database was still waking when the time ran out: try again, or allow more time.
     database_asleep,
     /// The server has no connection left (SQLSTATE class 53): try later or use fewer.
     server_busy,
-    /// Every connection of the pool was in use until the time was up.
+    /// Every connection of the pool was in use until the time ran out.
     acquire_timeout,
     /// The pool's queue of waiters is full.
     queue_full,
@@ -66,7 +66,7 @@ enum class errc {
     api_failed,
     /// Too many requests (429): wait, then try again.
     rate_limited,
-    /// A file or a process of the operating system failed.
+    /// An operation on a file or a process of the operating system failed.
     system_failed,
     /// The peer broke its protocol, or the connection was used out of turn.
     protocol_violated,
@@ -96,14 +96,14 @@ enum class outcome {
     not_sent,      ///< It never left this process.
     not_executed,  ///< It reached the server and provably changed nothing.
     executed,      ///< It took effect, although an error was reported.
-    unknown,       ///< Nobody can say: only the caller can decide whether to run it again.
+    unknown,       ///< Not known: only the caller can decide whether to run it again.
 };
 
 std::string_view to_string(errc code) noexcept;
 std::string_view to_string(phase value) noexcept;
 std::string_view to_string(outcome value) noexcept;
 
-/// The server's own words about an error. Empty strings where it gave none.
+/// The server's own words about an error. Fields are empty where it gave none.
 ///
 /// Thread safety: a value.
 /// See: PostgreSQL manual, 55.8 "Error and Notice Message Fields".
@@ -125,9 +125,9 @@ struct server_message {
 
 /// The one exception type of this library, thrown from awaitables.
 ///
-/// `what()` is a sentence that names what was wrong and, where it can be known, what would be
-/// right. It never holds an API key or a password, and no bound value unless the server's own
-/// words quote one.
+/// `what()` is a sentence that names what was wrong and, where it is known, what would be right. It
+/// never holds an API key or a password, and no bound value unless the server's own words quote
+/// one.
 ///
 /// Thread safety: a value; copies share their contents, which never change once thrown.
 class error : public std::exception {
@@ -144,26 +144,26 @@ public:
     errc code() const noexcept;
     boost::system::error_code error_code() const noexcept { return make_error_code(code()); }
 
-    /// The five characters of the SQLSTATE, empty if the server gave none.
+    /// The five characters of the SQLSTATE; empty if the server gave none.
     const std::string& sqlstate() const noexcept;
-    /// The server's fields; all empty if the error is not the server's.
+    /// The server's fields; all empty if the error did not come from the server.
     const server_message& server() const noexcept;
-    /// The HTTP status, 0 if the error is not the HTTP API's.
+    /// The HTTP status; 0 if the error did not come from the HTTP API.
     int http_status() const noexcept;
     /// The body of the HTTP answer as it came, for callers that know its shape.
     const std::string& http_body() const noexcept;
 
     bitdotio::phase phase() const noexcept;
     bitdotio::outcome outcome() const noexcept;
-    /// Which transaction's COMMIT was not answered, for `resolve_commit` and for logs: its number,
-    /// the server's timeline and its system identifier. Empty unless it was begun as resolvable.
+    /// The transaction whose COMMIT was not answered, for `resolve_commit` and logs: its number,
+    /// the server's timeline and system identifier. Empty unless it was begun as resolvable.
     const std::string& transaction_id() const noexcept;
     /// How many times the operation was tried, at least 1.
     int attempts() const noexcept;
     /// Whether the operation met a sleeping database on its way.
     bool woke_database() const noexcept;
 
-    /// Each returns a copy that says more; used where errors are made.
+    /// Each of these returns a copy that says more; used where errors are made.
     error with(server_message value) const;
     error with(bitdotio::phase value) const;
     error with(bitdotio::outcome value) const;

@@ -1,4 +1,4 @@
-// One value of an answer, and how it becomes a C++ value: the customisation point.
+// One value of an answer, and how it is read into C++: the customisation point.
 #pragma once
 
 #include <bitdotio/error.hpp>
@@ -33,7 +33,7 @@ struct from_sql;
 /// Thread safety: reading is safe from any thread while nobody destroys the result.
 class field_view {
 public:
-    /// A field that stands in no result: for what keeps its values elsewhere.
+    /// A field outside of a result: for what keeps its values elsewhere.
     ///
     /// Parameters: `column_name` ends in a zero byte; it and the value must outlive the field.
     ///     `value` is nothing for NULL.
@@ -52,9 +52,9 @@ public:
     /// The value as the server sent it; empty if NULL.
     std::string_view data() const noexcept { return {data_, size_}; }
     bool is_binary() const noexcept { return binary_; }
-    /// Its type; oids::unspecified inside a text form that does not tell.
+    /// Its type; oids::unspecified inside a text form that does not tell its type.
     oid type() const noexcept { return type_; }
-    /// The column's name, also for what is inside its value.
+    /// The column's name, also for a value inside the column's value.
     std::string_view name() const noexcept { return name_; }
     std::size_t column() const noexcept { return column_; }
 
@@ -75,13 +75,13 @@ public:
     /// The error that this field is not a `wanted`, for from_sql specialisations.
     error mismatch(std::string_view wanted, std::string_view why = {}) const;
 
-    /// A value inside this one's, in the same form; errors go on naming the column. For from_sql
+    /// A value inside this one's, in the same form; errors still name the column. For from_sql
     /// specialisations of containers.
     ///
     /// Parameters: `value` must be part of this field's data, or `outlives_reading` false.
     field_view inner(oid type, std::optional<std::string_view> value,
                      bool outlives_reading = true) const noexcept;
-    /// Whether views into the value may be handed out: not where it had to be unescaped.
+    /// Whether views into the value may be handed out: not if it had to be unescaped.
     bool outlives_reading() const noexcept { return !temporary_; }
 
 private:
@@ -100,7 +100,7 @@ private:
     bool temporary_ = false;
 };
 
-// The readers of the everyday types stand in field.cpp and number_readers.cpp.
+// The readers of the everyday types are in field.cpp and number_readers.cpp.
 namespace wire {
 bool read_bool(const field_view& field);
 std::int64_t read_integer(const field_view& field, std::int64_t least, std::int64_t most,
@@ -115,7 +115,7 @@ bytes read_bytes(const field_view& field);
 timestamptz read_timestamptz(const field_view& field);
 timestamp read_timestamp(const field_view& field);
 uuid read_uuid(const field_view& field);
-// For decimal.hpp: the text of a numeric of no more significant digits than `most`.
+// For decimal.hpp: the text of a numeric of at most `most` significant digits.
 std::string read_decimal(const field_view& field, unsigned most, std::string_view wanted);
 
 // The name of a type for errors, taken from the compiler's words.

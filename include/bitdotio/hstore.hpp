@@ -10,8 +10,8 @@
 
 namespace bitdotio {
 
-/// The value of an hstore; a value may be NULL. Its type is of the database's own, so it travels
-/// there as text that the server infers, and is known by its form when it comes.
+/// The value of an hstore; a value may be NULL. Its type differs from database to database, so it
+/// is sent as text whose type the server infers, and recognised by its form when it is read.
 using hstore = std::map<std::string, std::optional<std::string>>;
 
 template <>

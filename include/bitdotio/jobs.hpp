@@ -1,4 +1,4 @@
-// Imports and exports: what is asked for, and how far they are.
+// Imports and exports: what the caller asks for, and how far they are.
 #pragma once
 
 #include <chrono>
@@ -28,9 +28,9 @@ struct job_status {
     std::optional<std::chrono::sys_time<std::chrono::microseconds>> date_created;
     std::optional<std::chrono::sys_time<std::chrono::microseconds>> date_finished;
     job_state state = job_state::received;
-    /// How often it was begun again, such as after a value that did not fit its column.
+    /// How often it was restarted, such as after a value that did not fit its column.
     std::int64_t retries = 0;
-    /// The kind of failure, for programs; empty unless it failed. See docs/server.md.
+    /// The kind of failure, for programs; empty unless it failed. See docs/imports-and-exports.md.
     std::string error_type;
     std::string error_id;
     /// What went wrong, in words.
@@ -62,7 +62,7 @@ struct import_options {
     import_options() = default;
     explicit import_options(std::string table) : table_name(std::move(table)) {}
 
-    /// Made if it is not there, else appended to.
+    /// Created if it does not exist, else appended to.
     std::string table_name;
     std::string schema_name = "public";
     header_row header = header_row::automatic;
@@ -76,7 +76,7 @@ struct export_options {
     std::string table_name;
     std::string schema_name = "public";
     export_format format = export_format::csv;
-    /// The name to download it by; the service's choice if empty.
+    /// The file name of the download; empty for the service's choice.
     std::string file_name;
 };
 

@@ -1,4 +1,4 @@
-// json and jsonb as Boost.JSON's values: opt in by including this.
+// json and jsonb as Boost.JSON's values: opt in by including this header.
 #pragma once
 
 #include <bitdotio/field.hpp>
@@ -29,8 +29,8 @@ struct to_sql<T> {
     static void write(const T& value, std::string& out) { out += boost::json::serialize(value); }
 };
 
-/// json and jsonb read into values. Their numbers become 64-bit integers where they fit and else
-/// double, which rounds; who needs every digit reads a std::string.
+/// json and jsonb read into values. Their numbers become 64-bit integers where they fit, else
+/// double, which rounds; callers that need every digit read a std::string.
 ///
 /// Errors: errc::wrong_type for other types, and for values nested deeper than 512.
 template <>

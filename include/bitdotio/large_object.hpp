@@ -25,14 +25,14 @@ public:
     enum class mode { read, write, read_write };
     enum class origin { begin = 0, current = 1, end = 2 };
 
-    /// Makes an empty one and returns its number, a new one unless `wanted` is given.
+    /// Creates an empty large object and returns its number, a new one unless `wanted` is given.
     static asio::awaitable<oid> create(transaction& in, oid wanted = 0);
     static asio::awaitable<void> unlink(transaction& in, oid object);
     static asio::awaitable<large_object> open(transaction& in, oid object, mode how);
 
-    /// The bytes from the present position, fewer at the end, none behind it.
+    /// Reads the bytes from the present position, fewer at the end, none after it.
     asio::awaitable<bytes> read(std::size_t count);
-    /// Writes at the present position. A piece can be of some 100 MB; smaller ones are better.
+    /// Writes at the present position. A piece can be about 100 MB; smaller ones are better.
     asio::awaitable<void> write(bytes data);
     /// Moves the position, also beyond the end: the gap reads as zeroes. Returns the new position.
     asio::awaitable<std::int64_t> seek(std::int64_t offset, origin from = origin::begin);

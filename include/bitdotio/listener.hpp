@@ -1,4 +1,4 @@
-// Notifications of PostgreSQL as a stream to be awaited, on a connection of its own.
+// Notifications of PostgreSQL as an awaitable stream, on a connection of their own.
 #pragma once
 
 #include <bitdotio/connect_options.hpp>
@@ -19,29 +19,28 @@ namespace bitdotio {
 
 namespace asio = boost::asio;
 
-/// The connection was lost and there is a new one that listens to the same channels: what was
-/// notified in between has been missed. Who keeps something in step with the database reads it
-/// anew.
+/// The connection was lost and a new one listens to the same channels: notifications in between
+/// have been missed. Callers that keep something in step with the database read it anew.
 ///
 /// Thread safety: a value.
 struct notification_gap {
     explicit notification_gap(error reason_) : reason(std::move(reason_)) {}
 
-    /// Why it was lost, with the server's goodbye if it said one.
+    /// Why the connection was lost, with the server's last message if there was one.
     error reason;
 };
 
 using listener_event = std::variant<notification, notification_gap>;
 
-/// Listens to channels and hands out what is notified, in the order it was.
+/// Listens to channels and hands out notifications in their order.
 ///
-/// It has a connection of its own, opened at the first `listen` and, when it is lost, by the next
+/// It has a connection of its own, opened at the first `listen` and, after a loss, by the next
 /// `next` or `listen`, which wakes a sleeping database. So a program that always awaits `next`
 /// keeps its database awake.
 ///
-/// Nothing is read from the network unless `next` waits, and then one read of some kilobytes: a
-/// slow consumer leaves the rest to the buffers of the network and finally to PostgreSQL, whose
-/// queue of notifications is shared by all databases and grows while one listener does not read.
+/// The network is read only while `next` waits, and then once, for some kilobytes: a slow consumer
+/// leaves the rest to the buffers of the network and finally to PostgreSQL, whose queue of
+/// notifications is shared by all databases and grows while one listener does not read.
 ///
 /// To send, run `SELECT pg_notify($1, $2)` on any connection.
 ///
@@ -54,45 +53,45 @@ class listener {
 public:
     /// Opens nothing yet.
     ///
-    /// Errors: errc::bad_input for options that cannot be.
+    /// Errors: errc::bad_input for invalid options.
     listener(asio::any_io_executor executor, connect_options options);
     listener(listener&&) noexcept = default;
     listener& operator=(listener&& other) noexcept;
     ~listener();
 
-    /// Listens to a channel from now on; once it returns, no notification is missed without a
-    /// gap being told. Listening to it already changes nothing.
+    /// Listens to a channel from now on; once it returns, no notification is missed without a gap
+    /// being reported. Listening to it already changes nothing.
     ///
     /// Parameters: `channel` of 1 to 63 bytes, taken as it is: case and blanks matter, quotes are
-    ///     nothing special. `LISTEN Name` without quotes means "name".
-    /// Errors: errc::bad_input for a name that cannot be; those of connection::open; those of a
+    ///     not special. `LISTEN Name` without quotes means "name".
+    /// Errors: errc::bad_input for an invalid name; those of connection::open; those of a
     ///     statement, such as errc::query_failed on a standby, where nobody can listen.
     /// Cancellation: terminal, partial, total; it does not listen then, as far as `next` tells.
     asio::awaitable<void> listen(std::string channel);
 
-    /// Listens to it no more. What has been received before still comes out of `next`.
+    /// Stops listening to a channel. What has been received before still comes out of `next`.
     ///
-    /// Errors: as `listen`, except that a lost connection is none.
-    /// Cancellation: terminal, partial, total; it may or may not listen then: do it again.
+    /// Errors: as `listen`, except that a lost connection is not an error.
+    /// Cancellation: terminal, partial, total; it may or may not listen then: call it again.
     asio::awaitable<void> unlisten(std::string channel);
 
-    /// The next notification, or the word that some may have been missed. Waits for ever if
+    /// The next notification, or the gap in which some may have been missed. Waits for ever if
     /// nothing comes.
     ///
-    /// Errors: errc::protocol_violated for a second one at once; those of connection::open when a
-    ///     lost connection cannot be replaced: call again to try again, the gap will be told.
+    /// Errors: errc::protocol_violated for a second call at once; those of connection::open when a
+    ///     lost connection cannot be replaced: call again to try again, the gap will be reported.
     ///     errc::connection_lost if this listener was closed.
-    /// Cancellation: terminal, partial, total; nothing is lost, the next call goes on. Who races
-    ///     it against something else must look at both results.
+    /// Cancellation: terminal, partial, total; nothing is lost, the next call goes on. Callers that
+    ///     race it against something else must look at both results.
     asio::awaitable<listener_event> next();
 
-    /// The same, or nothing if nothing came in this time.
+    /// As `next`, or nothing if nothing came within the timeout.
     ///
     /// Errors and cancellation: as `next`.
     asio::awaitable<std::optional<listener_event>> next_within(std::chrono::milliseconds timeout);
 
-    /// Closes the connection; a `next` that waits ends with errc::connection_lost. A closed
-    /// listener stays closed; doing it again does nothing.
+    /// Closes the connection; a waiting `next` ends with errc::connection_lost. A closed listener
+    /// stays closed; closing again does nothing.
     ///
     /// Cancellation: none, it does not wait for the network. A connection that is being opened is
     ///     closed when it is there: cancel its `next` or `listen` to end that too.

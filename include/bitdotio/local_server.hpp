@@ -35,8 +35,8 @@ struct local_server_options {
     /// PostgreSQL (15 or newer) that somebody else runs, and of a role there with CREATEDB and
     /// CREATEROLE. Several hosts are a primary and its standbys. Never shown. Empty for instances.
     ///
-    /// Then a database is asleep when nobody is connected, `sleep_after`, `postgres_programs` and
-    /// `run_as` mean nothing, and a temporary server removes its databases on stop.
+    /// With it, a database is asleep when nobody is connected, `sleep_after`, `postgres_programs`
+    /// and `run_as` have no effect, and a temporary server removes its databases on stop.
     std::string backend;
     /// The address to listen on.
     std::string listen = "127.0.0.1";
@@ -46,10 +46,10 @@ struct local_server_options {
     /// A database without connections is put to sleep after this time.
     std::chrono::milliseconds sleep_after{60'000};
     /// A session without a statement ends with SQLSTATE 57P05 after this time, one that leaves a
-    /// transaction open with 25P03; whatever it has SET. 0 for no end.
+    /// transaction open with 25P03; the session's own SET does not change this. 0 for no end.
     std::chrono::milliseconds idle_session_timeout{300'000};
-    /// A session ends with SQLSTATE 57P01 after this time, between two statements; one with a
-    /// transaction open a tenth of it later. 0 for no end.
+    /// A session ends with SQLSTATE 57P01 after this time, between two statements; one with an open
+    /// transaction ends a tenth of it later. 0 for no end.
     std::chrono::milliseconds session_life{3'600'000};
     /// How long statements and requests that are under way may go on when the server is stopped.
     std::chrono::milliseconds stop_grace{5'000};
@@ -60,16 +60,16 @@ struct local_server_options {
     std::chrono::milliseconds wake_timeout{60'000};
     /// The owner of the first key: the user part of database names.
     std::string user = "local";
-    /// How much a database may hold that was made without a limit of its own. Over its limit it is
+    /// How much a database made without a limit of its own may hold. A database over its limit is
     /// read-only until space is freed or the limit raised.
     std::int64_t storage_limit_bytes = std::int64_t(10) << 30;
     /// How often databases that are awake are measured.
     std::chrono::milliseconds storage_check_interval{10'000};
     /// How many calls of the API a key may make at once, and how many a second in the long run;
-    /// others are answered with 429. 0 a second for no limit.
+    /// further calls are answered with 429. 0 a second for no limit.
     int call_burst = 200;
     int calls_per_second = 50;
-    /// When a query of the API is ended.
+    /// A query of the API is ended after this time.
     std::chrono::milliseconds query_timeout{300'000};
     /// The profile to write for clients (mode 0600), removed on stop; empty for none.
     std::filesystem::path profile_file;
@@ -87,35 +87,35 @@ struct local_server_options {
     std::chrono::milliseconds download_link_life{3'600'000};
     /// How long jobs that are over, and exported files, are kept.
     std::chrono::milliseconds jobs_kept{24 * 3'600'000};
-    /// Off, PostgreSQL does not wait for the disk (fsync, synchronous_commit, full_page_writes):
-    /// faster, and a crash of the machine loses everything. Only with a temporary data directory.
+    /// If off, PostgreSQL does not wait for the disk (fsync, synchronous_commit, full_page_writes):
+    /// faster, but a crash of the machine loses everything. Only with a temporary data directory.
     bool durable = true;
-    /// A certificate (PEM, its chain behind it) and its key to use instead of one that an authority
-    /// of the server's own signs. Both or neither.
+    /// A certificate (PEM, followed by its chain) and its key to use instead of one that the
+    /// server's own authority signs. Both or neither.
     std::filesystem::path certificate_file;
     std::filesystem::path private_key_file;
-    /// What clients trust then; empty for the certificate itself if it has signed itself, else for
-    /// the authorities of the system.
+    /// What clients trust then; empty for the certificate itself if it is self-signed, else for the
+    /// authorities of the system.
     std::filesystem::path certificate_authority_file;
-    /// How often is looked whether the certificate has changed, or must be made anew.
+    /// How often the server checks whether the certificate has changed, or must be made anew.
     std::chrono::milliseconds certificate_check_interval{60'000};
-    /// Is called for what happens, on any thread, and must not block; empty for no log.
+    /// Called for what happens, on any thread; it must not block. Empty for no log.
     std::function<void(const server_event&)> log;
 };
 
 /// A running server: the HTTPS API and the Postgres endpoint over a private real PostgreSQL.
 ///
-/// Errors of its verbs: errc::not_found for a database that is not there.
+/// Errors of its verbs: errc::not_found for a database that does not exist.
 /// Cancellation of its verbs: of `wait_until_asleep` terminal, partial, total; the others do not
 ///     stop midway.
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: call `stop()` and await it. The destructor of a running one kills its processes and
-/// removes its temporary files without waiting for them to say goodbye.
+///     removes its temporary files without waiting for a clean end.
 class local_server {
 public:
     /// Starts it and returns once both endpoints answer.
     ///
-    /// Errors: errc::bad_input for options that cannot be; errc::system_failed naming the cause:
+    /// Errors: errc::bad_input for invalid options; errc::system_failed naming the cause:
     ///     PostgreSQL not installed, a port in use, a directory that cannot be written.
     /// Cancellation: terminal, partial; what was started is stopped.
     static asio::awaitable<local_server> start(local_server_options options);
@@ -127,20 +127,20 @@ public:
     const std::string& api_url() const noexcept;
     const std::string& postgres_host() const noexcept;
     std::uint16_t postgres_port() const noexcept;
-    /// PEM file of the authority both endpoints' certificates are signed by; empty if it is one
-    /// that the system knows.
+    /// PEM file of the authority that signed both endpoints' certificates; empty if it is one that
+    /// the system knows.
     const std::string& ca_file() const noexcept;
     /// The first key, whose user is local_server_options::user.
     const api_key& key() const noexcept;
     /// The options a client needs to use this server: addresses, CA file, key.
     client_options client() const;
 
-    /// Makes a service account of the first key's user, which may use `databases` of his as `what`
-    /// allows: role::admin, role::writer or role::reader. Over the API its keys are made and
+    /// Creates a service account of the first key's user, which may use that user's `databases` as
+    /// `what` allows: role::admin, role::writer or role::reader. Over the API its keys are made and
     /// revoked, see client::create_service_account_key.
     ///
-    /// Errors: errc::bad_input for a name that cannot be, or role::owner; errc::conflict if there
-    ///     is an account of that name; errc::not_found for a database that is not his.
+    /// Errors: errc::bad_input for an invalid name, or role::owner; errc::conflict if there is an
+    ///     account of that name; errc::not_found for a database that is not the user's.
     asio::awaitable<service_account> create_account(std::string name, role what,
                                                     std::vector<database_name> databases);
     /// Lets the account use one more database, or one less.
@@ -158,7 +158,7 @@ public:
     /// Wakes a database; returns when it accepts connections. It falls asleep again as after a
     /// connection.
     asio::awaitable<void> wake(database_name name);
-    /// Returns when the database is asleep, at once if it is already.
+    /// Returns when the database is asleep; at once if it is already asleep.
     asio::awaitable<void> wait_until_asleep(database_name name);
     /// Whether no PostgreSQL runs for the database at this moment.
     asio::awaitable<bool> is_asleep(database_name name);
@@ -166,14 +166,14 @@ public:
     asio::awaitable<void> refuse_next(int count);
     /// Cuts all client connections of the database (TCP reset), its PostgreSQL left running.
     asio::awaitable<void> hang_up(database_name name);
-    /// Holds back everything the database's clients are told by this time, from now on; 0 for none.
+    /// Delays all that the database's clients are sent by this time, from now on; 0 for none.
     asio::awaitable<void> delay(database_name name, std::chrono::milliseconds time);
     /// Refuses further sessions of the database with SQLSTATE 53300, as if all its places were
-    /// taken; false lets them in again. Those who are in go on.
+    /// taken; false lets them in again. Present sessions go on.
     asio::awaitable<void> fill(database_name name, bool full = true);
-    /// Looks now whether the certificate is to be another one. Open connections go on.
+    /// Checks now whether the certificate must be replaced. Open connections go on.
     ///
-    /// Errors: errc::bad_input, errc::system_failed naming the file; the former one stays then.
+    /// Errors: errc::bad_input, errc::system_failed naming the file; the old one stays then.
     asio::awaitable<void> reload_certificate();
     /// How many connections the Postgres endpoint has accepted since the start, refused ones
     /// included.

@@ -1,4 +1,4 @@
-// What the API speaks of: databases, their usage, accounts and keys, the result of a query.
+// The API's models: databases, their usage, accounts and keys, the result of a query.
 #pragma once
 
 #include <bitdotio/api_key.hpp>
@@ -30,7 +30,7 @@ struct usage {
     friend bool operator==(const usage&, const usage&) = default;
 };
 
-/// What the API tells of a database.
+/// What the API says about a database.
 ///
 /// Thread safety: a value.
 struct database {
@@ -47,7 +47,7 @@ struct database {
     friend bool operator==(const database&, const database&) = default;
 };
 
-/// What to change about a database; what is not set stays as it is.
+/// What to change about a database; unset members stay as they are.
 ///
 /// Thread safety: a value.
 struct database_changes {
@@ -59,7 +59,7 @@ struct database_changes {
     std::optional<std::int64_t> storage_limit_bytes;
 };
 
-/// An account for a program instead of a person: it has one role, for the databases it was given.
+/// An account for a program instead of a person: it has one role, for the databases granted to it.
 struct service_account {
     /// A database it may use.
     struct grant {
@@ -80,7 +80,7 @@ struct service_account {
     friend bool operator==(const service_account&, const service_account&) = default;
 };
 
-/// A new key and whose it is. The service shows a key this once.
+/// A new key and whose it is. The service shows a key only this once.
 struct issued_key {
     api_key key{"v2_none"};
     std::string username;
@@ -92,7 +92,7 @@ enum class data_format {
     objects,  ///< `[{"name": "Alice", "age": 45}]`
 };
 
-/// A value of a query over HTTP: NULL, or what JSON has; a nested value as its JSON text.
+/// A value of a query over HTTP: NULL, or a JSON value; a nested value is its JSON text.
 using query_value = std::variant<std::monostate, bool, std::int64_t, double, std::string>;
 
 /// The result of a query over HTTP.

@@ -13,7 +13,7 @@ namespace bitdotio {
 /// The value of a money, such as 1234 for 12.34 dollars. The database's lc_monetary says which
 /// currency it is and how many digits its fraction has.
 ///
-/// It does not read from text results, nor bind inside a composite: its text is a matter of locale.
+/// It does not read from text results, nor bind inside a composite: its text depends on the locale.
 ///
 /// Thread safety: a value.
 struct money {

@@ -14,7 +14,7 @@ namespace bitdotio {
 /// A value with the name that stands for it in the statement. Made by `named`.
 ///
 /// Thread safety: a value.
-/// Lifetime: refers to name and value; it is used up in the call it is made for.
+/// Lifetime: refers to name and value; use it only in the call it is made for.
 template <class T>
 class named_value {
 public:
@@ -29,14 +29,14 @@ private:
 
 /// Binds a value by name: `c.query("SELECT … WHERE id = :id", named("id", 5))`.
 ///
-/// A name may stand several times. Text within quotes, dollar quotes and comments, casts (`::`),
+/// A name may occur several times. Text within quotes, dollar quotes and comments, casts (`::`),
 /// `:=` and array slices are left alone. Named and numbered values do not mix.
 template <class T>
 named_value<T> named(std::string_view name, const T& value) noexcept {
     return {name, value};
 }
 
-/// The statement with `:name` replaced by `$n`, n being the place in `names`, from 1.
+/// The statement with `:name` replaced by `$n`, where n is the name's place in `names`, from 1.
 ///
 /// Errors: errc::bad_input naming a name of the statement without a value, or a value whose name
 ///     the statement does not have, or that is given twice.

@@ -25,7 +25,7 @@ struct inet {
 
     /// Takes "192.168.0.1", "192.168.0.1/24", "2001:db8::1", "2001:db8::/32".
     ///
-    /// Errors: errc::bad_input if it is none.
+    /// Errors: errc::bad_input if it is not an address.
     static inet parse(std::string_view text);
 
     /// The address without the prefix.
@@ -48,13 +48,13 @@ struct cidr {
     friend auto operator<=>(const cidr&, const cidr&) = default;
 };
 
-/// As PostgreSQL writes them: an inet without its prefix where that is the whole address.
+/// As PostgreSQL writes them: an inet without its prefix if the prefix covers the whole address.
 std::string to_string(const inet& value);
 std::string to_string(const cidr& value);
 std::ostream& operator<<(std::ostream& out, const inet& value);
 std::ostream& operator<<(std::ostream& out, const cidr& value);
 
-// network.cpp has these.
+// Defined in network.cpp.
 namespace wire {
 inet read_inet(const field_view& field);
 cidr read_cidr(const field_view& field);

@@ -1,4 +1,4 @@
-// What NOTIFY sends to those who listen.
+// What NOTIFY sends to listeners.
 #pragma once
 
 #include <string>

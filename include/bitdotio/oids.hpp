@@ -1,4 +1,4 @@
-// The numbers PostgreSQL knows its built-in types by, and which is whose array or range.
+// The numbers of PostgreSQL's built-in types, and which is whose array or range.
 #pragma once
 
 #include <cstdint>
@@ -64,8 +64,8 @@ inline constexpr oid first_user = 16384;  ///< types of a database's own are num
 /// know.
 std::string type_name(oid type);
 
-/// What a type is made into or made of; oids::unspecified where there is none, or where it is
-/// a type of a database's own.
+/// The type made from another, or the one it is made from; oids::unspecified where there is none,
+/// or where it is a type of a database's own.
 constexpr oid array_of(oid element);
 constexpr oid element_of(oid array);
 constexpr oid range_of(oid bound);

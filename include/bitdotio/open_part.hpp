@@ -1,4 +1,4 @@
-// What a handle holds open on its connection: a stream of rows, a COPY, a level of a transaction.
+// What a handle keeps open on its connection: a stream of rows, a COPY, a level of a transaction.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +15,13 @@ namespace wire {
 void abandon_part(postgres_session& owner, std::uint64_t stream) noexcept;
 void abandon_part(transaction_scope& owner, std::uint64_t level) noexcept;
 
-/// One part of `Owner`, abandoned when this goes without its end. Not for use by others.
+/// One part of `Owner`, abandoned if this is destroyed before its end. Not for use by others.
 ///
 /// Thread safety: as its handle.
 template <class Owner>
 class open_part {
 public:
-    /// None.
+    /// No part.
     open_part() noexcept = default;
     /// Parameters: `number` as the owner counts its parts; `lease` is kept as long as the part is
     ///     open.
@@ -45,13 +45,13 @@ public:
     const std::shared_ptr<Owner>& owner() const noexcept { return owner_; }
     std::uint64_t number() const noexcept { return number_; }
 
-    /// It has ended by itself.
+    /// Notes that the part has ended by itself.
     void end() noexcept {
         owner_.reset();
         lease_.reset();
     }
 
-    /// Abandons it and hands out its lease.
+    /// Abandons the part and hands out its lease.
     std::shared_ptr<void> abandon() noexcept {
         if (const auto owner = std::exchange(owner_, nullptr)) {
             abandon_part(*owner, number_);

@@ -16,7 +16,7 @@ namespace bitdotio {
 /// The values of a statement's parameters, in order.
 ///
 /// Values are copied in their wire form, so nothing must outlive the call. They travel apart from
-/// the SQL: no quoting, no injection. What binds how:
+/// the SQL: no quoting, no injection. How types bind:
 ///
 /// | C++                               | PostgreSQL                                      |
 /// |-----------------------------------|-------------------------------------------------|
@@ -58,7 +58,7 @@ public:
     std::size_t size() const noexcept { return entries_.size(); }
     bool empty() const noexcept { return entries_.empty(); }
 
-    /// What was bound at an index, as it goes to the server.
+    /// The value bound at an index, as it is sent to the server.
     oid type(std::size_t index) const { return entries_[index].type; }
     bool is_binary(std::size_t index) const { return entries_[index].binary; }
     bool is_null(std::size_t index) const { return entries_[index].null; }
@@ -73,7 +73,7 @@ private:
         std::size_t size;
     };
 
-    // Closes the value that was appended to buffer_ since `offset`; a text one gets its zero byte.
+    // Ends the value that was appended to buffer_ since `offset`; a text one gets its zero byte.
     void finish(oid type, bool binary, std::size_t offset);
 
     std::string buffer_;

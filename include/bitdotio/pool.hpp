@@ -1,4 +1,4 @@
-// Connections of one database, shared: lent, returned, replaced, and let go so it may sleep.
+// A pool shares connections of one database: it lends, takes back and replaces them.
 #pragma once
 
 #include <bitdotio/connect_options.hpp>
@@ -24,15 +24,15 @@ namespace asio = boost::asio;
 
 class pool_core;
 
-/// A connection on loan from a pool; its end of life gives it back.
+/// A connection on loan from a pool; its destructor gives it back.
 ///
-/// What comes back in a transaction is rolled back, what comes back broken is replaced, all off
+/// A connection that comes back in a transaction is rolled back, a broken one is replaced, all off
 /// the caller's path.
 ///
 /// Thread safety: as connection. Lifetime: may outlive the `pool` handle it came from.
 class pooled_connection {
 public:
-    /// None.
+    /// No connection.
     pooled_connection() noexcept = default;
     /// Made by `acquire`.
     pooled_connection(std::shared_ptr<pool_core> pool, std::shared_ptr<postgres_session> session);
@@ -43,7 +43,7 @@ public:
     connection& operator*() noexcept { return connection_; }
     connection* operator->() noexcept { return &connection_; }
 
-    /// Gives it back before the end of life.
+    /// Gives the connection back before the handle is destroyed.
     void release() noexcept;
 
 private:
@@ -51,7 +51,7 @@ private:
     connection connection_;
 };
 
-/// Counts of a pool at one moment, and since its beginning.
+/// Counts of a pool at one moment, and since it was made.
 ///
 /// OpenTelemetry calls the first ones db.client.connection.count (state idle or used),
 /// db.client.connection.max and db.client.connection.pending_requests.
@@ -61,17 +61,17 @@ struct pool_statistics {
     std::size_t idle = 0;
     std::size_t used = 0;
     std::size_t dialling = 0;
-    std::size_t probing = 0;  ///< idle ones that are asked for a sign of life
+    std::size_t probing = 0;  ///< idle connections that are being probed
     std::size_t waiting = 0;
     std::size_t max_size = 0;
     bool waking = false;  ///< The database does not answer yet and is being probed.
-    bool broken = false;  ///< It has not for so long that callers are refused at once.
+    bool broken = false;  ///< Has not answered for so long that callers are refused at once.
 
     std::uint64_t acquired = 0;  ///< connections lent
     std::uint64_t refused = 0;   ///< callers who got none: timeout, asleep, queue full, …
     std::uint64_t dials = 0;     ///< tries to connect, failed ones included
     std::uint64_t opened = 0;    ///< connections opened
-    std::uint64_t probes = 0;    ///< signs of life asked for
+    std::uint64_t probes = 0;    ///< probes sent
     std::uint64_t replaced = 0;  ///< found dead while idle, at the look before lending, by a probe
     std::uint64_t closed_idle = 0;    ///< closed by the idle timeout
     std::uint64_t closed_aged = 0;    ///< closed at the end of their lifetime
@@ -86,30 +86,29 @@ struct pool_statistics {
 
 /// A pool of connections to one database. A handle: copies share the pool.
 ///
-/// It starts empty, dials when someone waits, keeps what comes back for the next (the most
-/// recently used first, so that the others age), and closes what idles too long. A sleeping
-/// database is a normal state: one connection attempt at a time probes it, callers wait in the
-/// order they came.
+/// It starts empty, dials when someone waits, keeps what comes back for the next (the most recently
+/// used first, so that the others age), and closes what idles too long. A sleeping database is a
+/// normal state: one connection attempt at a time probes it, and callers wait in the order they
+/// came.
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: connections on loan keep the pool alive. Await `close()` before the executor ends.
-///     After fork() the child must not touch it: make one there.
+///     After fork() the child must not touch it: make a new pool there.
 class pool {
 public:
-    /// Errors: errc::bad_input for options that cannot be.
+    /// Errors: errc::bad_input for invalid options.
     pool(asio::any_io_executor executor, connect_options connect,
          pool_options options = pool_options());
 
     /// Lends a connection: an idle one, else a new one, else the next to come back.
     ///
     /// Callers that must wait are served in the order they came. If the database is asleep, the
-    /// first caller's connection wakes it and the others wait. Whether an idle connection still
-    /// lives is seen without a round trip; a dead one is replaced silently.
+    /// first caller's connection wakes it and the others wait. Whether an idle connection is alive
+    /// is checked without a round trip; a dead one is replaced silently.
     ///
-    /// One of which nothing was heard for pool_options::probe_after has to show that it lives
-    /// first.
+    /// A connection that was silent for pool_options::probe_after is probed first.
     ///
-    /// Parameters: `where` it is acquired, for reports; the place of the call.
+    /// Parameters: `where` the connection is acquired, for reports; the place of the call.
     /// Errors: errc::pool_closed; errc::queue_full; errc::acquire_timeout, database_asleep or
     ///     server_busy after pool_options::acquire_timeout, saying why and, if all connections
     ///     are lent, who has held them longest; errc::connect_failed or server_busy at once
@@ -121,13 +120,13 @@ public:
     /// Runs one statement on a connection of the pool, in a transaction of its own.
     ///
     /// If the connection turns out to be dead and the statement was not sent, it moves on to
-    /// another; if it was sent and provably not executed, it is sent once more; if nobody can say,
-    /// only if its marks allow it: statement::idempotent, statement::read_only. What a server
-    /// refuses that may not be written to (SQLSTATE 25006) is sent once more on a new connection,
-    /// which after a failover leads elsewhere. The caller sees a slower statement.
+    /// another; if it was sent and provably not executed, it is sent once more; if the outcome is
+    /// unknown, only if its marks allow it: statement::idempotent, statement::read_only. A write
+    /// that the server refuses (SQLSTATE 25006) is sent once more on a new connection, which leads
+    /// elsewhere after a failover. The caller sees a slower statement.
     ///
     /// Errors and cancellation: those of `acquire` and connection::query, with the number of
-    ///     `attempts()`. `outcome()` speaks of all of them.
+    ///     `attempts()`. `outcome()` covers all of them.
     template <class... Values>
     asio::awaitable<result> query(statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
@@ -135,7 +134,7 @@ public:
     }
     asio::awaitable<result> run(statement sql, params values);
 
-    /// As `query`, its errors and cancellation too; returns how many rows were touched.
+    /// As `query`, its errors and cancellation too; returns how many rows were affected.
     template <class... Values>
     asio::awaitable<std::uint64_t> execute(statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
@@ -148,8 +147,8 @@ public:
     /// Errors and cancellation: those of `acquire` and of connection::run.
     asio::awaitable<pipeline_results> run(pipeline batch);
     /// As connection::stream, on a connection of the pool, which comes back at the end. Runs again
-    /// as `query` does, also when the first call of row_stream::next finds out, but never after a
-    /// row has been handed out.
+    /// as `query` does, also when the first call of row_stream::next finds the failure, but never
+    /// after a row has been handed out.
     ///
     /// Errors and cancellation: as for `query`.
     template <class... Values>
@@ -170,9 +169,8 @@ public:
     /// retry_transaction.
     ///
     /// Parameters: a named callable; a temporary would be destroyed while it runs.
-    /// Errors: those of `begin`, of `work`, and of transaction::commit, of which those of an
-    /// unknown
-    ///     outcome are settled first if transaction_options::resolvable is set: as success, or as
+    /// Errors: those of `begin`, of `work`, and of transaction::commit. Unknown outcomes of commit
+    ///     are settled first if transaction_options::resolvable is set: as success, or as
     ///     errc::connection_lost with outcome::not_executed.
     /// Cancellation: terminal, partial, total; the transaction is rolled back.
     template <class Work>
@@ -184,33 +182,33 @@ public:
     void transaction(Work&& work, transaction_options options = transaction_options()) requires(
         !std::is_lvalue_reference_v<Work>) = delete;
 
-    /// What it is doing, and has done.
+    /// What the pool is doing, and has done.
     ///
     /// Cancellation: none, it does not wait for the network.
     asio::awaitable<pool_statistics> statistics();
 
-    /// Lends none of the connections that are open now to anyone any more: after credentials or
-    /// addresses have changed. What is lent stays with its borrower and is closed afterwards.
+    /// Stops lending all connections that are open now: after credentials or addresses have
+    /// changed. Lent connections stay with their borrowers and are closed afterwards.
     void reset() noexcept;
 
-    /// Sets new limits. What is too much is closed as soon as nobody uses it.
+    /// Sets new limits. Surplus connections are closed as soon as nobody uses them.
     ///
     /// Errors: errc::bad_input as for pool_options.
     void resize(std::size_t min_size, std::size_t max_size);
 
-    /// Refuses new callers and closes what is idle; returns when all that is lent has come back
-    /// and is closed. Doing it again does the same.
+    /// Refuses new callers and closes idle connections; returns when all lent ones have come back
+    /// and are closed. Calling it again does the same.
     ///
-    /// Parameters: `drain` is how long it waits for what is lent.
-    /// Errors: errc::timeout if not all has come back by then, saying who holds it: what is still
-    ///     lent is cut, and who uses it gets errc::connection_lost. The pool is closed.
+    /// Parameters: `drain` is how long it waits for lent connections.
+    /// Errors: errc::timeout if not all have come back by then, saying who holds them: connections
+    ///     still lent are cut, and their users get errc::connection_lost. The pool is closed.
     /// Cancellation: terminal, partial, total: stops waiting; the pool stays closed.
     asio::awaitable<void> close(std::chrono::milliseconds drain = std::chrono::seconds(10));
 
-    /// What all copies of it share; not for use by others.
+    /// What all copies of a pool share; not for use by others.
     const std::shared_ptr<pool_core>& core() const noexcept { return core_; }
-    /// Commits, and asks the server what became of it where that is not known; for
-    /// `transaction` and retry_transaction.
+    /// Commits, and asks the server for the outcome if it is unknown; for `transaction` and
+    /// retry_transaction.
     asio::awaitable<void> commit(bitdotio::transaction& open);
 
 private:

@@ -1,4 +1,4 @@
-// How a pool grows, shrinks and waits: every knob, its default, and the reason for the default.
+// How a pool grows, shrinks and waits: each option, its default and the reason for it.
 #pragma once
 
 #include <bitdotio/observer.hpp>
@@ -20,50 +20,50 @@ namespace bitdotio {
 struct pool_options {
     pool_options() = default;
 
-    /// Connections kept open. 0, because an open connection keeps a database awake.
+    /// Connections to keep open. 0, because an open connection keeps a database awake.
     std::size_t min_size = 0;
-    /// Connections at most. Must be greater than `min_size`.
+    /// The most connections. Must be greater than `min_size`.
     std::size_t max_size = 100;
-    /// How long `acquire` may wait, 30 s if not set. While the database is waking the wait goes on
-    /// until `connect_options::wake_timeout`, but only if this is not set.
+    /// How long `acquire` may wait, 30 s if not set. While the database is waking, and only if this
+    /// is not set, the wait goes on until `connect_options::wake_timeout`.
     std::optional<std::chrono::milliseconds> acquire_timeout;
-    /// An idle connection is closed after this time, so that the database may sleep. A little
-    /// below the five minutes after which the service closes it; `serverless()` sets less.
+    /// An idle connection is closed after this time, so that the database may sleep. Slightly below
+    /// the five minutes after which the service closes it; `serverless()` sets less.
     std::chrono::milliseconds idle_timeout{290'000};
-    /// Callers that may wait at once; further ones fail with errc::queue_full. 0 means no limit.
+    /// The most callers that may wait; further ones fail with errc::queue_full. 0 means no limit.
     std::size_t max_waiters = 0;
-    /// Dials at once while all is well. More would make a thundering herd of a cold start.
+    /// The most dials at once while all is well. More would make a thundering herd of a cold start.
     std::size_t max_dials = 4;
     /// How long cleaning up a returned connection may take before it is cut.
     std::chrono::milliseconds return_timeout{2'000};
-    /// A connection is closed at this age, once nobody uses it: what has piled up in its backend
-    /// goes, and connections spread anew over servers behind a name.
+    /// A connection is closed at this age, once nobody uses it: this frees what has piled up in its
+    /// backend, and spreads connections anew over servers that share a name.
     std::chrono::milliseconds max_lifetime{1'800'000};
     /// The part of max_lifetime by which each connection's own is longer or shorter, at random, so
-    /// that those opened together do not end together. At most 0.5.
+    /// that connections opened together do not end together. At most 0.5.
     double lifetime_jitter = 0.1;
-    /// A connection of which nothing was heard for this time is asked for a sign of life, one round
-    /// trip without a statement, before it is lent: networks forget silent connections without a
-    /// word. 0 means never. Through a Unix socket, where nothing is forgotten, it is never done.
+    /// A connection that was silent for this time is probed, with one round trip without a
+    /// statement, before it is lent: networks forget silent connections without a word. 0 means
+    /// never. Connections through a Unix socket, where nothing is forgotten, are never probed.
     std::chrono::milliseconds probe_after{30'000};
-    /// How long that sign of life may take.
+    /// How long a probe may take.
     std::chrono::milliseconds probe_timeout{1'000};
-    /// After dialling has failed for so long (and longer than connect_options::wake_timeout), with
-    /// no connection open, `acquire` fails at once with the cause, while the pool tries on as often
-    /// as before, as long as somebody asks. 0 means that every caller waits for its turn to time
-    /// out.
+    /// After dialling has failed for this long (and longer than connect_options::wake_timeout),
+    /// with no connection open, `acquire` fails at once with the cause, while the pool tries on as
+    /// often as before, as long as somebody asks. 0 means that every caller waits for its turn to
+    /// time out.
     std::chrono::milliseconds breaker_after{60'000};
-    /// Who holds a connection for longer is reported to the observer, with the place where it was
-    /// acquired. 0 means nobody is.
+    /// A connection held for longer is reported to the observer, with the place where it was
+    /// acquired. 0 means that none is reported.
     std::chrono::milliseconds leak_after{0};
     /// Says that the database is meant to sleep, so that the observer is warned of what keeps it
     /// awake: a minimum of connections.
     bool lets_sleep = false;
-    /// Told what the pool does; empty for nobody. See also prometheus.hpp.
+    /// Is told what the pool does; empty for nobody. See also prometheus.hpp.
     std::shared_ptr<pool_observer> observer;
     /// Settings, roles, temporary tables, LISTEN, session locks and the like must not reach the
     /// next borrower. `smart` undoes those that the texts of the statements, or the server's
-    /// reports, show to have changed; it costs no round trip, because it goes ahead of the next
+    /// reports, show to have changed; it costs no round trip, because it is sent ahead of the next
     /// borrower's first statement. `always` undoes them each time, for programs whose functions
     /// change a session unseen; `never` leaves all as it is.
     session_reset reset = session_reset::smart;

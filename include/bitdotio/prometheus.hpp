@@ -1,6 +1,6 @@
 // A pool's metrics for Prometheus, through the library prometheus-cpp (Debian: prometheus-cpp-dev).
 //
-// Opt-in: who includes this links prometheus-cpp's core.
+// Opt-in: programs that include this link prometheus-cpp's core.
 #pragma once
 
 #include <bitdotio/observer.hpp>
@@ -22,8 +22,8 @@ namespace bitdotio {
 ///
 /// The names are OpenTelemetry's in Prometheus' spelling, with the label pool_name:
 /// db_client_connection_create_time_seconds, _wait_time_seconds, _use_time_seconds and
-/// _timeouts_total, db_client_operation_duration_seconds; what OpenTelemetry has no name for
-/// begins with bitdotio_pool_: connects_total, connect_failures_total, closes_total by reason,
+/// _timeouts_total, db_client_operation_duration_seconds. Metrics that OpenTelemetry has no name
+/// for begin with bitdotio_pool_: connects_total, connect_failures_total, closes_total by reason,
 /// wakes_total, wake_time_seconds, retries_total, leaks_total. The numbers of idle and used
 /// connections at a moment are in pool::statistics.
 ///
@@ -34,7 +34,7 @@ namespace bitdotio {
 /// See: OpenTelemetry, "Semantic conventions for database client metrics".
 class prometheus_observer : public pool_observer {
 public:
-    /// Parameters: `pool_name` tells this pool from others; no password belongs into it.
+    /// Parameters: `pool_name` tells this pool from others; it must not hold a password.
     prometheus_observer(::prometheus::Registry& registry, std::string pool_name)
         : label_{{"pool_name", std::move(pool_name)}},
           create_time_(times(registry, "db_client_connection_create_time_seconds",
@@ -91,7 +91,7 @@ public:
 private:
     static double seconds(duration time) { return std::chrono::duration<double>(time).count(); }
 
-    // OpenTelemetry's advice for these, in seconds.
+    // The buckets OpenTelemetry recommends for these, in seconds.
     ::prometheus::Histogram& times(::prometheus::Registry& registry, const char* name,
                                    const char* help) {
         const ::prometheus::Histogram::BucketBoundaries buckets{0.001, 0.005, 0.01, 0.05, 0.1,

@@ -1,4 +1,4 @@
-// Names and literals that go into the text of a statement.
+// Quotes names and literals for the text of a statement.
 #pragma once
 
 #include <initializer_list>
@@ -18,8 +18,8 @@ std::string quote_identifier(std::string_view name);
 /// The same for a name in parts, such as schema and table: `"public"."person"`.
 std::string quote_identifier(std::initializer_list<std::string_view> parts);
 
-/// A text as a string literal, for the few places where no parameter can stand, such as the options
-/// of CREATE or COMMENT. Everywhere else bind it: a bound value needs no quoting.
+/// A text as a string literal, for the few places where a parameter is not possible, such as the
+/// options of CREATE or COMMENT. Everywhere else bind it: a bound value needs no quoting.
 ///
 /// Errors: errc::bad_input if it has a zero byte, which text cannot have.
 /// See: PostgreSQL manual, 4.1.2.1 "String Constants".

@@ -25,7 +25,7 @@ struct range {
     std::optional<T> upper;
     bool includes_lower = true;
     bool includes_upper = false;
-    bool is_empty = false;  ///< holds nothing at all; then the bounds say nothing
+    bool is_empty = false;  ///< holds nothing at all; then the bounds have no meaning
 
     static range empty() {
         range value;
@@ -53,7 +53,7 @@ struct multirange {
     friend bool operator==(const multirange&, const multirange&) = default;
 };
 
-// The parts of a range that need no template stand in ranges.cpp.
+// The parts of a range that need no template are in ranges.cpp.
 namespace wire {
 
 struct range_form {
@@ -65,9 +65,9 @@ struct range_form {
     std::string unescaped_lower;  // where a text form keeps them
     std::string unescaped_upper;
 };
-// Fills in `form`, which is not to be moved after.
+// Fills in `form`, which must not be moved afterwards.
 void read_range(const field_view& field, std::string_view wanted, range_form& form);
-// The ranges of a multirange, each in the form of its own.
+// The ranges of a multirange, each in the field's form.
 std::vector<std::string_view> read_multirange(const field_view& field, std::string_view wanted);
 char range_flags(bool empty, bool lower, bool upper, bool includes_lower, bool includes_upper);
 // Quotes the bound of a text form that was appended since `offset`.

@@ -1,4 +1,4 @@
-// What became of a transaction whose COMMIT was not answered.
+// Finds out what became of a transaction whose COMMIT was not answered.
 #pragma once
 
 #include <bitdotio/error.hpp>
@@ -14,9 +14,9 @@ namespace asio = boost::asio;
 
 /// Asks the server what became of a transaction after errc::commit_outcome_unknown.
 ///
-/// A connection of the pool asks until the transaction is over; the one it was on is lost.
-/// outcome::executed: it is committed. outcome::not_executed: it was rolled back and never will be
-/// committed. outcome::unknown: nobody can say, because the time was up, because the server has
+/// A connection of the pool asks until the transaction is over; the transaction's own connection is
+/// lost. outcome::executed: it is committed. outcome::not_executed: it was rolled back and will
+/// never be committed. outcome::unknown: not known, because the time was up, because the server has
 /// forgotten (it does after some hundred million transactions), or because the database is on
 /// another server than before: one that was promoted or restored may have missed the transaction,
 /// and given its number to another.
@@ -26,7 +26,7 @@ namespace asio = boost::asio;
 /// Errors: errc::bad_input if the failure has no `transaction_id()`; errc::pool_closed.
 /// Cancellation: terminal, partial, total; errc::cancelled, and nothing is known.
 /// Thread safety: may be called from any thread.
-/// See: PostgreSQL manual, 9.27.8 "Transaction ID and Snapshot Information Functions".
+/// See: PostgreSQL manual, 9.26.8 "Transaction ID and Snapshot Information Functions".
 asio::awaitable<outcome> resolve_commit(pool from, error failure,
                                         std::chrono::milliseconds limit = std::chrono::seconds(10));
 

@@ -1,4 +1,4 @@
-// What a statement answered: its rows, and what it did.
+// The answer of a statement: its rows, and what it did.
 #pragma once
 
 #include <bitdotio/row.hpp>
@@ -19,8 +19,8 @@ namespace bitdotio {
 
 /// The answer of a statement. Cheap to move; views into it live as long as it does.
 ///
-/// It is a random-access range of row_view, for `for` and for std::ranges. Reading copies nothing
-/// but what it gives: the rows stay as libpq received them.
+/// It is a random-access range of row_view, for `for` and for std::ranges. Reading copies only what
+/// it returns: the rows stay as libpq received them.
 ///
 /// Thread safety: a value that is not copied; reading is safe from several threads.
 class result {

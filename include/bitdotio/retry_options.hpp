@@ -1,4 +1,4 @@
-// How failed calls are retried: every knob, its default, and the reason for the default.
+// How failed calls are retried: each option, its default and the reason for it.
 #pragma once
 
 #include <chrono>
@@ -14,7 +14,7 @@ namespace bitdotio {
 struct retry_options {
     retry_options() = default;
 
-    /// Tries at most, the first included. Only calls that cannot have had an effect are repeated.
+    /// The most tries, the first included. Only calls that cannot have had an effect are repeated.
     int max_attempts = 4;
     std::chrono::milliseconds first_delay{100};
     std::chrono::milliseconds max_delay{2'000};

@@ -1,4 +1,4 @@
-// Transactions that are run again until they have happened once.
+// Runs transactions again until they have happened once.
 #pragma once
 
 #include <bitdotio/error.hpp>
@@ -21,23 +21,23 @@ namespace bitdotio {
 
 namespace asio = boost::asio;
 
-/// How often a transaction is tried, and how long.
+/// How often and how long a transaction is tried.
 ///
 /// Thread safety: a value.
 struct transaction_retry_options {
     transaction_retry_options() = default;
 
-    /// Tries at most, the first included. A conflict that outlives ten is one of design.
+    /// The most tries, the first included. A conflict that outlives ten is one of design.
     int max_attempts = 10;
     /// The longest pause after the first failure; it doubles with each further one. The pause is
-    /// random between nothing and that, so that those who collided do not meet again.
+    /// random between nothing and that, so that transactions that collided do not meet again.
     std::chrono::milliseconds first_delay{10};
     std::chrono::milliseconds max_delay{1'000};
-    /// For all tries and pauses together; 0 means no limit. When it is over, the try under way is
-    /// cancelled.
+    /// The limit for all tries and pauses together; 0 means no limit. When it is over, the try
+    /// under way is cancelled.
     std::chrono::milliseconds timeout{0};
-    /// How each try begins. Set `transaction.resolvable` to have a COMMIT without an answer
-    /// settled: without it, that ends the tries, because nobody knows.
+    /// How each try begins. Set `transaction.resolvable` to settle a COMMIT without an answer: if
+    /// it is not set, such a COMMIT ends the tries, because its outcome is unknown.
     transaction_options transaction;
 
     /// Errors: errc::bad_input naming the option and its range.
@@ -56,14 +56,14 @@ public:
 
     asio::awaitable<transaction> begin();
     asio::awaitable<void> commit(transaction& open);
-    /// Runs a try, at most until the time for all of them is up.
+    /// Runs a try, at most until the time for all tries is up.
     asio::awaitable<void> limit(asio::awaitable<void> attempt);
-    /// Returns if there is to be another try; throws the failure if not.
+    /// Returns if there is to be another try; otherwise throws the failure.
     void decide(const transaction& open, std::exception_ptr thrown);
-    /// Rolls back, pauses and begins anew.
+    /// Rolls back, pauses and begins again.
     asio::awaitable<transaction> next(transaction failed);
-    /// Throws the exception being handled; if it is Asio's word for who awaits something after
-    /// having been cancelled, as the error the tries ended with.
+    /// Throws the exception being handled. Asio's exception for awaiting after a cancellation is
+    /// thrown as the error that the tries ended with.
     [[noreturn]] void rethrow() const;
 
 private:
@@ -81,7 +81,7 @@ private:
 
 namespace wire {
 
-// One try. How it fails is kept: an end by the time limit must not hide what is known of a COMMIT.
+// Runs one try. Its failure is kept: the time limit must not hide what is known of a COMMIT.
 template <class Work, class Value>
 asio::awaitable<void> attempt(transaction_retry& all, Work& work, transaction& open,
                               std::optional<Value>& value, std::exception_ptr& failure) {
@@ -102,18 +102,18 @@ asio::awaitable<void> attempt(transaction_retry& all, Work& work, transaction& o
 }  // namespace wire
 
 /// Runs `work(transaction&)`, an awaitable, in a transaction of the pool, commits it, and returns
-/// what `work` returned; runs all of it again, `work` from its beginning, if the transaction
-/// is known not to have happened and another try may go better.
+/// what `work` returned; runs all of it again, `work` from its beginning, if the transaction is
+/// known not to have happened and another try may succeed.
 ///
 /// That is so if it lost against another (SQLSTATE 40001, 40P01), if its connection broke before
-/// COMMIT was sent, if the server was short of something (class 53), was not to be written to
-/// (25006, once) or had changed a prepared statement's tables (26000, 0A000 of a cached plan);
-/// and, with transaction_options::resolvable, if COMMIT was not answered and the server says that
-/// the transaction was rolled back. If it says committed, that is success. Everything else, errors
-/// of your own among it, ends the tries.
+/// COMMIT was sent, if the server was short of something (class 53), must not be written to (25006,
+/// once) or had changed a prepared statement's tables (26000, 0A000 of a cached plan); and, with
+/// transaction_options::resolvable, if COMMIT was not answered and the server says that the
+/// transaction was rolled back. If it says committed, that is success. Everything else, errors of
+/// your own included, ends the tries.
 ///
 /// What `work` does outside the database happens as often as it runs. If it commits or rolls back
-/// itself, that is the end of it.
+/// itself, the transaction ends there.
 ///
 /// Parameters: `work`, a named callable; a temporary would be destroyed while it runs.
 /// Errors: the last try's, with the number of `attempts()`; errc::timeout when the time for all was

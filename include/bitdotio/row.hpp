@@ -22,8 +22,8 @@ public:
     field_view operator[](std::size_t column) const;
     field_view operator[](std::string_view name) const;
 
-    /// The row as a tuple, an aggregate struct (fields in the order of the columns), or, if it
-    /// has one column, that column's value.
+    /// The row as a tuple, an aggregate struct (fields in the order of the columns), or, if it has
+    /// one column, that column's value.
     ///
     /// Errors: errc::unexpected_shape if the numbers of fields and columns differ; those of
     ///     field_view::as.

@@ -55,37 +55,37 @@ private:
 
 /// The answer of a statement while it is still coming.
 ///
-/// Rows are read from the network when they are asked for and not before: a slow reader slows the
-/// server down, and memory holds about one chunk. Until it has been read to its end or is dropped,
+/// Rows are read from the network only when they are asked for: a slow reader slows the server
+/// down, and memory holds about one chunk. Until the stream has been read to its end or is dropped,
 /// the connection does nothing else.
 ///
 /// Dropping it midway is cheap: the statement is stopped on the server, in a pool off the caller's
-/// path, on a connection of your own ahead of its next operation.
+/// path, on a connection of your own before its next operation.
 ///
 /// Thread safety: as its connection: from any thread, one operation at a time.
 class row_stream {
 public:
-    /// The stream that takes the place of one that failed, or throws its failure.
+    /// The stream that replaces one that failed, or throws its failure.
     using replacement = std::function<asio::awaitable<row_stream>(error failure, bool rows_seen,
                                                                   std::shared_ptr<void> lease)>;
 
     /// Made by `stream`.
     ///
-    /// Parameters: `after_failure` is asked once; none where nothing may take its place.
+    /// Parameters: `after_failure` is called once; empty if nothing may replace the stream.
     explicit row_stream(wire::open_part<postgres_session> stream,
                         replacement after_failure = nullptr) noexcept;
 
     /// The next rows, at least one and at most `most`; nothing at the end, and again after it.
     ///
-    /// The timeout of the statement counts for each call by itself. Rows are handed on as they
+    /// The timeout of the statement applies to each call by itself. Rows are handed on as they
     /// come; from libpq 17 on, which makes that cheaper, in pieces as large as the first `most`,
-    /// but of no more than 100. If the statement fails, the rows of an unfinished piece are gone.
+    /// but of at most 100. If the statement fails, the rows of an unfinished piece are gone.
     ///
-    /// Errors: those of connection::query, also after rows have been delivered: only the end
-    ///     means that the statement succeeded. The stream is over then, and the connection well
-    ///     if the error says nothing else.
+    /// Errors: those of connection::query, also after rows have been delivered: only the end means
+    ///     that the statement succeeded. The stream is over then, and the connection stays usable
+    ///     unless the error says otherwise.
     /// Cancellation: terminal, partial, total; the statement is stopped on the server, the
-    ///     connection stays well.
+    ///     connection stays usable.
     asio::awaitable<std::optional<row_chunk>> next(std::size_t most = 1'000);
 
 private:

@@ -1,4 +1,4 @@
-// What a running server tells about itself: one line of its log.
+// What a running server reports about itself: one line of its log.
 #pragma once
 
 #include <chrono>
@@ -11,9 +11,9 @@
 
 namespace bitdotio {
 
-/// Something that happened in a server. docs/server.md lists the kinds and their fields.
+/// Something that happened in a server. docs/operating.md lists the kinds and their fields.
 ///
-/// No event ever holds a key, a password, the text of a statement, or the query of an address.
+/// An event never holds a key, a password, the text of a statement, or the query of an address.
 ///
 /// Thread safety: a value.
 struct server_event {
@@ -24,12 +24,12 @@ struct server_event {
     /// Adds a field and returns the event.
     server_event& with(std::string name, value what);
 
-    /// The field's text or number as text; empty if there is none of this name.
+    /// The field's text, or its number as text; empty if there is no field of this name.
     std::string text_of(std::string_view name) const;
 
-    /// One line, without its end, that begins with the fields "time" and "event".
+    /// The event on one line, without its end, beginning with the fields "time" and "event".
     std::string json() const;
-    /// The same for people.
+    /// The event on one line for people.
     std::string text() const;
 
     std::chrono::sys_time<std::chrono::microseconds> time;

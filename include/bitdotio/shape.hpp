@@ -1,4 +1,4 @@
-// Several fields as one C++ value: how many it takes, and how it is made of them.
+// Several fields as one C++ value: how many it takes, and how it is made from them.
 #pragma once
 
 #include <bitdotio/field.hpp>
@@ -19,13 +19,13 @@ inline constexpr bool is_tuple = false;
 template <class... T>
 inline constexpr bool is_tuple<std::tuple<T...>> = true;
 
-// What reads from one field. A composite's struct does too, but as a row it means the row's fields.
+// Types that read from one field. A composite's struct does too, but as a row means its fields.
 template <class T>
 concept field_value = is_optional<T> ||(
     !is_tuple<T> && requires(const field_view& field) { from_sql<T>::read(field); } &&
     !requires { from_sql<T>::is_composite; });
 
-// How many fields T takes, and T made of them: `field(index)` gives each.
+// The number of fields that T takes, and T made from them: `field(index)` gives each.
 template <class T>
 constexpr std::size_t field_count() {
     if constexpr (field_value<T>) {

@@ -23,13 +23,13 @@ public:
     statement(const char* sql) : sql_(sql) {}
 
     const std::string& sql() const noexcept { return sql_; }
-    /// Another text, the marks kept.
+    /// Replaces the text and keeps the marks.
     statement& replace_sql(std::string sql) {
         sql_ = std::move(sql);
         return *this;
     }
 
-    /// Fails with errc::timeout after this time, from now of running it; overrides
+    /// Fails with errc::timeout after this time, from the start of each run; overrides
     /// connect_options::statement_timeout. Zero means no limit.
     statement&& timeout(std::chrono::milliseconds value) && {
         timeout_ = value;
@@ -41,8 +41,8 @@ public:
     }
     std::optional<std::chrono::milliseconds> timeout() const noexcept { return timeout_; }
 
-    /// Asks for text instead of binary results: for types this library cannot read in binary,
-    /// which then read as strings.
+    /// Asks for text instead of binary results: for types that this library cannot read in binary;
+    /// they then read as strings.
     statement&& text_results() && {
         text_results_ = true;
         return std::move(*this);
@@ -53,7 +53,7 @@ public:
     }
     bool wants_text_results() const noexcept { return text_results_; }
 
-    /// Never keeps it prepared, however often it is run: for statements that differ each time.
+    /// Never keeps it prepared, however often it runs: for statements that differ each time.
     statement&& unprepared() && {
         prepared_ = false;
         return std::move(*this);
@@ -77,13 +77,13 @@ public:
     }
     std::optional<std::size_t> largest_result() const noexcept { return largest_result_; }
 
-    /// Says that running it twice does no harm: it sets what it sets, or finds its own mark. Then
-    /// a pool sends it once more when the connection broke and nobody can say whether it ran, or
-    /// when it lost against another (SQLSTATE 40001, 40P01); a stream only as long as no row has
-    /// been handed out. Nobody checks the promise.
+    /// Says that running it twice does no harm: it sets what it sets, or finds its own mark. Then a
+    /// pool sends it once more if the connection broke and the outcome is unknown, or if it lost
+    /// against another (SQLSTATE 40001, 40P01); a stream only while no row has been handed out.
+    /// Nobody checks the promise.
     ///
-    /// It counts only where the statement is a transaction of its own: never inside a transaction,
-    /// on a connection of your own, on one that was acquired, or in a pipeline.
+    /// It applies only where the statement is a transaction of its own: never inside a transaction,
+    /// on a connection of your own, on an acquired connection, or in a pipeline.
     statement&& idempotent() && {
         idempotent_ = true;
         return std::move(*this);
@@ -94,7 +94,7 @@ public:
     }
     bool is_idempotent() const noexcept { return idempotent_; }
 
-    /// Says that it changes nothing, functions it calls included. As `idempotent`.
+    /// Says that it changes nothing, functions it calls included. Otherwise as `idempotent`.
     statement&& read_only() && {
         read_only_ = true;
         return std::move(*this);

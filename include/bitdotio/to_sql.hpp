@@ -1,4 +1,4 @@
-// How a C++ value becomes a parameter: the customisation point, and the everyday types.
+// How a C++ value is bound as a parameter: the customisation point, and the everyday types.
 #pragma once
 
 #include <bitdotio/types.hpp>
@@ -31,7 +31,7 @@ namespace wire {
 void put(std::string& out, std::uint16_t value);
 void put(std::string& out, std::uint32_t value);
 void put(std::string& out, std::uint64_t value);
-// Append a number as PostgreSQL reads it in text.
+// Append a number in the text form that PostgreSQL reads.
 void put_text(std::string& out, std::int64_t value);
 void put_text(std::string& out, std::uint64_t value);
 void put_text(std::string& out, float value);
@@ -44,10 +44,10 @@ std::uint64_t checked_bigint(std::uint64_t value);
 // Microseconds since 2000-01-01, as PostgreSQL counts, from those since 1970-01-01.
 std::uint64_t timestamp_since_2000(std::int64_t since_1970);
 
-// Sets the four octets at `offset` to the count of those that follow them.
+// Sets the four octets at `offset` to the number of octets that follow them.
 void set_length(std::string& out, std::size_t offset);
 
-// Appends the text form of a value whose to_sql has one.
+// Appends the text form of a value if its to_sql has one.
 template <class T>
 void write_text(const T& value, std::string& out) {
     if constexpr (requires { to_sql<T>::write_text(value, out); }) {

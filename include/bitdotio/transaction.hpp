@@ -1,4 +1,4 @@
-// A transaction: committed when you say so, rolled back otherwise.
+// A transaction: committed by `commit`, rolled back otherwise.
 #pragma once
 
 #include <bitdotio/copy.hpp>
@@ -24,12 +24,12 @@ namespace asio = boost::asio;
 
 /// An open transaction on a connection, or one nested in another.
 ///
-/// One that is destroyed unfinished is rolled back before anyone uses its connection again: in the
-/// pool, off the caller's path; on a connection of your own, ahead of its next statement; a nested
-/// one ahead of the next statement of the one around it.
+/// A transaction that is destroyed unfinished is rolled back before anyone uses its connection
+/// again: in the pool, off the caller's path; on a connection of your own, before its next
+/// statement; a nested one before the next statement of the transaction around it.
 ///
-/// Nothing is retried inside a transaction: after errc::connection_lost it is gone, and the whole
-/// of it must be run again, which retry_transaction does. Loss while COMMIT is under way is
+/// Nothing is retried inside a transaction: after errc::connection_lost it is gone, and all of it
+/// must be run again, as retry_transaction does. A loss while COMMIT is under way is
 /// errc::commit_outcome_unknown, also where COMMIT is run as a statement.
 ///
 /// Thread safety: as its connection: from any thread, one operation at a time.
@@ -39,12 +39,12 @@ public:
     explicit transaction(wire::open_part<transaction_scope> open) noexcept;
 
     /// As connection::query. After a statement failed, only `rollback` makes sense: the server
-    /// answers all else with SQLSTATE 25P02. What may fail goes into a nested transaction.
+    /// answers all else with SQLSTATE 25P02. Put what may fail into a nested transaction.
     ///
-    /// Errors: those of connection::query; errc::protocol_violated if it is over, or one nested in
-    ///     it is open.
+    /// Errors: those of connection::query; errc::protocol_violated if the transaction is over, or a
+    ///     nested one is open.
     /// Cancellation: terminal, partial, total. Like a failed statement, a cancelled one leaves only
-    ///     `rollback`. All that is run in a transaction has this in common.
+    ///     `rollback`. This applies to all that is run in a transaction.
     template <class... Values>
     asio::awaitable<result> query(statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
@@ -58,15 +58,15 @@ public:
     /// runs nothing again after a text that has COMMIT, END or PREPARE anywhere, even in a word.
     asio::awaitable<std::vector<result>> script(statement sql);
 
-    /// As `query`; returns how many rows were touched.
+    /// As `query`; returns how many rows were affected.
     template <class... Values>
     asio::awaitable<std::uint64_t> execute(statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
         return count(std::move(bound.sql), std::move(bound.values));
     }
 
-    /// As connection::stream. Dropped midway, the rest of its rows is read and thrown away, because
-    /// stopping the statement would end the transaction; a cursor needs not even that.
+    /// As connection::stream. If it is dropped midway, the rest of its rows is read and discarded,
+    /// because stopping the statement would end the transaction; a cursor does not need even that.
     template <class... Values>
     asio::awaitable<row_stream> stream(statement sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
@@ -75,13 +75,13 @@ public:
     asio::awaitable<copy_in> copy_from(statement sql);
     asio::awaitable<copy_out> copy_to(statement sql);
 
-    /// Begins a transaction nested in this one, a savepoint. Until it ends, this one is silent.
+    /// Begins a nested transaction, a savepoint. Until it ends, this one cannot be used.
     ///
     /// Errors and cancellation: as for `query`.
     /// See: PostgreSQL manual, SQL command SAVEPOINT.
     asio::awaitable<transaction> begin();
 
-    /// Makes it permanent; of a nested one, part of the one around it.
+    /// Makes it permanent; a nested transaction becomes part of the one around it.
     ///
     /// Errors: errc::commit_outcome_unknown if the connection broke, the deadline passed or the
     ///     caller cancelled while COMMIT was under way and the server did not answer, with a
@@ -90,15 +90,15 @@ public:
     ///     for its synchronous standby; errc::timeout or cancelled with outcome::executed if that
     ///     was this side's deadline or cancellation; errc::query_failed or transaction_conflict if
     ///     a statement had failed before and the server rolled back, with that failure's SQLSTATE.
-    /// Cancellation: terminal, partial, total. One that comes before COMMIT was sent rolls back; a
+    /// Cancellation: terminal, partial, total. A cancellation before COMMIT was sent rolls back; a
     ///     later one that finds it committed changes nothing.
     asio::awaitable<void> commit();
 
-    /// Undoes it. A connection that is lost has already undone it: that is no error.
+    /// Undoes the transaction. A lost connection has already undone it: that is not an error.
     ///
     /// Errors: errc::protocol_violated if it is over; errc::timeout or cancelled: it is then rolled
-    ///     back ahead of the next statement.
-    /// Cancellation: terminal, partial, total, see there.
+    ///     back before the next statement.
+    /// Cancellation: terminal, partial, total, see Errors.
     asio::awaitable<void> rollback();
 
     /// Whether neither commit nor rollback was called.

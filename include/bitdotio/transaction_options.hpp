@@ -1,4 +1,4 @@
-// What a transaction promises and may do.
+// How a transaction begins: its isolation, and what it may do.
 #pragma once
 
 #include <optional>
@@ -6,10 +6,10 @@
 
 namespace bitdotio {
 
-/// How far a transaction is kept apart from others.
+/// How far a transaction is isolated from others.
 enum class isolation_level { read_committed, repeatable_read, serializable };
 
-/// How a transaction begins. What is not set is the server's default.
+/// How a transaction begins. Unset members mean the server's default.
 ///
 /// Thread safety: a value.
 /// See: PostgreSQL manual, SQL command BEGIN; 13.2 "Transaction Isolation".
@@ -17,15 +17,15 @@ struct transaction_options {
     transaction_options() = default;
 
     std::optional<isolation_level> isolation;
-    /// A write in it fails with SQLSTATE 25006.
+    /// If true, a write in it fails with SQLSTATE 25006.
     std::optional<bool> read_only;
-    /// Waits at its beginning until it can never be refused with 40001. Only for transactions
-    /// that are serializable and read only.
+    /// Waits at its beginning until it can never be refused with 40001. Only for transactions that
+    /// are serializable and read only.
     bool deferrable = false;
-    /// Makes errc::commit_outcome_unknown something that can be settled: the transaction's number
-    /// is asked for ahead of COMMIT, which costs one more trip, and a number even if nothing was
-    /// written. pool::transaction and retry_transaction then settle it by themselves, others
-    /// with resolve_commit. Needs PostgreSQL 13; on a standby it changes nothing.
+    /// Makes errc::commit_outcome_unknown resolvable: the transaction's number is asked for before
+    /// COMMIT, which costs one more trip, and a number even if nothing was written.
+    /// pool::transaction and retry_transaction then settle it by themselves; other callers use
+    /// resolve_commit. Needs PostgreSQL 13; on a standby it changes nothing.
     bool resolvable = false;
 
     /// The statement that begins it.

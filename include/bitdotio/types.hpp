@@ -1,4 +1,4 @@
-// PostgreSQL's everyday values that std has no type for.
+// PostgreSQL's everyday types that std has no type for.
 #pragma once
 
 #include <bitdotio/oids.hpp>
@@ -21,7 +21,7 @@ using bytes = std::vector<std::byte>;
 /// The value of a timestamptz: an instant. PostgreSQL's infinities are the ends of the range.
 using timestamptz = std::chrono::sys_time<std::chrono::microseconds>;
 
-/// The value of a timestamp: a date and time of day of no zone. Infinities as above.
+/// The value of a timestamp: a date and time of day without a zone. Infinities as above.
 using timestamp = std::chrono::local_time<std::chrono::microseconds>;
 
 /// A UUID, RFC 4122.
@@ -32,7 +32,7 @@ struct uuid {
 
     /// Takes the form "123e4567-e89b-12d3-a456-426614174000", in either case, also without hyphens.
     ///
-    /// Errors: errc::bad_input if it is another.
+    /// Errors: errc::bad_input if it has another form.
     static uuid parse(std::string_view text);
 
     friend bool operator==(const uuid&, const uuid&) = default;

@@ -11,7 +11,7 @@
 
 namespace bitdotio {
 
-/// A member of an object that does something when its next time has come.
+/// A member of an object that acts when its next time has come.
 ///
 /// Thread safety: on its executor only, a strand.
 class alarm {
@@ -19,10 +19,10 @@ public:
     template <class Executor>
     explicit alarm(const Executor& executor) : timer_(executor) {}
 
-    /// Calls `ring` with the owner at `next`, in place of what was set before; null for never.
+    /// Calls `ring` with the owner at `next`, which replaces the time set before; null for never.
     ///
-    /// Parameters: `owner` has this alarm for a member, and may be gone by then. `failed` is told
-    ///     what `ring` throws; it must be noexcept.
+    /// Parameters: `owner` has this alarm as a member, and may be gone by then. `failed` is called
+    ///     with what `ring` throws; it must be noexcept.
     template <class Owner, class Ring, class Failed>
     void set(std::optional<time_point> next, std::weak_ptr<Owner> owner, Ring ring, Failed failed) {
         if (next == next_) {

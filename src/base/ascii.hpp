@@ -1,4 +1,4 @@
-// Characters of ASCII, told and folded without a look at the process's locale.
+// ASCII characters, classified and folded without the process's locale.
 #pragma once
 
 #include <algorithm>
@@ -41,7 +41,7 @@ inline bool same_letters(char left, char right) noexcept {
     return to_lower(left) == to_lower(right);
 }
 
-/// Whether two texts are the same but for small and capital letters.
+/// Whether two texts are equal, ignoring the case of letters.
 inline bool equal_ignoring_case(std::string_view left, std::string_view right) noexcept {
     return std::equal(left.begin(), left.end(), right.begin(), right.end(), same_letters);
 }

@@ -1,4 +1,4 @@
-// A bound on how many coroutines are at something at once; the others wait in the order they came.
+// Bounds how many coroutines do something at once; the others wait in the order they came.
 #pragma once
 
 #include "base/deadline.hpp"
@@ -20,7 +20,7 @@ namespace bitdotio {
 /// Lifetime: must outlive its passes.
 class async_semaphore {
 public:
-    /// The right to be inside, given back by its destructor; on the strand, as everything here.
+    /// The right to be inside. Its destructor gives it back, on the strand as everything here.
     class [[nodiscard]] pass {
     public:
         pass() = default;
@@ -54,7 +54,7 @@ public:
         queue_.push_back(mine);
         boost::system::error_code ended;
         co_await mine->async_wait(asio::redirect_error(asio::use_awaitable, ended));
-        if (std::erase(queue_, mine) > 0) {  // nobody called: the wait was cancelled
+        if (std::erase(queue_, mine) > 0) {  // not woken: the wait was cancelled
             throw error(errc::cancelled, "waiting for a place was cancelled");
         }
         co_return pass(*this);

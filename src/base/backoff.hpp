@@ -1,4 +1,4 @@
-// The next delay, or enough: how retries and the probes of a waking database are paced.
+// Paces retries and the probes of a waking database: the next delay, or no further try.
 #pragma once
 
 #include <bitdotio/retry_options.hpp>
@@ -14,8 +14,8 @@ namespace bitdotio {
 
 /// How long to wait before probing a sleeping database again.
 ///
-/// Quick at first, because most wake within a quarter of a second; then about every half second,
-/// rarer after 10 s and after a minute, because whatever is wrong will take longer.
+/// Short at first, because most wake within a quarter of a second; then about every half second,
+/// longer after 10 s and after a minute, because whatever is wrong will take longer.
 ///
 /// Parameters: `failed` is how many probes have failed, at least 1; `waited` the time since the
 ///     first; `jitter`, in [0, 1), spreads all but the first four delays from half to one and a
@@ -32,7 +32,7 @@ inline std::chrono::milliseconds wake_delay(std::size_t failed, std::chrono::mil
         static_cast<std::int64_t>(static_cast<double>(middle.count()) * (0.5 + jitter)));
 }
 
-/// The same for a server that is up and has no connection left: from 200 ms, doubling to 2 s.
+/// The delay for a server that is up and has no connection left: from 200 ms, doubling to 2 s.
 inline std::chrono::milliseconds busy_delay(std::size_t failed, double jitter) {
     const auto middle =
         std::min<std::int64_t>(2'000, std::int64_t{200} << std::min<std::size_t>(failed - 1, 8));
@@ -40,7 +40,7 @@ inline std::chrono::milliseconds busy_delay(std::size_t failed, double jitter) {
         static_cast<std::int64_t>(static_cast<double>(middle) * (0.5 + jitter)));
 }
 
-/// How long to wait before a call of the HTTP API is tried again; nothing if it was the last.
+/// How long to wait before a call of the HTTP API is tried again; nothing after the last try.
 ///
 /// Parameters: `failed` is how many tries have failed, at least 1; `retry_after` what the server
 ///     asked for, which is obeyed even beyond max_delay; `jitter`, in [0, 1), shortens the delay

@@ -1,4 +1,4 @@
-// The threads for work that blocks: a service of the execution context, which ends with it.
+// Threads for work that blocks: a service of the execution context, which ends with it.
 #include "base/blocking.hpp"
 
 #include "base/deadline.hpp"
@@ -22,10 +22,10 @@ namespace bitdotio {
 namespace {
 
 // Two, because a storm of cancels must not become a storm of connections. Work that nobody waits
-// for any more does not count: a server that does not answer must not hold up those that do.
+// for any more does not count: a server that does not answer must not hold up others.
 constexpr std::size_t usual = 2;
 constexpr std::size_t most = 16;
-// How long the end of the context waits for work that somebody waited for until then.
+// How long the end of the context waits for work that somebody still waited for.
 constexpr std::chrono::seconds patience{5};
 
 struct job {
@@ -38,7 +38,7 @@ struct job {
 };
 using job_ptr = std::shared_ptr<job>;
 
-// Outlives its context for as long as work hangs, so nothing in it refers to the context then.
+// Outlives its context while work hangs, so nothing in it refers to the context then.
 class crew : public std::enable_shared_from_this<crew> {
 public:
     void take(job_ptr given) {
@@ -64,8 +64,8 @@ public:
         return given.finished;
     }
 
-    // Whose work has ended is joined, so that what libraries keep for a thread is given back before
-    // the process ends; whose work hangs is left to itself.
+    // Joins the threads whose work has ended, so that what libraries keep for a thread is freed
+    // before the process ends. Threads whose work hangs are left alone.
     void end() {
         std::unique_lock lock(mutex_);
         over_ = true;
@@ -127,7 +127,7 @@ private:
             next->finished = true;
             hanging_ -= next->given_up;
             while (next->waiter && !over_ && !wake(next)) {
-                // Out of memory. What it waits for is done, so it must be told.
+                // Out of memory. What the job waits for is done, so it must be told.
                 lock.unlock();
                 std::this_thread::sleep_for(std::chrono::milliseconds(10));
                 lock.lock();
@@ -143,7 +143,7 @@ private:
         gone_.notify_all();
     }
 
-    // False if there is no memory for that.
+    // Returns false if there is no memory for the wake.
     static bool wake(const job_ptr& ended) noexcept {
         try {
             post_work(ended->waiter->get_executor(), [ended]() noexcept {
@@ -183,7 +183,7 @@ private:
     std::shared_ptr<crew> crew_;
 };
 
-// What waits for a job, until it is finished or the wait ends in another way.
+// Waits for a job, until it is finished or the wait ends in another way.
 class wait_for_job {
 public:
     wait_for_job(std::shared_ptr<crew> workers, job_ptr given,

@@ -1,4 +1,4 @@
-// Work that blocks, done on a thread of its own while the executor goes on.
+// Runs work that blocks on a thread of its own while the executor goes on.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -10,10 +10,10 @@ namespace bitdotio {
 
 namespace asio = boost::asio;
 
-/// Runs `work` on one of two threads kept for this in the executor's context; resumes where it
-/// was called, which must be on a strand.
+/// Runs `work` on one of two threads kept for this in the executor's context; resumes where it was
+/// called, which must be on a strand.
 ///
-/// Work that was given up and still goes on has its thread to itself, and may outlive the context,
+/// Work that was given up and still goes on has its thread to itself. It may outlive the context,
 /// which does not wait for it when it ends.
 ///
 /// Parameters: what `work` refers to must be shared with it, because it goes on after a

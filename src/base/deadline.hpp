@@ -28,18 +28,18 @@ using time_point = std::chrono::steady_clock::time_point;
 /// No deadline.
 inline constexpr time_point no_deadline = time_point::max();
 
-/// The deadline a timeout means from now on; zero means none.
+/// The deadline that a timeout starting now means; zero means none.
 inline time_point deadline_after(std::chrono::milliseconds timeout) {
     return timeout.count() == 0 ? no_deadline : std::chrono::steady_clock::now() + timeout;
 }
 
 /// Runs `operation` until it ends or `deadline` passes; then cancels it and waits for its end.
 ///
-/// An operation that ends well although it was cancelled has ended well: its value is returned.
+/// An operation that succeeds although it was cancelled has succeeded: its value is returned.
 ///
 /// Errors: errc::timeout if it was cancelled by the deadline and failed; what it throws otherwise.
-/// Cancellation: what `operation` supports; the rest of the caller's coroutine must be prepared
-///     that its own cancellation state stays as it was.
+/// Cancellation: what `operation` supports; the rest of the caller's coroutine must be prepared for
+///     its own cancellation state to stay as it was.
 template <class T>
 asio::awaitable<T> with_deadline(asio::awaitable<T> operation, time_point deadline) {
     if (deadline == no_deadline) {

@@ -1,4 +1,4 @@
-// Errors: what they hold and how they read.
+// Errors: what they hold and how they are worded.
 #include <bitdotio/error.hpp>
 
 #include <utility>

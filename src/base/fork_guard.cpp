@@ -1,4 +1,4 @@
-// Counts the forks that lie between this process and its beginning.
+// Counts the forks between the start of the program and this process.
 #include "base/fork_guard.hpp"
 
 #include <bitdotio/error.hpp>

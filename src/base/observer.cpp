@@ -1,4 +1,4 @@
-// The words for why connections are closed, as metrics use them.
+// Names the reasons for closing connections, as metrics use them.
 #include <bitdotio/observer.hpp>
 
 namespace bitdotio {

@@ -1,4 +1,4 @@
-// Escapes of a URL, written, and each checked before it is taken for one.
+// Writes the escapes of a URL, and decodes only valid ones.
 #include "base/percent_encoding.hpp"
 
 #include "base/ascii.hpp"

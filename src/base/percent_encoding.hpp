@@ -1,4 +1,4 @@
-// Percent-encoding, as URLs have it (RFC 3986, section 2.1).
+// Percent-encoding of URLs (RFC 3986, section 2.1).
 #pragma once
 
 #include <string>
@@ -6,10 +6,10 @@
 
 namespace bitdotio {
 
-/// All but the unreserved characters as escapes: letters, digits and "-._~" stay.
+/// Escapes all but the unreserved characters: letters, digits and "-._~" stay.
 std::string percent_encoded(std::string_view text);
 
-/// Percent-decoding; what is no valid escape stays as it is.
+/// Decodes escapes; an invalid escape stays as it is.
 std::string percent_decoded(std::string_view text);
 
 /// The escape of one octet: "%2F".

@@ -1,4 +1,4 @@
-// The one form of RFC 3339 that is written, and all those that are read.
+// Writes one form of RFC 3339, and reads every form of it.
 #include "base/rfc3339.hpp"
 
 #include <algorithm>
@@ -26,7 +26,7 @@ std::optional<int> take_number(std::string_view& text, std::size_t count) {
     return number;
 }
 
-// Takes one character off the front of `text` if it is one of `choice`, else gives 0.
+// Takes one character off the front of `text` if it is one of `choice`, else returns 0.
 char take(std::string_view& text, std::string_view choice) {
     if (text.empty() || choice.find(text.front()) == std::string_view::npos) {
         return 0;

@@ -1,4 +1,4 @@
-// Where coroutines begin, and handlers: on a strand, beside others, or awaited by nobody.
+// Starts coroutines and handlers: on a strand, beside others, or awaited by nobody.
 #pragma once
 
 #include <bitdotio/error.hpp>
@@ -33,7 +33,7 @@ namespace asio = boost::asio;
 /// end all the same.
 ///
 /// Parameters: `owner` lives until then; null where the caller's own frame keeps what is used.
-/// Errors: errc::cancelled before anything was done if the caller is cancelled already. Work that
+/// Errors: errc::cancelled before anything was done if the caller is already cancelled. Work that
 ///     must be done even then, such as removing files, resets its cancellation state before it.
 template <class T, class Strand>
 asio::awaitable<T> on_strand(Strand strand, std::shared_ptr<const void> owner,
@@ -45,7 +45,7 @@ asio::awaitable<T> on_strand(Strand strand, std::shared_ptr<const void> owner,
     }
     [[maybe_unused]] const auto alive = std::move(owner);
     // Asio 1.24 takes a cancellation to the strand with a pointer into the caller's slot, which is
-    // gone if the operation has ended by the time it arrives. This signal outlives its messengers.
+    // gone if the operation has ended by then. This signal outlives its messengers.
     const auto signal = std::make_shared<asio::cancellation_signal>();
     asio::cancellation_slot callers = state.slot();
     if (callers.is_connected()) {
@@ -57,21 +57,21 @@ asio::awaitable<T> on_strand(Strand strand, std::shared_ptr<const void> owner,
     co_return co_await asio::co_spawn(strand, std::move(operation), std::move(here));
 }
 
-/// `operation` as a part of a parallel group, which awaits it, on the group's own `executor`.
+/// Runs `operation` on the group's own `executor`, as a part of the parallel group that awaits it.
 template <class T>
 auto beside(const asio::any_io_executor& executor, asio::awaitable<T> operation) {
     return asio::co_spawn(executor, std::move(operation), asio::deferred);
 }
 
-/// Runs `operation` on `executor`, awaited by nobody, and calls `ended` with what it threw, or
-/// with null: there too, or on the executor that `ended` is bound to.
+/// Runs `operation` on `executor`, awaited by nobody, and calls `ended` with what it threw, or with
+/// null: on `executor` too, or on the executor that `ended` is bound to.
 ///
-/// Whoever spawns a coroutine owns its end: `ended` tells the log what failed, and lets go who
-/// waits for it. It must be noexcept, for nobody is there for what it would throw.
+/// Whoever spawns a coroutine owns its end: `ended` logs what failed, and releases those that wait
+/// for it. It must be noexcept, because nobody would receive what it throws.
 ///
 /// Parameters: `signal` cancels the operation when it is emitted on `executor`; it is kept until
 ///     the operation has ended.
-/// Lifetime: the operation holds what it uses.
+/// Lifetime: the operation must hold what it uses.
 template <class Executor, class End>
 void spawn_alone(const Executor& executor, asio::awaitable<void> operation, End ended,
                  std::shared_ptr<asio::cancellation_signal> signal = nullptr) {
@@ -90,8 +90,8 @@ void spawn_alone(const Executor& executor, asio::awaitable<void> operation, End 
                    asio::bind_cancellation_slot(slot, asio::bind_executor(home, std::move(end))));
 }
 
-/// `work` as a handler that throws nothing: `failed`, which must be noexcept, is called with what
-/// `work` throws.
+/// Makes a handler of `work` that throws nothing: `failed`, which must be noexcept, is called with
+/// what `work` throws.
 template <class Work, class Failed>
 auto guarded(Work work, Failed failed) {
     static_assert(std::is_nothrow_invocable_v<Failed&, std::exception_ptr>);
@@ -107,14 +107,14 @@ auto guarded(Work work, Failed failed) {
 /// Runs `work` on `executor` soon, not before this returns.
 ///
 /// An exception out of a handler ends the thread it is on. So `work` is noexcept: `guarded`, or
-/// nothing in it can fail but for want of memory.
+/// unable to fail except for lack of memory.
 template <class Executor, class Work>
 void post_work(const Executor& executor, Work work) {
     static_assert(std::is_nothrow_invocable_v<Work&>, "guard what may throw");
     asio::post(executor, std::move(work));
 }
 
-/// The same, at once where `executor` is the caller's own.
+/// As `post_work`, but at once where `executor` is the caller's own.
 template <class Executor, class Work>
 void dispatch_work(const Executor& executor, Work work) {
     static_assert(std::is_nothrow_invocable_v<Work&>, "guard what may throw");

@@ -1,4 +1,4 @@
-// Matching words with options, and printing what there is to match.
+// Matches words with options, and prints the help.
 #include "cli/arguments.hpp"
 
 #include "base/ascii.hpp"
@@ -17,7 +17,7 @@ error wrong(const std::string& text) {
     return error(errc::bad_input, text);
 }
 
-// What is said back to the user; a key in the wrong place is still a key.
+// Text that is shown to the user; a key in the wrong place is still a key.
 std::string masked(std::string_view text) {
     return text.starts_with("v2_") ? "v2_…" : std::string(text);
 }
@@ -38,14 +38,14 @@ const command* find_command(const program& program, std::string_view name) {
     return found == program.commands.end() ? nullptr : &*found;
 }
 
-// Whether some command's name begins with this word: "db" of "db list".
+// Whether some command's name begins with this word, such as "db" of "db list".
 bool is_group(const program& program, std::string_view word) {
     return std::any_of(program.commands.begin(), program.commands.end(), [&](const command& one) {
         return one.name.starts_with(std::string(word) + " ");
     });
 }
 
-// An option met in a word, with the value if it was attached to it.
+// An option found in a word, with the value if it was attached.
 struct match {
     const option* found = nullptr;
     std::optional<std::string> attached{};
@@ -61,7 +61,7 @@ match match_option(const std::vector<option>& options, const std::string& word) 
         if (word.starts_with(std::string(one.long_name) + "=")) {
             return {&one, word.substr(one.long_name.size() + 1)};
         }
-        // Only a name of one letter can have its value attached.
+        // Only a one-letter name can have its value attached.
         if (one.short_name.size() == 2 && !one.value.empty() && word.starts_with(one.short_name)) {
             return {&one, word.substr(2)};
         }
@@ -69,7 +69,7 @@ match match_option(const std::vector<option>& options, const std::string& word) 
     return {};
 }
 
-// The word up to a value attached to it, which may be a secret.
+// The word without an attached value, which may be a secret.
 std::string name_part(const std::string& word) {
     return word.starts_with("--") ? word.substr(0, word.find('=')) : word.substr(0, 3);
 }
@@ -103,7 +103,7 @@ void append_options(std::string& out, std::vector<option> options) {
     append_entries(out, entries);
 }
 
-// Those whose names begin with `group`.
+// Appends the commands whose names begin with `group`.
 void append_commands(std::string& out, const program& program, const std::string& group) {
     std::vector<std::pair<std::string, std::string>> entries;
     for (const command& one : program.commands) {
@@ -256,7 +256,7 @@ std::optional<std::chrono::milliseconds> arguments::get_duration(std::string_vie
         std::string_view name;
         std::int64_t milliseconds;
     };
-    // A week; what lies above is a slip, and could not be counted in nanoseconds one day.
+    // A week; more is a slip, and at some size could not be counted in nanoseconds.
     constexpr std::int64_t most = std::int64_t{7} * 24 * 3'600'000;
     std::int64_t value = 0;
     const char* const last = text->data() + text->size();

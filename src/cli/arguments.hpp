@@ -1,7 +1,7 @@
 // The words of a command line: which command, which options, which values.
 //
-// CLI11, the parser Debian has, reads "-qf" as "-q" with the value "f"; the service's own command
-// has "-qf" as one option, so this is a parser of our own.
+// CLI11, the parser in Debian, reads "-qf" as "-q" with the value "f"; the service's own command
+// has "-qf" as one option, so this is our own parser.
 #pragma once
 
 #include <chrono>
@@ -49,8 +49,8 @@ public:
     /// also after the command.
     ///
     /// Parameters: `words` without the program's own name.
-    /// Errors: errc::bad_input naming the word that was wrong and what would be right; never the
-    ///     value of an option.
+    /// Errors: errc::bad_input naming the wrong word and what would be right; never the value of an
+    ///     option.
     static arguments parse(const program& program, const std::vector<std::string>& words);
 
     /// The command's name; empty if there is none, as with "--version" or "--help" alone.
@@ -58,7 +58,7 @@ public:
     /// Whether help was asked for, about `command()` or a group of commands such as "db".
     bool help() const noexcept { return help_; }
 
-    /// What stands for the command's own words, in their order.
+    /// The words after the command, in their order.
     const std::vector<std::string>& words() const noexcept { return words_; }
 
     bool has(std::string_view long_name) const;

@@ -1,4 +1,4 @@
-// One call, one answer on standard output.
+// Runs the commands that call the API: one call, one answer on standard output.
 #include "cli/commands.hpp"
 
 #include <bitdotio/client.hpp>
@@ -48,7 +48,7 @@ std::string read_all(std::istream& in, const std::string& name) {
     }
     try {
         return {std::istreambuf_iterator<char>(in), {}};
-    } catch (const std::ios_base::failure&) {  // a directory, for one
+    } catch (const std::ios_base::failure&) {  // such as for a directory
         throw unreadable(name, std::strerror(errno));
     }
 }
@@ -71,7 +71,7 @@ std::string query_text(const arguments& words) {
     return read_all(in, "\"" + *file + "\"");
 }
 
-// The rows are printed as they came: read into values they could lose digits.
+// Prints the rows as they came: as values they could lose digits.
 std::string query_answer(query_result answer, data_format format) {
     answer.rows.clear();
     std::string text = api::encode_query_answer(answer, format);
@@ -80,7 +80,7 @@ std::string query_answer(query_result answer, data_format format) {
     return text;
 }
 
-// Everything that can be wrong with the words is found before the first await.
+// All mistakes in the words are found before the first await.
 using work = asio::awaitable<void>;
 
 work list(client service) {
@@ -127,7 +127,7 @@ database_changes changes_of(const arguments& words) {
     return changes;
 }
 
-// A command with its words checked, waiting for a client.
+// Checks a command's words, and returns the work that waits for a client.
 std::function<work(client)> prepare(const arguments& words) {
     const std::string& command = words.command();
     if (command == "query") {

@@ -7,7 +7,7 @@
 
 namespace bitdotio::cli {
 
-/// The options every command of the API has read from the program's.
+/// The program's option for the key, which every command of the API reads.
 inline constexpr const char* key_option = "--key";
 /// An option of "serve", whose value holds a password.
 inline constexpr const char* backend_option = "--backend";
@@ -20,9 +20,9 @@ std::vector<command> api_commands();
 /// Errors: errc::system_failed if it cannot be written.
 void print_json(const std::string& json);
 
-/// Runs the one of them that `words` name and prints its answer.
+/// Runs the one that `words` names and prints its answer.
 ///
-/// Errors: errc::bad_input for values that cannot be, before anything is sent; those of client.
+/// Errors: errc::bad_input for invalid values, before anything is sent; those of client.
 void run_api_command(const arguments& words);
 
 }  // namespace bitdotio::cli

@@ -20,7 +20,7 @@ namespace {
 
 using namespace bitdotio;
 
-// 0 is done, 2 wrong usage, 3 a failed call.
+// 0 is success, 2 wrong usage, 3 a failed call.
 constexpr int wrong_usage = 2;
 constexpr int failed = 3;
 
@@ -41,7 +41,7 @@ cli::program make_program() {
     return bit;
 }
 
-// Whoever lists processes sees the words of each; secrets are gone from there at once.
+// Everyone who lists processes sees their words, so secrets are removed from there at once.
 void hide_key(int argc, char** argv) {
     const auto hide = [](char* text) { ::explicit_bzero(text, std::strlen(text)); };
     for (int i = 1; i < argc; ++i) {
@@ -91,7 +91,7 @@ int main(int argc, char** argv) {
         return run(words);
     } catch (const error& failure) {
         std::cerr << "bit: " << failure.what() << '\n';
-        // The server's own "bad input" is a failed call.
+        // A "bad input" from the server is a failed call.
         return failure.code() == errc::bad_input && failure.http_status() == 0 ? wrong_usage
                                                                                : failed;
     } catch (const std::exception& failure) {

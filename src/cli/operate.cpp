@@ -1,4 +1,4 @@
-// One request to the server's own paths, with the key of its profile.
+// Sends one request to the server's own paths, with the key of its profile.
 #include "cli/operate.hpp"
 
 #include "cli/commands.hpp"

@@ -1,4 +1,4 @@
-// A local_server between two signals.
+// Runs a local_server between two signals.
 #include "cli/serve.hpp"
 
 #include <bitdotio/error.hpp>
@@ -39,10 +39,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Where Debian keeps the authorities of the system; libpq knows no name for them before version 16.
+// Where Debian keeps the authorities of the system; libpq has no name for them before version 16.
 const std::string system_authorities = "/etc/ssl/certs/ca-certificates.crt";
 
-// A file with a password in it.
+// Reads a file that holds a password.
 std::string read_secret_file(const fs::path& file) {
     std::error_code missing;
     const fs::perms mode = fs::status(file, missing).permissions();
@@ -59,7 +59,7 @@ std::string read_secret_file(const fs::path& file) {
 
 fs::path default_data_directory() {
     if (::geteuid() == 0) {
-        // PostgreSQL runs as another user then, who cannot get below /root.
+        // PostgreSQL runs as another user then, who cannot enter /root.
         return "/var/lib/bitdotio";
     }
     if (const char* data = std::getenv("XDG_DATA_HOME"); data && *data) {
@@ -71,8 +71,8 @@ fs::path default_data_directory() {
     throw error(errc::bad_input, "no place for the databases: give --data-dir DIR or --temporary");
 }
 
-// One write, so that lines of several threads do not mix. A log that cannot be written is given up,
-// the server goes on.
+// Writes once, so that lines of several threads do not mix. If the log cannot be written it is
+// given up, and the server goes on.
 void write_log(const std::string& line) {
     const ssize_t ignored = ::write(STDERR_FILENO, line.data(), line.size());
     static_cast<void>(ignored);
@@ -91,7 +91,7 @@ fs::path file_of(const arguments& words, const char* option) {
     return named ? fs::absolute(*named) : fs::path();
 }
 
-// The connection string of --backend, of the file, or of the environment; empty for none.
+// The connection string from --backend, the file, or the environment; empty for none.
 std::string backend_of(const arguments& words) {
     const auto given = words.get(backend_option);
     const auto file = words.get("--backend-file");
@@ -109,7 +109,7 @@ std::string backend_of(const arguments& words) {
     return text;
 }
 
-// What is for instances of our own, and would be silently in vain.
+// Refuses options for instances of our own, which would silently have no effect.
 void check_backend(const arguments& words) {
     for (const char* vain : {"--ephemeral", "--sleep-after", "--run-as", "--postgres-programs"}) {
         if (words.has(vain)) {
@@ -177,7 +177,7 @@ std::string backend_line(const local_server_options& options) {
     return line + "\n";
 }
 
-// Nothing here shows the key: what is printed ends up in logs and in the history of shells.
+// Never prints the key: output ends up in logs and in the history of shells.
 void print_welcome(const local_server& server, const local_server_options& options) {
     const std::string profile = options.profile_file.string();
     const std::string name = options.user + "/my-db";
@@ -204,7 +204,7 @@ void print_welcome(const local_server& server, const local_server_options& optio
               << "ready; stop with Ctrl-C" << std::endl;
 }
 
-// A session takes two descriptors; what is usual for one program, 1,024, is soon too few.
+// A session takes two descriptors; the usual limit for one program, 1,024, is soon too low.
 void allow_many_descriptors() noexcept {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -216,7 +216,7 @@ asio::awaitable<void> start(local_server_options options, std::optional<local_se
     server.emplace(co_await local_server::start(std::move(options)));
 }
 
-// Waits for a signal: true if it asks for nothing but the certificate.
+// Waits for a signal; returns true if it asks only for the certificate.
 asio::awaitable<bool> is_reload(asio::signal_set& signals, const fs::path& certificate) {
     boost::system::error_code ignored;
     const int number =

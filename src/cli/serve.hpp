@@ -9,10 +9,10 @@ namespace bitdotio::cli {
 command serve_command();
 
 /// Runs the server in the foreground until SIGINT, SIGTERM or SIGHUP; with a given certificate
-/// SIGHUP reads that again instead. Once it can be used, it
-/// prints where it is and how to use it, and then a line that begins with "ready".
+/// SIGHUP reads that again instead. Once the server can be used, prints where it is and how to use
+/// it, and then a line that begins with "ready".
 ///
-/// Errors: errc::bad_input for options that cannot be; errc::system_failed if it cannot start.
+/// Errors: errc::bad_input for invalid options; errc::system_failed if it cannot start.
 void run_serve(const arguments& words);
 
 }  // namespace bitdotio::cli

@@ -1,4 +1,4 @@
-// Resolving, dialling, and waiting for a database to wake.
+// Resolves names, dials, and waits for a database to wake.
 #include "pool/connector.hpp"
 
 #include "base/backoff.hpp"
@@ -34,7 +34,7 @@ error resolve_error(const host_port& host, const boost::system::error_code& fail
         .with(outcome::not_sent);
 }
 
-// However the last try failed: who waited for the database asks whether it woke.
+// Keeps the code database_asleep however the last try failed: the caller asks whether it woke.
 error still_asleep(const error& last) {
     return last.with_code(errc::database_asleep)
         .with_message(std::string("the database did not wake in time; the last try to connect: ") +
@@ -50,7 +50,7 @@ error of_other_role(session_attributes wanted, const std::string& places) {
         .with(outcome::not_sent);
 }
 
-// No host would do: which were of another role, and how the last of the others failed.
+// No host would do: says which were of another role, and how the last of the others failed.
 error no_host(const std::optional<error>& last, session_attributes wanted,
               const std::string& other_roles) {
     if (other_roles.empty()) {
@@ -60,7 +60,7 @@ error no_host(const std::optional<error>& last, session_attributes wanted,
     if (!last) {
         return role;
     }
-    // One that cannot be found must not hide one that may change its role.
+    // A host that cannot be found must not hide one that may change its role.
     const error& remedy = judge_dial(*last) == dial_verdict::fatal ? role : *last;
     return remedy.with_message(std::string(last->what()) + "; " + role.what());
 }
@@ -117,8 +117,8 @@ asio::awaitable<std::vector<connector::address>> connector::resolve(host_port ho
     co_return found;
 }
 
-// What a program asks with has been refused, or was not to be had. What a callback throws of ours
-// is the caller's word on what to do about it.
+// Asks the program for credentials. An `error` that a callback throws is
+// the caller's word on what to do about it.
 asio::awaitable<void> connector::ask(login& who) const {
     const time_point deadline = deadline_after(options_->connect_timeout);
     std::optional<error> failed;
@@ -150,8 +150,8 @@ asio::awaitable<void> connector::ask(login& who) const {
         .with(outcome::not_sent);
 }
 
-// Credentials that were refused may have been changed since they were given: they are asked for
-// once more.
+// Credentials that were refused may have been changed in the meantime: they are asked for once
+// more.
 asio::awaitable<connector::session> connector::dial_as(address target, login& who) const {
     try {
         co_return co_await dial_address(target, who);
@@ -197,7 +197,7 @@ asio::awaitable<connector::session> connector::dial_address(address target,
     co_return opened;
 }
 
-// Servers before PostgreSQL 14, and poolers, may not report their role: they are asked.
+// Servers before PostgreSQL 14, and poolers, may not report their role: they are asked for it.
 asio::awaitable<suitability> connector::look_at(session candidate) const {
     server_role role = candidate->role();
     const suitability reported = judge_role(options_->target_session_attrs, role);

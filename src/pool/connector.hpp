@@ -1,4 +1,4 @@
-// Opens connections to one target: resolves without blocking, walks hosts, waits out its sleep.
+// Opens connections to one target: resolves without blocking, tries hosts, waits for a wake.
 #pragma once
 
 #include <bitdotio/connect_options.hpp>
@@ -25,12 +25,12 @@ class postgres_session;
 /// Cancellation: terminal, partial, total; nothing is left behind.
 class connector {
 public:
-    /// Errors: errc::bad_input for options that cannot be.
+    /// Errors: errc::bad_input for invalid options.
     connector(asio::any_io_executor executor, connect_options options);
 
-    /// Tries every address of every host once until one answers that is of the role wanted.
+    /// Tries every address of every host once until one of the wanted role answers.
     ///
-    /// Errors: the last one's, or the first that is fatal; see judge_dial for what to do.
+    /// Errors: the last error, or the first that is fatal; see judge_dial for what to do.
     asio::awaitable<std::shared_ptr<postgres_session>> dial() const;
 
     /// Dials until the database is awake, at most connect_options::wake_timeout long.
@@ -50,7 +50,7 @@ private:
     };
     using session = std::shared_ptr<postgres_session>;
 
-    // As whom one dial goes on, at whatever address.
+    // The login of one dial, at whatever address.
     struct login {
         std::string user;
         std::string password;

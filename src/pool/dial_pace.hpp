@@ -1,4 +1,4 @@
-// When to dial: one probe at a time while dialling fails, more and more while it goes well.
+// Decides when to dial: one probe at a time while dialling fails, more while it succeeds.
 #pragma once
 
 #include "base/backoff.hpp"
@@ -12,12 +12,12 @@
 
 namespace bitdotio {
 
-/// The pace at which a pool dials, over dials that succeed and fail.
+/// The pace at which a pool dials, over successful and failed dials.
 ///
 /// While dialling fails there is one dial at a time, with growing pauses; each success allows twice
-/// as many at once. A failure that waiting does not mend is remembered for a moment, for those
-/// who come with the same mistake. What fails for longer than a database may take to wake is
-/// broken.
+/// as many at once. A failure that waiting does not mend is remembered for a moment, for callers
+/// that come with the same mistake. A database is broken if it fails for longer than it may take to
+/// wake.
 ///
 /// Thread safety: none.
 class dial_pace {
@@ -33,7 +33,7 @@ public:
 
     explicit dial_pace(settings given) : settings_(given) {}
 
-    /// Nothing is open: it may be asleep, and the first one in finds out.
+    /// Nothing is open: the database may be asleep, and the first dial finds out.
     void start_slowly() { at_once_ = 1; }
 
     void succeeded() {
@@ -59,14 +59,14 @@ public:
         next_ = now + (busy_ ? busy_delay(failed_, jitter) : wake_delay(failed_, waited, jitter));
     }
 
-    /// What failed long ago, with nobody there to try again, says nothing about now.
+    /// Forgets failures from long ago: nobody has tried since, so they say nothing about now.
     void forget_what_is_stale(time_point now) {
         if (failing_since_ && next_ + stale < now) {
             forget_failures();
         }
     }
 
-    /// How many dials may be begun beside those in flight.
+    /// How many dials may be started beside those in flight.
     std::size_t allowed(time_point now, std::size_t in_flight) const {
         return rests_until(now) ? 0 : at_once_ - std::min(in_flight, at_once_);
     }
@@ -80,11 +80,11 @@ public:
     }
 
     bool is_failing() const { return failing_since_.has_value(); }
-    /// It fails because the server has no connection left.
+    /// Dialling fails because the server has no connection left.
     bool is_busy() const { return failing_since_ && busy_; }
-    /// Trying again would fail the same way, as a dial just did.
+    /// Trying again would fail the same way as a dial just did.
     bool is_refused(time_point now) const { return fatal_until_ && now < *fatal_until_; }
-    /// It has failed for longer than any database takes to wake.
+    /// Dialling has failed for longer than any database takes to wake.
     bool is_broken(time_point now) const {
         return failing_since_ && settings_.breaker_after.count() != 0 &&
                *failing_since_ + std::max(settings_.breaker_after, settings_.wake_timeout) <= now;
@@ -92,7 +92,7 @@ public:
 
     std::optional<time_point> failing_since() const { return failing_since_; }
 
-    /// Until when a waiter may wait who leaves it to the database.
+    /// The deadline of a waiter that lets a waking database extend it.
     time_point extended(time_point deadline) const {
         return failing_since_ && !busy_
                    ? std::max(deadline, *failing_since_ + settings_.wake_timeout)
@@ -111,7 +111,7 @@ private:
 
     // Long enough for callers that are on their way with the same mistake.
     static constexpr duration remembered{250};
-    // Longer than any pause, so that those who ask all the time keep what is known.
+    // Longer than any pause, so that constant callers keep what is known.
     static constexpr duration stale{30'000};
 
     settings settings_;

@@ -1,4 +1,4 @@
-// What rests in a pool: the last used on top, the oldest at the bottom, each with its age.
+// The idle resources of a pool: the last used on top, the oldest at the bottom, each with its age.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 namespace bitdotio {
 
-/// A resource of a pool and what the pool knows of it.
+/// A resource of a pool and what the pool knows about it.
 template <class Resource>
 struct pooled {
     using time_point = std::chrono::steady_clock::time_point;
@@ -37,7 +37,7 @@ public:
     const entry& top() const { return entries_.back(); }
     const entry& bottom() const { return entries_.front(); }
 
-    /// Puts it where its rest began: on top, unless it was only taken to be probed.
+    /// Puts it on top, or back where its rest began if it was only taken to be probed.
     void put(entry one) {
         first_death_ = std::min(first_death_, one.dies);
         const auto place = std::upper_bound(
@@ -62,7 +62,7 @@ public:
         return take_first([&](const entry& one) { return one.what == what; });
     }
 
-    /// One whose lifetime is over.
+    /// Takes one whose lifetime is over.
     std::optional<entry> take_dead(time_point now) {
         if (entries_.empty() || now < first_death_) {
             return std::nullopt;
@@ -77,7 +77,7 @@ public:
         return found;
     }
 
-    /// No lifetime here is over before.
+    /// No lifetime here ends before this.
     time_point first_death() const { return entries_.empty() ? time_point::max() : first_death_; }
 
 private:

@@ -1,4 +1,4 @@
-// Who holds a pool's connections, since when, and who has held one for too long.
+// Records who holds a pool's connections, since when, and who has held one for too long.
 #pragma once
 
 #include <algorithm>
@@ -32,7 +32,7 @@ public:
         leases_.push_back({what, where, now});
     }
 
-    /// How long it was held; it is free again.
+    /// Ends a lease and returns how long it lasted.
     duration take_back(const void* what, time_point now) {
         last_return_ = now;
         const auto found = std::find_if(leases_.begin(), leases_.end(),
@@ -46,7 +46,7 @@ public:
         return held;
     }
 
-    /// Those held for `limit` and longer that have not been reported.
+    /// The leases of `limit` and longer that have not been reported.
     std::vector<lease> take_leaks(time_point now, duration limit) {
         std::vector<lease> leaks;
         for (lease& one : leases_) {
@@ -58,7 +58,7 @@ public:
         return leaks;
     }
 
-    /// When the next one has been held for `limit`.
+    /// When the next lease reaches `limit`.
     std::optional<time_point> next_leak(duration limit) const {
         std::optional<time_point> next;
         for (const lease& one : leases_) {
@@ -69,7 +69,7 @@ public:
         return next;
     }
 
-    /// Whether nothing has come back since then.
+    /// Whether nothing has come back since `then`.
     bool stands_still_since(time_point then) const { return !last_return_ || *last_return_ < then; }
 
     /// The longest leases, as "place (31 s)", for an error.

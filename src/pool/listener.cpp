@@ -1,4 +1,4 @@
-// One strand for the listener and its session: the stream is pulled, never pushed.
+// The listener and its session, on one strand: the stream is pulled, never pushed.
 #include <bitdotio/listener.hpp>
 
 #include "base/async_semaphore.hpp"
@@ -17,7 +17,7 @@ namespace bitdotio {
 
 namespace {
 
-// What PostgreSQL keeps of a name; it would cut off more in LISTEN and refuse it in NOTIFY.
+// The length of a name in PostgreSQL, which cuts off more in LISTEN and refuses it in NOTIFY.
 constexpr std::size_t longest_name = 63;
 
 // Tries of a statement whose connection turns out to be dead: it may have died long ago.
@@ -51,7 +51,7 @@ class listener::core : public std::enable_shared_from_this<listener::core> {
 public:
     using strand = asio::strand<asio::any_io_executor>;
 
-    // The sessions' strands stand on this one, so that what runs here runs beside none of them.
+    // The sessions' strands are built on this one, so that what runs here runs beside none of them.
     core(asio::any_io_executor executor, connect_options options)
         : strand_(asio::make_strand(executor)),
           connector_(strand_, std::move(options)),
@@ -67,10 +67,10 @@ public:
     }
 
     asio::awaitable<void> do_listen(std::string channel) {
-        const auto self = shared_from_this();  // also where the executor ends before the operation
+        const auto self = shared_from_this();  // needed if the executor ends before the operation
         co_await listen_on_server(channel, "LISTEN ");
         channels_.insert(std::move(channel));
-        arrived_.cancel();  // `next` has to watch again
+        arrived_.cancel();  // makes `next` watch again
     }
 
     asio::awaitable<void> do_unlisten(std::string channel) {
@@ -164,7 +164,7 @@ private:
         }
     }
 
-    // Needs the turn. Whoever was connected before and is again learns of the gap.
+    // Needs the turn. A listener that was connected before and is again learns of the gap.
     asio::awaitable<void> be_open() {
         if (session_ && session_->status() == session_status::closed) {
             lose();
@@ -213,7 +213,7 @@ private:
         }
     }
 
-    // There are notifications; if there are none, it is the session's end.
+    // Takes in notifications; if there are none, the session has ended.
     void take_in() {
         std::vector<notification> fresh = session_->notifications();
         if (fresh.empty()) {

@@ -54,8 +54,8 @@ asio::awaitable<pooled_connection> pool::acquire(std::source_location where) {
 
 namespace {
 
-// The error being handled. Who is cancelled between two tries may not await the second: Asio says
-// so with an exception of its own.
+// The error being handled. A caller that is cancelled between two tries may not await the second:
+// Asio says so with an exception of its own.
 error current_failure() {
     try {
         throw;
@@ -77,8 +77,8 @@ public:
         return core_->acquire(where);
     }
 
-    // Returns if there is to be another try; if not, throws the failure. `failed_on` is the session
-    // it happened on.
+    // Returns if there is to be another try; otherwise throws the failure, which happened on the
+    // session `failed_on`.
     void go_on(const error& failure, postgres_session* failed_on, bool rows_seen = false) {
         if (core_->wakes() != wakes_) {
             so_far_.woke();
@@ -168,7 +168,7 @@ asio::awaitable<pipeline_results> pool::run(pipeline batch) {
     }
 }
 
-// A stream that may begin anew, until its first row has been handed out.
+// A stream that may start again, until its first row has been handed out.
 class pool::stream_source : public std::enable_shared_from_this<stream_source> {
 public:
     stream_source(std::shared_ptr<pool_core> core, statement sql, params values)
@@ -196,7 +196,7 @@ public:
     }
 
 private:
-    // No coroutine: it decides, and throws, before anything is awaited.
+    // Not a coroutine: it decides, and throws, before anything is awaited.
     asio::awaitable<row_stream> open_again(const error& failure, bool rows_seen,
                                            std::shared_ptr<void> lease) {
         all_.go_on(failure, session_.lock().get(), rows_seen);

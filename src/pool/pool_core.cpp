@@ -1,4 +1,4 @@
-// Lending, dialling, taking back: what pool_state decides, done.
+// Lends, dials and takes back, as pool_state decides.
 #include "pool/pool_core.hpp"
 
 #include "postgres/conninfo.hpp"
@@ -197,7 +197,7 @@ asio::awaitable<void> pool_core::dial(dial_signal signal, std::uint64_t generati
         failed = failure;
     } catch (const std::exception& failure) {
         failed.emplace(errc::system_failed, std::string("cannot connect: ") + failure.what());
-    } catch (...) {  // of a function of the user's
+    } catch (...) {  // of a user's function
         failed.emplace(errc::system_failed, "cannot connect: what was thrown is no std::exception");
     }
     if (failed && state_.is_closed()) {
@@ -227,7 +227,7 @@ asio::awaitable<void> pool_core::do_probe(resource session) {
     obey();
 }
 
-// What ends while it rests is noticed at once, not only by the next borrower's look.
+// Notices at once when a resting session ends, not only at the next borrower's look.
 void pool_core::watch(const resource& session) {
     std::function<void()> on_death = [weak = weak_from_this(), quiet = std::weak_ptr(session)] {
         const auto self = weak.lock();
@@ -253,7 +253,7 @@ void pool_core::bury(const resource& session, bool others_too) {
 
 void pool_core::give_back(resource session) noexcept {
     if (!birth_.is_here()) {
-        return;  // it was lent in the process that forked this one, and is there
+        return;  // it was lent in the process that forked this one, and stays there
     }
     soon([self = shared_from_this(), session = std::move(session)]() mutable {
         self->take_back(std::move(session));
@@ -265,7 +265,7 @@ void pool_core::take_back(resource session) {
     switch (session->status()) {
         case session_status::idle: {
             const auto held = leases_.take_back(session.get(), now);
-            // The watch is set before it can be lent: the next operation ends it.
+            // The watch is set before the session can be lent: the next operation ends it.
             session->reset_first(options_.reset);
             watch(session);
             state_.returned(session, now);

@@ -1,4 +1,4 @@
-// The pool behind its handles: obeys pool_state on one strand.
+// The pool that the handles share: it does what pool_state decides, on one strand.
 #pragma once
 
 #include <bitdotio/pool.hpp>
@@ -29,7 +29,7 @@ class pool_core : public std::enable_shared_from_this<pool_core> {
 public:
     pool_core(asio::any_io_executor executor, connect_options connect, pool_options options);
 
-    /// Begins to keep the minimum, once it is shared.
+    /// Begins to keep the minimum open, once the pool is shared.
     void start();
 
     asio::awaitable<pooled_connection> acquire(std::source_location where);
@@ -41,9 +41,9 @@ public:
     void give_back(std::shared_ptr<postgres_session> session) noexcept;
     void count_retry(const error& after) noexcept;
 
-    /// A server that is no longer to be written to answered: none of what idles may be lent again.
+    /// A server that must no longer be written to answered: no idle session may be lent again.
     void distrust_idle() noexcept;
-    /// How often the database was found asleep and woke, to be compared before and after a wait.
+    /// How often the database was found asleep and woke, for comparison before and after a wait.
     std::uint64_t wakes() const noexcept { return wakes_.load(std::memory_order_relaxed); }
 
     /// Calls the observer, if there is one. From any thread.
@@ -52,7 +52,7 @@ public:
         if (options_.observer) {
             try {
                 call(*options_.observer);
-            } catch (...) {  // it was asked not to
+            } catch (...) {  // observers must not throw
             }
         }
     }
@@ -74,7 +74,7 @@ private:
         bool done = false;
     };
 
-    // pool_core.cpp: connections come and go.
+    // pool_core.cpp: how connections come and go.
     asio::awaitable<pooled_connection> do_acquire(std::source_location where);
     asio::awaitable<void> dial(dial_signal signal, std::uint64_t generation);
     asio::awaitable<void> do_probe(resource session);
@@ -87,7 +87,7 @@ private:
     void watch(const resource& session);
     void bury(const resource& session, bool others_too);
 
-    // Where nobody waits for what failed, the observer is told.
+    // Tells the observer, where nobody waits for what failed.
     struct failure_report {
         std::weak_ptr<const pool_core> pool;
         void operator()(const std::exception_ptr& thrown) const noexcept {

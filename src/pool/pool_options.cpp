@@ -1,4 +1,4 @@
-// The preset of a pool, and what its options may be.
+// The preset of a pool, and the limits of its options.
 #include <bitdotio/error.hpp>
 #include <bitdotio/pool_options.hpp>
 

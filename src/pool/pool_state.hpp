@@ -21,13 +21,13 @@ namespace bitdotio {
 /// Why a waiter got nothing.
 enum class refusal { timed_out, waking, busy, fatal, broken, closed, queue_full };
 
-/// Decides for a pool of `Resource`s who gets one, when to dial, what to probe, what to close.
+/// Decides for a pool of `Resource`s which waiter gets one, when to dial, what to probe and close.
 ///
 /// Events tell it what happened; `decide` then says what to do now, and when to ask again. The
 /// rules: waiters are served in the order they came, by whatever becomes free first; the most
 /// recently used idle resource is lent first, so that the others age; dials follow the number of
-/// waiters, never above the maximum; while dialling fails, one dial at a time probes. What has
-/// rested for long is probed before it is lent; if it does not answer, neither may the others.
+/// waiters, never above the maximum; while dialling fails, one dial at a time probes. Long-rested
+/// resources are probed before they are lent; if one does not answer, the others may not either.
 ///
 /// Thread safety: none.
 template <class Resource>
@@ -35,7 +35,7 @@ class pool_state {
 public:
     using time_point = std::chrono::steady_clock::time_point;
     using duration = std::chrono::milliseconds;
-    /// Each greater than the one before.
+    /// Each ticket is greater than the one before.
     using ticket = std::uint64_t;
 
     struct settings {
@@ -98,7 +98,7 @@ public:
         return std::nullopt;
     }
 
-    /// A waiter left. False if it waits no more.
+    /// A waiter left. Returns false if it was not waiting any more.
     bool forget(ticket who) {
         const auto found =
             std::lower_bound(waiters_.begin(), waiters_.end(), who,
@@ -120,11 +120,11 @@ public:
     /// A lent resource came back broken, and is closed.
     void lost(const Resource& what) { take_used(what); }
 
-    /// An idle resource died. False if it is not idle (any more).
+    /// An idle resource died. Returns false if it is not idle (any more).
     bool died(const Resource& what) { return idle_.take(what).has_value(); }
 
-    /// The server has ended a resource as it ends all: another one within a moment, and what is
-    /// idle is not trusted any longer.
+    /// The server ended a resource as it ends all of them: if another ends within a moment, idle
+    /// resources are not trusted any longer.
     void ended_by_server(time_point now) {
         if (last_end_ && now - *last_end_ <= at_once) {
             distrust_idle();
@@ -132,7 +132,7 @@ public:
         last_end_ = now;
     }
 
-    /// What is idle now must not be lent again.
+    /// Resources that are idle now must not be lent again.
     void distrust_idle() { distrusted_ = true; }
 
     /// Parameters: `generation` is what `generation()` was when the dial began; `jitter`, in
@@ -140,7 +140,7 @@ public:
     void dialled(Resource what, std::uint64_t generation, time_point now, double jitter) {
         --dialling_;
         pace_.succeeded();
-        first_deadline_ = time_point::min();  // what was extended is no more
+        first_deadline_ = time_point::min();  // nothing is extended any more
         const double spread = 1 + settings_.lifetime_jitter * (2 * jitter - 1);
         const duration lifetime(static_cast<std::int64_t>(
             static_cast<double>(settings_.max_lifetime.count()) * spread));
@@ -154,10 +154,10 @@ public:
         refuse_all_ = refuse_all_ || verdict == dial_verdict::fatal;
     }
 
-    /// A dial that was given up by us, because of `close`.
+    /// We gave up a dial because of `close`.
     void dial_abandoned() { --dialling_; }
 
-    /// A probe has ended. If it was not answered the resource is closed.
+    /// A probe has ended. If it was not answered, the resource is closed.
     void probed(const Resource& what, bool answered, time_point now) {
         const auto found = std::find_if(probing_.begin(), probing_.end(),
                                         [&](const probe& one) { return one.of.what == what; });
@@ -169,25 +169,25 @@ public:
             one.of.heard = now;
             keep(std::move(one.of));
         } else {
-            // So may be all that rested when it was asked.
+            // All that rested when it was asked may be dead too.
             suspect_until_ = std::max(suspect_until_, one.asked);
         }
     }
 
-    /// Other limits from now on; what is too much is closed as soon as nobody uses it.
+    /// Sets new limits; surplus resources are closed as soon as nobody uses them.
     void resize(std::size_t min_size, std::size_t max_size) {
         settings_.min_size = min_size;
         settings_.max_size = max_size;
     }
 
-    /// Nothing that is open now is lent again; what is lent is closed when it comes back.
+    /// Stops lending what is open now; lent resources are closed when they come back.
     void reset() { ++generation_; }
 
     void close() { closed_ = true; }
 
     /// What to do now.
     ///
-    /// Parameters: `alive(resource)` is the look before lending.
+    /// Parameters: `alive(resource)` checks it before lending.
     template <class Alive>
     orders decide(time_point now, Alive&& alive) {
         orders now_do;
@@ -294,7 +294,7 @@ private:
         }
     }
 
-    // What may not be lent any more, whoever waits.
+    // Closes what may not be lent any more, whoever waits.
     void close_outdated(orders& now_do, time_point now) {
         if (std::exchange(distrusted_, false)) {
             close_idle(now_do, close_reason::evicted);
@@ -320,7 +320,7 @@ private:
         while (!waiters_.empty() && !idle_.empty()) {
             const bool suspect = is_suspect(idle_.top(), now);
             if (suspect && probing_.size() >= waiters_.size()) {
-                return;  // each of those who wait has one that may turn out well
+                return;  // each waiter has a probe that may turn out well
             }
             entry one = idle_.take_top();
             if (!alive(one.what)) {
@@ -361,7 +361,7 @@ private:
         });
     }
 
-    // The one at the bottom has rested longest, because lending takes from the top.
+    // The resource at the bottom has rested longest, because lending takes from the top.
     void close_rested(orders& now_do, time_point now) {
         while (!idle_.empty() && size() > settings_.min_size &&
                idle_.bottom().since + settings_.idle_timeout <= now) {
@@ -369,7 +369,7 @@ private:
         }
     }
 
-    // A waiter for whom something is probed needs no dial, unless such probes are not answered.
+    // A waiter with a probe under way needs no dial, unless such probes are not answered.
     std::size_t wanted() const {
         const std::size_t coming = dialling_ + (silent_ ? 0 : probing_.size());
         const std::size_t for_waiters = waiters_.size() > coming ? waiters_.size() - coming : 0;
@@ -411,16 +411,16 @@ private:
     settings settings_;
     dial_pace pace_;
     std::deque<waiter> waiters_;
-    time_point first_deadline_ = time_point::max();  // nobody is late before
+    time_point first_deadline_ = time_point::max();  // nobody is late before this
     idle_stack<Resource> idle_;
     std::vector<entry> used_;
     std::vector<probe> probing_;
     std::vector<std::pair<Resource, close_reason>> retired_;  // to be closed with the next orders
     std::size_t dialling_ = 0;
     std::uint64_t generation_ = 0;
-    std::uint64_t idle_generation_ = 0;  // of what is idle
+    std::uint64_t idle_generation_ = 0;  // the generation of idle resources
     std::optional<time_point> last_end_;
-    time_point suspect_until_ = time_point::min();  // what was not heard since is suspect
+    time_point suspect_until_ = time_point::min();  // a resource not heard since then is suspect
     bool silent_ = false;                           // the last probe was not answered
     bool closed_ = false;
     bool refuse_all_ = false;

@@ -1,4 +1,4 @@
-// What a pool does as a whole: closing, resetting, resizing, counting, reporting.
+// The pool as a whole: it closes, resets, resizes, counts and reports.
 #include "pool/pool_core.hpp"
 
 #include "postgres/postgres_session.hpp"

@@ -1,4 +1,4 @@
-// Words for a caller who got no connection.
+// Words the error of a caller that got no connection.
 #include "pool/refusal_error.hpp"
 
 #include "pool/lease_book.hpp"
@@ -30,7 +30,7 @@ std::string failing_for(const pool_picture& pool) {
     return pool.failing_for ? " for " + lease_book::in_words(*pool.failing_for) : std::string();
 }
 
-// Somebody who holds a connection and waits for another may be waiting for itself.
+// A caller that holds a connection and waits for another may be waiting for itself.
 std::string holders(const pool_picture& pool) {
     if (pool.holders.empty()) {
         return {};

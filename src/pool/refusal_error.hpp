@@ -1,4 +1,4 @@
-// The error of a caller who got no connection, saying why.
+// The error of a caller that got no connection, saying why.
 #pragma once
 
 #include <bitdotio/error.hpp>
@@ -12,7 +12,7 @@
 
 namespace bitdotio {
 
-/// The pool at the moment it refuses somebody.
+/// The pool at the moment it refuses a caller.
 struct pool_picture {
     std::size_t idle = 0;
     std::size_t used = 0;

@@ -1,4 +1,4 @@
-// Asking for a transaction's end, until it has one.
+// Asks for a transaction's outcome until it has one.
 #include <bitdotio/resolve_commit.hpp>
 
 #include "base/backoff.hpp"
@@ -16,14 +16,14 @@ namespace bitdotio {
 
 namespace {
 
-// The status, and the place it was asked at, which a standby has none of.
+// The status, and the place where it was asked; a standby has no place.
 constexpr const char* question =
     "SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_xact_status($1::xid8) "
     "END, CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.concat_ws('/', "
     "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8), "
     "(SELECT system_identifier FROM pg_catalog.pg_control_system())) END";
 
-// Nothing as long as it has no end, or nobody who knows it can be asked.
+// Nothing while it has no end, or no server that knows it can be asked.
 std::optional<outcome> meaning(const result& answer, const std::string& place) {
     const auto [status, asked] =
         answer.one<std::tuple<std::optional<std::string>, std::optional<std::string>>>();
@@ -52,7 +52,7 @@ asio::awaitable<outcome> ask(pool from, std::string number, std::string place) {
             if (failure.code() == errc::cancelled || failure.code() == errc::pool_closed) {
                 throw;
             }
-            if (failure.code() == errc::query_failed) {  // the number was never given away here
+            if (failure.code() == errc::query_failed) {  // this server never gave the number away
                 co_return outcome::unknown;
             }
         }

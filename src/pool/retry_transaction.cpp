@@ -1,4 +1,4 @@
-// When a transaction is tried again, and how long it pauses before.
+// Decides when a transaction is tried again, and how long it pauses before.
 #include <bitdotio/retry_transaction.hpp>
 
 #include "base/backoff.hpp"
@@ -51,7 +51,7 @@ struct transaction_retry::progress {
             from.core()->wakes() != wakes);
     }
 
-    // Where a write was refused, another server may take it: once, unless it was to be read only.
+    // Another server may take a write that was refused: once, unless the transaction is read only.
     bool may_go_elsewhere() {
         return options.transaction.read_only != true && !std::exchange(elsewhere, true);
     }
@@ -122,7 +122,7 @@ asio::awaitable<void> transaction_retry::limit(asio::awaitable<void> attempt) {
     }
 }
 
-// What the deadline cancels is a coroutine of its own, and must agree to it.
+// Runs the attempt as a coroutine of its own, which the deadline can cancel.
 asio::awaitable<void> transaction_retry::cancellable(asio::awaitable<void> attempt) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await std::move(attempt);
@@ -138,7 +138,7 @@ bool transaction_retry::may_run_again(const transaction& open, const error& fail
     if (!open.is_open() || open.scope()->may_have_committed()) {
         return false;
     }
-    // A connection that is somebody else's says nothing about this transaction.
+    // Another connection's loss says nothing about this transaction.
     return failure.code() != errc::connection_lost ||
            open.scope()->session()->status() == session_status::closed;
 }
@@ -187,7 +187,7 @@ asio::awaitable<transaction> transaction_retry::next(transaction failed) {
         open->scope()->session()->close();
         progress_->from.core()->distrust_idle();
     } else if (open->is_open()) {
-        // Its locks would stand in the way of the next try.
+        // Its locks would block the next try.
         co_await limit(roll_back(*open));
     }
     open.reset();  // gives the connection back

@@ -1,4 +1,4 @@
-// Models to JSON and back.
+// Converts models to JSON and back.
 #include "service/api_codec.hpp"
 #include "base/rfc3339.hpp"
 
@@ -81,7 +81,7 @@ std::optional<usage> decode_usage(const json::object& object, std::string_view f
     const json::object& period = value->as_object();
     usage decoded;
     decoded.rows_queried = optional_integer(period, "rows_queried").value_or(0);
-    // The service's own description calls these dates, without a time.
+    // The service's own description calls these dates without a time.
     const auto seconds = [&](std::string_view name) -> std::chrono::sys_seconds {
         const json::value* text = find(period, name);
         if (text && text->is_string()) {
@@ -154,7 +154,7 @@ json::object account_object(const service_account& value) {
     return object;
 }
 
-// The objects of a list field, each decoded.
+// Decodes each object of a list field.
 template <class Decode>
 auto decode_list(const json::object& object, std::string_view field, Decode decode) {
     const json::value* list = find(object, field);

@@ -1,4 +1,4 @@
-// The API's bodies, both ways: client and server share this, so they cannot drift.
+// The API's bodies, both ways; client and server share this, so they cannot drift apart.
 #pragma once
 
 #include <bitdotio/models.hpp>
@@ -24,14 +24,13 @@ struct query_request {
     std::string query_string;
 };
 
-/// What an error answer says, whichever of its three shapes it has.
+/// What an error answer says, in whichever of its three shapes.
 struct error_answer {
     std::string message;  ///< empty if it says nothing that can be understood
     std::string type;
 };
 
-// What is encoded is compact JSON. What is decoded may hold more fields than are known. All
-// decode functions throw malformed_body.
+// Encoders write compact JSON. Decoders accept unknown fields, and throw malformed_body.
 
 std::string_view role_name(role value);
 /// Nothing if no role has that name.
@@ -48,7 +47,7 @@ std::string encode(const issued_key& value);
 
 database decode_database(std::string_view body);
 std::vector<database> decode_databases(std::string_view body);
-/// Reads booleans and numbers that come as strings too, as the Python command line sends them.
+/// Also reads booleans and numbers that come as strings, as the Python command line sends them.
 create_request decode_create_request(std::string_view body);
 database_changes decode_database_changes(std::string_view body);
 query_request decode_query_request(std::string_view body);
@@ -56,7 +55,7 @@ service_account decode_service_account(std::string_view body);
 std::vector<service_account> decode_service_accounts(std::string_view body);
 issued_key decode_issued_key(std::string_view body);
 
-/// Never throws for want of sense: what cannot be understood is no message.
+/// Never throws for a body that makes no sense: it has no message then.
 error_answer decode_error(std::string_view body);
 
 }  // namespace bitdotio::api

@@ -1,4 +1,4 @@
-// Keys: their form, and keeping them out of sight.
+// Keys: checks their form, and keeps them out of sight.
 #include <bitdotio/api_key.hpp>
 #include <bitdotio/error.hpp>
 

@@ -1,4 +1,4 @@
-// The client: calls of the API, and the pools it keeps.
+// The client: calls of the API, and its pools.
 #include <bitdotio/client.hpp>
 
 #include "service/api_codec.hpp"
@@ -153,7 +153,7 @@ asio::awaitable<void> client::close([[maybe_unused]] std::chrono::milliseconds d
     self->check_same_process();
 #ifndef BITDOTIO_WITHOUT_POSTGRES
     const auto deadline = std::chrono::steady_clock::now() + drain;
-    std::optional<error> late;  // one pool that is late does not keep the others open
+    std::optional<error> late;  // one late pool does not keep the others open
     for (bitdotio::pool& pool : self->pools()) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(
             deadline - std::chrono::steady_clock::now());

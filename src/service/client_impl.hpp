@@ -159,7 +159,7 @@ private:
     client_options options_;
     std::shared_ptr<https_pool> https_;
 #ifndef BITDOTIO_WITHOUT_POSTGRES
-    // The one lock of the library, never held over a suspension: `pool` is no awaitable.
+    // The only lock of the library, never held over a suspension: `pool` is not an awaitable.
     std::mutex pools_mutex_;
     std::map<database_name, bitdotio::pool> pools_;
 #endif

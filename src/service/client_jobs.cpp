@@ -29,7 +29,7 @@ export_job one_export(const std::string& body) {
     return decoded(body, [](const std::string& text) { return api::decode_export_job(text); });
 }
 
-// Growing pauses between two looks at a job, up to this.
+// The longest pause between two looks at a job; pauses grow up to it.
 constexpr std::chrono::milliseconds longest_look{2'000};
 
 // Asks with `look` until the job is over.
@@ -124,7 +124,7 @@ asio::awaitable<void> client::download(export_job job, std::filesystem::path fil
     https_request request;
     request.user_agent = self->options().user_agent;
     request.sink = sink;
-    // A session of its own: links may lead elsewhere, where the key has no business.
+    // A session of its own: links may lead elsewhere, where the key must not be sent.
     const std::size_t path = job.download_url.find('/', std::string_view("https://").size());
     request.target = path == std::string::npos ? "/" : job.download_url.substr(path);
     const https_address there = https_address::parse(job.download_url.substr(0, path));

@@ -1,4 +1,4 @@
-// Blocking reads and writes, a piece at a time.
+// Reads and writes files with blocking calls, a piece at a time.
 #include "service/file_transfer.hpp"
 
 #include <bitdotio/error.hpp>
@@ -32,7 +32,7 @@ error failed(errc code, const char* what, const fs::path& file) {
         .with(outcome::not_executed);
 }
 
-// What the work on a thread shares with who waits for it, and may give it up.
+// Shared by the work on a thread and its waiter, which may give it up.
 struct reading {
     fs::path file;
     file_handle handle;

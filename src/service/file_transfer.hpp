@@ -1,4 +1,4 @@
-// Files of this machine as bodies of HTTP, read and written on threads for what blocks.
+// Files of this machine as HTTP bodies, read and written on threads for blocking work.
 #pragma once
 
 #include "service/https_session.hpp"
@@ -12,13 +12,13 @@
 
 namespace bitdotio {
 
-/// A file between two texts: what a form makes of it.
+/// A file between two texts: the body of a form.
 ///
 /// Errors: errc::bad_input naming the file if it cannot be read, also from `next`.
 std::shared_ptr<body_source> make_file_source(std::filesystem::path file, std::string before,
                                               std::string after);
 
-/// A file that takes a body. It is beside its place until `finish`, and gone if that never came.
+/// A file that takes a body. It is written beside its place until `finish`, and removed without it.
 class file_sink : public body_sink {
 public:
     /// Puts it where it belongs.

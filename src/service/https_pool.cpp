@@ -1,4 +1,4 @@
-// Which session a call uses, and whether it is kept.
+// Chooses a session for each call, and decides which to keep.
 #include "service/https_pool.hpp"
 
 #include <utility>
@@ -7,7 +7,7 @@ namespace bitdotio {
 
 namespace {
 
-// More than this at once is a burst; its sessions are not worth keeping.
+// More sessions than this are a burst, and not worth keeping.
 constexpr std::size_t most_idle = 8;
 
 }  // namespace

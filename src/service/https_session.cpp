@@ -1,4 +1,4 @@
-// HTTPS through Beast; the client side's one unit that includes it.
+// HTTPS through Beast; the only unit of the client side that includes it.
 #include "service/https_session.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
@@ -46,8 +46,8 @@ error cannot_connect(const https_address& address, const boost::system::error_co
         .with(outcome::not_sent);
 }
 
-// The operations of Beast and of TLS streams hear only what is terminal, and here every
-// cancellation is: the session cannot be used again.
+// The operations of Beast and of TLS streams react only to terminal cancellation, and here every
+// cancellation is terminal: the session cannot be used again.
 constexpr auto as_terminal = [](asio::cancellation_type type) {
     return type == asio::cancellation_type::none ? type : asio::cancellation_type::terminal;
 };
@@ -121,7 +121,7 @@ public:
         return on_strand(strand_, shared_from_this(), do_request(std::move(request), deadline));
     }
 
-    // Bytes nobody asked for are a goodbye.
+    // Unexpected bytes mean that the server says goodbye.
     bool reusable() const noexcept {
         pollfd look{descriptor_, POLLIN | POLLRDHUP, 0};
         return reusable_ && ::poll(&look, 1, 0) == 0;
@@ -155,8 +155,8 @@ private:
     }
 
     asio::awaitable<https_response> exchange(https_request request) {
-        // A cancellation during a step that does not hear it, such as looking up a name, is obeyed
-        // before the next.
+        // A cancellation during a step that ignores it, such as looking up a name, takes effect
+        // before the next step.
         co_await asio::this_coro::reset_cancellation_state(as_terminal);
         co_await asio::this_coro::throw_if_cancelled(true);
         if (!connected_) {
@@ -238,7 +238,7 @@ private:
             co_await asio::async_write(socket_, asio::buffer(piece),
                                        asio::redirect_error(asio::use_awaitable, failure));
         }
-        // Who refuses a body before all of it has come says so and hangs up: his answer counts.
+        // A server that refuses a body midway answers and hangs up: its answer counts.
         if (failure && failure != asio::error::broken_pipe &&
             failure != asio::error::connection_reset) {
             throw lost(failure);

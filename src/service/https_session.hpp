@@ -1,4 +1,4 @@
-// One kept-alive HTTPS session: request there, response back.
+// One kept-alive HTTPS session: sends requests, returns responses.
 #pragma once
 
 #include <bitdotio/error.hpp>
@@ -31,7 +31,7 @@ struct https_address {
 
     std::string host;
     std::uint16_t port = 443;
-    std::string path;  ///< before every target; without a slash at its end
+    std::string path;  ///< put before every target; has no slash at its end
 };
 
 /// A body that comes from somewhere piece by piece.
@@ -42,9 +42,9 @@ public:
     body_source(const body_source&) = delete;
     body_source& operator=(const body_source&) = delete;
 
-    /// How many bytes there are.
+    /// The number of bytes.
     virtual std::uint64_t size() const = 0;
-    /// The next of them; none at the end.
+    /// The next bytes; none at the end.
     virtual asio::awaitable<std::string> next() = 0;
 };
 
@@ -81,7 +81,7 @@ struct https_response {
     std::optional<std::chrono::seconds> retry_after;
 };
 
-/// What all sessions of a client share: whom to trust.
+/// The TLS settings that all sessions of a client share: whom to trust.
 ///
 /// Parameters: `ca_file` in PEM; empty for the authorities of the system.
 /// Errors: errc::bad_input naming the file if it cannot be read.

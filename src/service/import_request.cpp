@@ -1,4 +1,4 @@
-// Fields as parts, or as names and values.
+// Encodes fields as parts of a form, or as names and values.
 #include "service/import_request.hpp"
 #include "base/percent_encoding.hpp"
 #include "service/job_codec.hpp"
@@ -18,7 +18,7 @@ fields fields_of(const import_options& options) {
             {"infer_header", std::string(name_of(options.header))}};
 }
 
-// As browsers escape a file's name.
+// Escapes a file's name as browsers do.
 std::string escaped_name(std::string_view name) {
     std::string escaped;
     for (const char c : name) {

@@ -9,14 +9,14 @@
 
 namespace bitdotio::api {
 
-/// A multipart form around a file: what stands before it and behind it.
+/// A multipart form around a file: the text before it and after it.
 struct import_request {
     std::string content_type;
     std::string before;
     std::string after;
 };
 
-/// Parameters: `chance` a random number, so that nobody can have put the boundary into the file.
+/// Parameters: `chance` is a random number, so that nobody can have put the boundary into the file.
 import_request encode_import(const import_options& options, std::string_view file_name,
                              std::uint64_t chance);
 

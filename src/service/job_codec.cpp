@@ -1,4 +1,4 @@
-// Jobs to JSON and back.
+// Converts jobs to JSON and back.
 #include "service/job_codec.hpp"
 
 #include "base/rfc3339.hpp"
@@ -72,7 +72,7 @@ void decode_job(const json::object& object, job_status& value) {
     value.error_id = text_field(object, "error_id");
     value.status_url = text_field(object, "status_url");
     if (const json::value* details = find(object, "error_details")) {
-        // Other servers' details have other members: all of them are the message then.
+        // Details of other servers have other members: all of them are the message then.
         const json::value* message =
             details->is_object() ? details->as_object().if_contains("message") : nullptr;
         value.error_message = message && message->is_string()

@@ -14,7 +14,7 @@ namespace bitdotio::api {
 std::string_view name_of(job_state state);
 std::string_view name_of(header_row header);
 std::string_view name_of(export_format format);
-/// Nothing for what is none; "header" is "first_row" too, as one of the clients says it.
+/// Nothing for another name; "header" may be called "first_row", as one of the clients does.
 std::optional<header_row> header_named(std::string_view name);
 std::optional<export_format> format_named(std::string_view name);
 std::optional<job_state> state_named(std::string_view name);
@@ -27,7 +27,7 @@ std::string encode(const export_options& value);
 
 import_job decode_import_job(std::string_view body);
 export_job decode_export_job(std::string_view body);
-/// What an export needs is there: a query or a table, not both, and a known format.
+/// Checks that an export has a query or a table, not both, and a known format.
 export_options decode_export_options(std::string_view body);
 
 }  // namespace bitdotio::api

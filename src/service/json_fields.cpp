@@ -1,4 +1,4 @@
-// JSON bodies taken apart, and what to say about a field that is wrong.
+// Takes JSON bodies apart, and words the errors of wrong fields.
 #include "service/json_fields.hpp"
 #include "base/rfc3339.hpp"
 

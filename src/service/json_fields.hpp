@@ -1,4 +1,4 @@
-// The fields of a JSON body: read as what they must be, or named in an error.
+// Reads the fields of a JSON body as the types they must have, or names them in an error.
 #pragma once
 
 #include <bitdotio/error.hpp>
@@ -34,25 +34,25 @@ malformed_body wrong(std::string_view field, std::string_view wanted);
 
 // All of these throw malformed_body.
 
-/// More than this deep a body is refused: reading it takes the stack a level each.
+/// A body that is nested deeper is refused: reading takes a stack frame for each level.
 inline constexpr std::size_t deepest_body = 500;
 
 boost::json::value parse(std::string_view body);
 boost::json::object parse_object(std::string_view body);
 
-/// The field if it is there and not null.
+/// The field if it is present and not null.
 const boost::json::value* find(const boost::json::object& object, std::string_view field);
 
 std::string required_string(const boost::json::object& object, std::string_view field);
 
-// Nothing if the field is absent or null. Booleans and integers are understood as strings too.
+// Nothing if the field is absent or null. Booleans and integers may come as strings too.
 
 std::optional<bool> optional_bool(const boost::json::object& object, std::string_view field);
 std::optional<std::int64_t> optional_integer(const boost::json::object& object,
                                              std::string_view field);
 std::optional<instant> optional_time(const boost::json::object& object, std::string_view field);
 
-/// A string as one of JSON.
+/// Makes a JSON string.
 boost::json::string text(std::string_view value);
 
 }  // namespace bitdotio::api

@@ -1,4 +1,4 @@
-// A walk over the punctuation of JSON that is known to be well-formed.
+// Walks over the punctuation of JSON that is known to be well-formed.
 #include "service/json_text.hpp"
 #include "service/json_fields.hpp"
 
@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view space = " \t\r\n";
 
-// The place of the quote that ends the string which begins at `open`.
+// The place of the quote that ends the string that begins at `open`.
 std::size_t end_of_string(std::string_view json, std::size_t open) {
     std::size_t i = open + 1;
     for (; json[i] != '"'; ++i) {
@@ -33,7 +33,7 @@ std::string_view text_of(std::string_view object, std::string_view field) {
     std::string_view found;
     std::string_view name;
     std::size_t depth = 0;
-    std::size_t begin = 0;  // of the value that is being passed; 0 before it
+    std::size_t begin = 0;  // of the present value; 0 before it
     for (std::size_t i = 0; i < object.size(); ++i) {
         const char c = object[i];
         if (c == '"') {
@@ -48,7 +48,7 @@ std::string_view text_of(std::string_view object, std::string_view field) {
             begin = i + 1;
         } else if (depth == 1 && (c == ',' || c == '}')) {
             if (begin != 0 && name == field) {
-                found = object.substr(begin, i - begin);  // of several the last, as values have it
+                found = object.substr(begin, i - begin);  // the last of several, as values have it
             }
             begin = 0;
         } else if (c == '}' || c == ']') {

@@ -1,4 +1,4 @@
-// JSON as text: for where values would lose what they cannot hold, such as digits.
+// JSON as text, for what values cannot hold, such as all digits.
 #pragma once
 
 #include <string>
@@ -6,8 +6,8 @@
 
 namespace bitdotio::api {
 
-/// What `object`, the text of a JSON object, has for `field`, as it is written there. Empty if it
-/// has no such field, or writes its name with escapes.
+/// The text of `field` in `object`, the text of a JSON object. Empty if there is no such field, or
+/// if its name is written with escapes.
 std::string_view text_of(std::string_view object, std::string_view field);
 
 /// The JSON text with indentation, for people.

@@ -1,4 +1,4 @@
-// Profiles on disk, and client options filled in from them.
+// Reads and writes profiles, and fills in client options from them.
 #include "service/profile.hpp"
 
 #include <bitdotio/client_options.hpp>
@@ -38,7 +38,7 @@ error failed(const std::string& what, const fs::path& file) {
                  "cannot " + what + " " + file.string() + ": " + std::strerror(errno));
 }
 
-// Not std::filesystem's, whose directories get the mode of the mask.
+// Not std::filesystem's function, which gives directories the mode of the mask.
 void make_directories(const fs::path& directory) {
     std::error_code ignored;
     if (directory.empty() || fs::exists(directory, ignored)) {
@@ -174,7 +174,7 @@ client_options client_options::resolved() const {
                           all.postgres_port != 0 && !all.ca_file.empty();
     if (!complete && !file.empty()) {
         if (const auto found = read_profile(file)) {
-            // A key and an authority belong to their server: they do not follow an address that
+            // A key and an authority belong to their server: they are not used with an address that
             // came from elsewhere.
             const bool same_server =
                 (all.api_url.empty() || all.api_url == found->api_url) &&

@@ -1,4 +1,4 @@
-// The profile: where the service is and with which key, in a file only its owner can read.
+// The profile: where the service is and its key, in a file that only its owner can read.
 #pragma once
 
 #include <filesystem>
@@ -9,7 +9,7 @@
 
 namespace bitdotio {
 
-/// What `bit serve` writes when it starts and clients pick up. Empty fields are not in the file.
+/// Written by `bit serve` when it starts, read by clients. Empty fields are not in the file.
 struct profile {
     std::string api_url;
     std::string postgres_host;
@@ -22,12 +22,12 @@ struct profile {
 /// these is set.
 std::filesystem::path default_profile_file();
 
-/// Nothing if there is no such file.
+/// Reads a profile; nothing if there is no such file.
 ///
 /// Errors: errc::bad_input if it is not a profile, or others than its owner may read it.
 std::optional<profile> read_profile(const std::filesystem::path& file);
 
-/// Writes it whole or not at all, mode 0600; makes its directories, mode 0700.
+/// Writes the whole file or nothing, with mode 0600; makes its directories, with mode 0700.
 ///
 /// Errors: errc::system_failed naming the file and the cause.
 void write_profile(const std::filesystem::path& file, const profile& value);

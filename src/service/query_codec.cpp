@@ -1,4 +1,4 @@
-// Rows of values to JSON and back.
+// Converts rows of values to JSON and back.
 #include "service/query_codec.hpp"
 #include "service/json_fields.hpp"
 #include "service/json_text.hpp"
@@ -23,8 +23,8 @@ std::string string_text(std::string_view text) {
     return json::serialize(json::string_view(text.data(), text.size()));
 }
 
-// A value as JSON text. What is JSON already goes in as it is: read and written again, its numbers
-// would lose digits.
+// A value as JSON text. A value that is JSON already is copied as it is: if it were read and
+// written again, its numbers would lose digits.
 std::string value_text(const query_value& value, const std::string& type) {
     struct visitor {
         const std::string& type;
@@ -42,7 +42,7 @@ std::string value_text(const query_value& value, const std::string& type) {
     return std::visit(visitor{type}, value);
 }
 
-// Which columns rows show: an object has room for one of each name, the last.
+// The columns that rows show: an object has room for one of each name, the last.
 std::vector<std::size_t> shown_columns(const std::vector<query_result::column>& columns,
                                        data_format format) {
     std::map<std::string_view, std::size_t> last;

@@ -8,13 +8,13 @@
 
 namespace bitdotio::api {
 
-/// Strings of columns whose type is json or jsonb go in as they are.
+/// Strings of columns whose type is json or jsonb are copied as they are.
 ///
 /// Parameters: each row of `value` has a value for each of its columns.
 std::string encode_query_answer(const query_result& value, data_format format);
 
-/// Rows come as lists or as objects. Numbers that no 64 bits hold become double; query_result::
-/// data_json keeps their digits.
+/// Rows come as lists or as objects. Numbers that do not fit 64 bits become double;
+/// query_result::data_json keeps their digits.
 ///
 /// Errors: malformed_body.
 query_result decode_query_answer(std::string_view body);

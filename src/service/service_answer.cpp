@@ -1,4 +1,4 @@
-// Status codes and error bodies to errors.
+// Converts status codes and error bodies to errors.
 #include "service/service_answer.hpp"
 #include "base/ascii.hpp"
 #include "service/api_codec.hpp"
@@ -40,7 +40,7 @@ error refused(const char* what, const https_response& response) {
         message.sqlstate = answer.type;
         message.message = answer.message;
     }
-    // What was refused for the caller's fault was not carried out; what failed may have been.
+    // A request refused for the caller's fault was not carried out; one that failed may have been.
     return error(code, std::move(text))
         .with(std::move(message))
         .with_http(response.status, response.body)
@@ -51,9 +51,10 @@ error refused(const char* what, const https_response& response) {
 std::string in_path(const std::string& id, const char* of_what) {
     const auto is_plain = [](char c) { return ascii::is_word(c) || c == '-'; };
     if (id.empty() || !std::all_of(id.begin(), id.end(), is_plain)) {
-        throw error(errc::bad_input, std::string("the id of ") + of_what +
-                                         " is of letters, digits and dashes, as the service "
-                                         "gives it")
+        throw error(errc::bad_input,
+                    std::string("the id of ") + of_what +
+                        " is of letters, digits, dashes and underscores, as the service "
+                        "gives it")
             .with(outcome::not_sent);
     }
     return id;

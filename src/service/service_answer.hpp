@@ -12,16 +12,15 @@ namespace bitdotio {
 
 /// The error of an answer with a status of 400 and up.
 ///
-/// Parameters: `what` could not be done.
+/// Parameters: `what` says what could not be done.
 error refused(const char* what, const https_response& response);
 
-/// An id as part of a path, checked: what else could be in it would lead elsewhere.
+/// An id as part of a path, checked, because other characters would lead elsewhere.
 ///
-/// Errors: errc::bad_input, naming `of_what` it is.
+/// Errors: errc::bad_input, naming with `of_what` whose id it is.
 std::string in_path(const std::string& id, const char* of_what);
 
-/// Reads a body with `decode`. What the service sent must be readable; if not, the fault is on that
-/// side.
+/// Reads a body with `decode`. An unreadable body is the fault of the service.
 ///
 /// Errors: errc::protocol_violated.
 template <class Decode>

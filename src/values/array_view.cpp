@@ -1,4 +1,4 @@
-// The forms of an array: binary with dimensions ahead, and text in braces.
+// The forms of an array: binary with dimensions first, and text in braces.
 #include <bitdotio/array_view.hpp>
 
 #include "values/wire_reader.hpp"
@@ -9,8 +9,8 @@ namespace bitdotio {
 
 namespace {
 
-// Arrays are those of the table, those of a database's own types, and built-in ones not in the
-// table.
+// Arrays are the types in the table, types of a database's own, and built-in types that are not in
+// the table.
 bool may_be_array(oid type) {
     return element_of(type) != oids::unspecified || type >= oids::first_user ||
            type_name(type).starts_with("type ");
@@ -39,7 +39,7 @@ array_view::array_view(const field_view& field, std::string_view wanted)
 void array_view::open_binary() {
     wire::octet_reader in(field_, wanted_);
     const std::int32_t dimensions = in.take_int();
-    in.take_int();  // whether there are NULLs, which the elements say themselves
+    in.take_int();  // whether there are NULLs; the elements say so themselves
     const oid element = in.take<std::uint32_t>();
     if (dimensions < 0 || static_cast<std::size_t>(dimensions) > most_dimensions ||
         (element_type_ != oids::unspecified && element_type_ != element)) {
@@ -57,7 +57,7 @@ void array_view::open_binary() {
         dimensions_[i] = {static_cast<std::size_t>(size), lower_bound};
     }
     at_ = 12 + 8 * dimension_count_;
-    if (count > (field_.data().size() - at_) / 4) {  // each has at least its length
+    if (count > (field_.data().size() - at_) / 4) {  // each takes at least its length
         throw in.malformed();
     }
     size_ = count;

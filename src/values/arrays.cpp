@@ -1,4 +1,4 @@
-// What the templates of arrays share: errors, the head of the binary form, quotes.
+// Shared by the templates of arrays: errors, the head of the binary form, quotes.
 #include <bitdotio/arrays.hpp>
 
 namespace bitdotio {

@@ -1,4 +1,4 @@
-// The calendar's types there and back, in binary.
+// The calendar's types to and from binary.
 #include <bitdotio/calendar.hpp>
 
 #include "values/calendar_text.hpp"

@@ -1,4 +1,4 @@
-// The calendar's types as text, and from the text of PostgreSQL's ISO date style.
+// The calendar's types to text, and from the text of PostgreSQL's ISO date style.
 #include "values/calendar_text.hpp"
 
 #include "values/wire_reader.hpp"
@@ -24,7 +24,7 @@ void put_padded(std::string& out, std::uint64_t value, std::size_t width) {
     out += digits;
 }
 
-// Whether the year is before Christ, which is to be said at the very end.
+// Returns whether the year is before Christ, which is written at the very end.
 bool put_day(std::string& out, std::int64_t since_1970) {
     // std::chrono::year ends at 32767, PostgreSQL at 5874897: shift by whole 400-year cycles.
     constexpr std::int64_t cycle = 146'097;
@@ -106,7 +106,7 @@ std::optional<std::int64_t> days_since_1970(day_of_text value, bool before_chris
     return sys_days(date).time_since_epoch().count() + std::int64_t{cycles} * 146'097;
 }
 
-// "07:08:09.123456"; `h` if the hours were taken already.
+// "07:08:09.123456"; `h` is the hours, already taken.
 bool take_clock_after_hours(text_reader& in, std::int64_t h, std::uint64_t& value) {
     std::uint16_t mi = 0, s = 0;
     int fraction = 0;
@@ -177,7 +177,7 @@ std::string to_string(const timetz& value) {
 std::string to_string(const interval& value) {
     if (value == interval::infinity()) return "infinity";
     if (value == interval::negative_infinity()) return "-infinity";
-    // A sign for each part: without, the server's IntervalStyle decides how far the first one
+    // A sign for each part: without it, the server's IntervalStyle decides how far the first sign
     // reaches.
     const auto part = [](std::int32_t number, std::string_view unit) {
         return (number < 0 ? "" : "+") + std::to_string(number).append(unit);
@@ -210,7 +210,7 @@ void put_text(std::string& out, timestamp value) {
     out += to_string(value);
 }
 
-// "2024-05-06 07:08:09.123456+05:30 BC" as microseconds since 1970, zone applied.
+// Reads "2024-05-06 07:08:09.123456+05:30 BC" as microseconds since 1970, zone applied.
 std::optional<std::int64_t> parse_instant(std::string_view text, bool with_zone) {
     if (text == "infinity") return limits64::max();
     if (text == "-infinity") return limits64::min();
@@ -235,7 +235,7 @@ std::optional<std::int64_t> parse_instant(std::string_view text, bool with_zone)
     return value;
 }
 
-// "1 year -2 mons +3 days -04:05:06.7"
+// Reads "1 year -2 mons +3 days -04:05:06.7".
 std::optional<interval> parse_interval(std::string_view text) {
     if (text == "infinity") return interval::infinity();
     if (text == "-infinity") return interval::negative_infinity();

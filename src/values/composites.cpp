@@ -8,7 +8,7 @@ namespace bitdotio {
 
 namespace {
 
-// Composites are record, those of a database's own, and the rows of system catalogs.
+// Composites are record, types of a database's own, and the rows of system catalogs.
 bool may_be_composite(const field_view& field) {
     return wire::is_of(field, oids::record) || field.type() >= oids::first_user ||
            type_name(field.type()).starts_with("type ");
@@ -22,8 +22,8 @@ composite_view::composite_view(const field_view& field, std::string_view wanted)
         throw field.mismatch(wanted, "it is no composite");
     }
     if (field.is_binary()) {
-        // src/backend/utils/adt/rowtypes.c, record_send. Once through, so that an enum is no
-        // composite.
+        // src/backend/utils/adt/rowtypes.c, record_send. Reads it through once, so that an enum is
+        // not taken for a composite.
         wire::octet_reader in(field_, wanted_);
         const std::int32_t count = in.take_int();
         if (count < 0) {

@@ -1,4 +1,4 @@
-// numeric as decimal text whose digits are counted.
+// numeric as decimal text, with its digits counted.
 #include <bitdotio/field.hpp>
 
 #include "base/ascii.hpp"
@@ -34,7 +34,7 @@ std::string read_decimal(const field_view& field, unsigned most, std::string_vie
     if (!is_numeric(text)) {
         throw field.mismatch(wanted, "its text is not that of a numeric");
     }
-    // Significant is what lies between the first and the last digit that is not zero.
+    // Significant digits lie between the first and the last digit that is not zero.
     std::size_t digits = 0, significant = 0;
     for (const char c : text) {
         if (ascii::is_digit(c) && (c != '0' || digits > 0)) {

@@ -1,4 +1,4 @@
-// The labels of enums as they come, and the errors of those nobody knows.
+// The labels of enums, and the errors for unknown labels.
 #include <bitdotio/enums.hpp>
 
 namespace bitdotio::wire {

@@ -1,4 +1,4 @@
-// A field as text, octets and identifiers, and the errors that name it.
+// Reads a field as text, octets and identifiers, and makes the errors that name it.
 #include <bitdotio/field.hpp>
 
 #include "values/wire_reader.hpp"
@@ -64,8 +64,8 @@ bool is_text_type(oid type) {
     }
 }
 
-// The binary form of an enum or citext is its text; that of a composite, an array, a range or
-// hstore begins with counts or flags, and so with bytes no text has.
+// The binary form of an enum or citext is its text; the form of a composite, an array, a range or
+// hstore begins with counts or flags, so with bytes that no text has.
 bool is_user_text(const field_view& field) {
     constexpr oid first_user_oid = 16384;
     if (field.type() < first_user_oid) {
@@ -163,7 +163,7 @@ char read_char(const field_view& field) {
     if (field.is_binary() && !is_text_type(field.type())) {
         throw field.mismatch("char");
     }
-    // The zero of "char" is empty in text, and an octet in binary.
+    // The zero of "char" is empty in text, and one octet in binary.
     const std::string_view data = field.data();
     if (data.empty() && field.type() == oids::char_) {
         return '\0';

@@ -56,7 +56,7 @@ hstore from_sql<hstore>::read(const field_view& field) {
         in.require_end();
         return value;
     }
-    // The last pair gets the comma that ends the others.
+    // Gives the last pair the comma that ends the others.
     const std::string text = std::string(field.data()) + ",";
     for (std::size_t at = 0; at + 1 < text.size();) {
         auto key = wire::take_piece(text, at, "=");

@@ -1,4 +1,4 @@
-// money from its binary form, the only one that does not depend on a locale.
+// Reads money from its binary form, the only one that does not depend on a locale.
 #include <bitdotio/money.hpp>
 
 #include "values/wire_reader.hpp"

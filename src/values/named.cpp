@@ -1,4 +1,4 @@
-// Finding :name in SQL, and nothing that only looks like it.
+// Finds :name in SQL, and nothing that only looks like it.
 #include <bitdotio/error.hpp>
 #include <bitdotio/named.hpp>
 
@@ -27,7 +27,7 @@ public:
 
     bool at_end() const { return at_ >= text_.size(); }
 
-    // The next part; a name after a colon that is a parameter comes alone, with its colon.
+    // The next part; a parameter's name comes alone, with its colon.
     std::string_view next() {
         const std::size_t begin = at_;
         const char c = text_[at_];
@@ -55,13 +55,13 @@ private:
                (quote == 1 || !in_name(text_[quote - 2]));
     }
 
-    // A doubled quote ends one string and begins another, which comes to the same.
+    // A doubled quote ends one string and begins another, which is the same for this walk.
     void skip_quoted(char quote, bool backslashes) {
         for (++at_; at_ < text_.size() && text_[at_] != quote; ++at_) {
             at_ += backslashes && text_[at_] == '\\';
         }
         at_ = std::min(at_ + 1, text_.size());
-        // …but in an E'' string the part after a doubled quote has backslashes too.
+        // But in an E'' string the part after a doubled quote has backslashes too.
         if (backslashes && at_ < text_.size() && text_[at_] == quote) {
             skip_quoted(quote, true);
         }
@@ -94,7 +94,7 @@ private:
     }
 
     // A cast, an assignment, a slice such as a[1:n] or a[x:y]: what follows a name or a closing
-    // bracket is no parameter.
+    // bracket is not a parameter.
     void skip_colon() {
         const char before = at_ == 0 ? ' ' : text_[at_ - 1];
         ++at_;

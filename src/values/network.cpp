@@ -23,7 +23,7 @@ constexpr std::uint8_t family_v4 = 2;
 constexpr std::uint8_t family_v6 = 3;
 
 inet read(const field_view& field, oid type, std::string_view wanted) {
-    // An inet does for a cidr, not the other way round: not every address is a network.
+    // An inet accepts a cidr, but not the reverse: not every address is a network.
     if (!wire::is_of(field, type) && !(type == oids::inet && field.type() == oids::cidr)) {
         throw field.mismatch(wanted);
     }

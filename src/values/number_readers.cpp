@@ -1,4 +1,4 @@
-// Booleans, integers, floats and numeric, where no value is lost.
+// Reads booleans, integers, floats and numeric, where no value is lost.
 #include "values/wire_reader.hpp"
 
 #include <bit>
@@ -23,14 +23,14 @@ Number parse_number(const field_view& field, std::string_view wanted, std::strin
     return value;
 }
 
-// The type to read a number from: a text that does not tell is what the caller wants.
+// The type to read a number from; a text that does not tell its type is read as the wanted one.
 oid number_type(const field_view& field, oid wanted) {
     return is_of(field, wanted) ? wanted : field.type();
 }
 
 }  // namespace
 
-// NBASE digits, PostgreSQL's src/backend/utils/adt/numeric.c, numeric_send.
+// NBASE digits: PostgreSQL's src/backend/utils/adt/numeric.c, numeric_send.
 std::string numeric_text(const field_view& field) {
     const std::string_view data = field.data();
     const auto malformed = [&] { return field.mismatch("numeric", "malformed binary form"); };

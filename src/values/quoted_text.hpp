@@ -13,9 +13,9 @@ struct quoted_piece {
     bool quoted = false;
 };
 
-// Takes what stands before any of the terminators, which are plain characters inside quotes. A
-// backslash takes the next character as it is, and so does a quote within quotes for a quote.
-// Nothing if the text ends first.
+// Takes the text before any of the terminators, which are plain characters inside quotes. A
+// backslash takes the next character as it is; a doubled quote within quotes is one quote. Nothing
+// if the text ends first.
 inline std::optional<quoted_piece> take_piece(std::string_view text, std::size_t& at,
                                               std::string_view terminators) {
     quoted_piece piece;

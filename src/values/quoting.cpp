@@ -1,4 +1,4 @@
-// Doubling quotes.
+// Quotes identifiers and literals by doubling quotes.
 #include <bitdotio/error.hpp>
 #include <bitdotio/quoting.hpp>
 
@@ -50,7 +50,7 @@ std::string quote_literal(std::string_view text) {
         throw error(errc::bad_input, "a text has a zero byte, which PostgreSQL's text cannot have");
     }
     std::string out = doubled(text, '\'');
-    // A backslash means itself in E'' only when doubled, and there under every setting.
+    // A doubled backslash in E'' means one backslash, under every setting.
     if (text.find('\\') == std::string_view::npos) {
         return out;
     }

@@ -1,4 +1,4 @@
-// The forms of ranges and multiranges: flags ahead in binary, brackets in text.
+// The forms of ranges and multiranges: flags first in binary, brackets in text.
 #include <bitdotio/composites.hpp>
 #include <bitdotio/ranges.hpp>
 

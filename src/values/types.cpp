@@ -1,4 +1,4 @@
-// The text of UUIDs.
+// UUIDs to and from text.
 #include <bitdotio/error.hpp>
 #include <bitdotio/types.hpp>
 

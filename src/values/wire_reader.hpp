@@ -1,4 +1,4 @@
-// Reading a field's binary form octet by octet, and its text piece by piece.
+// Reads a field's binary form octet by octet, and its text piece by piece.
 #pragma once
 
 #include <bitdotio/field.hpp>
@@ -22,7 +22,7 @@ Unsigned big_endian(std::string_view data) {
     return value;
 }
 
-// The binary value, whose size the type fixes: a size that differs is a broken message.
+// The binary value, whose size the type fixes: another size means a broken message.
 template <class Unsigned>
 Unsigned fixed(const field_view& field, std::string_view wanted) {
     if (field.data().size() != sizeof(Unsigned)) {
@@ -31,8 +31,8 @@ Unsigned fixed(const field_view& field, std::string_view wanted) {
     return big_endian<Unsigned>(field.data());
 }
 
-// Whether the field is of this type, or a text that may be: some texts do not tell their parts'
-// types.
+// Whether the field is of this type, or a text that may be: some texts do not tell the types of
+// their parts.
 inline bool is_of(const field_view& field, oid type) {
     return field.type() == type || (field.type() == oids::unspecified && !field.is_binary());
 }
@@ -123,7 +123,7 @@ private:
     int digits_ = 0;
 };
 
-// What T::parse makes of the field's text; its refusal becomes one that names the column.
+// Parses the field's text with T::parse; a refusal becomes an error that names the column.
 template <class T>
 T parsed(const field_view& field, std::string_view wanted) {
     try {
@@ -133,7 +133,7 @@ T parsed(const field_view& field, std::string_view wanted) {
     }
 }
 
-// A numeric as the server would write it.
+// A numeric as the server writes it.
 std::string numeric_text(const field_view& field);
 
 }  // namespace bitdotio::wire

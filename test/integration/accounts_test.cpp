@@ -59,7 +59,7 @@ account make_account(role what, const std::string& database) {
 }
 
 struct session_answer {
-    std::string value;     ///< the first field of the first row
+    std::string value;     ///< first field of the first row
     std::string sqlstate;  ///< of the refusal, of the session or the statement
 };
 
@@ -73,7 +73,7 @@ asio::awaitable<session_answer> run_session(std::uint16_t port, std::string data
         try {
             answer.value = co_await client.query(sql);
         } catch (const boost::system::system_error&) {
-            // Ended by the server, whose last word is kept.
+            // The server ended the session; its last error is kept.
         }
     }
     if (client.last.type == 'E') answer.sqlstate = client.last.field('C');
@@ -85,7 +85,7 @@ session_answer in_session(const std::string& database, const std::string& key,
     return test::run(run_session(server().postgres_port(), database, key, sql));
 }
 
-// Tries again until it holds: for what the server does on its own schedule.
+// Tries again until it holds, for what the server does on its own schedule.
 template <class Condition>
 bool comes_true(Condition condition) {
     const auto deadline = std::chrono::steady_clock::now() + 20s;
@@ -104,7 +104,7 @@ TEST_CASE("each role may do in PostgreSQL what it says, by the API and by the en
     const account admin = make_account(role::admin, name);
     const account writer = make_account(role::writer, name);
     const account reader = make_account(role::reader, name);
-    // Later than the accounts: new tables are covered too, in new schemas as well.
+    // Created after the accounts: new tables are covered too, also in new schemas.
     REQUIRE(owner().query(name, "CREATE SCHEMA s; CREATE TABLE s.late (id serial, n int)").status ==
             200);
     const struct {
@@ -153,7 +153,7 @@ TEST_CASE("each role may do in PostgreSQL what it says, by the API and by the en
                   .value == "false");
     }
     CHECK(in_session(name, reader.key, "INSERT INTO t VALUES (3)").sqlstate == "42501");
-    // What an admin makes is the owner's.
+    // What an admin makes belongs to the owner.
     api_calls(server(), admin.key).query(name, "CREATE TABLE by_admin (n int)");
     CHECK(owner().query(name, "DROP TABLE by_admin").status == 200);
 }
@@ -341,7 +341,7 @@ TEST_CASE("a database over its limit is read-only until space is freed or the li
     CHECK(field_of(refused, "help").find("TRUNCATE") != std::string::npos);
     CHECK(body_of(refused).at("error").at("type") == "storage_limit_exceeded");
     CHECK(call.query(name, "SELECT count(*) FROM t").status == 200);
-    // One statement at a time, and only such as free space.
+    // Only single statements are allowed, and only those that free space.
     CHECK(call.query(name, "DELETE FROM t; INSERT INTO t VALUES ('y')").status == 400);
     CHECK(call.query(name, "DELETE FROM t WHERE x = 'no'").status == 200);
     CHECK(call.query(name, "TRUNCATE t").status == 200);
@@ -371,7 +371,7 @@ TEST_CASE("a session that can write is ended when its database goes over the lim
         CHECK(goodbye.field('C') == "57P01");
     };
     test::run(work());
-    // What was granted to everybody before is beyond roles: who uses it finds the service closed.
+    // Grants to PUBLIC are beyond roles: a session that uses them finds the service closed.
     CHECK(call("PATCH", "/db/" + name, R"({"storage_limit_bytes": 1000000000})").status == 200);
     CHECK(call.query(name, "CREATE TABLE t (x text); GRANT ALL ON t TO PUBLIC").status == 200);
     CHECK(call("PATCH", "/db/" + name, R"({"storage_limit_bytes": 1})").status == 200);
@@ -387,7 +387,7 @@ TEST_CASE("a session that can write is ended when its database goes over the lim
     CHECK(call.query(name, "TRUNCATE t").status == 200);
     CHECK(test::run(run_session(small.postgres_port(), name, small.key().reveal(), "SELECT 'in'"))
               .value == "in");
-    // What sessions write is seen on schedule.
+    // What sessions write is measured on schedule.
     const std::int64_t now =
         body_of(call("GET", "/db/" + name)).at("storage_usage_bytes").as_int64();
     CHECK(call("PATCH", "/db/" + name,

@@ -1,4 +1,4 @@
-// Arrays: containers there and back, dimensions, bounds, NULL elements, and what is refused.
+// Arrays: containers sent and read back, dimensions, bounds, NULL elements, and what is refused.
 #include "support/values.hpp"
 
 #include <bitdotio/arrays.hpp>

@@ -1,4 +1,4 @@
-// A server whose databases are in a PostgreSQL that somebody else runs.
+// A server whose databases are in a PostgreSQL that others run.
 #include "support/backend.hpp"
 #include "support/api_calls.hpp"
 #include "support/child.hpp"
@@ -50,7 +50,7 @@ bitdotio::database_name fresh_database() {
     return server().create_database("db-" + std::to_string(++count));
 }
 
-// What the backend calls it.
+// The database's name in the backend.
 std::string name_in_backend(const bitdotio::database_name& name) {
     return field_of(owner()("GET", "/db/" + name.full() + "/"), "id");
 }
@@ -313,7 +313,7 @@ TEST_CASE("the next start removes what a crash has left, and nothing of others")
         const auto name = first.create_database("kept");
         id = field_of(api_calls(first, key)("GET", "/db/" + name.full() + "/"), "id");
     }
-    // A database that was being made, another server's, and one that only looks like ours.
+    // An unfinished database, another server's database, and one that only looks like ours.
     const std::string ours = "bitdotio_11111111-1111-4111-8111-111111111111";
     const std::string foreign = "bitdotio_22222222-2222-4222-8222-222222222222";
     const std::string similar = "bitdotio_33333333-3333-4333-8333-333333333333";

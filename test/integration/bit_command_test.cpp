@@ -55,7 +55,7 @@ struct service {
     test::test_server server;
 };
 
-// bit where there is neither key nor server.
+// Runs bit where there is neither key nor server.
 test::ending lonely_bit(std::vector<std::string> words) {
     const test::temporary_directory nowhere;
     words.insert(words.begin(), BIT_PROGRAM);
@@ -247,7 +247,7 @@ TEST_CASE("a key given as a word is soon gone from the list of processes") {
         words.insert(words.end(), {"query", "-d", name, "-qf", "-"});
         test::child bit(words, running.environment());
 
-        // It waits for its input then, so it can be looked at. Before it is itself, the list
+        // It waits for its input then, so it can be looked at. Before it has started, the list
         // shows the words of this test; one reading answers both questions.
         const fs::path list = "/proc/" + std::to_string(bit.id()) + "/cmdline";
         const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
@@ -289,7 +289,7 @@ TEST_CASE("serve says how to use it, its profile leads bit there, and a signal e
         const auto created =
             test::run_program({BIT_PROGRAM, "db", "create", "-n", "my-db"}, environment);
         CHECK_MESSAGE(created.status == 0, created.err);
-        // A PostgreSQL is up when the signal comes.
+        // A PostgreSQL is running when the signal comes.
         const auto asked = test::run_program(
             {BIT_PROGRAM, "query", "-d", "local/my-db", "-q", "SELECT 1"}, environment);
         CHECK_MESSAGE(asked.status == 0, asked.err);

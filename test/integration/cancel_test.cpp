@@ -28,7 +28,7 @@ test::database& shared() {
 }
 
 asio::awaitable<void> run_once(connection& c, statement sql, double seconds) {
-    // A coroutine hears only terminal cancellations, unless it says that it hears the others too.
+    // A coroutine receives only terminal cancellations, unless it enables the others too.
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await c.query(std::move(sql), seconds);
 }
@@ -42,8 +42,8 @@ TEST_CASE("a cancel that comes late hits no innocent statement") {
         connection c = co_await connection::open(shared().connect);
         const int pid = c.backend_pid();
         for (int i = 0; i < 400; ++i) {
-            // The deadline falls before, into and behind the end of the statement, and so does
-            // the cancel, which takes longer where it is encrypted.
+            // The deadline falls before, at and after the end of the statement, and so does the
+            // cancel, which takes longer where it is encrypted.
             statement sleep("SELECT pg_sleep($1)");
             sleep.timeout(std::chrono::milliseconds(2 + i % 3));
             try {
@@ -69,7 +69,7 @@ TEST_CASE("a cancel is encrypted as its connection is, as far as libpq can do th
 #ifdef LIBPQ_HAS_ASYNC_CANCEL
     const std::string first_words = ssl_request;
 #else
-    const std::string first_words{0, 0, 0, 16, 4, '\xd2', 22, 46};  // a CancelRequest in the clear
+    const std::string first_words{0, 0, 0, 16, 4, '\xd2', 22, 46};  // a CancelRequest without TLS
 #endif
     const auto work = [&]() -> asio::awaitable<void> {
         connect_options options = shared().connect;

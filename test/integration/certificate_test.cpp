@@ -1,4 +1,4 @@
-// Which certificate a server shows: given or its own, and what happens when it is another one.
+// Which certificate a server shows, given or its own, and what happens when it changes.
 #include <bitdotio/connection.hpp>
 #include <bitdotio/error.hpp>
 #include <bitdotio/server_event.hpp>
@@ -31,7 +31,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// The certificate in PEM that the API's endpoint shows to who comes now.
+// The certificate in PEM that the API's endpoint shows now.
 std::string shown_by(const test_server& server) {
     asio::io_context io;
     asio::ssl::context context(asio::ssl::context::tls_client);
@@ -53,7 +53,7 @@ std::string contents(const fs::path& file) {
     return bitdotio::read_file(file).value_or("");
 }
 
-// Waits until the server shows the certificate of a file.
+// Waits until the server shows the certificate in `pem`.
 bool comes_to_show(const test_server& server, const std::string& pem) {
     const auto deadline = std::chrono::steady_clock::now() + 20s;
     while (shown_by(server) != pem && std::chrono::steady_clock::now() < deadline) {
@@ -104,7 +104,7 @@ TEST_CASE("a given certificate is shown at both endpoints, and another one when 
     const bitdotio::statement one("SELECT 1");
     CHECK(thread.wait_for(session.query(one)).size() == 1);
 
-    // Half of the pair: what is shown stays, and the log says once what is wrong.
+    // One half of the pair: the shown certificate stays, and the log says once what is wrong.
     bitdotio::replace_file(first.certificate_file, contents(second.certificate_file), 0644);
     const auto deadline = std::chrono::steady_clock::now() + 20s;
     for (bool told = false; !told && std::chrono::steady_clock::now() < deadline;) {

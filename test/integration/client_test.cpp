@@ -73,7 +73,7 @@ awaitable<void> one_lifetime(client service) {
     CHECK(all[0].id == made.id);
 
     CHECK((co_await service.get_database("local/life")).id == made.id);
-    // The service's connection strings write the name so.
+    // The service's connection strings write the name like this.
     CHECK((co_await service.get_database("local.life")).id == made.id);
 
     database_changes changes;
@@ -154,7 +154,7 @@ awaitable<void> query_constraint(client service) {
 awaitable<void> query_long(client service) {
     co_await service.query("local/db", "SELECT pg_sleep(30)");
 }
-// On a connection that is open: what the deadline ends is the call, not a handshake.
+// On an open connection: the deadline ends the call, not a handshake.
 awaitable<void> query_long_when_connected(client service) {
     bool connected = false;
     while (!connected) {
@@ -261,7 +261,7 @@ TEST_CASE("a server signed by another authority is not spoken to, on either road
         CHECK(failure.outcome() == outcome::not_sent);
         CHECK(failure.attempts() == 1);
     }
-    // Nor with the authorities of the system, which do not know it.
+    // The system's authorities do not know it either.
     distrustful.ca_file.clear();
     CHECK(failure_of(distrustful, list).code() == errc::tls_failed);
 }
@@ -269,14 +269,14 @@ TEST_CASE("a server signed by another authority is not spoken to, on either road
 TEST_CASE("a certificate of another host does not verify") {
     test::test_server server;
     client_options elsewhere = server.client();
-    // The same server by an address its certificate does not name.
+    // The same server by an address that its certificate does not name.
     elsewhere.api_url = "https://127.0.0.2:" + std::to_string(server.api_port());
     asio::io_context io;
     asio::ip::tcp::socket probe(io);
     boost::system::error_code refused;
     probe.connect({asio::ip::make_address("127.0.0.2"), server.api_port()}, refused);
     if (refused) {
-        // It listens on 127.0.0.1 alone: a relay between the two addresses stands in.
+        // It listens on 127.0.0.1 only: a relay connects the two addresses.
         test::child relay({"perl", "-MIO::Socket::INET", "-e",
                            "$|=1; my $l=IO::Socket::INET->new(LocalAddr=>'127.0.0.2',Listen=>1);"
                            "print 'port ',$l->sockport,\"\\n\"; my $c=$l->accept;"
@@ -298,7 +298,7 @@ TEST_CASE("a server that is gone is tried as often as the options say, then name
     {
         test::test_server server;
         options = server.client();
-        // The file goes with the server; what was read from it stays.
+        // The file is removed with the server; what was read from it stays.
         options.ca_file.clear();
     }
     options.retry.max_attempts = 3;
@@ -349,7 +349,7 @@ TEST_CASE("a cancelled call ends at once, and the client works on") {
                        [&](std::exception_ptr last) { afterwards = last; });
     };
     asio::co_spawn(io, query_long(service), asio::bind_cancellation_slot(signal.slot(), then));
-    // The database is woken by the query: what woke it has been sent.
+    // The query wakes the database, so once it is awake the query has been sent.
     asio::steady_timer soon(io);
     std::function<void(boost::system::error_code)> look = [&](boost::system::error_code) {
         if (one.server.is_asleep(one.name)) {

@@ -1,4 +1,4 @@
-// What a COMMIT that was cut off says, how it is settled, and what a missing standby changes.
+// What an interrupted COMMIT reports, how it is settled, and what a missing standby changes.
 #include "support/background.hpp"
 #include "support/database.hpp"
 #include "support/lock_barrier.hpp"
@@ -125,7 +125,7 @@ TEST_CASE("a COMMIT that goes on after its connection was cut is waited for and 
         CHECK(failure->code() == errc::commit_outcome_unknown);
         CHECK(failure->sqlstate().empty());
 
-        // As long as it is under way there is no answer, only the end of patience.
+        // While it is under way there is no answer; only the patience ends.
         const outcome early = co_await resolve_commit(connections, *failure, 300ms);
         CHECK(early == outcome::unknown);
 
@@ -224,7 +224,7 @@ TEST_CASE("a promoted standby does not answer for its primary's transactions") {
         const error lost = error(errc::commit_outcome_unknown, "x").with_transaction_id(done);
         const outcome here = co_await resolve_commit(connections, lost);
         CHECK(here == outcome::executed);
-        // It might be promoted to what the transaction is part of, so it is asked again, in vain.
+        // It might be promoted to the server of the transaction, so it is asked again, in vain.
         const outcome waiting = co_await resolve_commit(others, lost, 300ms);
         CHECK(waiting == outcome::unknown);
         standby.promote();
@@ -294,7 +294,7 @@ TEST_CASE("a procedure that commits before it fails is not said to have done not
     test::run(work());
 }
 
-// How an end that its caller gave up before it was sent leaves a connection.
+// The state of a connection whose end of a transaction was given up before it was sent.
 asio::awaitable<void> give_up_end(connection& c, bool committing, bool nested,
                                   asio::cancellation_signal& signal) {
     co_await asio::this_coro::throw_if_cancelled(false);

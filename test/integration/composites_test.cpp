@@ -1,4 +1,4 @@
-// Types of a database's own: enums, composites and ranges, nested and refused.
+// A database's own types: enums, composites and ranges, nested and refused.
 #include "support/values.hpp"
 
 #include <bitdotio/arrays.hpp>

@@ -1,4 +1,4 @@
-// Every endpoint of the service's own description, each answer held to its schema by a validator.
+// Every endpoint of the service's own description, each answer checked by a validator.
 #include "support/api_calls.hpp"
 #include "support/child.hpp"
 #include "support/job_calls.hpp"
@@ -18,7 +18,7 @@ namespace json = boost::json;
 
 namespace {
 
-// Calls, and writes down what was answered.
+// Calls, and writes down the answers.
 class recorder {
 public:
     recorder(const test::test_server& server, std::ostream& out) : server_(server), out_(out) {}
@@ -43,7 +43,7 @@ private:
     std::ostream& out_;
 };
 
-// A job, asked for until it is over, each answer written down.
+// Polls a job until it is over, and writes down each answer.
 json::object end_of(recorder& call, const std::string& key, const test::http_answer& started) {
     CAPTURE(started.body);
     REQUIRE(started.status == 201);
@@ -87,7 +87,7 @@ void about_jobs(recorder& call, const std::string& mine, const std::string& read
         end_of(call, mine, export_(mine, "local/two", R"({"query_string": "SELEC"})"));
     CHECK(failed.at("state") == "FAILED");
 
-    // What is another's is as unknown as what is nobody's.
+    // Another account's job is as unknown as one that does not exist.
     CHECK(call(reader, "GET", "/import/" + json::value_to<std::string>(imported.at("id"))).status ==
           404);
     CHECK(call(mine, "GET", "/export/" + json::value_to<std::string>(exported.at("id"))).status ==
@@ -103,7 +103,7 @@ void about_jobs(recorder& call, const std::string& mine, const std::string& read
     CHECK(export_(mine, "local/two", R"({"export_format": "csv"})").status == 422);
     CHECK(export_(mine, "local/two", R"({"export_format": "doc", "table_name": "t"})").status ==
           422);
-    // A name that cannot be, at every call that has one in its path, and what is no text.
+    // A name that is not possible, at every call with one in its path, and bytes that are not text.
     for (const std::string name : {"-/x", "local/123456789012345678901234", "local%2F%01"}) {
         CAPTURE(name);
         CHECK(import(name, form).status == 422);
@@ -121,8 +121,8 @@ TEST_CASE("every call answers every status as the service's description says") {
     const test::temporary_directory directory;
     std::ofstream answers(directory / "answers");
     std::ofstream unanswered(directory / "unanswered");
-    unanswered << "GET /v2beta/db/ 422\n";  // what has nothing to validate is never invalid
-    // Whoever may know of a database may export from it.
+    unanswered << "GET /v2beta/db/ 422\n";  // without anything to validate
+    // An account that may know of a database may export from it.
     unanswered << "POST /v2beta/db/{username}/{db_name}/export/ 403\n";
     unanswered.close();
     test::test_server server;
@@ -160,7 +160,7 @@ TEST_CASE("every call answers every status as the service's description says") {
         {"GET", "/import/" + none},
         {"GET", "/export/" + none},
     };
-    // A wrong key every other time: many from one address are held up.
+    // A wrong key every other time: the server delays many from one address.
     bool wrong = false;
     for (const auto& [method, path] : all) {
         CAPTURE(path);
@@ -173,7 +173,7 @@ TEST_CASE("every call answers every status as the service's description says") {
         wrong = !wrong;
         if (wrong) CHECK(call("v2_wrong", method, other).status == 401);
     }
-    // 403: what is not for service accounts, and not for readers.
+    // 403: what service accounts, or readers, may not do.
     for (const auto& [method, path, body] :
          std::vector<std::tuple<std::string, std::string, std::string>>{
              {"POST", "/db/", R"({"name": "three"})"},
@@ -189,7 +189,7 @@ TEST_CASE("every call answers every status as the service's description says") {
         CAPTURE(path);
         CHECK(call(key, method, path, body).status == 403);
     }
-    // 404, and in the same words for what is another's.
+    // 404, with the same text for what belongs to others.
     for (const auto& [method, path] :
          std::vector<std::pair<std::string, std::string>>{{"GET", "/db/local/none"},
                                                           {"PATCH", "/db/local/none"},
@@ -216,7 +216,7 @@ TEST_CASE("every call answers every status as the service's description says") {
     CHECK(call(mine, "GET", "/db/-/x").status == 422);
     CHECK(call(mine, "DELETE", "/db/local/123456789012345678901234").status == 422);
     about_jobs(call, mine, key);
-    // Statuses that are not described have the shape of those that are.
+    // Undescribed statuses have the shape of the described ones.
     const auto query = [&](const std::string& database, const std::string& sql) {
         const json::object body{{"database_name", database}, {"query_string", sql}};
         return call(mine, "POST", "/query", json::serialize(body)).status;

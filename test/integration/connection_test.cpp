@@ -29,7 +29,7 @@
 
 namespace {
 
-// Which threads have asked for the addresses of a name.
+// The threads that have looked up the addresses of a name.
 std::mutex askers_mutex;
 std::vector<std::thread::id> askers;
 
@@ -51,7 +51,7 @@ auto askers_elsewhere() {
 
 }  // namespace
 
-// Stands before the C library's, for libpq too. Numbers are no names: nobody is asked for them.
+// Replaces the C library's function, for libpq too. Numeric hosts are not names and need no lookup.
 extern "C" __attribute__((visibility("default"))) int getaddrinfo(const char* name,
                                                                   const char* service,
                                                                   const addrinfo* hints,
@@ -82,7 +82,7 @@ test::database& shared() {
     return instance;
 }
 
-// A port on which nothing listens: bound, so that nobody else takes it, and never listened on.
+// A port on which nothing listens: bound, so that no other process takes it.
 struct closed_port {
     closed_port() : socket(io, tcp::endpoint(asio::ip::address_v4::loopback(), 0)) {}
     std::uint16_t number() const { return socket.local_endpoint().port(); }
@@ -90,7 +90,7 @@ struct closed_port {
     tcp::socket socket;
 };
 
-// Accepts and never says a word.
+// Accepts and never answers.
 struct silent_port {
     silent_port() : acceptor(io, tcp::endpoint(asio::ip::address_v4::loopback(), 0)) {}
     std::uint16_t number() const { return acceptor.local_endpoint().port(); }
@@ -98,7 +98,7 @@ struct silent_port {
     tcp::acceptor acceptor;
 };
 
-// libpq's own parameters for the shared database, walking over two ports.
+// libpq's own parameters for the shared database, with two ports to try.
 bitdotio::libpq_parameters parameters(const connect_options& options, std::string host,
                                       std::string hostaddr, std::string ports) {
     return {{"host", std::move(host)},       {"hostaddr", std::move(hostaddr)},
@@ -142,7 +142,7 @@ TEST_CASE("names are resolved on another thread, and libpq is given addresses") 
     forget_askers();
     const std::string port = std::to_string(by_name.hosts[0].port);
     test::run(open_session(by_name, parameters(by_name, "localhost", "", port)));
-    CHECK(askers_here() > 0);  // what libpq does if it is let
+    CHECK(askers_here() > 0);  // libpq's own lookup, when nothing prevents it
 }
 
 TEST_CASE("a refused first host of two leads to the second, in our walk and in libpq's") {

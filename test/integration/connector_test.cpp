@@ -1,5 +1,5 @@
-// Opening a connection: roles, passwords, certificates and refusals, against a PostgreSQL that
-// no gateway stands before.
+// Opening a connection: roles, passwords, certificates and refusals, against a PostgreSQL without a
+// gateway before it.
 #include "support/certificates.hpp"
 #include "support/database.hpp"
 #include "support/environment.hpp"
@@ -137,7 +137,7 @@ TEST_CASE("a server that shuts down is waited for, and its 57P03 told when the t
     const auto work = [](test::private_postgres& home) -> asio::awaitable<void> {
         connect_options options = home.over_tcp("postgres", "");
         connection holds = co_await connection::open(options);
-        // A smart shutdown: it lets in nobody, and waits for those who are in.
+        // A smart shutdown: no session is let in any more, and the open ones are waited for.
         const auto pid =
             co_await holds.query("SELECT (pg_read_file('postmaster.pid', 0, 20)::text)");
         ::kill(std::stoi(pid.one<std::string>()), SIGTERM);
@@ -222,7 +222,7 @@ TEST_CASE("a password file gives each user its password, read when the connectio
     CHECK(user_of(options) == "bob");
     write(here + "bob:wrong\n");
     CHECK(refusal_of(options).sqlstate() == "28P01");
-    options.password = "bob's";  // what is said goes first
+    options.password = "bob's";  // an explicit password goes first
     CHECK(user_of(options) == "bob");
 }
 
@@ -318,7 +318,7 @@ TEST_CASE("each TLS mode verifies what it says and no more") {
     CHECK(refusal_of(clear).sqlstate() == "28000");
     clear.tls = tls_mode::disable;
     CHECK(user_of(clear) == "in_the_clear");
-    clear.tls = tls_mode::prefer;  // which comes back without TLS when it is refused with it
+    clear.tls = tls_mode::prefer;  // which tries without TLS after a refusal with it
     CHECK(user_of(clear) == "in_the_clear");
     clear.tls = tls_mode::allow;
     CHECK(user_of(clear) == "in_the_clear");
@@ -357,8 +357,8 @@ TEST_CASE("the lowest TLS version can be raised") {
           "TLSv1.2");
 }
 
-// Hands one connection on to a server, whose words about its role it garbles: as if it were older
-// than PostgreSQL 14, or a pooler that keeps them to itself.
+// Hands one connection on to a server and garbles what it reports about its role, as if it were
+// older than PostgreSQL 14, or a pooler that does not forward it.
 asio::awaitable<void> garble(tcp::socket client, std::uint16_t target) {
     tcp::socket to_server(co_await asio::this_coro::executor);
     const tcp::endpoint there(asio::ip::address_v4::loopback(), target);
@@ -481,7 +481,7 @@ TEST_CASE("a role's own default counts, and so does one of the options") {
     CHECK(user_of(options) == "reader");
     options.target_session_attrs = session_attributes::read_write;
     CHECK(mentions(refusal_of(options), "takes writes"));
-    options.options = "-c default_transaction_read_only=off";  // which goes before the role's own
+    options.options = "-c default_transaction_read_only=off";  // goes before the role's own
     CHECK(user_of(options) == "reader");
 }
 

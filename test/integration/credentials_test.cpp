@@ -1,4 +1,4 @@
-// Credentials that a program gives when it is asked, for each dial anew.
+// Credentials that a program supplies when asked, anew for each dial.
 #include "support/database.hpp"
 #include "support/postgres.hpp"
 
@@ -34,9 +34,9 @@ test::private_postgres& server() {
     return instance;
 }
 
-// What a program knows, and how often it was asked.
+// The program's credentials, and how often it was asked.
 struct vault {
-    std::vector<std::string> cached{"first"};  // the last one is given to all that follow
+    std::vector<std::string> cached{"first"};  // the last one is used for all later calls
     std::string user;
     std::vector<int> asked;
 
@@ -81,7 +81,7 @@ TEST_CASE("a pool goes on when its password is rotated, a refused one being aske
         auto held = co_await from.acquire();
         co_await held->query("SELECT 1");
         server().run("ALTER ROLE ann PASSWORD 'second'");
-        source.cached = {"first", "second"};  // the old one is cached somewhere
+        source.cached = {"first", "second"};  // the vault's cache still has the old one
         co_await from.query("SELECT 1");
         co_await held->query("SELECT 1");
         const auto counts = co_await from.statistics();
@@ -132,7 +132,7 @@ TEST_CASE("what the callback throws is told: as it is if it is ours, else as no 
 
     int asked = 0;
     options.ask_credentials = [&asked](int) -> asio::awaitable<credentials> {
-        if (++asked < 3) {  // the road to the vault is bad
+        if (++asked < 3) {  // the vault cannot be reached at first
             throw bitdotio::error(errc::timeout, "no answer");
         }
         co_return credentials("first");

@@ -1,4 +1,4 @@
-// Tables and queries become files that others can read, and their links open nothing else.
+// Tables and queries become files that other programs can read, and their links open nothing else.
 #include "server/formats/table_reader.hpp"
 #include "support/child.hpp"
 #include "support/job_calls.hpp"
@@ -165,7 +165,7 @@ TEST_CASE("Parquet is read by two foreign readers, every value as it was") {
         "12345678901234567890.1", "a \"q\"\n\t\\ ä", "2024-02-29", "2024-05-06 07:08:09.123456",
         "2024-05-06 05:08:09.123456+00", "{\"k\": [1]}", "\\x00\\xFF"])"));
 
-    // Several row groups, NULLs here and there, and no row at all.
+    // Several row groups, some NULLs, and a result without rows.
     const auto [many, many_too] =
         read(shared().of("SELECT i, CASE WHEN i % 3 > 0 THEN i % 7 = 0 END AS b, 'x' || i AS t "
                          "FROM generate_series(1, 300000) i",
@@ -236,7 +236,7 @@ TEST_CASE("a link that is changed, or whose time is over, opens nothing") {
     options.download_link_life = std::chrono::milliseconds(0);
     fixture one(options);
     json::object job = one.of("SELECT 1 AS a", "csv");
-    // Up to a second: times in links are whole seconds.
+    // It may take up to a second: times in links are whole seconds.
     auto last = one.calls.download(job);
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
     while (last.status == 200 && std::chrono::steady_clock::now() < deadline) {

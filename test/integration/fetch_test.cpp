@@ -1,4 +1,4 @@
-// Files fetched from servers of the web, by their certificates and their addresses.
+// Files fetched from web servers: which certificates and addresses are accepted.
 #include "server/formats/job_failure.hpp"
 #include "server/jobs/url_fetch.hpp"
 #include "server/tls/tls_identity.hpp"
@@ -23,7 +23,7 @@ bool anywhere(const asio::ip::address&) {
     return true;
 }
 
-// As if one address of this machine were of the public internet, and all others were not.
+// As if one address of this machine were on the public internet and all others were not.
 bool only_one(const asio::ip::address& address) {
     return address == asio::ip::make_address("127.0.0.1");
 }
@@ -35,7 +35,7 @@ struct fixture {
     worker_threads threads{1};
     fetch_limits limits;
 
-    // What came, or why nothing did.
+    // The file's content, or why it did not come.
     std::string of(const std::string& url) {
         const std::filesystem::path file = directory / "file";
         std::filesystem::remove(file);
@@ -51,7 +51,7 @@ struct fixture {
 };
 
 std::string file_or_end(const std::string& line) {
-    // Only its end says that it is whole, and over TLS that must be said.
+    // Without a length only its end says that it is whole, and over TLS this needs close_notify.
     if (line.starts_with("GET /endless ")) return "HTTP/1.1 200 OK\r\n\r\na\n1\n";
     return test::web_file("a\n1\n");
 }
@@ -151,7 +151,7 @@ TEST_CASE("a fetch has its limits: how long it takes, how often it is sent on, h
     CHECK(one.of(web.url("/header")).starts_with("download_failed: "));
     CHECK(one.of(web.url("/nothing")).starts_with("download_failed: "));
 
-    // The kernel takes the connection, and nobody ever says a word.
+    // The kernel accepts the connection, and no program ever answers.
     asio::io_context io;
     const asio::ip::tcp::acceptor silent(io, {asio::ip::make_address("127.0.0.1"), 0});
     one.limits.longest = std::chrono::seconds(1);

@@ -1,4 +1,4 @@
-// Clients that others have written, at our endpoint and at a PostgreSQL: they see no difference.
+// Clients written by others, at our endpoint and at a PostgreSQL: they see no difference.
 #include "support/child.hpp"
 #include "support/postgres.hpp"
 #include "support/test_server.hpp"
@@ -22,10 +22,10 @@ namespace {
 struct client {
     std::string name;
     std::vector<std::string> words;
-    std::string expected;  ///< up to what all say alike
+    std::string expected;  ///< the part that is the same for all
 };
 
-// What they all see, each in the form its driver has for it.
+// What they all see, each in the form of its driver.
 const std::string in_words =
     "query 42\n"
     "wrong key password authentication failed for user \"somebody\"\n"

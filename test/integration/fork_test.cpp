@@ -1,4 +1,4 @@
-// A process that forks: what it has goes on working, and its child is told to make its own.
+// A process that forks: its own objects go on working, and its child is told to make its own.
 #include "support/database.hpp"
 
 #include <bitdotio/client.hpp>
@@ -24,7 +24,7 @@ using bitdotio::pooled_connection;
 using bitdotio::row_stream;
 using bitdotio::transaction;
 
-// What `work` returned in a child of this process; it leaves without the end of a main function.
+// What `work` returned in a child of this process; it exits without the end of a main function.
 int in_child(const std::function<int()>& work) {
     const pid_t id = ::fork();
     REQUIRE(id >= 0);
@@ -93,7 +93,7 @@ asio::awaitable<void> connect(bitdotio::client& one, bitdotio::database_name nam
     co_await one.connect(name);
 }
 
-// What a program may hold when it forks.
+// What a program may have open when it forks.
 struct belongings {
     connection alone;
     pool shared;
@@ -116,7 +116,7 @@ int use_and_drop(belongings& has, const bitdotio::database_name& name) {
         ++step;
         if (!refused) return step;
     }
-    // Nothing of this may reach a server, nor the parent's reactor.
+    // Nothing of this may reach a server or the parent's reactor.
     has.lent.release();
     has.open.reset();
     has.rows.reset();
@@ -175,7 +175,7 @@ asio::awaitable<void> fork_amid(bitdotio::client_options settings, bitdotio::dat
     co_await has.api.close();
 }
 
-// A child may speak to the service, with things of its own.
+// A child may talk to the service with objects of its own.
 asio::awaitable<void> make_new(bitdotio::connect_options options) {
     connection c = co_await connection::open(options);
     co_await c.query("SELECT 1");

@@ -1,4 +1,4 @@
-// Strangers at both doors: bytes that are nearly right, half right, and meant to mislead.
+// Hostile clients at both endpoints: bytes that are nearly right, half right, or misleading.
 #include "support/api_calls.hpp"
 #include "support/descriptors.hpp"
 #include "support/environment.hpp"
@@ -45,7 +45,7 @@ struct shared_server {
     bitdotio::database_name name = server.create_database("my-db");
     const std::string key = server.key().reveal();
 
-    // Whether both doors are as they should be for who knows how to knock.
+    // Whether both endpoints serve a well-behaved client.
     void expect_well() {
         CHECK(test::api_calls(server, key).query(name.full(), "SELECT 1").status == 200);
         const auto work = [&]() -> asio::awaitable<std::string> {
@@ -65,7 +65,7 @@ shared_server& shared() {
 
 enum class road { clear, tls, tls_on_request };
 
-// Says something, ends its own side, and hears what is answered until the other has ended too.
+// Sends bytes, ends its own side, and reads the answer until the other side has ended too.
 asio::awaitable<std::string> heard(std::uint16_t port, road by, std::string bytes) {
     asio::ssl::context context(asio::ssl::context::tls_client);
     asio::ssl::stream<tcp::socket> stream(co_await asio::this_coro::executor, context);
@@ -114,7 +114,7 @@ std::size_t count(const std::string& text, const std::string& part) {
     return found;
 }
 
-// Connections on which half of something was said, and no word since.
+// Connections that sent half of something and are silent since.
 class silent_clients {
 public:
     silent_clients(std::uint16_t port, const std::vector<std::string>& halves) {
@@ -172,7 +172,7 @@ TEST_CASE("the Postgres endpoint outlives whatever it is sent, and serves the ne
         test::packet(test::number(80877102) + chance.bytes(4) + chance.bytes(4));
     const std::string hello = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"s + chance.bytes(500);
     {
-        // They stay while all others come and go.
+        // They stay connected while all others come and go.
         silent_clients silent(
             port, {"", "\0"s, "\0\0\0"s, test::ssl_request.substr(0, 6), test::ssl_request,
                    test::gss_request, wish.substr(0, 20), hello.substr(0, 1), hello.substr(0, 200),
@@ -202,7 +202,7 @@ TEST_CASE("the Postgres endpoint outlives whatever it is sent, and serves the ne
             const std::string bytes = chance.changed(chance.any_of(in_tls));
             CAPTURE(i);
             CHECK(secured.contains(sqlstate_of(hear(port, road::tls_on_request, bytes))));
-            // With the right key it may get as far as PostgreSQL, whose answers are its own.
+            // With the right key it may get as far as PostgreSQL, which answers by itself.
             if (i % 5 == 0) hear(port, road::tls_on_request, chance.changed(wish + right));
         }
         here.expect_well();
@@ -223,7 +223,7 @@ TEST_CASE("a flood of cancel requests that guess hits no session") {
         REQUIRE(admitted);
         co_await client.send(test::message('Q', "SELECT pg_sleep(1)\0"s));
         for (std::size_t i = 0; i < 300; ++i) {
-            // Now and then the right number with a wrong secret.
+            // Sometimes the right number with a wrong secret.
             const std::string pid = i % 3 ? chance.bytes(4) : test::number(client.pid);
             const std::string guess = test::packet(test::number(80877102) + pid + chance.bytes(4));
             const std::string answer = co_await heard(port, road::clear, guess);
@@ -306,7 +306,7 @@ TEST_CASE("a request of which one could say that it ends elsewhere is refused, a
     for (const trick& each : tricks) {
         const std::string answer = hear(port, road::tls, each.bytes);
         INFO(each.name, ": ", answer);
-        // One answer, that it is wrong: what followed was not taken for a request.
+        // One answer, an error: the following bytes were not taken for a request.
         CHECK(count(answer, "\r\nServer: ") == 1);
         // A folded length is read as one line, so that what followed was the body.
         const std::set<std::string> refusals = {"400", "413", "422", "431", "501"};

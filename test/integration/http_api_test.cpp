@@ -1,4 +1,4 @@
-// The HTTP API as its clients see it: requests written by hand, every call and every error shape.
+// The HTTP API as its clients see it: handwritten requests, every call and every error shape.
 #include "support/run.hpp"
 #include "support/test_server.hpp"
 #include "support/wire_client.hpp"

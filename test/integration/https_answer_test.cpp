@@ -1,4 +1,4 @@
-// One HTTPS session and answers written by hand: what is sent, what is kept, what is refused.
+// One HTTPS session and handwritten answers: what is sent, what is kept, what is refused.
 #include "support/child.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
@@ -37,7 +37,7 @@ time_point in(std::chrono::milliseconds time) {
     return std::chrono::steady_clock::now() + time;
 }
 
-// A server for the sake of its certificate, which is in its directory.
+// A server whose certificate is used; it is in its directory.
 struct world {
     test::temporary_directory directory;
     test::test_server server{options(directory.path())};
@@ -101,7 +101,7 @@ awaitable<void> answer_by_hand(std::shared_ptr<script> what, std::shared_ptr<tcp
     } while (!what->hangs_up);
 }
 
-// The port of a server that answers one connection so.
+// The port of a server that answers one connection by a script.
 std::uint16_t start_script(const asio::any_io_executor& executor, std::shared_ptr<script> what) {
     auto tls = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
     const std::filesystem::path ca_file = shared().server.ca_file();

@@ -1,4 +1,4 @@
-// One HTTPS session to the real server, over a road that can fail.
+// One HTTPS session to the real server, over a relay that can fail.
 #include "support/relay.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
@@ -170,7 +170,7 @@ TEST_CASE("a certificate for another host is refused") {
 
 awaitable<void> nobody_listens() {
     const auto executor = co_await asio::this_coro::executor;
-    tcp::acceptor bound(executor);  // holds a port on which it does not listen
+    tcp::acceptor bound(executor);  // holds a port without listening on it
     bound.open(tcp::v4());
     bound.bind(tcp::endpoint(asio::ip::address_v4::loopback(), 0));
     const std::uint16_t port = bound.local_endpoint().port();
@@ -230,7 +230,7 @@ TEST_CASE("a deadline ends the wait for an answer, whose effect is unknown") {
     test::run(too_slow_to_answer());
 }
 
-// Lets through every kind of cancellation, which a coroutine does not do by itself.
+// Passes on every kind of cancellation, which a coroutine does not do by itself.
 awaitable<https_response> cancellable(https_session& session) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_return co_await session.request(list_request(), no_deadline);

@@ -1,4 +1,4 @@
-// Files become tables: every format, every way in, and nothing at all where something is wrong.
+// Files become tables: every format, every source, and nothing at all where something is wrong.
 #include "server/formats/row_writer.hpp"
 #include "server/jobs/job_record.hpp"
 #include "support/child.hpp"
@@ -94,7 +94,7 @@ TEST_CASE("a CSV file becomes a table whose columns have the types of their valu
                          "SELECT word, zoned = '2024-05-06 05:08:09Z' FROM goods "
                          "ORDER BY id") == R"([["a,\"b\"\n\\c",false],[null,true]])");
 
-    // The same file again gives further rows; the status is of this key's user only by its id.
+    // The same file again adds rows; this key's user finds the status only by its id.
     CHECK(one.calls.imported(one.name, "goods", "goods.csv", content).at("state") == "DONE");
     CHECK(one.calls.rows(one.name, "SELECT count(*) FROM goods") == "[[4]]");
     CHECK(one.calls.call("GET", "/v2beta/import/unknown/").status == 404);
@@ -216,7 +216,7 @@ TEST_CASE("a server that stops in the middle of an upload leaves nothing of it")
     std::string begun = test::job_calls::form("t", "t.csv", std::string(1'000'000, 'x'));
     begun.resize(600'000);
     auto upload = std::async(std::launch::async, [&] {
-        // It is cut, and never answered.
+        // It is cut off, and never answered.
         CHECK_THROWS(test::https(
             one.server.api_port(), one.server.ca_file(),
             "POST /v2beta/db/" + one.name.full() + "/import/ HTTP/1.1\r\nHost: x\r\n" +
@@ -300,7 +300,7 @@ TEST_CASE("after a crash jobs under way have failed, and those that waited are d
         record = job_record::from_json(
             content_of(place / (std::string(job.at("id").as_string()) + ".json")));
     }
-    // As a crash would have left them.
+    // A crash would have left the record like this.
     record.date_finished.reset();
     record.state = job_state::processing;
     std::ofstream(place / (record.id + ".json")) << record.to_json();
@@ -359,7 +359,7 @@ TEST_CASE("a job may what its account may: readers export, writers fill tables t
           R"([["owner"]])");
     CHECK(one.calls.rows(one.name, "SELECT a FROM t") == "[[1]]");
 
-    // Whose job it is, nobody else knows, the owner of the database included.
+    // Only the account that started a job can see it; the owner of the database cannot.
     const std::string path =
         "/v2beta/import/" + json::value_to<std::string>(json::parse(filled.body).at("id"));
     CHECK(writer.call("GET", path).status == 200);
@@ -382,7 +382,7 @@ TEST_CASE("an import fails where the storage limit is, before it or on the way")
     for (int i = 0; i < 3'000; ++i)
         rows += std::string(1'000, 'x') + "\n";
     one.calls.rows(one.name, "CREATE TABLE old (a text)");
-    // Measured last when there was room, and not again while so short a job runs, but at its end.
+    // Measured while there was room, not again while so short a job runs, but at its end.
     limit(1'000'000);
     check_failed(one.calls.imported(one.name, "new", "t.csv", rows), "storage_limit_exceeded",
                  "read-only");
@@ -396,7 +396,7 @@ TEST_CASE("an import fails where the storage limit is, before it or on the way")
     check_failed(one.calls.imported(one.name, "new", "t.csv", "a\n1\n"), "storage_limit_exceeded",
                  "read-only");
     CHECK(one.calls.rows(one.name, "SELECT count(*) FROM new") == "[[3000]]");
-    // What only reads is exported all the same.
+    // An export, which only reads, works nevertheless.
     CHECK(one.calls.exported(one.name, {{"table_name", "new"}}).at("state") == "DONE");
 }
 

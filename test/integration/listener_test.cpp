@@ -1,4 +1,4 @@
-// Notifications against the real server: in order, once, and with a word about every gap.
+// Notifications against the real server: in order, once, and with an event for every gap.
 #include "support/database.hpp"
 #include "support/descriptors.hpp"
 
@@ -374,7 +374,7 @@ TEST_CASE("a cancelled reconnection goes on with the next call, and the gap is s
         connection c = co_await connection::open(options);
         co_await terminate(c, "ears");
         for (int i = 0; i < 5; ++i) {
-            // Whatever it is doing at that moment, it is cancelled.
+            // It is cancelled, whatever it is doing at that moment.
             pending waits(executor);
             waits.start(ears);
             co_await pause(std::chrono::milliseconds(i));
@@ -445,7 +445,7 @@ TEST_CASE("a listener whose owner is slow does not read on") {
         co_await notify(c, "a", "first");
         const std::string first = co_await heard(ears);
         CHECK(first == "a:first");
-        // 40 MB for nobody: it waits in PostgreSQL and comes when it is asked for.
+        // 40 MB without a reader: it waits in PostgreSQL and comes when it is asked for.
         const std::string payload(7'900, 'p');
         for (int i = 0; i < 50; ++i) {
             co_await c.query(
@@ -513,7 +513,7 @@ TEST_CASE("an executor may end while a listener waits, connects or listens") {
         listens = true;
         co_await ears.next();
     };
-    // One step further each time, until it listens and waits.
+    // Cancelled one step later each time, until it listens and waits.
     bool waits = false;
     for (int steps = 0; !waits; ++steps) {
         REQUIRE(steps < 1'000);

@@ -1,4 +1,4 @@
-// The server's own life: what it needs, what it keeps, and that nothing is left behind.
+// The server's own life: what it needs, what it keeps, and that nothing is left when it has ended.
 #include <bitdotio/error.hpp>
 
 #include "service/profile.hpp"
@@ -229,6 +229,6 @@ TEST_CASE("two servers run side by side and know nothing of each other") {
         CHECK_FALSE(admitted);
         co_return client.last.field('C');
     };
-    // The other server's certificate is not checked here, only its judgement of our key.
+    // The other server's certificate is not checked here, only how it judges our key.
     CHECK(test::run(work()) == "28P01");
 }

@@ -1,4 +1,4 @@
-// Several hosts and target_session_attrs: whom a connection takes of a primary and its standby.
+// Several hosts and target_session_attrs: which of a primary and its standby a connection takes.
 #include "support/database.hpp"
 #include "support/pool_use.hpp"
 #include "support/postgres_cluster.hpp"
@@ -29,7 +29,7 @@ struct pair {
     test::postgres_primary primary;
     test::postgres_standby standby{primary};
 
-    // Both, in this order, asked for in the words of connection strings.
+    // Both servers, in this order, with `wanted` in the words of connection strings.
     connect_options open(const std::string& wanted, bool standby_first) const {
         connect_options options = primary.connect();
         options.hosts = {primary.address(), standby.address()};
@@ -43,7 +43,7 @@ struct pair {
     }
 };
 
-// Shared by the cases that leave both in their roles.
+// Shared by the cases that leave both servers in their roles.
 const pair& shared() {
     static const pair instance;
     return instance;

@@ -1,4 +1,4 @@
-// What the server remarks, told to whoever asked for it and to nobody else.
+// Notices of the server, delivered to callers that asked for them and to no others.
 #include "support/database.hpp"
 
 #include <bitdotio/connection.hpp>

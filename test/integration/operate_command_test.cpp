@@ -1,4 +1,4 @@
-// The commands that ask something of a running server, and what a service manager does with one.
+// The commands that query a running server, and what a service manager does with a server.
 #include "server/tls/tls_identity.hpp"
 #include "support/child.hpp"
 #include "support/test_server.hpp"
@@ -136,7 +136,7 @@ TEST_CASE("where no server runs, that is what the error says") {
     CHECK_MESSAGE(mentions(absent.err, "no server runs here"), absent.err);
     CHECK(mentions(absent.err, profile));
 
-    // One that was killed leaves its profile.
+    // A killed server leaves its profile.
     std::string killed;
     {
         service running;
@@ -170,7 +170,7 @@ TEST_CASE("serve writes its log to standard error, a line of JSON for each event
     server.send(SIGTERM);
     const auto ended = server.wait();
     CHECK(ended.status == 0);
-    CHECK(fs::is_empty(directory.path()));  // what was not durable is gone
+    CHECK(fs::is_empty(directory.path()));  // files that were not durable are gone
     std::vector<std::string> kinds;
     std::size_t begin = 0;
     while (begin < ended.err.size()) {
@@ -192,7 +192,7 @@ TEST_CASE("SIGHUP makes a server read its given certificate again, and goes on")
     server.read_until("ready");
     const std::map<std::string, std::string> environment = {
         {"BITIO_PROFILE", (directory / "profile.json").string()}};
-    // Another authority: only who is shown the new certificate is content with it.
+    // Another authority: only a client that is shown the new certificate accepts it.
     fs::remove_all(directory / "tls");
     bitdotio::open_tls_identity(directory / "tls", "127.0.0.1");
     CHECK(test::run_program({BIT_PROGRAM, "db", "list"}, environment).status == 3);

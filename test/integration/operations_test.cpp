@@ -53,7 +53,7 @@ std::string base64(const std::string& text) {
     return out;
 }
 
-// A request with the header "Authorization" as it is given.
+// A request with the given "Authorization" header.
 test::http_answer ask(const test_server& server, const std::string& method,
                       const std::string& target, const std::string& authorization = "",
                       const std::string& body = "") {
@@ -67,7 +67,7 @@ std::string bearer(const test_server& server) {
     return "Bearer " + server.key().reveal();
 }
 
-// The value of a sample, as it is written.
+// The value of a sample, as text.
 std::string sample(const std::string& metrics, const std::string& name) {
     std::istringstream lines(metrics);
     for (std::string line; std::getline(lines, line);) {
@@ -82,7 +82,7 @@ asio::awaitable<bool> can_log_in(std::uint16_t port, std::string database, std::
     co_return admitted;
 }
 
-// What the log of a server was told.
+// The events that the log of a server received.
 class event_list {
 public:
     void add(const bitdotio::server_event& event) {
@@ -98,7 +98,7 @@ public:
         std::erase_if(found, [&](const auto& event) { return event.kind != kind; });
         return found;
     }
-    // Waits until there is one: some are told after the client has its answer.
+    // Waits for one: some are logged after the client has its answer.
     bitdotio::server_event await(const std::string& kind) const {
         const auto deadline = std::chrono::steady_clock::now() + 20s;
         while (of(kind).empty() && std::chrono::steady_clock::now() < deadline) {
@@ -155,7 +155,7 @@ TEST_CASE("health is told to anybody, metrics and status to the server's user al
         CHECK(mentions(wrong.head, "Allow: "));
     }
     CHECK(ask(server, "GET", "/server/nothing", bearer(server)).status == 404);
-    // A browser that knows the password sends it with what other sites make it send.
+    // A browser that knows the password also sends it with requests that other sites make it send.
     const std::string sleep = "/server/databases/local/one/sleep";
     CHECK(ask(server, "POST", sleep, "Basic " + base64("any:" + server.key().reveal())).status ==
           401);
@@ -215,7 +215,7 @@ TEST_CASE("metrics are what has happened, in Prometheus' form, and name nobody")
     CHECK_FALSE(mentions(metrics, "measured"));
     CHECK_FALSE(mentions(metrics, "local"));
 
-    // Every sample belongs to the family before it.
+    // Every sample belongs to the last family before it.
     std::istringstream lines(metrics);
     std::string family;
     for (std::string line; std::getline(lines, line);) {
@@ -295,7 +295,7 @@ TEST_CASE("a database whose start hangs is put to sleep within seconds") {
     options.postgres_programs = programs.path();
     test_server server(options);
     const auto name = server.create_database("stuck");
-    programs.be("stubborn");  // deaf to what asks in peace
+    programs.be("stubborn");  // ignores requests to stop
     const long before = programs.count();
     const auto session = [&]() -> asio::awaitable<void> {
         test::wire_client client(co_await asio::this_coro::executor);

@@ -1,4 +1,4 @@
-// Every path there is, and what is nearly one: misspelt, cut off, drawn out, by anybody.
+// Every path there is, and nearly right ones: misspelt, cut off, extended, asked for by anybody.
 #include "server/api/router.hpp"
 #include "support/api_calls.hpp"
 #include "support/run.hpp"
@@ -33,16 +33,16 @@ namespace {
 const std::vector<std::string> methods = {"GET",   "HEAD",   "POST",   "PUT",
                                           "PATCH", "DELETE", "OPTIONS"};
 
-// Whoever asks, and how that is said.
+// A caller, and the header that identifies it.
 struct visitor {
     std::string name;
-    std::string authorization;  // a header, or nothing
+    std::string authorization;  // a header, or empty
 };
 
 struct question {
     question(const visitor& who, std::string method_, std::string target_)
         : visitor_name(who.name), method(std::move(method_)), target(std::move(target_)) {
-        // DELETE /api-key without it would revoke all keys of its caller, who has more to ask.
+        // Without it DELETE /api-key would revoke all keys of its caller, who needs them later.
         if (method == "DELETE") {
             target += (target.find('?') == std::string::npos ? "?" : "&") + "api_key=v2_none"s;
         }
@@ -64,12 +64,12 @@ struct answer {
     bool has(std::string_view header) const { return head.find(header) != std::string::npos; }
 };
 
-// A connection that is kept; where an answer says that it ends, the next one takes over.
+// A kept connection; where an answer says that it ends, the next one takes over.
 class conversation {
 public:
     explicit conversation(const test::test_server& server) : port_(server.api_port()) {}
 
-    // Questions go out together, so that not each of them costs a trip.
+    // Questions are sent together, so that they do not cost a trip each.
     asio::awaitable<std::vector<answer>> ask(const std::vector<question>& all) {
         std::vector<answer> answers;
         while (answers.size() < all.size()) {
@@ -123,7 +123,7 @@ private:
     std::string unread_;
 };
 
-// A path of the table, about things that are not there, and its methods.
+// A documented path, filled in with things that do not exist, and its methods.
 struct documented {
     std::string path;
     std::set<std::string> methods;
@@ -178,7 +178,7 @@ std::set<std::string> misbuilt() {
         };
         for_each_segment(each.path, add);
     }
-    all.erase("");  // which no request can have
+    all.erase("");  // an impossible request
     return all;
 }
 
@@ -214,7 +214,7 @@ std::string fault_of(const question& asked, const answer& got) {
     return "";
 }
 
-// The owner of a server, somebody it lets in, and anybody.
+// A server with its owner, an account that it lets in, and a caller without a key.
 struct shared_server {
     shared_server() {
         const auto robot = test::run(server.server().create_account(
@@ -305,8 +305,8 @@ TEST_CASE("a documented path answers to its methods, and to others with 405 and 
 TEST_CASE("whatever path is asked for, by whatever method and with whatever key, is answered") {
     shared_server& here = shared();
     std::vector<question> all;
-    // The owner comes furthest, and asks by every method for what is misbuilt. Of the others'
-    // questions and of what is misspelt there would be too many: those take methods in turn.
+    // The owner gets furthest, and asks for misbuilt paths by every method. That would be too many
+    // for the other callers and for misspelt paths: those take methods in turn.
     std::size_t turn = 0;
     const auto next_method = [&] { return methods[turn++ % methods.size()]; };
     for (const documented& each : documented_paths()) {

@@ -1,4 +1,4 @@
-// Connection and pool through PgBouncer, which comes between them and the server.
+// Connection and pool through PgBouncer, which stands between them and the server.
 #include "support/pgbouncer.hpp"
 #include "support/database.hpp"
 #include "support/gather.hpp"
@@ -40,7 +40,7 @@ test::postgres_primary& primary() {
     return instance;
 }
 
-// Runs a case in both ways of pooling.
+// Runs a case in both pooling modes.
 template <class Work>
 void in_both_modes(Work work) {
     for (const pooling mode : {pooling::session, pooling::transaction}) {
@@ -105,7 +105,7 @@ TEST_CASE("a deadline stops the statement behind PgBouncer and keeps the connect
             CHECK(failure->sqlstate() == "57014");
             CHECK(failure->outcome() == outcome::not_executed);
             CHECK(c.is_open());
-            // A cancel that came late would hit this innocent one.
+            // A late cancel would hit this statement.
             const auto next = co_await c.query("SELECT pg_sleep(0.002)");
             CHECK(next.size() == 1);
         }
@@ -168,8 +168,8 @@ TEST_CASE("sessions ended behind an idle PgBouncer are replaced without an error
             co_await open_all(connections, 4);
             for (int turn = 0; turn < 3; ++turn) {
                 expect_none(co_await ask_often(connections, 4));
-                // PgBouncer has heard of it when it has no server left; one that it was just
-                // opening ends a moment later.
+                // PgBouncer has noticed it when it has no server left; one that it was just opening
+                // ends a moment later.
                 do {
                     primary().kill_backends();
                     co_await rest(5ms);
@@ -188,7 +188,7 @@ TEST_CASE("clients that PgBouncer ends for idling are replaced without an error"
         pool connections(co_await asio::this_coro::executor, pooler.connect());
         co_await open_all(connections, 3);
         auto now = co_await connections.statistics();
-        while (now.used > 0) {  // on their way back
+        while (now.used > 0) {  // while they are being returned
             co_await rest(1ms);
             now = co_await connections.statistics();
         }
@@ -254,7 +254,7 @@ TEST_CASE("past its deadline in a paused PgBouncer a statement is given up with 
         connection c = co_await connection::open(options);
         co_await c.query("SELECT 1");
         pooler.command("PAUSE");
-        // Nobody executes it, so nobody can acknowledge that it was stopped.
+        // No backend executes it, so nothing can acknowledge that it was stopped.
         const auto failure = co_await failure_of(c, statement("SELECT 1").timeout(100ms));
         REQUIRE(failure);
         CHECK(failure->code() == errc::timeout);
@@ -268,8 +268,8 @@ TEST_CASE("past its deadline in a paused PgBouncer a statement is given up with 
     test::run(work());
 }
 
-// With the cache of prepared statements on, what is prepared on one backend is run on the other and
-// heals; but not inside a transaction, where a refusal ends it.
+// With the statement cache on, a statement prepared on one backend is run on the other and heals;
+// but not inside a transaction, where a refusal ends it.
 void repeat_over_backends(bool prepares) {
     pgbouncer pooler(primary(), pooling::transaction,
                      {{"default_pool_size", "2"}, {"server_reset_query_always", "0"}});
@@ -285,7 +285,7 @@ void repeat_over_backends(bool prepares) {
         std::vector<std::set<int>> seen(many);
         const statement same("SELECT $1::integer + $2::integer, pg_backend_pid()");
         for (std::size_t turn = 0; turn < 50; ++turn) {
-            // One holds a backend, now this one, now that one: the others must use the other.
+            // One client holds a backend, each in turn: the others must use the other backend.
             bitdotio::transaction held = co_await clients[turn % many].begin();
             co_await held.query("SELECT 1");
             for (std::size_t i = 0; i < many; ++i) {
@@ -309,7 +309,7 @@ void repeat_over_backends(bool prepares) {
         }
         CHECK(backends.size() == 2);
         for (const auto& one : seen) {
-            CHECK(one.size() == 2);  // else they did not exchange them, and nothing was tried
+            CHECK(one.size() == 2);  // otherwise they did not exchange them, and nothing was tried
         }
         auto at_once = [&](std::size_t i) -> asio::awaitable<void> {
             for (int turn = 0; turn < 50; ++turn) {

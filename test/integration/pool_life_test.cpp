@@ -45,7 +45,7 @@ bitdotio::connect_options connect_through(const test::fault_proxy& road) {
     return options;
 }
 
-// The failure of an awaitable, in a coroutine.
+// The error of an awaitable, in a coroutine.
 template <class T>
 asio::awaitable<bitdotio::error> failure(asio::awaitable<T> work) {
     try {
@@ -62,7 +62,7 @@ bool says(const bitdotio::error& thrown, const std::string& part) {
     return found;
 }
 
-// Waits until the pool's counts are as they shall be.
+// Waits until the pool's counts meet a condition.
 template <class Met>
 asio::awaitable<pool_statistics> until(pool& from, Met& met) {
     const auto deadline = std::chrono::steady_clock::now() + 20s;
@@ -251,7 +251,7 @@ TEST_CASE("a peer that fell silent costs the next borrower one probe, not its st
         options.probe_timeout = 200ms;
         pool connections(executor, connect_through(*road), options);
         co_await open_silent(connections, 3);
-        road->hold_both();  // those that are open; new ones pass
+        road->hold_both();  // hits the open ones; new connections pass
         const auto answer = co_await connections.query("SELECT 1");
         CHECK(answer.one<int>() == 1);
         const pool_statistics now = co_await connections.statistics();
@@ -293,7 +293,7 @@ TEST_CASE("a task that waits for itself is told so, with the place where it hold
         options.max_size = 1;
         options.acquire_timeout = 100ms;
         pool connections(co_await asio::this_coro::executor, connect(), options);
-        // Opening the one connection may take longer than that; lending it does not.
+        // Opening the one connection may take longer than acquire_timeout; lending it does not.
         bool opened = false;
         while (!opened) {
             const auto late = co_await test::failure_of(connections, "SELECT 1");
@@ -382,7 +382,7 @@ TEST_CASE("what has been unreachable for longer than any wake refuses at once, a
             CHECK(refused.outcome() == bitdotio::outcome::not_sent);
             now = co_await connections.statistics();
         }
-        // When the next try will be is said while none is under way.
+        // The error says when the next try will be, while none is under way.
         std::optional<bitdotio::error> last;
         bool says_when = false;
         for (int round = 0; !says_when && round < 1'000; ++round) {
@@ -395,7 +395,7 @@ TEST_CASE("what has been unreachable for longer than any wake refuses at once, a
         }
         CHECK(says_when);
         road->set(test::admission::open);
-        // Those who ask keep it being tried, and one of them finds it well.
+        // Further calls cause further tries, and one of them succeeds.
         for (int round = 0; last && round < 5'000; ++round) {
             last = co_await test::failure_of(connections, "SELECT 1");
             co_await test::rest(2ms);

@@ -1,4 +1,4 @@
-// Which statements a pool sends again, and what the errors of those it does not say.
+// Which statements a pool sends again, and what the errors of the other statements say.
 #include "support/database.hpp"
 #include "support/lock_barrier.hpp"
 #include "support/relay.hpp"
@@ -43,7 +43,7 @@ int rows_of(int a) {
     return std::stoi(shared().value("SELECT count(*)::text FROM t WHERE a = " + std::to_string(a)));
 }
 
-// Runs `statement` and ends its backend `times` times while it waits at the lock_barrier.
+// Runs `statement` and ends its backend `times` times while it waits at the barrier.
 template <class Run>
 asio::awaitable<void> while_terminated(Run& run, int times) {
     lock_barrier block;
@@ -231,7 +231,7 @@ TEST_CASE("what a read-only server refuses goes to a new connection once") {
         const auto fill = [&](const char* setting) {
             shared().execute(std::string("ALTER ROLE tester ") + setting);
         };
-        // Every idle connection is of the time when nothing could be written.
+        // Every idle connection is from the time when nothing could be written.
         fill("SET default_transaction_read_only = on");
         co_await test::open_all(connections, 3);
         fill("RESET default_transaction_read_only");
@@ -241,7 +241,7 @@ TEST_CASE("what a read-only server refuses goes to a new connection once") {
         CHECK(now.opened == 4);
         CHECK(now.idle == 1);
 
-        // One that stays so is told after the second time.
+        // A server that stays read-only: the error comes after the second try.
         fill("SET default_transaction_read_only = on");
         pool reading(co_await asio::this_coro::executor, shared().connect());
         const auto refused = co_await test::failure_of(reading, "INSERT INTO t VALUES (21)");
@@ -252,7 +252,7 @@ TEST_CASE("what a read-only server refuses goes to a new connection once") {
         CHECK(refused->outcome() == outcome::not_executed);
         CHECK(refused->attempts() == 2);
 
-        // On a leased one it is told at once.
+        // On a leased connection the error comes at once.
         pooled_connection held = co_await connections.acquire();
         const int backend = held->backend_pid();
         co_await held->query("SET default_transaction_read_only = on");
@@ -266,8 +266,8 @@ TEST_CASE("what a read-only server refuses goes to a new connection once") {
     test::run(work());
 }
 
-// The road drops what it is given until it has dropped something: a request that is on its way when
-// the server has waited long enough.
+// The relay drops what it is given until it has dropped something: a request on its way when the
+// server has waited long enough.
 asio::awaitable<void> lose_one_request(std::shared_ptr<test::relay> road) {
     const std::size_t before = road->swallowed;
     road->mode = test::relay_mode::swallow;

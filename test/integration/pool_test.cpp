@@ -25,7 +25,7 @@ using bitdotio::pool;
 using bitdotio::pool_options;
 using bitdotio::pool_statistics;
 
-// How the coroutines that `gather` runs ended, in the order in which they did.
+// How the coroutines that `gather` runs ended, in the order of their ends.
 struct ending {
     std::size_t index;
     std::optional<bitdotio::error> failure;
@@ -248,7 +248,7 @@ TEST_CASE("a wait without end ends at the acquire timeout and says why") {
     const auto work = [&]() -> asio::awaitable<void> {
         pool_options options;
         options.max_size = 1;
-        options.acquire_timeout = 1'500ms;  // the first dial has to fit in
+        options.acquire_timeout = 1'500ms;  // long enough for the first dial
         pool connections(co_await asio::this_coro::executor, db.connect, options);
         bitdotio::pooled_connection held = co_await connections.acquire();
         std::optional<bitdotio::error> failure;

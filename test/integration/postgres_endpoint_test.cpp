@@ -1,4 +1,4 @@
-// The Postgres endpoint as its clients see it: psql, and bytes written by hand.
+// The Postgres endpoint as its clients see it: psql, and handwritten bytes.
 #include <bitdotio/error.hpp>
 
 #include "support/child.hpp"
@@ -55,7 +55,7 @@ test::ending psql(const std::string& database, const std::string& sql) {
                               {"PGSSLROOTCERT", here.server.ca_file()}});
 }
 
-// What a client is told that says `bytes` without TLS.
+// The answer to a client that sends `bytes` without TLS.
 asio::awaitable<test::reply> answer_in_the_clear(std::string bytes) {
     wire_client client(co_await asio::this_coro::executor);
     co_await client.connect(shared().port());
@@ -251,7 +251,7 @@ TEST_CASE("a cancel request, in the clear or in TLS, stops the session it names 
 }
 
 TEST_CASE("psql's own cancel goes through the gateway") {
-    // libpq of PostgreSQL 15 sends it in the clear, psql on SIGINT.
+    // psql cancels on SIGINT; libpq of PostgreSQL 15 sends the cancel request without TLS.
     const shared_server& here = shared();
     test::child program({"psql", "-X", "-v", "VERBOSITY=verbose", "-c", "SELECT pg_sleep(50)"},
                         {{"PGHOST", here.server.postgres_host()},

@@ -104,7 +104,7 @@ TEST_CASE("a prepared statement survives a table that changed under it") {
         CHECK(wider.column_count() == 2);
         CHECK(wider[0]["b"].as<std::string>() == "new");
 
-        // Inside a transaction the refusal has ended it: the error is told.
+        // Inside a transaction the refusal has ended it: the caller gets the error.
         for (int i = 0; i < 3; ++i) {
             const result answer = co_await c.query("SELECT * FROM changing");
         }

@@ -58,7 +58,7 @@ pool one_connection(const asio::any_io_executor& executor, connect_options optio
 
 struct change {
     const char* words;
-    const char* question;  // how to see it
+    const char* question;  // shows the change
 };
 
 constexpr change changes[] = {
@@ -112,7 +112,7 @@ TEST_CASE("what a borrower changes in its session is undone ahead of the next on
             const bool seen_always = co_await leaks(always, one);
             CHECK_FALSE(seen_always);
         }
-        // What a function changes is not to be seen where the server does not report it.
+        // A change that a function makes must not be seen where the server does not report it.
         const change hidden{"SELECT unseen()", "SHOW search_path"};
         const bool seen = co_await leaks(always, hidden);
         CHECK_FALSE(seen);
@@ -121,7 +121,7 @@ TEST_CASE("what a borrower changes in its session is undone ahead of the next on
         co_await smart.close();
         co_await always.close();
 
-        // Without a reset each of them would have been seen.
+        // Without a reset each of the changes would have been visible.
         for (const change& one : changes) {
             CAPTURE(one.words);
             pool never =
@@ -134,7 +134,7 @@ TEST_CASE("what a borrower changes in its session is undone ahead of the next on
     test::run(work(server().over_tcp("postgres", "")));
 }
 
-// What went by since the last time.
+// The traffic since the last time.
 struct traffic {
     explicit traffic(fault_proxy& road) : road_(road) {}
 
@@ -191,7 +191,7 @@ TEST_CASE("nothing is sent where nothing was changed, and a reset makes no trip 
         co_await from.query(plain);
         CHECK(seen.parses() == 1);
 
-        // The same ahead of a transaction, of a script of one statement, and of a pipeline.
+        // The same before a transaction, a script of one statement, and a pipeline.
         co_await from.query("SET search_path = elsewhere");
         seen.forget();
         {
@@ -211,7 +211,7 @@ TEST_CASE("nothing is sent where nothing was changed, and a reset makes no trip 
         CHECK(results.failure(1) != nullptr);
         CHECK(results[2].one<std::string>() == "\"$user\", public");
         co_await from.close();
-        road->set(test::admission::refuse);  // nobody else comes
+        road->set(test::admission::refuse);  // no other connection is opened
     };
     test::run(work(server().over_tcp("postgres", "")));
 }
@@ -231,14 +231,14 @@ TEST_CASE("a reset leaves what is kept prepared, and disturbs no statement behin
         CHECK(kept.one<int>() == 7);
         CHECK(seen.parses() == 3);  // none for the statement itself
 
-        // One prepared by hand goes, and takes the others along; they come back.
+        // A statement prepared by hand is dropped, and the others with it; they are prepared again.
         co_await from.query("PREPARE mine AS SELECT 1");
         for (int i = 0; i < 3; ++i) {
             const auto again = co_await from.query("SELECT $1::integer", i);
             CHECK(again.one<int>() == i);
         }
 
-        // A failure behind it does not bring back what it undid.
+        // A failure after the reset does not bring back what the reset undid.
         co_await from.query("SET search_path = elsewhere");
         const auto failure = co_await test::failure_of(from, "SELECT 1 / 0");
         REQUIRE(failure);
@@ -246,7 +246,7 @@ TEST_CASE("a reset leaves what is kept prepared, and disturbs no statement behin
         const auto path = co_await from.query("SHOW search_path");
         CHECK(path.one<std::string>() == "\"$user\", public");
 
-        // What must not run in a transaction does not; what begins one does.
+        // Statements that must not run in a transaction do not; those that begin one do.
         for (const char* alone : {"VACUUM book", "CREATE INDEX CONCURRENTLY i ON book (a)"}) {
             co_await from.query("SET search_path = elsewhere");
             const auto failed = co_await test::failure_of(from, alone);
@@ -314,7 +314,7 @@ TEST_CASE("where a reset fails the session is closed, and the statement runs els
         CHECK(counts.opened == 3);
         CHECK(counts.retried == 2);
 
-        // On a connection that is lent nothing runs, whatever ends transactions behind it.
+        // On a lent connection nothing runs, whatever ends transactions after the reset.
         const std::vector<std::string> texts{write, "COMMIT; " + write, "VACUUM book"};
         for (const std::string& text : texts) {
             CAPTURE(text);

@@ -1,4 +1,4 @@
-// Transactions that are run again until they have happened once, against the real server.
+// Transactions that are repeated until they have happened once, against the real server.
 #include "support/database.hpp"
 #include "support/lock_barrier.hpp"
 #include "support/relay.hpp"
@@ -65,7 +65,7 @@ asio::awaitable<std::optional<error>> failure_of_retries(pool from, Work& work,
     co_return std::nullopt;
 }
 
-// Waits, the first time, until as many others have come.
+// Waits, on first use, until as many others have come.
 struct meeting {
     explicit meeting(int expected) : missing(expected) {}
 
@@ -111,7 +111,7 @@ TEST_CASE("transactions that contradict each other all happen, each once") {
             ++runs;
             const result before = co_await t.query("SELECT amount FROM account WHERE id = 1");
             const int amount = before.one<int>() + 1;
-            co_await all.come();  // all have read before anyone writes
+            co_await all.come();  // all have read before any of them writes
             co_await t.query("UPDATE account SET amount = $1 WHERE id = 1", amount);
             co_return amount;
         };
@@ -194,7 +194,7 @@ TEST_CASE("a COMMIT cut off is settled: rolled back it runs again, committed it 
         "CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED "
         "FOR EACH ROW EXECUTE FUNCTION wait()");
     struct turn {
-        bool terminated;  // or cut off from the client only
+        bool terminated;  // false: only cut off from the client
         bool resolvable;
         int runs;
         int rows;
@@ -247,7 +247,7 @@ TEST_CASE("a COMMIT cut off is settled: rolled back it runs again, committed it 
             const auto deadline = std::chrono::steady_clock::now() + 10s;
             while (shared().value(count) != std::to_string(one.rows) &&
                    std::chrono::steady_clock::now() < deadline) {
-                co_await test::rest(5ms);  // the server commits on its own
+                co_await test::rest(5ms);  // the server commits by itself
             }
             CHECK(shared().value(count) == std::to_string(one.rows));
             co_await connections.close();
@@ -308,7 +308,7 @@ TEST_CASE("a transaction without a chance ends after its tries, with their numbe
         CHECK(failure->outcome() == outcome::not_executed);
         CHECK(runs == 3);
 
-        // The same if the work keeps the conflict to itself: COMMIT tells.
+        // The same if the work hides the conflict: COMMIT reports it.
         runs = 0;
         auto hides = [&](transaction& t) -> asio::awaitable<void> {
             ++runs;
@@ -323,14 +323,14 @@ TEST_CASE("a transaction without a chance ends after its tries, with their numbe
         CHECK(failure->phase() == phase::committing);
         CHECK(runs == 2);
 
-        // When the time is up no other try begins.
+        // No other try begins when the time is up.
         runs = 0;
         transaction_retry_options limited = quick(1'000'000);
         limited.timeout = 200ms;
         failure = co_await failure_of_retries(connections, loses, limited);
         REQUIRE(failure);
         CHECK(runs > 1);
-        // The last may have had no time to begin.
+        // The last try may have had no time to begin.
         const bool counted = failure->attempts() == runs || failure->attempts() == runs + 1;
         CHECK(counted);
         const bool well =
@@ -391,7 +391,7 @@ TEST_CASE("errors that another try would meet again end the tries") {
         CHECK(mine);
         CHECK(runs == 1);
 
-        // A transaction that its work has committed is over, whatever fails later.
+        // A transaction that its work has committed is over, even if something fails later.
         runs = 0;
         auto commits = [&](transaction& t) -> asio::awaitable<void> {
             ++runs;
@@ -413,7 +413,7 @@ TEST_CASE("errors that another try would meet again end the tries") {
         REQUIRE(failure);
         CHECK(runs == 1);
 
-        // A loss of somebody else's connection says nothing about this transaction.
+        // The loss of another connection says nothing about this transaction.
         runs = 0;
         auto loses_another = [&](transaction& t) -> asio::awaitable<void> {
             ++runs;
@@ -461,7 +461,7 @@ TEST_CASE("a cancellation ends the pause between two tries") {
         auto retries = retry_transaction(connections, loses, slow);
         asio::co_spawn(executor, std::move(retries),
                        asio::bind_cancellation_slot(signal.slot(), on_end));
-        // It pauses when it has failed and given its connection back.
+        // It pauses after it has failed and returned its connection.
         pool_statistics now;
         const auto deadline = std::chrono::steady_clock::now() + 30s;
         while ((runs == 0 || now.used > 0 || now.idle == 0) &&

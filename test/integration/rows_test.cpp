@@ -1,4 +1,4 @@
-// Rows: shapes checked once, ranges over a result, and a type of one's own both ways.
+// Rows: shapes checked once, ranges over a result, and a custom type, written and read.
 #include "support/values.hpp"
 
 #include <bitdotio/arrays.hpp>

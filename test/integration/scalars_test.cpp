@@ -46,7 +46,7 @@ TEST_CASE("decimals of up to their digits are exact both ways, and longer ones a
             const std::string text = (dice.coin() ? "-" : "") + digits(dice, dice.number(1, 25)) +
                                      "." + digits(dice, dice.number(1, 25));
             values.emplace_back(text);
-            // The server agrees that what arrives is what was written.
+            // The server confirms that it received what was written.
             const auto same =
                 co_await c.query("SELECT $1 = $2::text::numeric", values.back(), text);
             CAPTURE(text);

@@ -1,4 +1,4 @@
-// What ends sessions of the Postgres endpoint, and what must not: limits, stopping, tests' verbs.
+// What ends sessions of the Postgres endpoint and what must not: limits, stopping, tests' verbs.
 #include <bitdotio/client.hpp>
 
 #include "support/run.hpp"
@@ -34,7 +34,7 @@ asio::awaitable<void> log_in(wire_client& client, test_server& server, std::stri
     REQUIRE(admitted);
 }
 
-// The server's last words, and that they came in good order.
+// The server's last error, and that the session ended in good order.
 asio::awaitable<std::string> last_words(wire_client& client) {
     const test::reply goodbye = co_await client.receive_until('E');
     CHECK(goodbye.field('S') == "FATAL");
@@ -96,8 +96,8 @@ TEST_CASE("a session ends at the end of its life, but no statement is cut off") 
         const std::string wish = test::startup({{"user", "anybody"}, {"database", name}});
         co_await client.send(wish);
         co_await client.receive_until('R');
-        // The statement comes along with the password: a session too old for it could not be told
-        // from one that was cut off.
+        // The statement is sent with the password: a session too old for it would look like one
+        // that was cut off.
         const auto begun = steady_clock::now();
         co_await client.send(test::message('p', server.key().reveal() + '\0') +
                              query_message("SELECT pg_sleep(1)"));
@@ -121,7 +121,7 @@ TEST_CASE("a server that stops ends idle sessions at once and lets statements en
         co_await log_in(idle, server, name);
         co_await log_in(busy, server, name);
         co_await busy.query("CREATE TABLE kept (n integer)");
-        // It runs until the other session has ended, and the lock with it.
+        // The statement runs until the other session has ended, which releases the lock.
         co_await idle.query("SELECT pg_advisory_lock(1)");
         co_await busy.send(query_message("INSERT INTO kept SELECT 1 FROM pg_advisory_lock(1)"));
         std::string waiting;

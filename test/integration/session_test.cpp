@@ -1,4 +1,4 @@
-// A session that idles in a pool: whether it lives.
+// Whether a session that idles in a pool is alive.
 #include "support/database.hpp"
 #include "support/postgres.hpp"
 

@@ -87,7 +87,7 @@ TEST_CASE("a pool of two hosts goes over from a dead primary to the standby and 
         REQUIRE(refused);
         CHECK(refused->sqlstate() == "25006");
 
-        // Who is connected stays so, and may write from then on.
+        // A connected client stays connected, and may write from then on.
         bitdotio::pooled_connection held = co_await connections.acquire();
         const int backend = co_await backend_of(*held);
         standby.promote();

@@ -72,8 +72,8 @@ asio::awaitable<void> echo(connect_options options, std::size_t size) {
 
 asio::awaitable<void> sizes(connect_options options) {
     connection c = co_await connection::open(options);
-    // Around the size of a TLS record, of libpq's buffer and its double: where bytes may stay
-    // behind in a buffer that no event announces.
+    // Around the size of a TLS record, of libpq's buffer and of twice that: bytes may be left in a
+    // buffer without any event.
     for (const int middle : {8192, 16384, 32768, 65536}) {
         for (int size = middle - 90; size <= middle + 10; size += 5) {
             const auto answer = co_await c.query("SELECT repeat('y', $1)", size);
@@ -137,7 +137,7 @@ TEST_CASE("a statement past its deadline is stopped on the server and the connec
             CHECK(failure->code() == errc::timeout);
             CHECK(failure->sqlstate() == "57014");
             CHECK(failure->outcome() == outcome::not_executed);
-            // A cancel that came late would hit this innocent one.
+            // A late cancel would hit this statement.
             const auto next = co_await c.query("SELECT pg_sleep(0.002)");
             CHECK(next.size() == 1);
         }
@@ -230,7 +230,7 @@ TEST_CASE("the reason of an idle connection's death is told without a round trip
         connection c = co_await connection::open(options);
         co_await terminate(options, co_await server_pid(c));
         std::optional<bitdotio::error> failure;
-        // The goodbye still has to cross the gateway: an answer that comes before it is well.
+        // The goodbye still has to cross the gateway: an answer that comes before it is fine.
         for (int i = 0; i < 1000 && !failure; ++i) {
             try {
                 co_await c.query("SELECT 1");
@@ -254,7 +254,7 @@ TEST_CASE("an idle session ended by the server says 57P05, and nothing was execu
         connection c = co_await connection::open(options);
         asio::steady_timer longer(co_await asio::this_coro::executor);
         std::optional<bitdotio::error> failure;
-        // An answer that comes before the goodbye is well, and another wait begins.
+        // An answer that comes before the goodbye is fine, and another wait begins.
         for (int tries = 0; tries < 20 && !failure; ++tries) {
             longer.expires_after(600ms);
             co_await longer.async_wait(asio::use_awaitable);
@@ -333,7 +333,7 @@ TEST_CASE("a transaction commits, rolls back, and rolls back when it is dropped"
         } catch (const bitdotio::error& thrown) {
             failure = thrown;
         }
-        REQUIRE(failure);  // a COMMIT that rolled back is no success
+        REQUIRE(failure);  // a COMMIT that rolled back is not a success
         CHECK(failure->code() == errc::query_failed);
         CHECK(failure->outcome() == outcome::not_executed);
     };
@@ -377,12 +377,12 @@ asio::awaitable<void> stay_below_the_limit(connect_options options) {
 asio::awaitable<void> go_over_the_limit(connect_options options) {
     connection c = co_await connection::open(options);
     const int before = co_await server_pid(c);
-    // In the list of columns the rows come as they are made; in FROM all would be made first.
+    // In the select list rows are sent as they are made; in FROM all would be made first.
     statement endless("SELECT repeat('x', 1000), generate_series(1, 1000000000)");
     endless.largest_result(1'000'000);
     statement script("SELECT 1; SELECT repeat('x', 1000), generate_series(1, 1000000000)");
     script.largest_result(1'000'000);
-    // Each is below the limit, both are not.
+    // Each is below the limit; together they exceed it.
     statement together(
         "SELECT repeat('x', 1000) FROM generate_series(1, 600); "
         "SELECT repeat('x', 1000) FROM generate_series(1, 600)");
@@ -408,7 +408,7 @@ asio::awaitable<void> go_over_the_limit(connect_options options) {
     CHECK(sum == errc::result_too_large);
     const errc quick = co_await code_of(rows_of_a_kilobyte(1'200), false);
     CHECK(quick == errc::result_too_large);
-    // Without a limit the same session has none.
+    // Without a limit the same session returns everything.
     const auto all = co_await c.query("SELECT repeat('x', 1000) FROM generate_series(1, 3000)");
     CHECK(all.size() == 3'000);
     const int after = co_await server_pid(c);

@@ -23,7 +23,7 @@
 #include <vector>
 
 #ifdef __SANITIZE_ADDRESS__
-// Of the sanitizer's run-time library; Debian's g++ comes without its header.
+// A function of the sanitizer's run-time library; Debian's g++ comes without its header.
 extern "C" std::size_t __sanitizer_get_current_allocated_bytes();
 #endif
 
@@ -43,7 +43,7 @@ asio::awaitable<void> expect_well(connection& c) {
     CHECK(answer.one<int>() == 42);
 }
 
-// What is allocated at this moment, without what a sanitizer keeps of the freed.
+// The bytes allocated at this moment, without the freed ones that a sanitizer keeps.
 std::size_t allocated() {
 #ifdef __SANITIZE_ADDRESS__
     return __sanitizer_get_current_allocated_bytes();
@@ -118,7 +118,7 @@ TEST_CASE("an error behind rows comes after them, and the connection stays well"
             code = failure.sqlstate();
         }
         CHECK(count <= 99);
-        CHECK(count >= 90);  // of an unfinished piece libpq 17 keeps nothing
+        CHECK(count >= 90);  // libpq 17 keeps nothing of an unfinished piece
         CHECK(code == "22012");
         const std::optional<row_chunk> over = co_await rows.next();
         CHECK_FALSE(over);
@@ -313,7 +313,7 @@ TEST_CASE("a COPY that fails, is given up or dropped copies nothing and leaves a
         std::string context;
         try {
             co_await malformed.write("1\n2\nnonsense\n");
-            for (int i = 0; i < 100'000; ++i) {  // the refusal may come while rows go out
+            for (int i = 0; i < 100'000; ++i) {  // the refusal may come while rows are sent
                 co_await malformed.write("4\n");
             }
             const std::uint64_t count = co_await malformed.finish();
@@ -373,7 +373,7 @@ TEST_CASE("a COPY that fails, is given up or dropped copies nothing and leaves a
     test::run(work());
 }
 
-// Cancels its caller, then goes on with one of the streams; the handle is kept by the caller.
+// Cancels its caller, then continues with one of the streams; the caller keeps the handle.
 asio::awaitable<void> go_on_cancelled(std::string way, row_stream& rows, copy_in& in, copy_out& out,
                                       asio::cancellation_signal& signal,
                                       std::optional<error>& failure) {
@@ -437,7 +437,7 @@ TEST_CASE("a stream whose caller gave up before going on with it frees its conne
                 CHECK(none.one<int>() == 0);
             }
         }
-        co_await for_in.script("DROP TABLE begun");  // whose COPY still holds it
+        co_await for_in.script("DROP TABLE begun");  // for_in's COPY still holds it
     };
     test::run(work());
 }
@@ -480,7 +480,7 @@ TEST_CASE("a COPY past its deadline when it ends has copied nothing") {
 TEST_CASE("what a pool gets back with a stream open is clean for the next borrower") {
     pool_options options;
     options.max_size = 1;
-    options.return_timeout = 60s;  // what is on its way takes long to read on a busy machine
+    options.return_timeout = 60s;  // a busy machine needs long to read what is on its way
     connect_options where = shared().connect;
     where.cancel_timeout = 60s;
     const auto work = [&]() -> asio::awaitable<void> {

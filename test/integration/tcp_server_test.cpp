@@ -1,4 +1,4 @@
-// A tcp_server, whose connections fail in ways that nobody foresaw.
+// A tcp_server whose connections fail in unforeseen ways.
 #include "server/base/tcp_server.hpp"
 #include "server/base/event_log.hpp"
 
@@ -26,7 +26,7 @@ namespace asio = boost::asio;
 using namespace bitdotio;
 using asio::ip::tcp;
 
-// Fails in its own way.
+// A connection that fails in a given way.
 class failing_connection final : public server_connection {
 public:
     failing_connection(tcp::socket socket, std::function<void()> failure)
@@ -59,7 +59,7 @@ struct house {
         entrance->open();
     }
 
-    // Comes in, is cut or goes well: the tcp_server hangs up in any case.
+    // Connects, and fails or succeeds: the tcp_server hangs up in any case.
     void visit() {
         tcp::socket client(io);
         client.connect(tcp::endpoint(asio::ip::make_address("127.0.0.1"), entrance->port()));

@@ -1,4 +1,4 @@
-// TLS records of every size: what OpenSSL has decrypted is never waited for.
+// TLS records of every size: nothing waits for what OpenSSL has already decrypted.
 #include "support/child.hpp"
 #include "support/environment.hpp"
 #include "support/postgres.hpp"
@@ -66,7 +66,7 @@ connect_options through(const record_front& front) {
     return options;
 }
 
-// Runs a coroutine with a front of its own.
+// Runs a coroutine with a record_front of its own.
 void with_front(asio::awaitable<void> (*work)(front_ptr)) {
     const auto framed = [](asio::awaitable<void> (*inner)(front_ptr)) -> asio::awaitable<void> {
         const front_ptr front =
@@ -82,7 +82,7 @@ std::size_t random_from(std::size_t least, std::size_t most) {
     return std::uniform_int_distribution(least, most)(chance);
 }
 
-// Every `step`th size from a random one on, each one where there is time for it, and the sizes at
+// Every `step`th size from a random one on (each size if there is time for it), and the sizes at
 // which buffers end.
 std::vector<std::size_t> record_sizes(std::size_t step) {
     std::vector<std::size_t> sizes{1, 2, 4, 5, 8'191, 8'192, 8'193, 16'383, largest_record};
@@ -93,7 +93,7 @@ std::vector<std::size_t> record_sizes(std::size_t step) {
     return sizes;
 }
 
-// An answer of some records. Its last one has any size, and so has the piece of a row before it,
+// An answer of some records. Its last record has any size, and so has the piece of a row before it,
 // which takes room in libpq's buffer.
 struct answer_shape {
     explicit answer_shape(std::size_t record) : width(static_cast<int>(random_from(1, 7'900))) {
@@ -153,7 +153,7 @@ asio::awaitable<void> script(connection& c, const answer_shape& shape) {
     CHECK(static_cast<int>(answers.at(1).size()) == shape.rows);
 }
 
-// A COPY whose rows the server answers with a notice each.
+// A COPY of rows, each of which the server answers with a notice.
 asio::awaitable<void> copy_in(connection& c, const answer_shape& shape) {
     auto rows = co_await c.copy_from("COPY noisy FROM STDIN");
     for (int i = 0; i < shape.rows; ++i) {
@@ -198,7 +198,7 @@ asio::awaitable<void> open_often(front_ptr front) {
     }
 }
 
-// Notifications in one go: how many, and how long.
+// Notifications sent together: how many, and how long.
 struct burst {
     burst() {
         constexpr int around = 12;  // type, length, process, "a" and two zero bytes
@@ -209,7 +209,7 @@ struct burst {
     std::size_t bytes;  // as messages
 };
 
-// Notifies everybody who listens to "a", past the front.
+// Notifies all listeners to "a", past the front.
 asio::awaitable<void> notify(connection& c, const burst& what) {
     co_await c.query("SELECT pg_notify('a', repeat(i::text, $1)) FROM generate_series(1, $2) AS i",
                      what.length, what.count);
@@ -261,7 +261,7 @@ asio::awaitable<void> watch(front_ptr front) {
             died.cancel();
         };
         one->watch(std::move(on_death));
-        // Before the goodbye, and in one go with it.
+        // Sent before the goodbye, and together with it.
         const burst sent;
         CAPTURE(sent.count);
         CAPTURE(sent.length);
@@ -303,7 +303,7 @@ asio::awaitable<void> cancel(front_ptr front) {
         front->record = size;
         const std::size_t said = random_from(1, 60'000);
         CAPTURE(said);
-        // The error and what follows it are in one go with the notice.
+        // The error and what follows it are sent together with the notice.
         front->gather = said + 200;
         statement long_one("DO $$BEGIN RAISE NOTICE '%', repeat('n', " + std::to_string(said) +
                            "); PERFORM pg_sleep(60); END$$");

@@ -187,7 +187,7 @@ TEST_CASE("a pool gets a connection with dropped nested transactions back clean"
     test::run(work());
 }
 
-// The transactions that wait for the second phase.
+// The prepared transactions, which wait for the second phase.
 asio::awaitable<std::vector<std::string>> prepared_ones(connection& c) {
     const result found = co_await c.query("SELECT gid FROM pg_prepared_xacts ORDER BY gid");
     co_return found.rows_as<std::string>();

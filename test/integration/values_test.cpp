@@ -1,4 +1,4 @@
-// Values there and back: every C++ type the driver binds and reads, in binary and in text.
+// Values sent and read back: every C++ type the driver binds and reads, in binary and in text.
 #include "support/database.hpp"
 
 #include <doctest/doctest.h>

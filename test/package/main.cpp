@@ -1,4 +1,4 @@
-// What a stranger's program needs of the installed libraries: it compiles, links and runs.
+// What a user's program needs of the installed libraries: it compiles, links and runs.
 #include <bitdotio/api_key.hpp>
 #include <bitdotio/error.hpp>
 #include <bitdotio/local_server.hpp>

@@ -1,5 +1,5 @@
-// The pool's policy under random schedules of everything that can happen to it, judged after each
-// event by a model that knows only the promises.
+// The pool's policy under random schedules of all that can happen to it, judged after each event by
+// a model that knows only the promises.
 #include "pool/pool_state.hpp"
 
 #include <doctest/doctest.h>
@@ -28,7 +28,7 @@ constexpr std::uint64_t schedules_by_default = 2'000;
 constexpr std::uint64_t schedules_by_default = 1'000'000;
 #endif
 
-// splitmix64: as many seeds as one likes, each started at once.
+// splitmix64: any number of seeds, each of which starts at once.
 class chance {
 public:
     explicit chance(std::uint64_t seed) : state_(seed) {}
@@ -54,7 +54,7 @@ struct connection {
     std::uint64_t generation;
     time_point dies_early, dies_late;  // its lifetime ends in between
     time_point since, heard, asked;
-    bool dead = false;  // the look shows it
+    bool dead = false;  // the look before lending sees it
 };
 
 struct waiter {
@@ -296,7 +296,7 @@ private:
         obey();
     }
 
-    // Timers come in time; nobody decides later than it asked for.
+    // Timers fire in time; no decision comes later than the pool asked for.
     void pass(std::chrono::milliseconds time) {
         const auto end = now_ + time;
         while (next_ && *next_ <= end) {
@@ -464,7 +464,7 @@ private:
                 "what is too much does not rest");
     }
 
-    // From here on all goes well: everyone is served, and a closed pool gets empty.
+    // From here on all goes well: every waiter is served, and a closed pool becomes empty.
     void end_well() {
         for (int round = 0; round < 300 && !waiting_.empty(); ++round) {
             wait_for_timer();
@@ -519,7 +519,7 @@ std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
     return text ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
-// BITDOTIO_SIMULATION_SEED replays the one schedule a failure named, event by event;
+// BITDOTIO_SIMULATION_SEED replays the schedule that a failure named, event by event;
 // BITDOTIO_SIMULATION_SCHEDULES sets how many there are.
 TEST_CASE("no schedule of events breaks a promise of the pool") {
     const bool replay = std::getenv("BITDOTIO_SIMULATION_SEED") != nullptr;

@@ -1,4 +1,4 @@
-// A pool, and what it lends, used from many threads at once: for the thread sanitizer.
+// A pool and its connections, used from many threads at once: for the thread sanitizer.
 #include "support/postgres.hpp"
 
 #include <bitdotio/pool.hpp>
@@ -40,7 +40,7 @@ test::private_postgres_options trusting() {
     return options;
 }
 
-// Counts for itself what happens on any thread.
+// Counts the events of all threads by itself.
 class counter : public bitdotio::pool_observer {
 public:
     void acquired(duration) override { ++acquired_; }
@@ -108,7 +108,7 @@ TEST_CASE("a pool serves coroutines of many threads, and counts every lease once
     }
     auto sum =
         asio::co_spawn(threads, shared.query("SELECT sum(n)::integer FROM t"), asio::use_future);
-    // Two of five turns of every client insert 1 for good; what a dropped transaction did is gone.
+    // Two of five turns of every client insert 1 for good; dropped transactions leave nothing.
     CHECK(sum.get().one<int>() == clients * turns * 2 / 5);
     asio::co_spawn(threads, shared.close(), asio::use_future).get();
     CHECK(counted->lent() == counted->returned());
@@ -116,7 +116,7 @@ TEST_CASE("a pool serves coroutines of many threads, and counts every lease once
     threads.join();
 }
 
-// A signal is used on the strand of what it cancels.
+// A signal must be used on the strand of the operation it cancels.
 asio::awaitable<void> cancelled_in_time(pool from, std::atomic<int>& stopped) {
     const auto strand = asio::make_strand(co_await asio::this_coro::executor);
     const auto signal = std::make_shared<asio::cancellation_signal>();

@@ -45,7 +45,7 @@ TEST_CASE("cancellations that meet the end of work on other threads harm nobody"
                                asio::bind_cancellation_slot(signal->slot(),
                                                             asio::bind_executor(home, on_end)));
             });
-            // Early for some, late for others.
+            // Early for some callers, late for others.
             asio::post(home, [home, signal] {
                 asio::post(home, [signal] { signal->emit(asio::cancellation_type::terminal); });
             });

@@ -1,4 +1,4 @@
-// The API's bodies, there and back, and what is said of those that are wrong.
+// The API's bodies, written and read, and the messages for malformed ones.
 #include "service/api_codec.hpp"
 
 #include <doctest/doctest.h>
@@ -30,12 +30,12 @@ database sample() {
     return all;
 }
 
-// The least a database is told with, and `more` fields before it.
+// The shortest description of a database, with the fields of `more` before it.
 std::string least(const std::string& more = "") {
     return "{" + more + R"("id":"1","name":"adam/db","role":"OWNER"})";
 }
 
-// The field a body is refused for; the message must name it.
+// The field for which a body is refused; the message must name it.
 template <class Decode>
 std::string refused_field(Decode decode, const std::string& body) {
     CAPTURE(body);

@@ -1,4 +1,4 @@
-// Keys: which are let in, and that none is let out.
+// API keys: which are accepted, and that no text reveals one.
 #include <bitdotio/api_key.hpp>
 #include <bitdotio/error.hpp>
 
@@ -20,7 +20,7 @@ using bitdotio::errc;
 using bitdotio::error;
 using test::scoped_variable;
 
-// What is said of a text that is no key; empty if it is one.
+// The message for a text that is not a key; empty if it is one.
 std::string complaint(std::string_view text) {
     try {
         const api_key key(text);

@@ -202,7 +202,7 @@ TEST_CASE("a command's name may begin with another's, and words follow it") {
     CHECK(sleep.command() == "serve sleep");
     CHECK(sleep.words() == std::vector<std::string>{"a/b"});
     CHECK(sleep.get("--profile") == "p");
-    // Once a command has words, what follows is no command's name.
+    // Once a command has words, the next word is not a command's name.
     const cli::arguments grant = parse({"serve", "account", "grant", "sleep", "serve"});
     CHECK(grant.words() == std::vector<std::string>{"sleep", "serve"});
 

@@ -1,4 +1,4 @@
-// How long the next try waits: by count, by time, by chance.
+// How long the next try waits, by count, time and chance.
 #include "base/backoff.hpp"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// Work that blocks, some of which never ends by itself.
+// Blocking work, some of which never ends by itself.
 #include "base/blocking.hpp"
 #include "base/deadline.hpp"
 
@@ -24,7 +24,7 @@ using namespace std::chrono_literals;
 using bitdotio::errc;
 using bitdotio::run_blocking;
 
-// Onto a strand, as its callers are.
+// Runs on a strand, like its callers.
 asio::awaitable<void> run_on_strand(std::function<void()> work, bitdotio::time_point deadline) {
     const auto strand = asio::make_strand(co_await asio::this_coro::executor);
     auto bounded = bitdotio::with_deadline(run_blocking(std::move(work)), deadline);
@@ -68,7 +68,7 @@ TEST_CASE("work that hangs holds up neither what comes after it nor the end of t
         co_await run_on_strand(quick, bitdotio::deadline_after(5s));
         CHECK(ran);
     };
-    test::run(work(hang));  // destroys its context
+    test::run(work(hang));  // destroys its io_context
     CHECK(*ended == 0);
     release->set_value();
     const auto limit = std::chrono::steady_clock::now() + 5s;

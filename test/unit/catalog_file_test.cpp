@@ -1,4 +1,4 @@
-// The catalog file: every row there and back, whatever happens in between.
+// The catalog file: every row written and read back, whatever happens in between.
 #include "server/catalog/catalog_file.hpp"
 
 #include <bitdotio/error.hpp>
@@ -22,7 +22,7 @@ using namespace bitdotio;
 
 constexpr catalog_time noon{std::chrono::microseconds(1'700'000'000'123'456)};
 
-// One of every row, so that a member that is forgotten shows.
+// Contains one of every row, so that a forgotten member shows.
 catalog_rows sample() {
     catalog_rows all;
     account_row user;
@@ -145,7 +145,7 @@ TEST_CASE("what belonged to an account or a database goes with it") {
     kept.apply({database_removal{"id-1"}});
     CHECK(kept.load().databases.empty());
     CHECK(kept.load().rows_queried.empty());
-    // Rows counted of what is gone are dropped.
+    // Counted rows of a removed database are dropped.
     const std::chrono::sys_days month = std::chrono::year(2024) / 5 / 1;
     CHECK_NOTHROW(kept.apply({usage_change{{"id-1", month}, 1}}));
     CHECK(kept.load().rows_queried.empty());
@@ -206,7 +206,7 @@ TEST_CASE("what was acknowledged survives a process that is killed in the middle
         ++acknowledged;
     }
     ::kill(writer, SIGKILL);
-    while (::read(pipe[0], &octet, 1) == 1) {  // what it said before it died
+    while (::read(pipe[0], &octet, 1) == 1) {  // what it wrote before it died
         ++acknowledged;
     }
     ::close(pipe[0]);
@@ -218,5 +218,5 @@ TEST_CASE("what was acknowledged survives a process that is killed in the middle
     const catalog_rows all = again.load();
     CHECK(acknowledged >= 200);
     CHECK(all.accounts.size() >= acknowledged);
-    CHECK(all.accounts.size() <= acknowledged + 1);  // the one that was not acknowledged any more
+    CHECK(all.accounts.size() <= acknowledged + 1);  // one may not have been acknowledged
 }

@@ -1,4 +1,4 @@
-// Accounts, keys, databases and who may use them, and what is kept of it on disk.
+// Accounts, keys, databases, access rights, and the files that keep them.
 #include <doctest/doctest.h>
 
 #include <bitdotio/error.hpp>
@@ -254,7 +254,7 @@ TEST_CASE("a renamed database answers to its old name for 30 days, and blocks it
     CHECK_NOTHROW(w.all.create(w.adam, "id-2", "one", true, 1, in_31_days));
 
     w.all.update(w.adam, "adam/uno", rename_to("eins"), noon);
-    w.all.update(w.adam, "adam/eins", rename_to("uno"), noon);  // back to a name of its own
+    w.all.update(w.adam, "adam/eins", rename_to("uno"), noon);  // back to its own former name
     CHECK(w.all.find(w.adam, "adam/eins", noon).name.full() == "adam/uno");
 }
 
@@ -421,7 +421,7 @@ TEST_CASE("the first key is kept for its user alone, in a private file beside th
     CHECK(other != first);
     const std::string kept = contents(directory.path() / "state.sqlite");
     for (const std::string& key : {first, other}) {
-        CHECK(kept.find(key.substr(16)) == std::string::npos);  // behind the id
+        CHECK(kept.find(key.substr(16)) == std::string::npos);  // the part after the id
     }
     CHECK(kept.find(first.substr(3, 12)) != std::string::npos);
 }

@@ -1,4 +1,4 @@
-// Where connect options come from when nobody says: as psql would have it.
+// Where connect options come from when they are not given: the same places as for psql.
 #include "postgres/connect_defaults.hpp"
 
 #include "postgres/conninfo.hpp"
@@ -21,7 +21,7 @@ namespace {
 using namespace bitdotio;
 namespace fs = std::filesystem;
 
-// A home directory and an environment of a test's own.
+// A test's own home directory and environment.
 class world {
 public:
     world() {

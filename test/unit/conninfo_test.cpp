@@ -1,4 +1,4 @@
-// Connection strings and variables as options: libpq reads, we understand.
+// Connection strings and variables as options: libpq parses them, we interpret them.
 #include "postgres/conninfo.hpp"
 
 #include <bitdotio/connect_options.hpp>

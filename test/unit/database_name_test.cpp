@@ -1,4 +1,4 @@
-// Names of databases: which are understood, and what is said of the others.
+// Names of databases: which are understood, and the messages for the others.
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/error.hpp>
 

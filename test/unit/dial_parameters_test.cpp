@@ -1,4 +1,4 @@
-// What libpq is told for one try at one address.
+// The parameters that libpq gets for one try at one address.
 #include "postgres/dial_parameters.hpp"
 #include "postgres/conninfo.hpp"
 
@@ -20,7 +20,7 @@ connect_options somewhere() {
     return options;
 }
 
-// As libpq takes them: the last of a name counts, and an empty value is none.
+// Reads them like libpq: the last of a name counts, and an empty value does not.
 std::map<std::string, std::string> told(const connect_options& options,
                                         const std::string& numeric = "10.0.0.1") {
     std::map<std::string, std::string> last;
@@ -67,7 +67,7 @@ TEST_CASE("no file of the home directory gets in between, named or not") {
     for (const char* keyword : {"passfile", "sslcert", "sslkey", "sslcrl"}) {
         CHECK(told(options)[keyword] == "/dev/null/none");
     }
-    options.tls = tls_mode::require;  // which libpq would verify with a file it finds
+    options.tls = tls_mode::require;  // libpq would verify it with a file that it finds
     CHECK(told(options)["sslrootcert"] == "/dev/null/none");
     options.ca_file = "/ca.pem";
     CHECK(told(options)["sslrootcert"] == "/ca.pem");
@@ -106,7 +106,7 @@ TEST_CASE("the environment's options do not reach a session that did not ask for
 
 TEST_CASE("what libpq would take from the environment by itself gets its default instead") {
     const test::scoped_variable name("PGSSLSNI", "0");
-    const test::scoped_variable limit("PGCONNECT_TIMEOUT", "1");  // without a default
+    const test::scoped_variable limit("PGCONNECT_TIMEOUT", "1");  // has no default
     const test::scoped_variable user("PGUSER", "eve");
     CHECK(told(somewhere())["sslsni"] == "1");
     CHECK_FALSE(told(somewhere()).contains("connect_timeout"));
@@ -114,7 +114,7 @@ TEST_CASE("what libpq would take from the environment by itself gets its default
     connect_options options = somewhere();
     options.extra_parameters = {{"sslsni", "0"}};
     CHECK(told(options)["sslsni"] == "0");
-    // libpq 17 knows it, and would go without the question before TLS.
+    // libpq 17 knows it and would begin TLS without asking first.
     const test::scoped_variable direct("PGSSLNEGOTIATION", "direct");
     CHECK(told(somewhere()).contains("sslnegotiation") == is_libpq_keyword("sslnegotiation"));
 }

@@ -23,7 +23,7 @@ dormancy::settings options() {
     return result;
 }
 
-// Awake, with so many connected.
+// An awake instance with so many connected.
 dormancy awake(std::size_t connected, time_point now = start) {
     dormancy rule(options());
     for (std::size_t i = 0; i < connected; ++i) {
@@ -148,7 +148,7 @@ TEST_CASE("told to sleep, it stops although someone is connected, and forgets hi
     rule.decide(start);
     rule.started(start);
     rule.decide(start);
-    rule.connection_closed(life, start);  // the session of the former life notices late
+    rule.connection_closed(life, start);  // the session of the earlier life ends late
     CHECK(rule.connected() == 1);
     CHECK_FALSE(rule.decide(start).next);
 }
@@ -161,7 +161,7 @@ TEST_CASE("told to sleep while waking, it stops at once, and serves who waits in
     auto orders = rule.decide(start);
     CHECK(orders.stop == stop::fast);
     CHECK_FALSE(orders.admit);
-    // A start that hangs is given up sooner than who has sessions to end.
+    // A hanging start is given up sooner than an instance with sessions to end.
     REQUIRE(orders.next);
     CHECK(*orders.next == start + options().starting_patience);
     CHECK(rule.decide(*orders.next).stop == stop::immediate);
@@ -249,7 +249,7 @@ TEST_CASE("a broken instance refuses at once, and is tried once more after a whi
     rule.wait();
     CHECK(rule.decide(start + seconds(10)).start);
     rule.stopped(start + seconds(10));
-    CHECK(rule.decide(start + seconds(10)).refuse);  // one more is enough
+    CHECK(rule.decide(start + seconds(10)).refuse);  // one more failure is enough
 
     rule.wait();
     REQUIRE(rule.decide(start + seconds(20)).start);
@@ -332,7 +332,7 @@ TEST_CASE("in random lives nobody waits forever, and nobody's instance is stoppe
         dormancy rule(options());
         std::vector<std::uint64_t> connected;
         std::size_t waiting = 0;
-        bool running = false;  // the process is there
+        bool running = false;  // whether the process exists
         bool sleep_asked = false;
         time_point now = start;
         const auto obey = [&] {

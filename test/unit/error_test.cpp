@@ -1,4 +1,4 @@
-// What an error holds, and what a copy that says more keeps.
+// What an error holds, and what a copy with more information keeps.
 #include <bitdotio/error.hpp>
 
 #include <doctest/doctest.h>
@@ -12,7 +12,7 @@ namespace {
 
 using namespace bitdotio;
 
-// The last of each; one more makes the tests below fail until they know it.
+// The last of each; a new one makes the tests below fail until it is added.
 constexpr errc last_code = errc::forked;
 constexpr phase last_phase = phase::committing;
 constexpr outcome last_outcome = outcome::unknown;

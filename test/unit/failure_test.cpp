@@ -80,7 +80,7 @@ TEST_CASE("a dial that fails without the server's word is sorted by libpq's") {
     }
 }
 
-// How the server says something, in the words of the table.
+// How the server reports something, in the words of the table.
 enum class manner { nothing, error, fatal, warning, committed };
 
 server_message worded(manner how, const char* sqlstate) {
@@ -119,10 +119,10 @@ std::string cell(stage when, const failure_facts& facts) {
 // AUTO    silently, inside the deadline; AUTO1 so, once: it provably did nothing
 // IDEM    once, if the caller declared it idempotent or read only; else say that it is unknown
 // CLOSURE the whole transaction again: it provably left nothing
-// UNKNOWN nobody can say; NO the caller is told, and it did nothing; executed it took effect
+// UNKNOWN the outcome is unknown; NO the caller is told, it did nothing; executed it took effect
 // -       does not happen
 //
-// "rows seen" are rows the caller has; as long as he has none the column "sent" holds.
+// "rows seen" are rows the caller has; until it has any the column "sent" holds.
 TEST_CASE("the table of failures") {
     struct row {
         const char* failure;
@@ -255,7 +255,7 @@ TEST_CASE("what may commit before it fails is not proved undone by its failure")
     CHECK(judge(stage::sent, facts) == judgement{verdict::tell, outcome::unknown});
     facts.said = saying("40001");
     CHECK(judge(stage::sent, facts) == judgement{verdict::once_if_idempotent, outcome::unknown});
-    // A backend that waited for a command had not begun with it.
+    // A backend that waited for a command had not begun it.
     facts.said = saying("57P05", "FATAL");
     facts.ready = false;
     CHECK(judge(stage::sent, facts) == judgement{verdict::again_once, outcome::not_executed});
@@ -332,7 +332,7 @@ TEST_CASE("what an error says after a loss, and what may be done, is by how far 
          verdict::again_once, whole},
         {stage::sent, "25P03", lost, phase::awaiting_reply, outcome::not_executed,
          verdict::again_once, whole},
-        // The row of a statement that ended so has been seen committed.
+        // The row of a statement that ended like this has been seen committed.
         {stage::sent, "57P01", lost, phase::awaiting_reply, outcome::unknown, idempotent, whole},
         {stage::sent, "57P02", lost, phase::awaiting_reply, outcome::unknown, idempotent, whole},
         {stage::sent, "", lost, phase::awaiting_reply, outcome::unknown, idempotent, whole},

@@ -1,4 +1,4 @@
-// Fields of broken and random octets: they read or are refused, and nothing else happens.
+// Fields of broken and random octets: they are read or refused, and nothing else happens.
 #include <bitdotio/arrays.hpp>
 #include <bitdotio/bit_string.hpp>
 #include <bitdotio/calendar.hpp>
@@ -74,7 +74,7 @@ const std::vector<reader>& readers() {
     return all;
 }
 
-// Whether it read; anything but an error of this library escapes.
+// Whether it could be read; any error that is not this library's escapes.
 bool reads(const reader& one, const std::string& octets, bool binary) {
     const field_view field("c", 0, 0, one.type, binary, octets);
     try {

@@ -1,4 +1,4 @@
-// Which server will do, by its role; and the order chance puts hosts into.
+// Which server a connection accepts, by its role, and the random order of hosts.
 #include "postgres/host_choice.hpp"
 
 #include <doctest/doctest.h>

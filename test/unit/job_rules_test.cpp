@@ -33,7 +33,7 @@ struct listed final : multipart {
     void part_data(std::string_view piece) override { text += piece; }
 };
 
-// Fed in pieces of each size there is.
+// Fed in pieces of each possible size.
 std::string parts_of(const std::string& content_type, const std::string& body) {
     std::string first;
     for (std::size_t size = 1; size <= body.size(); ++size) {
@@ -219,7 +219,7 @@ TEST_CASE("a link opens one file, until its time is over, and cannot be made by 
     later.replace(later.find("1000000"), 7, "9000000");
     CHECK(links.check("job", later, noon) == verdict::forged);
 
-    // The same secret after a restart, another one elsewhere, and nobody else may read it.
+    // The same secret after a restart, another one in another directory, and private to its user.
     CHECK(download_link::open(directory / "secret").sign("job", noon) == query);
     CHECK(download_link::open(directory / "another").sign("job", noon) != query);
     CHECK(std::filesystem::status(directory / "secret").permissions() ==

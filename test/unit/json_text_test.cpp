@@ -1,4 +1,4 @@
-// JSON as text: fields cut out, texts laid out, digits untouched.
+// JSON as text: fields cut out, texts laid out, digits unchanged.
 #include "service/json_text.hpp"
 #include "service/json_fields.hpp"
 

@@ -108,7 +108,7 @@ TEST_CASE("a database over its limit is read-only, and closed if it grows even s
         {50 + slack, 100, closed},  // less, but more than when it became read-only
         {101, 100, read_only},      // as before
         {90, 100, writable},        {500, 100, read_only},
-        {200, 100, read_only},  // what was freed counts from here
+        {200, 100, read_only},  // freed space counts from here
         {201 + slack, 100, closed}, {201 + slack, 1'000'000'000, writable},  // the limit was raised
         {1, 0, read_only},          {0, 0, writable},
     };

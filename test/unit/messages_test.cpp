@@ -1,4 +1,4 @@
-// The protocol's bytes cut into messages, which the proxy of the fault tests counts by.
+// The protocol's bytes split into messages, by which the proxy of the fault tests counts.
 #include "support/messages.hpp"
 #include "support/wire_client.hpp"
 

@@ -1,4 +1,4 @@
-// Parameters by name, and what only looks like one.
+// Named parameters, and text that only looks like one.
 #include <bitdotio/error.hpp>
 #include <bitdotio/named.hpp>
 
@@ -98,7 +98,7 @@ TEST_CASE("no text within quotes is ever changed, whatever it is") {
         quoted += "'";
         CAPTURE(quoted);
         REQUIRE(numbered("SELECT " + quoted + ", :a", {"a"}) == "SELECT " + quoted + ", $1");
-        try {  // whatever it says, it ends
+        try {  // whatever the text, it ends
             numbered("SELECT :a " + quoted + noise + "'\"", {"a"});
         } catch (const error& failure) {
             REQUIRE(failure.code() == errc::bad_input);

@@ -1,4 +1,4 @@
-// What operators read: metrics, lines of the log, the status page. Nothing of it may leak or break.
+// What operators read: metrics, log lines, the status page. Nothing in it may leak or break.
 #include <doctest/doctest.h>
 
 #include <bitdotio/error.hpp>
@@ -90,7 +90,7 @@ TEST_CASE("of PostgreSQL's log only what cannot hold a statement is told") {
     CHECK(log_words(said) ==
           "LOG:  server process (PID 7) was terminated by signal 9; FATAL:  could not write lock "
           "file; error while loading shared libraries");
-    // The middle of a long line.
+    // A piece from the middle of a long line.
     CHECK(log_words(std::string(1'000, 'x')).empty());
     CHECK(log_words("").empty());
 }

@@ -24,7 +24,7 @@ using namespace bitdotio;
 using namespace std::chrono_literals;
 using test::scoped_variable;
 
-// What is said by a call that must fail as bad input.
+// The message of a call that must fail as bad input.
 template <class Call>
 std::string complaint(Call call) {
     try {
@@ -40,8 +40,8 @@ bool mentions(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
 }
 
-// A world of its own for a test: no variable of ours is set but those it sets, and the profile,
-// if it writes one, is where the environment says.
+// An environment for a test: no variable of ours is set except those it sets, and the profile, if
+// it writes one, is where the environment says.
 class world {
 public:
     world() {
@@ -57,7 +57,7 @@ public:
         variables_.push_back(std::make_unique<scoped_variable>(name, value));
     }
 
-    // Put back in the opposite order, so that what was there first is there last.
+    // Restored in reverse order, so that the first value comes back last.
     ~world() {
         while (!variables_.empty())
             variables_.pop_back();

@@ -1,4 +1,4 @@
-// Patterns of paths, and the parts that are found by them.
+// Patterns of paths, and the parts they find.
 #include "server/api/path_pattern.hpp"
 #include "base/percent_encoding.hpp"
 

@@ -295,7 +295,7 @@ TEST_CASE("connections end at their lifetime, spread by chance, idle ones by a t
     CHECK(pool.decide(start + 90s, alive).close == closes{{1, close_reason::aged}});
     CHECK(pool.decide(start + 90s, alive).next == start + 100s);
     CHECK(pool.decide(start + 100s, alive).close == closes{{2, close_reason::aged}});
-    // The third is lent: it ends when it comes back, and is not lent again.
+    // The third is lent: it ends when it is returned, and is not lent again.
     pool.enqueue(4, start + 110s, start + 140s, false);
     CHECK(pool.decide(start + 110s, alive).close.empty());
     pool.returned(3, start + 111s);
@@ -316,7 +316,7 @@ TEST_CASE("what was not heard of for long is probed before it is lent") {
     pool.probed(2, true, start + 5s);
     CHECK(lent(pool.decide(start + 5s, alive)) ==
           std::vector<std::pair<state::ticket, int>>{{1, 2}});
-    // Its borrower heard of it: it is as good as new.
+    // Its borrower used it: it is as good as new.
     pool.returned(2, start + 6s);
     pool.enqueue(2, start + 7s, start + 30s, false);
     CHECK(pool.decide(start + 7s, alive).probe.empty());
@@ -340,7 +340,7 @@ TEST_CASE("a probe that is not answered makes all suspect that rested, and a dia
     pool.probed(2, false, start + 6s);
     const auto second = pool.decide(start + 6s, alive);
     CHECK(second.lend.empty());
-    CHECK(second.probe == std::vector<int>{3, 1});  // of which nothing was heard since
+    CHECK(second.probe == std::vector<int>{3, 1});  // not heard of since
     CHECK(second.dials == 2);                       // they may be as silent
 }
 
@@ -445,7 +445,7 @@ TEST_CASE("what fails for a minute is broken: callers are refused at once, and i
     now = fail_until(pool, now, start + 61s, dial_verdict::waking);
     CHECK(pool.is_broken(now));
     CHECK(pool.enqueue(3, now, now + 30s, true) == refusal::broken);
-    // Who was refused has asked: the next probe comes at its time, and one only.
+    // A refused call counts as asking: the next probe comes at its time, and only one.
     now = pool.next_dial(now).value_or(now);
     CHECK(pool.decide(now, alive).dials == 1);
     CHECK(pool.decide(now, alive).dials == 0);
@@ -464,7 +464,7 @@ TEST_CASE("a broken database that nobody asks for is left alone, and then tried 
     const auto orders = pool.decide(start + 65s, alive);
     CHECK(orders.dials == 0);
     CHECK_FALSE(orders.next);
-    // Long afterwards what was known is too old to refuse anybody.
+    // After a long time what was known is too old to refuse a caller.
     CHECK_FALSE(pool.enqueue(2, start + 10min, start + 11min, true));
     CHECK(pool.decide(start + 10min, alive).dials == 1);
 }

@@ -143,7 +143,7 @@ TEST_CASE("a new profile replaces the old one whole, with a file of its own") {
     write_profile(file, sample());
     CHECK(same(read_profile(file).value(), sample()));
     CHECK(mode(file) == 0600);
-    // Who had the old one open still reads it, whole.
+    // A reader that had the old file open still reads all of it.
     CHECK(std::string(std::istreambuf_iterator<char>(old), {}) == std::string(10'000, 'x'));
     CHECK(names_in(here.path()) == std::vector<std::string>{"profile.json"});
 }

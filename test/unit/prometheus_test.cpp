@@ -1,4 +1,4 @@
-// What a pool's events become in Prometheus' own text.
+// A pool's events in Prometheus' text format.
 #include <bitdotio/prometheus.hpp>
 
 #include <doctest/doctest.h>

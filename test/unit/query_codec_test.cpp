@@ -1,4 +1,4 @@
-// The answer of a query to JSON and back.
+// The answer of a query, to JSON and back.
 #include "service/query_codec.hpp"
 #include "service/json_fields.hpp"
 

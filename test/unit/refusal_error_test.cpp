@@ -1,4 +1,4 @@
-// What callers are told who got no connection.
+// The errors of callers that got no connection.
 #include "pool/refusal_error.hpp"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// Requests find their calls, whatever way a client writes the path.
+// Requests reach their calls, however a client writes the path.
 #include "server/api/router.hpp"
 
 #include <doctest/doctest.h>

@@ -70,7 +70,7 @@ TEST_CASE("a challenge that is malformed, too dear, or for somebody else is refu
 }
 
 TEST_CASE("a verifier is what PostgreSQL keeps of the password") {
-    // As PostgreSQL 15 has it in pg_authid for the password and salt of the example.
+    // As PostgreSQL 15 stores it in pg_authid for the password and salt of the example.
     CHECK(bitdotio::scram_verifier("pencil",
                                    "\x5b\x6d\x99\x68\x9d\x12\x35\x8e\xec\xa0\x4b\x14\x12\x36\xfa"
                                    "\x81",

@@ -1,4 +1,4 @@
-// When a session rests, by the messages that passed: a table of conversations.
+// When a session is at rest, by the messages that passed: a table of conversations.
 #include "server/gateway/session_watch.hpp"
 
 #include <doctest/doctest.h>
@@ -39,7 +39,7 @@ session_limits limits() {
     return result;
 }
 
-// What passes, in its order: 'c' from the client, 's' from the server.
+// The messages, in their order: 'c' from the client, 's' from the server.
 struct piece {
     char from;
     std::string bytes;

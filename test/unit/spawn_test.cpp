@@ -1,4 +1,4 @@
-// Coroutines on strands and by themselves, and handlers, whose failures are all told.
+// Coroutines on strands and alone, and handlers; all their failures are reported.
 #include "base/spawn.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -20,7 +20,7 @@ using namespace std::chrono_literals;
 using bitdotio::guarded;
 using bitdotio::spawn_alone;
 
-// On a strand, for as many turns of the executor.
+// Runs on a strand, for so many turns of the executor.
 asio::awaitable<int> turn_around(int turns) {
     const auto strand = co_await asio::this_coro::executor;
     for (int i = 0; i < turns; ++i) {

@@ -1,4 +1,4 @@
-// What clients open with is read strictly, what we answer is what libpq expects.
+// Clients' opening packets are read strictly; our answers are what libpq expects.
 #include <bitdotio/error.hpp>
 
 #include "server/gateway/startup_packet.hpp"
@@ -150,11 +150,11 @@ TEST_CASE("whatever bytes come first, they are read as what they are, or refused
     for (std::size_t i = test::fuzzer::cases(20'000); i > 0; --i) {
         std::string bytes = chance.once_in(10) ? chance.bytes(chance.below(64))
                                                : chance.changed(chance.any_of(valid));
-        // Where the length is not what was changed, it fits, so that what lies behind it is read.
+        // Where the length was not changed, it is made to fit, so that the bytes after it are read.
         if (bytes.size() >= 4 && chance.once_in(2)) {
             bytes = packet(bytes.substr(4));
         }
-        // In memory of its own to the byte, so that the sanitizer sees a step too far.
+        // In memory of exactly its size, so that the sanitizer sees one step too far.
         const std::unique_ptr<char[]> exact(new char[bytes.size()]);
         std::memcpy(exact.get(), bytes.data(), bytes.size());
         const std::string_view given(exact.get(), bytes.size());
@@ -168,7 +168,7 @@ TEST_CASE("whatever bytes come first, they are read as what they are, or refused
             ++read;
             if (const auto* message = std::get_if<startup_message>(&parsed)) {
                 if (message->major != 3) continue;
-                // What we would pass on is read as the same, but for whom and where to.
+                // What we would pass on reads the same, except for user and database.
                 const auto again = std::get<startup_message>(
                     parse_opening(wire_message::startup(*message, "owner", "main")));
                 CHECK(again.find("user") == "owner");
@@ -184,7 +184,7 @@ TEST_CASE("whatever bytes come first, they are read as what they are, or refused
         }
         if (const auto size = message_size(given)) CHECK(*size >= 5);
         if (const auto key = parse_backend_key_data(given)) {
-            // Its type says what it is; how long it says it is, has been obeyed before.
+            // Its type says what it is; the length it states was obeyed before.
             CHECK(wire_message::backend_key_data(*key).substr(5) == given.substr(5));
         }
         if (const auto password = parse_password(given)) {

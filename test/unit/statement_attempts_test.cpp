@@ -1,4 +1,4 @@
-// How often a statement may be handed over, and what its error says then.
+// How often a statement may be sent, and what its error then says.
 #include "postgres/statement_attempts.hpp"
 
 #include <doctest/doctest.h>

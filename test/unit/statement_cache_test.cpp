@@ -1,4 +1,4 @@
-// What is kept prepared, over strings.
+// Which statements stay prepared, tested on plain strings.
 #include "postgres/statement_cache.hpp"
 
 #include <doctest/doctest.h>

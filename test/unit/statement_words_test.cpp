@@ -1,4 +1,4 @@
-// When a statement commits, and what it leaves in its session, by its words.
+// Whether a statement commits, and what it leaves in its session, by its words.
 #include "postgres/statement_words.hpp"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// Files of every format become rows, or say where they cannot be read; columns get their types.
+// Files of every format become rows, or report where they cannot be read; columns get their types.
 #include "server/formats/table_reader.hpp"
 #include "server/formats/column_types.hpp"
 #include "server/formats/row_writer.hpp"
@@ -30,7 +30,7 @@ struct scratch {
     }
 };
 
-// All rows of a table, a line each; NULL is "~", what is nested or literal is marked.
+// All rows of a table, a line each; NULL is "~", nested and literal values are marked.
 std::string rows_of(const table_source& table) {
     const auto reader = table.open();
     std::string text;
@@ -81,7 +81,7 @@ column_type type_of_text(const std::string& text) {
     return type_of(value);
 }
 
-// An archive of parts, packed.
+// A packed archive of parts.
 std::filesystem::path zip(const std::filesystem::path& file,
                           const std::vector<std::pair<std::string, std::string>>& parts) {
     zipFile archive = zipOpen64(file.c_str(), APPEND_STATUS_CREATE);

@@ -26,7 +26,7 @@ namespace asio = boost::asio;
 using bitdotio::errc;
 using bitdotio::worker_threads;
 
-// A caller of worker threads on an executor of its own, to be cancelled from there.
+// A caller of worker threads with an executor of its own, from which it is cancelled.
 class caller {
 public:
     void run(worker_threads& threads, std::function<void()> work) {
@@ -41,7 +41,7 @@ public:
 
     void cancel() { signal_.emit(asio::cancellation_type::terminal); }
 
-    // Whether it has ended, as far as has come here by now.
+    // Whether it has ended, as far as this executor knows by now.
     bool look() {
         io_.restart();
         io_.poll();
@@ -62,7 +62,7 @@ private:
     bool ended_ = false;
 };
 
-// On one thread: whatever was ready there before has been done then.
+// On one thread: work that was ready before has been done when this returns.
 void let_pass(worker_threads& threads) {
     caller next;
     next.run(threads, [] {});
@@ -102,9 +102,9 @@ TEST_CASE("a cancellation that reaches worker threads when the work has ended ha
     caller cancelled;
     std::promise<void> cancel_waits;
     cancelled.run(threads, [&] { cancel_waits.get_future().wait(); });
-    cancelled.cancel();  // waits for the caller's executor,
+    cancelled.cancel();  // queued for the caller's executor,
     cancel_waits.set_value();
-    let_pass(threads);  // and so, after it, does the end of the work
+    let_pass(threads);  // and so is, after it, the end of the work
     std::promise<void> begun;
     std::promise<void> release;
     caller other;
@@ -113,7 +113,7 @@ TEST_CASE("a cancellation that reaches worker threads when the work has ended ha
         release.get_future().wait();
     });
     begun.get_future().wait();
-    CHECK(cancelled.look());  // the cancellation is sent off, and has to wait for the thread
+    CHECK(cancelled.look());  // the cancellation is sent, and must wait for the thread
     release.set_value();
     other.await_end();
     let_pass(threads);

@@ -1,4 +1,4 @@
-// The three shapes, as JSON.
+// Builds the three error bodies as JSON.
 #include "server/api/api_error.hpp"
 #include "server/catalog/key_secret.hpp"
 #include "server/formats/utf8.hpp"
@@ -11,7 +11,7 @@ namespace {
 
 namespace json = boost::json;
 
-// What a request has said is repeated in messages, and JSON is UTF-8 whatever that was.
+// Messages repeat parts of the request, and JSON must be UTF-8 whatever those were.
 json::string readable_text(std::string_view value) {
     if (is_text(value)) return json::string(value.data(), value.size());
     json::string readable;

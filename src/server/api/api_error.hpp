@@ -8,8 +8,8 @@
 
 namespace bitdotio {
 
-/// `{"status_code", "error_id", "message", "help", "error": {"type"}}`, for every status but the
-/// two below.
+/// `{"status_code", "error_id", "message", "help", "error": {"type"}}`, for every status except
+/// the two below.
 ///
 /// Parameters: `type` names the kind of error for programs, `help` says what to do; left out if
 ///     empty.
@@ -21,8 +21,8 @@ http_response unauthorized(std::string_view detail);
 
 /// 422: `{"detail": [{"loc", "msg", "type"}]}`.
 ///
-/// Parameters: `field` of the body, or of another `part` of the request, is what the message is
-///     about; empty for all of it.
+/// Parameters: `field` is what the message is about, in the body or another `part` of the
+///     request; empty for all of it.
 http_response unprocessable(std::string_view field, std::string_view message, std::string_view type,
                             std::string_view part = "body");
 

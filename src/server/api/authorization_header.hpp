@@ -1,4 +1,4 @@
-// What stands in the header Authorization behind its scheme.
+// Reads the value after the scheme in the header Authorization.
 #pragma once
 
 #include "base/ascii.hpp"
@@ -8,12 +8,12 @@
 
 namespace bitdotio {
 
-/// The value behind "Bearer " or "Basic ", in whatever case; nothing for another scheme.
+/// The value after "Bearer " or "Basic ", in any case; nothing for another scheme.
 ///
 /// Parameters: `scheme` in any case.
 /// See: RFC 7235, section 2.1.
-inline std::optional<std::string_view> value_behind(std::string_view header,
-                                                    std::string_view scheme) {
+inline std::optional<std::string_view> authorization_value(std::string_view header,
+                                                           std::string_view scheme) {
     if (header.size() <= scheme.size() || header[scheme.size()] != ' ') return std::nullopt;
     if (!ascii::equal_ignoring_case(header.substr(0, scheme.size()), scheme)) return std::nullopt;
     header.remove_prefix(scheme.size());

@@ -1,4 +1,4 @@
-// HMAC-SHA256 over the job and the end of the link's life.
+// Signs links: HMAC-SHA256 over the job and the end of the link's life.
 #include "server/api/download_link.hpp"
 
 #include "server/api/path_pattern.hpp"

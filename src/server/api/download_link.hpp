@@ -1,4 +1,4 @@
-// Addresses that let whoever has them download one file for a while.
+// Signed links that let anyone who has them download one file for a while.
 #pragma once
 
 #include <chrono>
@@ -11,7 +11,7 @@ namespace bitdotio {
 
 /// Signs and checks links with HMAC-SHA256 and a secret of the server.
 ///
-/// Thread safety: a value, which nothing changes.
+/// Thread safety: an immutable value.
 class download_link {
 public:
     using time = std::chrono::sys_seconds;
@@ -27,7 +27,7 @@ public:
     std::string sign(std::string_view id, time expires) const;
 
     enum class verdict { good, expired, forged };
-    /// Judges the query of a link for `id`, in the same time whatever is wrong with it.
+    /// Checks the query of a link for `id`, in the same time whatever is wrong with it.
     verdict check(std::string_view id, std::string_view query, time now) const;
 
 private:

@@ -1,4 +1,4 @@
-// A part of a file as the body of an answer.
+// Sends a part of a file as the body of an answer.
 #pragma once
 
 #include "server/api/http_listener.hpp"
@@ -22,7 +22,7 @@ namespace bitdotio {
 /// Reads on other threads, a piece at a time. The file may be removed meanwhile.
 class file_body final : public body_stream {
 public:
-    /// It blocks.
+    /// Opens the file. It blocks.
     ///
     /// Errors: errc::not_found if the file is not there.
     file_body(std::shared_ptr<worker_threads> threads, const std::filesystem::path& file,

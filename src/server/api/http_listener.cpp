@@ -1,4 +1,4 @@
-// The server's one Beast unit: a kept-alive connection, request by request.
+// Serves a kept-alive connection request by request; the server's only unit of Beast.
 #include <bitdotio/error.hpp>
 
 #include "server/api/api_error.hpp"
@@ -35,13 +35,13 @@ using asio::ip::tcp;
 
 constexpr std::uint32_t header_limit = 16 * 1024;
 constexpr std::uint64_t body_limit = 8 * 1024 * 1024;
-// A connection that says nothing is kept this long: longer than clients keep theirs, so that it
-// is they who hang up and no request meets a server that closes.
+// An idle connection is kept this long: longer than clients keep theirs, so that clients hang up
+// and no request meets a server that is closing.
 constexpr std::chrono::seconds idle_patience{90};
-// For a handshake, one header, one body, one answer taken.
+// The limit for a handshake, one header, one body, or one answer.
 constexpr std::chrono::seconds patience{30};
 
-// How much of a streamed body is handed on at once, and how long that may take.
+// How much of a streamed body is passed on at once, and how long that may take.
 constexpr std::size_t piece_size = 256 * 1024;
 constexpr std::chrono::seconds piece_patience{120};
 
@@ -87,12 +87,12 @@ public:
 private:
     beast::tcp_stream& lowest() { return beast::get_lowest_layer(stream_); }
 
-    // A body as it comes from the network.
+    // A body as it arrives from the network.
     class incoming_body final : public body_stream {
     public:
         incoming_body(http_session& session, header_parser&& header)
             : session_(&session), parser_(std::move(header)) {
-            parser_.body_limit(boost::none);  // whoever reads it counts
+            parser_.body_limit(boost::none);  // the reader of the body counts
         }
 
         asio::awaitable<std::string> next() override {
@@ -119,7 +119,7 @@ private:
         }
 
         bool is_done() const { return parser_.is_done(); }
-        /// Why the rest of it never came.
+        /// Why the rest never came.
         const boost::system::error_code& failure() const { return failure_; }
         void end() noexcept { session_ = nullptr; }
 
@@ -129,7 +129,7 @@ private:
         boost::system::error_code failure_;
     };
 
-    // One request and its answer; false if the connection ends with it.
+    // Serves one request; returns false if the connection ends with it.
     asio::awaitable<bool> serve_one() {
         header_parser header;
         header.header_limit(header_limit);
@@ -174,7 +174,7 @@ private:
         if (streamed) {
             keep_alive = keep_alive && streamed->is_done();
             streamed->end();
-            if (streamed->failure()) {  // whatever was made of half a body
+            if (streamed->failure()) {  // the answer to half a body does not count
                 if (const auto refusal = refuse(streamed->failure())) {
                     co_await send(*refusal, version, false, false);
                 }
@@ -210,7 +210,7 @@ private:
         co_await http::async_write(stream_, go_on, use_awaitable);
     }
 
-    // A host and maybe a port, as far as bytes tell: we repeat it in addresses.
+    // A host and perhaps a port, as far as the bytes show: we repeat it in addresses.
     static bool is_host(std::string_view text) {
         return text.find_first_not_of(
                    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%:[]") ==
@@ -242,7 +242,7 @@ private:
         co_return api_error(500, "the server failed: " + why);
     }
 
-    // The answer to what is no request we take; nothing where nobody asked or listens.
+    // The answer to a request we do not take; nothing if nobody asked or listens.
     static std::optional<http_response> refuse(const boost::system::error_code& failure) {
         if (failure == http::error::header_limit) {
             return api_error(
@@ -261,8 +261,8 @@ private:
         return std::nullopt;
     }
 
-    // What cannot be understood in one way only. A body in a coding we do not know, for one: where
-    // it ends, and the next request begins, is anybody's guess.
+    // Refuses ambiguous requests, such as a body in an unknown coding: nobody can tell where it
+    // ends and the next request begins.
     template <class Message>
     static std::optional<http_response> refuse_header(const Message& message) {
         const std::size_t hosts = message.count(http::field::host);
@@ -289,7 +289,7 @@ private:
         if (!answer.allow.empty()) message.set(http::field::allow, answer.allow);
         if (answer.status == 401) message.set(http::field::www_authenticate, "Bearer");
         for (const auto& [name, value] : answer.headers) {
-            // Beside what is there: browsers read one challenge of each WWW-Authenticate.
+            // Added to existing ones: browsers read one challenge of each WWW-Authenticate.
             message.insert(name, value);
         }
         message.keep_alive(keep_alive);
@@ -315,7 +315,7 @@ private:
         std::uint64_t sent = 0;
         while (sent < answer.length) {
             const std::string piece = co_await answer.stream->next();
-            if (piece.empty()) {  // the client must see that it is not all
+            if (piece.empty()) {  // the client must see that the body is incomplete
                 throw error(errc::system_failed, "the body ended before its announced length");
             }
             sent += piece.size();
@@ -328,9 +328,9 @@ private:
     const http_handler handler_;
     beast::flat_buffer buffer_;
     std::string peer_;
-    std::string here_;      // the address that was reached, for who names none
+    std::string here_;      // the address that was reached, for clients that name none
     bool idle_ = false;     // between two requests
-    bool invited_ = false;  // the body of this request
+    bool invited_ = false;  // to send the body of this request
     bool leaving_ = false;  // the server is closing
 };
 

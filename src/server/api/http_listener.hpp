@@ -1,4 +1,4 @@
-// HTTPS/1.1: what arrives as a request is handed on, what comes back is sent.
+// Serves HTTPS/1.1: passes requests to a handler and sends its answers.
 #pragma once
 
 #include "server/api/router.hpp"
@@ -20,7 +20,7 @@ class context;
 
 namespace bitdotio {
 
-/// A body that comes piece by piece, so that its size does not matter to memory.
+/// A body that comes piece by piece, so that memory does not depend on its size.
 class body_stream {
 public:
     body_stream() = default;
@@ -38,7 +38,7 @@ struct http_request {
 
     std::string method;
     std::string target;  ///< path and query, still percent-encoded
-    route to;            ///< what they mean
+    route to;            ///< what method and target mean
     std::string host;
     std::string authorization;
     std::string content_type;
@@ -46,10 +46,10 @@ struct http_request {
     std::string if_range;
     std::string peer;  ///< the client's address, without the port
     std::string body;
-    /// Where whoever finds out whose key it has notes the account's name, for the log.
+    /// Receives the account's name once the key is known, for the log.
     std::shared_ptr<std::string> account;
-    /// In place of `body` where the route says so; until the answer is returned. It is limited by
-    /// whoever reads it; one that is not read to its end ends the connection.
+    /// Replaces `body` if the route says so; lives until the answer is returned. Its reader limits
+    /// it; a stream that is not read to its end ends the connection.
     std::shared_ptr<body_stream> stream;
 };
 
@@ -63,14 +63,14 @@ struct http_response {
     std::string allow;  ///< the header of that name, left out if empty
     std::string content_type = "application/json";
     std::vector<std::pair<std::string, std::string>> headers;  ///< further ones
-    /// In place of `body`: exactly `length` bytes.
+    /// Replaces `body`: exactly `length` bytes.
     std::shared_ptr<body_stream> stream;
     std::uint64_t length = 0;
 };
 
 using http_handler = std::function<asio::awaitable<http_response>(http_request)>;
 
-/// A server for HTTPS: connections are kept alive, headers, bodies and patience are limited.
+/// Makes an HTTPS server: connections are kept alive; headers, bodies and times are limited.
 ///
 /// Parameters: `handler` runs on the connection's strand; what it throws is answered with 500.
 ///     Bodies that are not streamed are limited to 8 MiB.

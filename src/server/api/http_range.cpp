@@ -1,4 +1,4 @@
-// "bytes=0-499", "bytes=500-", "bytes=-500".
+// Reads "bytes=0-499", "bytes=500-" and "bytes=-500".
 #include "server/api/http_range.hpp"
 
 #include <algorithm>
@@ -8,7 +8,7 @@ namespace bitdotio {
 
 namespace {
 
-// The number that is the whole text; too large a one counts as the largest.
+// The number that is the whole text; one that is too large counts as the largest.
 std::optional<std::uint64_t> number(std::string_view text) {
     std::uint64_t value = 0;
     const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -35,7 +35,7 @@ range_answer read_range(std::string_view header, std::uint64_t size) {
     const auto begin = number(first);
     const auto end = number(last);
     if (first.empty() ? !end : !begin || (!end && !last.empty()) || (end && *end < *begin)) {
-        return answer;  // no range at all
+        return answer;  // not a range
     }
     using kind = range_answer::kind;
     if (first.empty()) {  // the last so many

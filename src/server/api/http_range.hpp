@@ -1,4 +1,4 @@
-// Which part of a file a request asks for. No I/O.
+// Reads which part of a file a request asks for. No I/O.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct range_answer {
     byte_range range;
 };
 
-/// Reads the header's value. What is no single range of bytes is passed over, as RFC 9110 allows.
+/// Reads the header's value. Anything but a single range of bytes is ignored, as RFC 9110 allows.
 ///
 /// See: RFC 9110, 14.
 range_answer read_range(std::string_view header, std::uint64_t size);

@@ -1,4 +1,4 @@
-// Fields collected, a file spooled.
+// Collects the fields of a form and spools its file.
 #include "server/api/import_form.hpp"
 
 #include <bitdotio/quoting.hpp>
@@ -14,7 +14,7 @@ namespace bitdotio {
 
 namespace {
 
-// Of all fields together, the file apart.
+// The limit for all fields together, without the file.
 constexpr std::size_t longest_fields = 64 * 1024;
 constexpr std::string_view urlencoded = "application/x-www-form-urlencoded";
 

@@ -1,4 +1,4 @@
-// What a request for an import says: its fields, and its file, which goes to disk as it comes.
+// Reads a request for an import: its fields, and its file, which goes to disk as it comes.
 #pragma once
 
 #include <bitdotio/jobs.hpp>
@@ -22,7 +22,7 @@ namespace bitdotio {
 class import_form {
 public:
     /// Parameters: `file` is made if the form has one, of at most `largest` bytes.
-    /// Errors: errc::bad_input if the Content-Type is none of a form.
+    /// Errors: errc::bad_input if the Content-Type is not that of a form.
     import_form(std::string_view content_type, std::filesystem::path file, std::uint64_t largest);
     ~import_form();
 
@@ -30,7 +30,7 @@ public:
     void feed(std::string_view piece);
     void finish();
 
-    /// What was asked for.
+    /// The options of the form.
     ///
     /// Errors: api::malformed_body naming the field.
     import_options options() const;
@@ -56,7 +56,7 @@ private:
     std::string url_;
 };
 
-/// A file beyond the limit.
+/// Thrown for a file beyond the limit.
 class form_too_large : public error {
 public:
     explicit form_too_large(std::uint64_t largest)

@@ -1,4 +1,4 @@
-// Forms to jobs, jobs to bodies, files to downloads.
+// Turns forms into jobs, jobs into bodies, files into downloads.
 #include "server/api/job_routes.hpp"
 #include "base/percent_encoding.hpp"
 #include "server/api/api_error.hpp"
@@ -37,7 +37,7 @@ file_kind kind_of(export_format format) {
     return {"", "application/octet-stream"};
 }
 
-// A name for a file of the user's, wherever it is saved: no path, the format's ending.
+// A name for the user's file that can be saved anywhere: no path, the format's ending.
 std::string download_name(const export_options& order) {
     std::string name = order.file_name.empty() ? order.table_name : order.file_name;
     for (char& c : name) {
@@ -48,7 +48,7 @@ std::string download_name(const export_options& order) {
     return name.ends_with(extension) ? name : name + std::string(extension);
 }
 
-// See: RFC 6266; the plain form for those who do not read the other one.
+// See: RFC 6266; the plain form is for clients that do not read the other one.
 std::string disposition(const std::string& name) {
     std::string plain;
     for (const char c : name) {
@@ -121,7 +121,7 @@ asio::awaitable<http_response> job_routes::start_import(caller who,
         failure = std::current_exception();
     }
     if (failure || refused) {
-        // Also for a client that is gone, which has cancelled us.
+        // Also if the client is gone, which has cancelled us.
         co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
         std::function<void()> remove = [&] {
             std::error_code ignored;
@@ -146,7 +146,7 @@ asio::awaitable<http_response> job_routes::start_export(caller who,
     wanted.database_id = known.id;
     wanted.role = known.role;
     wanted.export_ = api::decode_export_options(request.body);
-    if (!wanted.export_.table_name.empty()) {  // refused at once if it can be no table's
+    if (!wanted.export_.table_name.empty()) {  // refused at once if it cannot name a table
         quote_identifier({wanted.export_.schema_name, wanted.export_.table_name});
     }
     wanted.file_name = download_name(wanted.export_);
@@ -162,7 +162,7 @@ asio::awaitable<http_response> job_routes::status(caller who, job_kind kind,
                              "the id of a job is text in UTF-8");
     }
     const std::optional<job_record> found = co_await jobs_->find(id);
-    // What is another's does not exist, in the same words.
+    // Another account's job does not exist, in the same words.
     if (!found || found->kind != kind || found->user != who.account) {
         co_return not_there("there is no " +
                             std::string(kind == job_kind::import_ ? "import" : "export") + " \"" +
@@ -172,7 +172,7 @@ asio::awaitable<http_response> job_routes::status(caller who, job_kind kind,
 }
 
 std::string job_routes::body_of(const job_record& record, const http_request& request) const {
-    // As the client reached us, which may be through another name than we know.
+    // The name by which the client reached us, which we may not know.
     const std::string base = "https://" + request.host + "/v2beta/";
     if (record.kind == job_kind::import_) {
         import_job shown;

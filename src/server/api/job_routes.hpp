@@ -1,4 +1,4 @@
-// The calls of the API about imports and exports, and the downloads they lead to.
+// Answers the API's calls about imports and exports, and their downloads.
 #pragma once
 
 #include "server/api/download_link.hpp"
@@ -17,19 +17,19 @@ namespace bitdotio {
 
 /// Answers the calls about jobs.
 ///
-/// Thread safety: `answer` and `download` may be called from any thread, also at once.
+/// Thread safety: `answer` and `download` may be called from any thread, also concurrently.
 class job_routes {
 public:
-    /// Parameters: `link_life` is how long a link to a download works; `largest` the size up to
-    ///     which files are taken.
+    /// Parameters: `link_life` is how long a link to a download works; `largest` is the largest
+    ///     file that is taken.
     job_routes(std::shared_ptr<catalog> known, std::shared_ptr<job_queue> all,
                std::shared_ptr<worker_threads> threads, download_link links,
                std::chrono::milliseconds link_life, std::uint64_t largest);
 
-    /// Parameters: `who` is whose key the request has.
+    /// Parameters: `who` owns the key of the request.
     /// Errors: as routes answers them.
     asio::awaitable<http_response> answer(caller who, const http_request& request) const;
-    /// A download, for which the link is enough.
+    /// Answers a download, for which the link is enough.
     asio::awaitable<http_response> download(const http_request& request) const;
 
 private:

@@ -1,4 +1,4 @@
-// A buffer that holds back what might be the beginning of a boundary.
+// Parses a form with a buffer that holds back a possible beginning of a boundary.
 #include "server/api/multipart.hpp"
 #include "base/ascii.hpp"
 #include "base/percent_encoding.hpp"
@@ -23,8 +23,8 @@ std::string_view trimmed(std::string_view text) {
     return text.substr(0, text.find_last_not_of(" \t") + 1);
 }
 
-// Of `main; name="value"; other=token` the value of a parameter. Within quotes a backslash
-// escapes quotes and itself only: old browsers send whole Windows paths.
+// The value of a parameter of `main; name="value"; other=token`. Within quotes, a backslash
+// escapes only quotes and itself: old browsers send whole Windows paths.
 std::optional<std::string> parameter(std::string_view header, std::string_view wanted) {
     std::size_t at = header.find(';');
     while (at != std::string_view::npos && at < header.size()) {
@@ -78,7 +78,7 @@ bool multipart::step() {
         case state::before:
         case state::content: {
             const std::size_t end = unread_.find(delimiter_);
-            // What may be the beginning of a boundary waits for its rest.
+            // A possible beginning of a boundary waits for its rest.
             const std::size_t sure =
                 end != std::string::npos
                     ? end
@@ -109,7 +109,7 @@ bool multipart::step() {
     return false;
 }
 
-// What follows a boundary: the end of its line, or of the form; anything else, and it was none.
+// Reads what follows a boundary: the end of its line or of the form; else it was not a boundary.
 bool multipart::read_boundary_line() {
     const std::size_t end = std::min(unread_.find_first_not_of(" \t"), unread_.size());
     if (unread_.starts_with("--")) {
@@ -122,7 +122,7 @@ bool multipart::read_boundary_line() {
         return false;
     }
     if (rest.starts_with("\r\n")) {
-        unread_.erase(0, end);  // the line's end begins the headers, for parts without any
+        unread_.erase(0, end);  // the line's end also begins the headers, for parts without any
         state_ = state::headers;
         return true;
     }

@@ -1,4 +1,4 @@
-// multipart/form-data taken apart while it arrives. No I/O.
+// Parses multipart/form-data while it arrives. No I/O.
 #pragma once
 
 #include <cstddef>
@@ -10,12 +10,12 @@ namespace bitdotio {
 
 /// Reads a form part by part, however the bytes are cut.
 ///
-/// Derive from it for what is to become of the parts.
+/// Derive from it to receive the parts.
 ///
 /// See: RFC 7578; RFC 2046, 5.1 "Multipart Media Type".
 class multipart {
 public:
-    /// Errors: errc::bad_input if the Content-Type has no boundary that can be.
+    /// Errors: errc::bad_input if the Content-Type has no valid boundary.
     explicit multipart(std::string_view content_type);
     virtual ~multipart() = default;
     multipart(const multipart&) = delete;
@@ -23,17 +23,17 @@ public:
 
     /// Takes further bytes.
     ///
-    /// Errors: errc::bad_input for what is no form; what the functions below throw.
+    /// Errors: errc::bad_input for what is not a form; what the functions below throw.
     void feed(std::string_view piece);
 
     /// Errors: errc::bad_input if the form has not come to its end.
     void finish() const;
 
 protected:
-    /// A part begins. Its `file_name` is there if the part is a file.
+    /// Begins a part. It has a `file_name` if it is a file.
     virtual void begin_part(const std::string& name,
                             const std::optional<std::string>& file_name) = 0;
-    /// Further bytes of the part that began last.
+    /// Takes further bytes of the part that began last.
     virtual void part_data(std::string_view piece) = 0;
 
 private:
@@ -49,11 +49,11 @@ private:
     state before_boundary_ = state::before;
 };
 
-/// A form sent as application/x-www-form-urlencoded: calls `field` with each name and value.
+/// Reads an application/x-www-form-urlencoded form: calls `field` with each name and value.
 template <class Visit>
 void read_urlencoded(std::string_view body, Visit field);
 
-/// Decodes one name or value of it.
+/// Decodes one name or value of such a form.
 std::string form_decoded(std::string_view text);
 
 template <class Visit>

@@ -1,4 +1,4 @@
-// Who asks, what for, and what is done.
+// Checks who asks and for what, and carries it out.
 #include "server/api/ops_routes.hpp"
 
 #include <bitdotio/error.hpp>
@@ -26,10 +26,10 @@ namespace {
 namespace json = boost::json;
 using api::text;
 
-// In addition to Bearer, which every 401 of the server has.
+// Sent in addition to Bearer, which every 401 of the server has.
 constexpr const char* challenge = "Basic realm=\"bitdotio\", charset=\"UTF-8\"";
 
-// The password of "user:password" in base64; empty if it is none.
+// The password of "user:password" in base64; empty if malformed.
 std::string password_of(std::string_view basic) {
     if (basic.empty() || basic.size() % 4 != 0 || basic.size() > 1'024) return {};
     std::string plain(basic.size(), '\0');
@@ -114,12 +114,12 @@ asio::awaitable<http_response> ops_routes::dispatch(const http_request& request)
 asio::awaitable<caller> ops_routes::operator_of(const http_request& request, bool basic) const {
     const std::string_view header = request.authorization;
     std::string shown;
-    if (const auto bearer = value_behind(header, "bearer")) {
+    if (const auto bearer = authorization_value(header, "bearer")) {
         shown = *bearer;
-    } else if (const auto pair = value_behind(header, "basic"); pair && basic) {
+    } else if (const auto pair = authorization_value(header, "basic"); pair && basic) {
         shown = password_of(*pair);
     } else {
-        // Nothing was guessed: a browser asks like this before it asks its user.
+        // No key was guessed: a browser asks like this before it asks its user.
         throw error(errc::authentication_failed,
                     basic ? "send a key of the server's user, as \"Authorization: Bearer v2_…\" or "
                             "as the password of HTTP Basic"
@@ -219,7 +219,7 @@ asio::awaitable<http_response> ops_routes::create_account(std::string body) cons
     co_return page(api::encode(made), "application/json");
 }
 
-// Removed, or let into a database more, or one less.
+// Removes an account, or grants it a database, or takes one away.
 asio::awaitable<http_response> ops_routes::change_account(caller who, const route& to) const {
     const std::string id = co_await id_of_account(std::move(who), to.parts.named("account"));
     if (to.call == api_call::remove_server_account) {

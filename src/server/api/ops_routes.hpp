@@ -1,4 +1,4 @@
-// The paths of who runs the server: metrics, status, and what `bit serve` asks of a running one.
+// The operator's paths: metrics, status, and what `bit serve` asks of a running server.
 #pragma once
 
 #include "server/api/http_listener.hpp"
@@ -13,16 +13,16 @@
 
 namespace bitdotio {
 
-/// Answers /metrics, /status and /server/…, to the user of the server alone.
+/// Answers /metrics, /status and /server/…, only to the user of the server.
 ///
 /// The key comes as "Authorization: Bearer", or as the password of HTTP Basic, which browsers ask
-/// for. What changes something takes no Basic: a browser that knows the password would send it
-/// along with whatever another site makes it send.
+/// for. Calls that change something do not take Basic: a browser that knows the password would
+/// send it along with whatever another site makes it send.
 ///
-/// Thread safety: `answer` may be called from any thread, also at once.
+/// Thread safety: `answer` may be called from any thread, also concurrently.
 class ops_routes {
 public:
-    /// Parameters: `user` is whose keys are let in.
+    /// Parameters: `user` is the one whose keys are let in.
     ops_routes(std::shared_ptr<catalog> known, std::shared_ptr<database_host> databases,
                overview all, std::string user)
         : catalog_(std::move(known)),
@@ -30,7 +30,7 @@ public:
           overview_(std::move(all)),
           user_(std::move(user)) {}
 
-    /// Never throws for what the request is.
+    /// Never throws because of the request.
     asio::awaitable<http_response> answer(http_request request) const;
 
 private:

@@ -1,4 +1,4 @@
-// Asking all parts how they are.
+// Collects the state of all parts.
 #include "server/api/overview.hpp"
 
 #include <bitdotio/error.hpp>
@@ -28,7 +28,7 @@ struct process_figures {
     double open_descriptors = 0;
 };
 
-// Files of /proc: nothing here waits for a disk.
+// Reads files of /proc: nothing here waits for a disk.
 process_figures look_at_process() {
     process_figures told;
     std::ifstream memory("/proc/self/statm");
@@ -42,7 +42,7 @@ process_figures look_at_process() {
          at.increment(gone)) {
         ++told.open_descriptors;
     }
-    told.open_descriptors = std::max(0.0, told.open_descriptors - 1);  // that of looking
+    told.open_descriptors = std::max(0.0, told.open_descriptors - 1);  // the one reading this
     return told;
 }
 
@@ -80,7 +80,7 @@ std::string server_view::name_of(const std::string& database_id) const {
 // A database may be deleted between two steps.
 asio::awaitable<bool> overview::is_asleep(std::string id) const {
     try {
-        co_return co_await cluster_->is_asleep(std::move(id));
+        co_return co_await databases_->is_asleep(std::move(id));
     } catch (const error& failure) {
         if (failure.code() != errc::not_found) throw;
     }
@@ -89,7 +89,7 @@ asio::awaitable<bool> overview::is_asleep(std::string id) const {
 
 asio::awaitable<std::int64_t> overview::storage_of(std::string id) const {
     try {
-        co_return co_await cluster_->storage_bytes(std::move(id));
+        co_return co_await databases_->storage_bytes(std::move(id));
     } catch (const error& failure) {
         if (failure.code() != errc::not_found) throw;
     }

@@ -1,4 +1,4 @@
-// The state of a whole server at a moment: for its metrics, its status page and its operators.
+// The state of a whole server at one moment: for its metrics, its status page and its operators.
 #pragma once
 
 #include "server/base/event_log.hpp"
@@ -32,28 +32,28 @@ struct server_view {
     std::vector<database_line> databases;
     std::vector<job_record> jobs;  ///< the newest first
 
-    /// The name of a job's database; its id if it has gone.
+    /// The name of a job's database; its id if it is gone.
     std::string name_of(const std::string& database_id) const;
 };
 
-/// Gathers it.
+/// Collects the state of a server.
 ///
-/// Thread safety: its functions may be called from any thread, also at once.
+/// Thread safety: its functions may be called from any thread, also concurrently.
 class overview {
 public:
     overview(std::shared_ptr<catalog> known, std::shared_ptr<database_host> instances,
              std::shared_ptr<job_queue> all, std::shared_ptr<event_log> events,
              std::shared_ptr<tcp_server> postgres)
         : catalog_(std::move(known)),
-          cluster_(std::move(instances)),
+          databases_(std::move(instances)),
           jobs_(std::move(all)),
           events_(std::move(events)),
           postgres_(std::move(postgres)) {}
 
-    /// The caller's databases, and all sessions and jobs. It measures what databases hold.
+    /// The caller's databases, and all sessions and jobs. It measures the sizes of databases.
     asio::awaitable<server_view> look(caller who) const;
 
-    /// All figures as Prometheus reads them. No database and no user is named.
+    /// All figures as Prometheus reads them. Databases and users are not named.
     asio::awaitable<std::string> metrics() const;
 
 private:
@@ -61,7 +61,7 @@ private:
     asio::awaitable<std::int64_t> storage_of(std::string id) const;
 
     std::shared_ptr<catalog> catalog_;
-    std::shared_ptr<database_host> cluster_;
+    std::shared_ptr<database_host> databases_;
     std::shared_ptr<job_queue> jobs_;
     std::shared_ptr<event_log> events_;
     std::shared_ptr<tcp_server> postgres_;
@@ -70,7 +70,7 @@ private:
 /// A view as the JSON of `GET /server/status`.
 std::string encode(const server_view& view);
 
-/// "IMPORT" or "EXPORT", and the words of the API for how far a job is.
+/// "IMPORT" or "EXPORT", and the API's words for a job's state.
 std::string_view kind_name(const job_record& job);
 std::string_view state_name(job_state state);
 

@@ -1,4 +1,4 @@
-// Pattern and path, cut at the same slashes.
+// Compares pattern and path, cut at the same slashes.
 #include "server/api/path_pattern.hpp"
 
 #include "base/percent_encoding.hpp"
@@ -7,14 +7,14 @@ namespace bitdotio {
 
 namespace {
 
-// What is left of a path, each segment with the slash before it.
+// The rest of a path, each segment with the slash before it.
 class rest_of_path {
 public:
     explicit rest_of_path(std::string_view path) : rest_(path) {}
 
     bool is_at_end() const { return rest_.empty(); }
 
-    // The next segment, still encoded; nothing at the end, or where no slash is.
+    // The next segment, still encoded; nothing at the end, or without a slash.
     std::optional<std::string_view> next() {
         if (!rest_.starts_with('/')) return std::nullopt;
         rest_.remove_prefix(1);

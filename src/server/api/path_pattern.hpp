@@ -1,4 +1,4 @@
-// A target compared with a pattern, and what its named parts are: a pure rule.
+// Compares a target with a pattern, and finds its named parts. A pure rule.
 #pragma once
 
 #include <functional>
@@ -18,13 +18,13 @@ struct target_parts {
     std::string_view query;  ///< empty if there is none
 };
 
-/// What stands in a path at the names of its pattern, decoded, by these names.
+/// The decoded parts of a path, by the names in its pattern.
 class path_parts {
 public:
     void set(std::string_view name, std::string value) {
         values_.insert_or_assign(std::string(name), std::move(value));
     }
-    /// Empty if the pattern has no such name.
+    /// The part of this name; empty if the pattern has no such name.
     std::string named(std::string_view name) const;
 
 private:
@@ -34,8 +34,8 @@ private:
 /// Compares a path with a pattern such as "/server/keys/{id}", segment by segment.
 ///
 /// A segment is decoded before it is compared: an escaped slash separates nothing. A name in braces
-/// stands for one segment, and no segment is empty, but for what a final slash leaves, which makes
-/// no difference. "{db_name}" stands for a database's "user/db": two segments, or one in which the
+/// stands for one segment. No segment is empty except after a final slash, which makes no
+/// difference. "{db_name}" stands for a database's "user/db": two segments, or one in which the
 /// slash is escaped.
 std::optional<path_parts> match_path(std::string_view pattern, std::string_view path);
 

@@ -1,4 +1,4 @@
-// PostgreSQL's text to what JSON has, by the columns' types.
+// Converts PostgreSQL's text to JSON values, by the columns' types.
 #include <bitdotio/connection.hpp>
 
 #include "base/ascii.hpp"

@@ -1,4 +1,4 @@
-// One query of the HTTP API, run by our own connection.
+// Runs one query of the HTTP API on our own connection.
 #pragma once
 
 #include <bitdotio/models.hpp>
@@ -22,19 +22,19 @@ struct query_terms {
 
     /// Longer than people wait for an answer, shorter than proxies do.
     std::chrono::milliseconds timeout{300'000};
-    /// What an answer may take, in bytes of memory: JSON in one piece takes some times as much.
+    /// The limit of an answer, in bytes of memory: JSON in one piece takes several times as much.
     std::size_t largest_answer = std::size_t{32} << 20;
-    /// Refuses more than one statement: PostgreSQL itself does.
+    /// Refuses more than one statement, as PostgreSQL itself does.
     bool single = false;
 };
 
 /// Runs the statements in one implicit transaction; the last one's rows are the answer.
 ///
-/// Parameters: `where` a database is that somebody holds meanwhile.
+/// Parameters: `where` is a database that the caller holds meanwhile.
 /// Errors: those of connection::open and connection::script.
 asio::awaitable<query_result> run_query(session_target where, std::string sql, query_terms terms);
 
-/// Whether a statement's first word is DELETE, TRUNCATE, DROP or VACUUM: what is allowed to a
+/// Whether a statement's first word is DELETE, TRUNCATE, DROP or VACUUM: these are allowed in a
 /// database that is over its storage limit.
 bool frees_space(std::string_view sql) noexcept;
 

@@ -1,4 +1,4 @@
-// Errors to status codes.
+// Maps errors to status codes.
 #include "server/api/refusal.hpp"
 
 #include <bitdotio/error.hpp>
@@ -14,7 +14,7 @@ namespace bitdotio {
 
 namespace {
 
-// PostgreSQL's words, as people know them from psql, on one line each.
+// PostgreSQL's message as psql shows it, each part on one line.
 std::string sql_message(const error& failure) {
     const server_message& said = failure.server();
     if (said.message.empty()) return failure.what();
@@ -39,7 +39,7 @@ http_response refusal(const error& failure) {
                          "Use LIMIT, an export, or the Postgres endpoint.");
     }
     if (!failure.sqlstate().empty()) {
-        // Class 53 and 57P are the instance's trouble, all else is the statement's.
+        // These are the instance's trouble; everything else is the statement's.
         const bool ours = failure.code() == errc::server_busy ||
                           failure.code() == errc::database_asleep ||
                           failure.code() == errc::connection_lost;

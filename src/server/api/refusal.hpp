@@ -1,4 +1,4 @@
-// What a call that failed is answered with.
+// Turns a failed call's exception into an answer.
 #pragma once
 
 #include "server/api/http_listener.hpp"
@@ -7,8 +7,8 @@
 
 namespace bitdotio {
 
-/// The status and the body for what a call has thrown. What is neither an `error` nor a malformed
-/// body is thrown again.
+/// The status and the body for what a call has thrown. Anything but an `error` or a malformed body
+/// is thrown again.
 http_response refusal_of(const std::exception_ptr& thrown);
 
 }  // namespace bitdotio

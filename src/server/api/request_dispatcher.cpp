@@ -1,4 +1,4 @@
-// Passing on, and looking at the clock.
+// Passes requests on and measures their time.
 #include "server/api/request_dispatcher.hpp"
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// Every request of the HTTPS server: to whom it goes, and what the event log notes of it.
+// Passes every request of the HTTPS server to its routes, and notes it in the event log.
 #pragma once
 
 #include "server/api/http_listener.hpp"
@@ -12,7 +12,7 @@
 
 namespace bitdotio {
 
-/// Thread safety: `answer` may be called from any thread, also at once.
+/// Thread safety: `answer` may be called from any thread, also concurrently.
 class request_dispatcher {
 public:
     request_dispatcher(std::shared_ptr<const routes> api,
@@ -20,7 +20,7 @@ public:
                        std::shared_ptr<event_log> events)
         : api_(std::move(api)), operations_(std::move(operations)), events_(std::move(events)) {}
 
-    /// Notes what was answered; not what the server itself refuses for its form.
+    /// Answers a request and notes it; the server's own refusals of malformed ones are not noted.
     asio::awaitable<http_response> answer(http_request request) const;
 
 private:

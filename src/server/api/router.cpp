@@ -1,4 +1,4 @@
-// The paths, and what a target says beside its path.
+// Lists the paths, and reads the parts of a target besides its path.
 #include "server/api/router.hpp"
 
 namespace bitdotio {
@@ -8,12 +8,12 @@ const std::vector<documented_path>& documented_paths() {
     static const std::vector<documented_path> paths = {
         {"/healthz", audience::anyone, {{"GET", call::health}}},
 
-        // "/v2beta/db/user/import" is not among them: that is the database of this name.
+        // "/v2beta/db/user/import" does not match: it is the database of this name.
         {"/v2beta/db/{db_name}/import", audience::account, {{"POST", call::start_import, true}}},
         {"/v2beta/db/{db_name}/export", audience::account, {{"POST", call::start_export}}},
         {"/v2beta/import/{id}", audience::account, {{"GET", call::import_status}}},
         {"/v2beta/export/{id}", audience::account, {{"GET", call::export_status}}},
-        // Its link is enough.
+        // The link itself is enough.
         {"/v2beta/export/{id}/download",
          audience::anyone,
          {{"GET", call::download}, {"HEAD", call::download}}},
@@ -26,7 +26,7 @@ const std::vector<documented_path>& documented_paths() {
          {{"GET", call::get_database},
           {"PATCH", call::update_database},
           {"DELETE", call::delete_database}}},
-        // Half of a name, to be told so.
+        // Half of a name, for a clear refusal.
         {"/v2beta/db/{half}",
          audience::account,
          {{"GET", call::get_database},
@@ -81,7 +81,7 @@ route find_route(std::string_view method, std::string_view target) {
     route found;
     found.path = wanted.path;
     found.query = wanted.query;
-    // What is not there below it is nobody else's business either.
+    // Unknown paths below it are the operators' alone, too.
     if (wanted.path.starts_with("/server/")) found.who = audience::operators;
     for (const documented_path& each : documented_paths()) {
         std::optional<path_parts> parts = match_path(each.pattern, wanted.path);

@@ -1,4 +1,4 @@
-// Which call a method and a target mean: one table of all paths, and a pure rule.
+// Finds the call that a method and a target mean: one table of all paths. A pure rule.
 #pragma once
 
 #include <bitdotio/database_name.hpp>
@@ -51,7 +51,7 @@ enum class api_call {
     revoke,
 };
 
-/// Who may ask for a path.
+/// Who may use a path.
 enum class audience {
     anyone,    ///< without a key
     account,   ///< whoever has a key
@@ -72,14 +72,14 @@ struct documented_path {
     std::vector<path_method> methods;
 };
 
-/// All paths; the first pattern that matches holds. With "{half}" in place of "{db_name}" the one
+/// All paths; the first pattern that matches wins. "{half}" instead of "{db_name}" is the one
 /// segment of a path in which a name lacks its other half.
 const std::vector<documented_path>& documented_paths();
 
 /// What a request's first line says.
 struct route {
-    std::optional<api_call> call;  ///< none if the path has not this method, or is not there
-    std::string allow;             ///< the methods of the path; empty if it is not there
+    std::optional<api_call> call;  ///< none if the path is unknown or lacks this method
+    std::string allow;             ///< the methods of the path; empty if it is unknown
     audience who = audience::anyone;
     bool streams = false;
     std::string path;   ///< still percent-encoded
@@ -94,20 +94,20 @@ struct route {
 /// Reads a request's first line. A final slash makes no difference.
 route find_route(std::string_view method, std::string_view target);
 
-/// A part of the path that has not the form it must.
+/// Thrown for a part of the path that is malformed.
 class malformed_path : public error {
 public:
     malformed_path(std::string part, const std::string& message)
         : error(errc::bad_input, message), part_(std::move(part)) {}
 
-    /// As the service's description calls it: "db_name", "import_id".
+    /// Its name in the service's description: "db_name", "import_id".
     const std::string& part() const noexcept { return part_; }
 
 private:
     std::string part_;
 };
 
-/// A path's "user/db", decoded, as the name it is.
+/// Converts a path's decoded "user/db" to a name.
 ///
 /// Errors: malformed_path.
 database_name name_in_path(const std::string& decoded);

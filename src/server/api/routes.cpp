@@ -1,4 +1,4 @@
-// Requests to catalog, databases and queries; errors to status codes.
+// Passes requests to catalog, databases and queries; turns errors into status codes.
 #include <bitdotio/error.hpp>
 
 #include "server/api/api_error.hpp"
@@ -47,7 +47,7 @@ asio::awaitable<http_response> routes::answer(http_request request) const {
 asio::awaitable<http_response> routes::dispatch(const http_request& request) const {
     const route& to = request.to;
     if (to.allow.empty()) {
-        // Without the parameters: a key may be among them.
+        // Without the parameters, which may hold a key.
         co_return api_error(404, "there is no such path in this API: " + to.path, "not_found");
     }
     if (!to.call) {
@@ -85,7 +85,7 @@ asio::awaitable<http_response> routes::dispatch(const http_request& request) con
 asio::awaitable<caller> routes::authorize(const http_request& request) const {
     std::string refused;
     std::optional<api_key> key;
-    if (const auto bearer = value_behind(request.authorization, "bearer")) {
+    if (const auto bearer = authorization_value(request.authorization, "bearer")) {
         try {
             key.emplace(*bearer);
         } catch (const error& malformed) {
@@ -127,7 +127,7 @@ asio::awaitable<http_response> routes::list_databases(caller who) const {
 
 asio::awaitable<http_response> routes::create_database(caller who, const std::string& body) const {
     const api::create_request wish = api::decode_create_request(body);
-    // Before the files are made, which takes longer than to say no.
+    // Checked before the files are made, which takes longer than a refusal.
     co_await catalog_->check_free(who, wish.name);
     const std::string id = new_id();
     co_await databases_->create(id);
@@ -156,7 +156,7 @@ asio::awaitable<http_response> routes::update_database(caller who, database_name
     const database_changes changes = api::decode_database_changes(body);
     const database known = co_await catalog_->update(std::move(who), std::move(name), changes);
     if (changes.storage_limit_bytes) {
-        co_await guard_->check(known.id);
+        co_await quota_->check(known.id);
     }
     co_return http_response(200, co_await described(known));
 }
@@ -164,7 +164,7 @@ asio::awaitable<http_response> routes::update_database(caller who, database_name
 asio::awaitable<http_response> routes::delete_database(caller who, database_name name) const {
     database known = co_await catalog_->find(who, name);
     known.storage_usage_bytes = co_await storage_of(known.id);
-    // Out of the catalog first: a crash in between leaves files that the next start removes.
+    // Removed from the catalog first: a crash in between leaves files that the next start removes.
     co_await catalog_->remove(std::move(who), std::move(name));
     co_await databases_->remove(known.id);
     co_return http_response(200, api::encode(known));
@@ -175,7 +175,7 @@ asio::awaitable<http_response> routes::query(caller who, const http_request& req
     const database_name name(wish.database_name);
     const database known = co_await catalog_->find(std::move(who), name);
     const bool writes = known.role != role::reader;
-    const storage_state storage = co_await guard_->state(known.id);
+    const storage_state storage = co_await quota_->state(known.id);
     const bool over = storage != storage_state::writable;
     const bool frees = over && writes && frees_space(wish.query_string);
     if (storage == storage_state::closed && !frees) {
@@ -186,7 +186,7 @@ asio::awaitable<http_response> routes::query(caller who, const http_request& req
     terms.timeout = query_timeout_;
     const bool limited = over && writes && !frees;
     const std::string role = limited ? session_roles::limited : session_role(known.role);
-    terms.single = frees;  // nothing else comes in here
+    terms.single = frees;  // nothing else may be sent along
     std::optional<error> failure;
     query_result answer;
     for (int tries = 0; tries < 2; ++tries) {
@@ -197,11 +197,12 @@ asio::awaitable<http_response> routes::query(caller who, const http_request& req
         } catch (const error& thrown) {
             failure = thrown;
         }
-        // Put to sleep before the session began: the next life takes it. Nothing was sent.
+        // The database was put to sleep before the session began: the next life takes it. Nothing
+        // was sent.
         if (!failure || failure->phase() != phase::connecting) break;
     }
-    // A statement that failed has taken room too.
-    if (writes) co_await guard_->check(known.id);
+    // A failed statement also takes space.
+    if (writes) co_await quota_->check(known.id);
     if (failure && limited && (failure->sqlstate() == "25006" || failure->sqlstate() == "42501")) {
         co_return storage_refusal(known, co_await storage_of(known.id));
     }

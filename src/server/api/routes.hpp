@@ -1,4 +1,4 @@
-// The calls of the API, each answered from catalog and databases.
+// Answers the calls of the API from catalog and databases.
 #pragma once
 
 #include "server/api/http_listener.hpp"
@@ -16,22 +16,22 @@
 
 namespace bitdotio {
 
-/// Answers requests; what a key may see and do is in catalog::find and its siblings.
+/// Answers requests; catalog::find and its siblings decide what a key may see and do.
 ///
-/// Thread safety: `answer` may be called from any thread, also at once.
+/// Thread safety: `answer` may be called from any thread, also concurrently.
 class routes {
 public:
     /// Parameters: `query_timeout` ends a query of the API.
     routes(std::shared_ptr<catalog> known, std::shared_ptr<database_host> databases,
-           std::shared_ptr<storage_quota> guard, std::shared_ptr<const job_routes> about_jobs,
+           std::shared_ptr<storage_quota> quota, std::shared_ptr<const job_routes> about_jobs,
            std::chrono::milliseconds query_timeout)
         : catalog_(std::move(known)),
           databases_(std::move(databases)),
-          guard_(std::move(guard)),
+          quota_(std::move(quota)),
           jobs_(std::move(about_jobs)),
           query_timeout_(query_timeout) {}
 
-    /// Never throws for what the request is; errors become the API's error bodies.
+    /// Never throws because of the request; errors become the API's error bodies.
     asio::awaitable<http_response> answer(http_request request) const;
 
 private:
@@ -50,7 +50,7 @@ private:
 
     std::shared_ptr<catalog> catalog_;
     std::shared_ptr<database_host> databases_;
-    std::shared_ptr<storage_quota> guard_;
+    std::shared_ptr<storage_quota> quota_;
     std::shared_ptr<const job_routes> jobs_;
     std::chrono::milliseconds query_timeout_;
 };

@@ -1,4 +1,4 @@
-// Tables of text.
+// Writes the page's tables.
 #include "server/api/status_page.hpp"
 
 #include "base/rfc3339.hpp"
@@ -83,7 +83,7 @@ std::string section(const table& what, std::initializer_list<const char*> heads,
     if (what.rows.empty()) return html + "<p class=\"none\">" + nothing + "</p>\n";
     html += "<div class=\"wide\"><table><thead><tr>";
     for (const char* head : heads) {
-        // A head that ends in a bar stands over numbers.
+        // A head that ends in a bar is over a column of numbers.
         const std::string_view text(head);
         const bool number = text.ends_with('|');
         html += number ? "<th class=\"number\">" : "<th>";

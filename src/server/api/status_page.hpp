@@ -8,14 +8,14 @@
 
 namespace bitdotio {
 
-/// The page. Whatever people named is escaped.
+/// The page. Everything that people named is escaped.
 std::string status_page(const server_view& view);
 
-/// Its Content-Security-Policy: nothing is loaded, run, framed or sent; the one style sheet is in
-/// the page and named by its hash.
+/// The page's Content-Security-Policy: nothing is loaded, run, framed or sent; its only style sheet
+/// is in the page and named by its hash.
 std::string status_page_policy();
 
-/// Text as it stands in HTML, within elements and quoted attributes.
+/// Text escaped for HTML, within elements and quoted attributes.
 std::string html_escaped(std::string_view text);
 
 }  // namespace bitdotio

@@ -1,4 +1,4 @@
-// Counting under a mutex, telling without it.
+// Counts events under a mutex and logs them without it.
 #include "server/base/event_log.hpp"
 
 #include <bitdotio/error.hpp>
@@ -83,7 +83,7 @@ void event_log::tell(const server_event& event) const noexcept {
     try {
         log_(event);
     } catch (...) {
-        // A log that fails must not take the server along, whatever it throws.
+        // A log that fails must not take the server down, whatever it throws.
     }
 }
 
@@ -94,7 +94,7 @@ void event_log::failed(std::string_view part, const std::exception_ptr& thrown) 
         event.with("part", std::string(part)).with("reason", loggable_failure(thrown));
         tell(event);
     } catch (...) {
-        // Out of memory: there is none for a line either.
+        // Out of memory: there is none for a log line either.
     }
 }
 
@@ -215,7 +215,7 @@ bool is_unforeseen(const std::exception_ptr& thrown) noexcept {
 }
 
 std::string loggable_path(std::string_view target) {
-    // A target may also be a whole address, with a user and a password in it.
+    // A target may also be a whole URL, with a user and a password in it.
     if (!target.starts_with('/')) return "";
     constexpr std::size_t most = 200;
     const std::string path = percent_decoded(target.substr(0, target.find_first_of("?#")));

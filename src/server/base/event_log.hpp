@@ -1,4 +1,4 @@
-// What happens in a server, told by those it happens to: counted, and handed to the log.
+// Counts what happens in a server, and hands it to the log.
 #pragma once
 
 #include <bitdotio/server_event.hpp>
@@ -32,20 +32,20 @@ struct visit_facts {
     std::string peer;      ///< the client's address, without the port
 };
 
-/// Counts, and tells the log.
+/// Counts events and logs them.
 ///
-/// Thread safety: every function may be called from any thread. A mutex is held for the length of
-/// a few assignments; the log is called without it, so lines of two threads may change places.
+/// Thread safety: every function may be called from any thread. A mutex is held for a few
+///     assignments only; the log is called without it, so lines of two threads may change places.
 class event_log : public std::enable_shared_from_this<event_log> {
 public:
     using clock = std::chrono::system_clock;
     using log = std::function<void(const server_event&)>;
 
-    /// What is known of a database since the start.
+    /// What is known of a database since the server started.
     struct database_figures {
         std::uint64_t wakes = 0;
         std::uint64_t failed_wakes = 0;
-        std::uint64_t sessions = 0;  ///< those open
+        std::uint64_t sessions = 0;  ///< open ones
         std::optional<clock::time_point> last_used;
     };
     struct open_visit {
@@ -68,35 +68,35 @@ public:
         std::map<std::uint64_t, open_visit> visits;         ///< in the order they came
     };
 
-    /// Parameters: `to` may be empty. What it throws is dropped: there is no other log.
+    /// Parameters: `to` may be empty. Its exceptions are dropped: there is no other log.
     explicit event_log(log to) : log_(std::move(to)) {}
 
     clock::time_point started() const noexcept { return started_; }
     figures look() const;
 
-    /// Hands an event to the log, without counting anything.
+    /// Hands an event to the log without counting.
     void tell(const server_event& event) const noexcept;
-    /// Tells of a failure that has no caller to be thrown at; nothing if `thrown` is null.
+    /// Logs a failure that has no caller to be thrown at; does nothing if `thrown` is null.
     ///
     /// Parameters: `part` of the server that failed, such as "the server".
     void failed(std::string_view part, const std::exception_ptr& thrown) const noexcept;
 
-    /// What becomes of a database's PostgreSQL.
+    /// Notes what happens to a database's PostgreSQL.
     void note(const instance_event& event);
-    /// A database was used at this moment.
+    /// Notes that a database was used just now.
     void used(const std::string& id);
     void forget_database(const std::string& id);
 
-    /// A client was let in; its visit lasts until what is returned goes.
+    /// Notes that a client was let in; its visit lasts as long as the returned object.
     std::shared_ptr<void> admitted(visit_facts facts);
-    /// A client was sent away.
+    /// Notes that a client was refused.
     void refused(std::string_view sqlstate, const std::string& database, const std::string& peer);
 
     void answered(std::string_view method, std::string_view target, int status,
                   std::chrono::steady_clock::duration took, const std::string& account);
     void rows(std::size_t count) { rows_ += count; }
     void certificate_expires(clock::time_point when) { expires_ = clock::to_time_t(when); }
-    /// A job has moved some bytes from or to PostgreSQL.
+    /// Notes that a job has moved some bytes from or to PostgreSQL.
     void moved(const std::string& job, std::size_t bytes);
     void job_ended(const std::string& job, bool failed);
 
@@ -128,15 +128,15 @@ private:
     const char* part_;
 };
 
-/// What went wrong as it may stand in a log: the words of our own errors and of the system's codes.
-/// Of anything else only the type, for its words may quote whatever was at work.
+/// What went wrong, safe for a log: the messages of our own errors and of the system's codes. Of
+/// anything else only the type, because its message may quote anything.
 std::string loggable_failure(const std::exception_ptr& thrown);
 
-/// Whether nobody foresaw this failure: neither an `error` nor one of the network or the system.
+/// Whether the failure was unforeseen: neither an `error` nor one of the network or the system.
 bool is_unforeseen(const std::exception_ptr& thrown) noexcept;
 
-/// The path of a request's target as it may stand in a log: without its query, of limited length,
-/// and with keys masked that somebody has put there.
+/// The path of a request's target, safe for a log: without its query, of limited length, and with
+/// any keys in it masked.
 std::string loggable_path(std::string_view target);
 
 }  // namespace bitdotio

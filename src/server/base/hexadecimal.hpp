@@ -1,4 +1,4 @@
-// Octets as text.
+// Writes octets as hexadecimal text.
 #pragma once
 
 #include <span>
@@ -6,7 +6,7 @@
 
 namespace bitdotio {
 
-/// Two digits for each octet, in small letters.
+/// Two digits for each octet, in lower case.
 inline std::string hexadecimal(std::span<const unsigned char> octets) {
     constexpr char digits[] = "0123456789abcdef";
     std::string text;

@@ -1,4 +1,4 @@
-// What becomes of an instance of PostgreSQL.
+// What happens to an instance of PostgreSQL.
 #pragma once
 
 #include <chrono>
@@ -6,13 +6,13 @@
 
 namespace bitdotio {
 
-/// What becomes of an instance, for those who count and log.
+/// What happens to an instance, for counting and logging.
 struct instance_event {
     enum class what { woke, failed, slept, used };
 
     what kind = what::used;
     std::string id;
-    std::chrono::steady_clock::duration took{};  ///< from the order to start to the first admitted
+    std::chrono::steady_clock::duration took{};  ///< from the order to start to the first admission
     std::string words;                           ///< what went wrong, if anything did
 };
 

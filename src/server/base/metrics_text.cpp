@@ -1,4 +1,4 @@
-// Names, labels and numbers as the format wants them.
+// Writes names, labels and numbers in Prometheus' text format.
 #include "server/base/metrics_text.hpp"
 
 #include <charconv>
@@ -12,7 +12,7 @@ std::string number(double value) {
     if (std::isnan(value)) return "NaN";
     if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
     char room[32];
-    // Counts as they are: 1e+06 is right and hard to read.
+    // Counts in full: 1e+06 is right but hard to read.
     const bool whole = value == std::floor(value) && std::abs(value) < 1e15;
     const auto end = whole ? std::to_chars(room, room + sizeof room, static_cast<long long>(value))
                            : std::to_chars(room, room + sizeof room, value);

@@ -1,4 +1,4 @@
-// Figures in the text form that Prometheus reads. A pure rule.
+// Writes figures in the text form that Prometheus reads. A pure rule.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@
 
 namespace bitdotio {
 
-/// How often something took how long, in buckets.
+/// Counts durations in buckets.
 ///
 /// Thread safety: a value.
 class duration_histogram {
@@ -29,7 +29,7 @@ public:
 
     std::uint64_t count() const noexcept { return count_; }
     double sum() const noexcept { return sum_; }
-    /// How many took at most `ends[i]`.
+    /// How many durations were at most `ends[i]`.
     std::uint64_t at_most(std::size_t i) const { return at_most_[i]; }
 
 private:
@@ -38,7 +38,7 @@ private:
     double sum_ = 0;
 };
 
-/// Writes families of metrics one behind the other.
+/// Writes families of metrics one after the other.
 ///
 /// See: Prometheus, "Exposition formats", text format 0.0.4.
 class metrics_text {
@@ -54,7 +54,7 @@ public:
     void sample(double value, const labels& about = {});
     void sample(const duration_histogram& what);
 
-    /// A family with one sample.
+    /// Writes a family with one sample.
     void single(std::string_view name, std::string_view type, std::string_view help, double value) {
         family(name, type, help);
         sample(value);

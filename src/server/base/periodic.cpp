@@ -1,4 +1,4 @@
-// A loop on the owner's strand.
+// Runs a loop on the owner's strand.
 #include "server/base/periodic.hpp"
 
 #include <utility>

@@ -1,4 +1,4 @@
-// Something that is done again after each pause, until the server closes.
+// Repeats work after each pause, until the server closes.
 #pragma once
 
 #include "base/deadline.hpp"
@@ -17,7 +17,7 @@ namespace bitdotio {
 
 /// A member of an object with a strand.
 ///
-/// Thread safety: on the strand only, but for `start`.
+/// Thread safety: only on the strand, except `start`.
 /// Lifetime: await `stop` if `start` was called.
 class periodic {
 public:
@@ -25,17 +25,17 @@ public:
 
     periodic(asio::strand<asio::any_io_executor> strand, std::chrono::milliseconds interval);
 
-    /// Does `look` on the strand after each interval, the first one included. What it throws ends
-    /// that, and is told to `report`.
+    /// Runs `look` on the strand after each interval, including the first. An exception ends the
+    /// loop and is told to `report`.
     ///
     /// Parameters: `owner` is kept until the end.
     void start(std::shared_ptr<void> owner, work look, failure_report report);
 
-    /// Ends it; returns when a `look` under way has ended.
+    /// Ends the loop; returns when a `look` under way has ended.
     ///
     /// Cancellation: none.
     asio::awaitable<void> stop();
-    /// Whether a `look` under way is waited for.
+    /// Whether `stop` waits for a `look` under way.
     bool is_stopping() const noexcept { return stopping_; }
 
 private:

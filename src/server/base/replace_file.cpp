@@ -1,4 +1,4 @@
-// Write, sync, rename, sync.
+// Replaces a file: write, sync, rename, sync.
 #include "server/base/replace_file.hpp"
 
 #include <bitdotio/error.hpp>
@@ -53,7 +53,7 @@ void replace_file(const std::filesystem::path& file, std::string_view text, unsi
         throw failure;
     }
     ::close(out);
-    // The name must survive too.
+    // The name must survive a crash too.
     const int directory = ::open(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const bool synced = directory >= 0 && ::fsync(directory) == 0;
     const int cause = errno;

@@ -1,4 +1,4 @@
-// Events as lines.
+// Formats events as lines.
 #include <bitdotio/server_event.hpp>
 
 #include "base/rfc3339.hpp"
@@ -44,7 +44,7 @@ std::string server_event::text_of(std::string_view name) const {
     return text ? *text : json::serialize(json_of(found->second));
 }
 
-// By hand, because what comes first shall stand first.
+// By hand, to keep the order of the fields.
 std::string server_event::json() const {
     std::string line = "{\"time\":\"" + api::encode_time(time) +
                        "\",\"event\":" + json::serialize(json::string(kind));

@@ -1,4 +1,4 @@
-// Accepting, and the orderly end.
+// Accepts connections, and ends them in order.
 #include <bitdotio/error.hpp>
 
 #include "server/base/event_log.hpp"
@@ -14,7 +14,7 @@ namespace {
 
 using asio::ip::tcp;
 
-// Time for connections to notice that they were cut; they only have to unwind.
+// The time for connections to notice that they were cut; they only have to unwind.
 constexpr std::chrono::seconds unwinding{5};
 
 tcp::endpoint parse_endpoint(const std::string& address, std::uint16_t port) {
@@ -87,18 +87,18 @@ asio::awaitable<void> tcp_server::accept_all() {
                                             asio::redirect_error(asio::use_awaitable, failure));
         if (failure == asio::error::operation_aborted) co_return;
         if (failure) {
-            // Out of descriptors, most likely: the queue of the kernel holds who comes meanwhile.
+            // Probably out of descriptors: the kernel's queue holds new connections meanwhile.
             asio::steady_timer pause(strand_, std::chrono::milliseconds(50));
             co_await pause.async_wait(asio::use_awaitable);
             continue;
         }
         ++accepted_;
-        if (refuses()) continue;  // its destructor hangs up
+        if (refuses()) continue;  // the socket's destructor hangs up
         socket.set_option(tcp::no_delay(true), failure);
         try {
             begin(std::move(socket));
         } catch (...) {
-            on_failure()(std::current_exception());  // that client is cut, the next may come in
+            on_failure()(std::current_exception());  // that client is cut; the next may come in
         }
     }
 }

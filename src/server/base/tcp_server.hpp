@@ -1,4 +1,4 @@
-// A listening socket and its connections: each is served, and closing waits for all.
+// A listening socket and its connections: serves each, and waits for all when closing.
 #pragma once
 
 #include "base/deadline.hpp"
@@ -25,7 +25,7 @@ namespace bitdotio {
 class failure_report;
 class event_log;
 
-/// One client connection. All but the constructor runs on the strand of its socket.
+/// One client connection. Everything but the constructor runs on the strand of its socket.
 class server_connection {
 public:
     server_connection() = default;
@@ -34,19 +34,19 @@ public:
     server_connection& operator=(const server_connection&) = delete;
 
     virtual asio::any_io_executor executor() = 0;
-    /// Serves the client until it or we go. What it throws means the connection broke.
+    /// Serves the client until it or we go. An exception means the connection broke.
     virtual asio::awaitable<void> serve() = 0;
-    /// The server is closing: end what is idle, and what is busy when it has been answered.
+    /// The server is closing: ends idle work at once, and busy work when it has been answered.
     virtual void leave() = 0;
     /// Cuts the connection at once (TCP reset).
     virtual void cut() noexcept = 0;
 
 private:
     friend class tcp_server;
-    asio::cancellation_signal end_;  // ends whatever `serve` awaits
+    asio::cancellation_signal end_;  // ends any wait of `serve`
 };
 
-/// Listens, accepts, serves, counts.
+/// Listens for connections, accepts, serves and counts them.
 ///
 /// Thread safety: every function may be called from any thread.
 /// Lifetime: held by shared_ptr; await `close` before letting go of it.
@@ -60,29 +60,29 @@ public:
 
     /// Binds and listens; port 0 takes a free one. Nobody is let in before `open`.
     ///
-    /// Errors: errc::bad_input if `address` is no IP address; errc::system_failed naming port and
-    ///     address if it cannot be listened on.
+    /// Errors: errc::bad_input if `address` is not an IP address; errc::system_failed naming port
+    ///     and address if it cannot listen there.
     void listen(const std::string& address, std::uint16_t port);
     std::uint16_t port() const noexcept { return port_; }
 
-    /// Who is told what fails here or in a connection, other than a broken connection; to be
-    /// called before `open`.
+    /// Sets who is told of failures here or in a connection, except broken connections; call it
+    /// before `open`.
     void report_to(std::shared_ptr<const event_log> events) { events_ = std::move(events); }
 
     /// Lets clients in.
     void open();
 
-    /// Accepts no more and asks all connections to leave.
+    /// Stops accepting and asks all connections to leave.
     void ask_to_leave();
-    /// Accepts no more and asks all connections to leave; returns when they have, after `grace` at
+    /// Stops accepting and asks all connections to leave; returns when they have, after `grace` at
     /// the latest.
     asio::awaitable<void> empty(std::chrono::milliseconds grace);
-    /// The same, then cuts those who have not left.
+    /// The same, then cuts those that have not left.
     asio::awaitable<void> close(std::chrono::milliseconds grace);
 
     /// Hangs up on the next `count` connections right after accepting.
     void refuse_next(int count) noexcept { refusals_ = count; }
-    /// Connections accepted so far, refused ones included.
+    /// The connections accepted so far, including refused ones.
     std::uint64_t accepted() const noexcept { return accepted_; }
 
 private:
@@ -99,7 +99,7 @@ private:
     asio::strand<asio::any_io_executor> strand_;
     connection_factory make_connection_;
     asio::ip::tcp::acceptor acceptor_;
-    asio::steady_timer changed_;  // cancelled whenever somebody left
+    asio::steady_timer changed_;  // cancelled whenever a connection leaves
     std::unordered_set<std::shared_ptr<server_connection>> connections_;
     std::shared_ptr<const event_log> events_;
     bool accepting_ = false;

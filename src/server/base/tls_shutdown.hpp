@@ -1,4 +1,4 @@
-// How a TLS connection ends so that our last words arrive.
+// Ends a TLS connection so that the last bytes we sent arrive.
 #pragma once
 
 #include "base/deadline.hpp"
@@ -14,8 +14,8 @@
 
 namespace bitdotio {
 
-/// Says close_notify if the connection is `secured`, then FIN, then waits a little for the client
-/// to hang up: closing over bytes it has sent meanwhile would reset the connection, and the
+/// Sends close_notify if the connection is `secured`, then FIN, then waits a little for the client
+/// to hang up: closing while there are unread bytes from it would reset the connection, and the
 /// client would lose what it has not read.
 template <class Stream>
 asio::awaitable<void> end_and_drain(Stream& stream, asio::ip::tcp::socket& socket, bool secured) {

@@ -14,7 +14,7 @@ namespace bitdotio {
 
 namespace {
 
-// How long counted rows may wait for the disk: a crash forgets them.
+// How long counted rows may wait to be written; a crash loses them.
 constexpr std::chrono::seconds usage_delay{1};
 
 catalog_time now() {
@@ -62,8 +62,8 @@ void read(opened& result, const catalog_options& options) {
             return;
         }
     }
-    // The key's file goes first: a crash in between leaves a key that is nobody's, which the next
-    // start replaces, and never a user whose key is lost.
+    // The key's file is written first: a crash in between leaves a key without a user, which the
+    // next start replaces, and never a user whose key is lost.
     result.first_key = result.known.add_key(user, now());
     replace_file(key_file, result.first_key->reveal() + "\n");
     result.file->apply(result.known.take_changes());
@@ -83,7 +83,7 @@ issued_key make_key(catalog_rules& all, const std::string& account, std::string 
     return made;
 }
 
-// For changes that have nothing to tell.
+// For changes that return nothing.
 using nothing = std::monostate;
 
 }  // namespace
@@ -107,7 +107,7 @@ catalog::catalog(asio::any_io_executor executor, catalog_options options,
                  std::shared_ptr<catalog_file> file, catalog_rules known, api_key first_key)
     : strand_(asio::make_strand(std::move(executor))),
       options_(std::move(options)),
-      store_(std::move(file)),
+      file_(std::move(file)),
       first_key_(std::move(first_key)),
       known_(std::move(known)),
       meter_(known_.state().rows_queried),
@@ -116,7 +116,7 @@ catalog::catalog(asio::any_io_executor executor, catalog_options options,
       pause_(strand_) {}
 
 void catalog::check_open() const {
-    if (!store_) {
+    if (!file_) {
         throw error(errc::conflict, "the server has been stopped");
     }
 }
@@ -146,14 +146,14 @@ asio::awaitable<T> catalog::do_change(std::function<T(catalog_rules&)> edit) {
     changed.forget_names(now());
     T told = edit(changed);
     const catalog_changes changes = changed.take_changes();
-    std::function<void()> write = [file = store_, changes] { file->apply(changes); };
+    std::function<void()> write = [file = file_, changes] { file->apply(changes); };
     co_await run_blocking(std::move(write));
     std::swap(known_, changed);
     report(changes, changed);
     co_return told;
 }
 
-// What a change means to whoever reads the log. Of accounts that are gone, `before` knows the name.
+// Logs what a change means. `before` has the names of removed accounts.
 void catalog::report(const catalog_changes& changes, const catalog_rules& before) const {
     const auto& events = options_.events;
     if (!events) return;
@@ -184,7 +184,7 @@ database catalog::told(database known) const {
     return known;
 }
 
-// ---- who is there
+// ---- callers
 
 caller catalog::known_caller(const api_key& key, const std::string& address) {
     const auto who = known_.find_caller(key);
@@ -302,7 +302,7 @@ asio::awaitable<std::int64_t> catalog::storage_limit(std::string id) {
 
 void catalog::count_rows(std::string id, std::int64_t rows) {
     if (rows > 0) {
-        // Not posted: what is called next, `close` perhaps, must not come before it.
+        // Not posted: the next call, perhaps `close`, must not overtake it.
         auto count = [self = shared_from_this(), id = std::move(id), rows] {
             self->do_count_rows(id, rows);
         };
@@ -311,7 +311,7 @@ void catalog::count_rows(std::string id, std::int64_t rows) {
 }
 
 void catalog::do_count_rows(const std::string& id, std::int64_t rows) {
-    if (!store_ || !known_.storage_limit(id)) {
+    if (!file_ || !known_.storage_limit(id)) {
         return;
     }
     meter_.count(id, rows, this_second());
@@ -331,7 +331,7 @@ asio::awaitable<void> catalog::write_usage_later() {
     pause_.expires_after(usage_delay);
     co_await pause_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
     writes_later_ = false;
-    co_await write_usage();  // a full disk: the counts are kept, and written with the next
+    co_await write_usage();  // if the disk is full, the counts are kept and written next time
 }
 
 asio::awaitable<void> catalog::write_usage() {
@@ -339,12 +339,12 @@ asio::awaitable<void> catalog::write_usage() {
     const auto mine = co_await writers_.enter();
     const auto fresh = meter_.take_fresh();
     std::exception_ptr failure;
-    if (store_ && !fresh.empty()) {
+    if (file_ && !fresh.empty()) {
         catalog_changes changes;
         for (const auto& [period, rows] : fresh) {
             changes.push_back(usage_change{period, rows});
         }
-        std::function<void()> write = [file = store_, changes = std::move(changes)] {
+        std::function<void()> write = [file = file_, changes = std::move(changes)] {
             file->apply(changes);
         };
         try {
@@ -433,7 +433,7 @@ asio::awaitable<void> catalog::revoke_key(caller who, std::string id) {
     co_await change(std::move(edit));
 }
 
-// ---- what the API has no call for
+// ---- functions without a call in the API
 
 asio::awaitable<caller> catalog::find_user(std::string name) {
     std::function<caller()> work = [this, name = std::move(name)] {
@@ -503,8 +503,8 @@ asio::awaitable<void> catalog::do_close() {
         failure = std::current_exception();
     }
     const auto mine = co_await writers_.enter();
-    std::function<void()> end = [file = std::exchange(store_, nullptr)]() mutable {
-        file.reset();  // the last one: it is closed here
+    std::function<void()> end = [file = std::exchange(file_, nullptr)]() mutable {
+        file.reset();  // the last reference: closes the file
     };
     co_await run_blocking(std::move(end));
     if (failure) {

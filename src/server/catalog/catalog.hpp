@@ -31,7 +31,7 @@ namespace asio = boost::asio;
 class failure_report;
 class event_log;
 
-/// Where a catalog is kept, and what it grants where nobody said otherwise.
+/// Where a catalog is kept, and its defaults.
 struct catalog_options {
     catalog_options() = default;
     catalog_options(std::filesystem::path directory_, std::string user_)
@@ -42,45 +42,45 @@ struct catalog_options {
     std::string user;
     /// The storage limit of databases made without one, in bytes.
     std::int64_t storage_limit = std::int64_t(10) << 30;
-    /// What one key may call: so many at once, so many a second; 0 a second for no limit.
+    /// How often one key may call: at once and per second; 0 per second for no limit.
     token_bucket::settings calls{200, 50};
-    /// Is told of keys, accounts and rows queried; may be none.
+    /// Is told of keys, accounts and rows queried; may be null.
     std::shared_ptr<bitdotio::event_log> events;
 };
 
-/// The catalog of a server: `catalog_rules` behind a strand, in `catalog_file` before anyone sees a
-/// change.
+/// The catalog of a server: `catalog_rules` on a strand. Each change is in `catalog_file` before
+/// anyone sees it.
 ///
 /// It lives in "<directory>/state.sqlite". Everything is read from memory; only a change touches
-/// the disk, on a thread of its own. Keys are there as hashes; the first one is beside it in
-/// "first-key" (mode 0600), because it is handed to users through the profile, and must open the
-/// server again after a restart.
+/// the disk, on a thread of its own. Keys are stored as hashes; the first one is beside them in
+/// "first-key" (mode 0600), because the profile hands it to users, and it must open the server
+/// again after a restart.
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: await `close`; without it the last second's count of rows is lost.
 class catalog : public std::enable_shared_from_this<catalog> {
 public:
-    /// Reads the catalog of the directory, or begins an empty one; finds the first key of the user,
-    /// or makes it.
+    /// Reads the catalog of the directory, or begins an empty one; finds the user's first key, or
+    /// makes it.
     ///
     /// Errors: errc::bad_input if the user cannot begin a database name; errc::system_failed for a
     ///     file that cannot be read, written or understood.
-    /// Cancellation: none. The same is true of every change: once begun it is carried out.
+    /// Cancellation: none. The same holds for every change: once begun, it is carried out.
     static asio::awaitable<std::shared_ptr<catalog>> open(asio::any_io_executor executor,
                                                           catalog_options options);
 
     /// The key whose user was given to `open`.
     const api_key& first_key() const noexcept { return first_key_; }
 
-    // ---- who is there
+    // ---- callers
 
-    /// Whose key this is.
+    /// Finds whose key this is.
     ///
     /// Parameters: `address` the key came from.
-    /// Errors: errc::authentication_failed if it is nobody's; too_often instead, if too many such
-    ///     came from there.
+    /// Errors: errc::authentication_failed if the key is unknown; too_often instead, if too many
+    ///     unknown keys came from there.
     asio::awaitable<caller> admit(api_key key, std::string address);
-    /// The same for a text that is no key at all.
+    /// The same for a text that is not a key at all.
     asio::awaitable<void> note_failure(std::string address);
     /// As `admit`, and counts a call of this key.
     ///
@@ -90,13 +90,13 @@ public:
     // ---- databases; see `catalog_rules` for the errors
 
     asio::awaitable<std::vector<database>> list(caller who);
-    /// The database with the caller's role: all that is needed to let him in.
+    /// The database with the caller's role: all that is needed to let the caller in.
     asio::awaitable<database> find(caller who, database_name name);
     /// Whether `create` would find the name free, before the files are made.
     asio::awaitable<void> check_free(caller who, std::string name);
     /// Enters a database whose files have been made under `id` (see new_id).
     ///
-    /// Parameters: `name` without the user; `limit` the server's own if not set.
+    /// Parameters: `name` without the user; `limit`, by default the server's own.
     asio::awaitable<database> create(caller who, std::string id, std::string name, bool is_private,
                                      std::optional<std::int64_t> limit);
     asio::awaitable<database> update(caller who, database_name name, database_changes changes);
@@ -107,27 +107,27 @@ public:
     /// How much a database may hold; 0 if it is gone.
     asio::awaitable<std::int64_t> storage_limit(std::string id);
 
-    /// Counts rows that were given to somebody. They are on disk within a second.
+    /// Counts rows that were sent to a client. They are on disk within a second.
     void count_rows(std::string id, std::int64_t rows);
 
-    // ---- keys and service accounts; permission is denied to service accounts
+    // ---- keys and service accounts; service accounts are denied permission
 
     /// A further key for the caller. This is the only time it is shown.
     asio::awaitable<issued_key> add_key(caller who);
-    /// Makes all keys of the caller worthless, or only `key` if it is given and his.
+    /// Revokes all keys of the caller, or only `key` if it is given and the caller's.
     asio::awaitable<void> revoke_keys(caller who, std::optional<api_key> key);
     asio::awaitable<std::vector<service_account>> accounts(caller who);
     asio::awaitable<service_account> find_account(caller who, std::string id);
     asio::awaitable<issued_key> add_account_key(caller who, std::string id);
     asio::awaitable<void> revoke_account_keys(caller who, std::string id);
-    /// The caller's keys and those of his accounts, without what they are checked by.
+    /// The keys of the caller and of the caller's accounts, without salt and digest.
     asio::awaitable<std::vector<key_row>> keys(caller who);
-    /// Makes the key of this id worthless if it is one of those.
+    /// Revokes the key of this id if it is one of those.
     asio::awaitable<void> revoke_key(caller who, std::string id);
 
-    // ---- what the API has no call for
+    // ---- functions without a call in the API
 
-    /// Makes a service account of the user of this name, for databases of his.
+    /// Makes a service account of the user of this name, for that user's databases.
     ///
     /// Errors: errc::bad_input, errc::conflict, errc::not_found; see catalog_rules::create_account.
     asio::awaitable<service_account> create_account(std::string user, std::string name, role what,
@@ -135,7 +135,7 @@ public:
     asio::awaitable<void> remove_account(std::string user, std::string id);
     asio::awaitable<service_account> grant(std::string user, std::string id, database_name name);
     asio::awaitable<service_account> revoke(std::string user, std::string id, database_name name);
-    /// The user of this name, as his own key would tell.
+    /// The user of this name, as the user's own key would identify them.
     ///
     /// Errors: errc::not_found.
     asio::awaitable<caller> find_user(std::string name);
@@ -152,7 +152,7 @@ public:
 private:
     static asio::awaitable<std::shared_ptr<catalog>> do_open(asio::any_io_executor executor,
                                                              catalog_options options);
-    // On the strand: `work` alone, and `edit` on disk before anyone sees it.
+    // On the strand: `work` runs alone; `edit` is on disk before anyone sees it.
     template <class T>
     asio::awaitable<T> look(std::function<T()> work);
     template <class T>
@@ -173,7 +173,7 @@ private:
 
     asio::strand<asio::any_io_executor> strand_;
     const catalog_options options_;
-    std::shared_ptr<catalog_file> store_;  ///< none once it is closed
+    std::shared_ptr<catalog_file> file_;  ///< null once it is closed
     const api_key first_key_;
     catalog_rules known_;
     usage_meter meter_;

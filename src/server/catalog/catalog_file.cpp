@@ -1,4 +1,4 @@
-// Rows to SQLite and back; the only include of its header.
+// Writes rows to SQLite and reads them back.
 #include "server/catalog/catalog_file.hpp"
 
 #include <bitdotio/error.hpp>
@@ -22,7 +22,7 @@ namespace bitdotio {
 
 namespace {
 
-// One step from each form of the file to the next. What has been released is never edited: append.
+// One step from each form of the file to the next. Append only: released steps are never edited.
 constexpr std::array migrations = {
     // 1: accounts, keys, databases, their former names, what was queried.
     R"sql(
@@ -94,7 +94,7 @@ std::int64_t number_of(std::chrono::sys_days day) {
 class catalog_file::impl {
 public:
     explicit impl(std::filesystem::path file) : file_(std::move(file)) {
-        // Made by us, so that nobody else can read it for an instant; its log has the same mode.
+        // Made by us, so that nobody else can ever read it; its log has the same mode.
         const int made =
             ::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
         if (made < 0) {
@@ -106,7 +106,7 @@ public:
                                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, nullptr);
         try {
             check(done);
-            check(sqlite3_busy_timeout(database_, 5'000));  // somebody makes a backup
+            check(sqlite3_busy_timeout(database_, 5'000));  // during a backup
             execute(
                 "PRAGMA events_mode = WAL; PRAGMA synchronous = FULL; "
                 "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF");
@@ -158,7 +158,7 @@ public:
         }
         template <class T>
         void bind(int place, const std::optional<T>& value) {
-            if (value) bind(place, *value);  // what is not bound is NULL
+            if (value) bind(place, *value);  // an unbound parameter is NULL
         }
 
         impl& in_;
@@ -189,7 +189,7 @@ public:
 private:
     void check(int done) const {
         if (done != SQLITE_OK) {
-            // SQLite's words name tables and files, never the values of rows.
+            // SQLite's messages name tables and files, never the values of rows.
             throw error(errc::system_failed,
                         file_.string() + ": " +
                             (database_ ? sqlite3_errmsg(database_) : sqlite3_errstr(done)));
@@ -231,7 +231,7 @@ private:
 
 namespace {
 
-// Writes one change each.
+// Writes one change per call.
 template <class Impl>
 struct writer {
     Impl& to;
@@ -281,7 +281,7 @@ struct writer {
         to.run("DELETE FROM former_names WHERE name = ?", row.name);
     }
     void operator()(const usage_change& row) {
-        // Counted of a database that is gone meanwhile: nobody will ask.
+        // Does nothing for a database that has been removed meanwhile: nobody will ask.
         to.run(
             "INSERT INTO rows_queried SELECT id, ?2, ?3 FROM databases WHERE id = ?1 "
             "ON CONFLICT DO UPDATE SET count = excluded.count",

@@ -10,12 +10,12 @@ namespace bitdotio {
 
 /// Keeps the rows of `catalog_rows`.
 ///
-/// The file has mode 0600. Its journal is a write-ahead log synced at every commit: what `apply`
-/// has returned from is there after a crash of the process, the system or the power. Which form it
-/// has stands in the table "migrations"; an older one is brought up to date when it is opened.
+/// The file has mode 0600. Its journal is a write-ahead log synced at every commit: once `apply`
+/// has returned, the changes survive a crash of the process or the system and a loss of power. The
+/// table "migrations" says which form the file has; an older form is updated when it is opened.
 ///
 /// Thread safety: one thread at a time. Everything here blocks: call it through run_blocking.
-/// Errors of all functions: errc::system_failed naming the file; what failed has changed nothing.
+/// Errors of all functions: errc::system_failed naming the file; a failed call changes nothing.
 class catalog_file {
 public:
     /// Opens the file, or begins it.
@@ -28,7 +28,7 @@ public:
 
     catalog_rows load();
 
-    /// All of them, in their order, or none.
+    /// Writes all changes in order, or none.
     void apply(const catalog_changes& changes);
 
 private:

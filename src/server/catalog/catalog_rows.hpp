@@ -1,5 +1,4 @@
-// What a server knows, as rows: the form in which `catalog_file` keeps it and `catalog_rules`
-// thinks about it.
+// What a server knows, as rows: the form that `catalog_file` stores and `catalog_rules` works on.
 #pragma once
 
 #include <bitdotio/database_name.hpp>
@@ -32,9 +31,9 @@ struct account_row {
     friend bool operator==(const account_row&, const account_row&) = default;
 };
 
-/// A key, as far as it is kept.
+/// What is kept of a key.
 struct key_row {
-    std::string id;  ///< the part of it that is no secret
+    std::string id;  ///< the part of it that is not secret
     std::string account;
     std::string salt;    ///< hexadecimal
     std::string digest;  ///< hexadecimal; empty once it is revoked
@@ -55,7 +54,7 @@ struct database_row {
     friend bool operator==(const database_row&, const database_row&) = default;
 };
 
-/// That an account other than the owner may use a database.
+/// Says that an account other than the owner may use a database.
 struct grant_row {
     std::string account;
     std::string database;
@@ -67,13 +66,13 @@ struct grant_row {
 /// A name that a database had.
 struct former_name_row {
     std::string name;
-    std::string database;  ///< which one answers to it; empty if that was deleted
+    std::string database;  ///< the one that answers to it; empty if deleted
     catalog_time until;
 
     friend bool operator==(const former_name_row&, const former_name_row&) = default;
 };
 
-/// Everything.
+/// All rows of the catalog.
 struct catalog_rows {
     std::map<std::string, account_row> accounts;
     std::map<std::string, key_row> keys;
@@ -85,7 +84,7 @@ struct catalog_rows {
     friend bool operator==(const catalog_rows&, const catalog_rows&) = default;
 };
 
-/// Rows that are no more. What belonged to an account or a database goes with it.
+/// Removed rows. What belonged to an account or a database goes with it.
 struct account_removal {
     std::string id;
 };
@@ -104,7 +103,7 @@ struct usage_change {
     std::int64_t rows = 0;
 };
 
-/// A row that is new or other than it was, or gone.
+/// A row that is new, changed or removed.
 using state_change =
     std::variant<account_row, key_row, database_row, grant_row, former_name_row, account_removal,
                  database_removal, grant_removal, former_name_removal, usage_change>;

@@ -1,4 +1,4 @@
-// Who may do what, and what it is called.
+// Decides who may do what, and what a database may be called.
 #include "server/catalog/catalog_rules.hpp"
 
 #include <bitdotio/error.hpp>
@@ -283,7 +283,7 @@ void catalog_rules::revoke(const std::string& owner, const std::string& account,
     changes_.push_back(grant_removal{account, what->id});
 }
 
-// The database of this name; else the one that had it not long ago.
+// The database of this name; else the one that recently had it.
 const database_row* catalog_rules::named(const database_name& name, catalog_time now) const {
     for (const auto& [id, row] : state_.databases) {
         if (row.name == name) {
@@ -329,7 +329,7 @@ database catalog_rules::described(const caller& who, const database_row& row) co
     return told;
 }
 
-// Throws if a name cannot be given to the database `id`, which may be none yet.
+// Throws if a name cannot be given to the database `id`, which need not exist yet.
 void catalog_rules::check_taken(const database_name& name, const std::string& id,
                                 catalog_time now) const {
     for (const auto& [each, row] : state_.databases) {

@@ -15,7 +15,7 @@
 
 namespace bitdotio {
 
-/// Whose key was shown.
+/// The account whose key was shown.
 struct caller {
     caller() = default;
 
@@ -25,53 +25,53 @@ struct caller {
     bool is_service = false;
 };
 
-/// Who may do what. Every rule about it is here, and every change is noted for `catalog_file`.
+/// Decides who may do what. All its rules are here, and every change is noted for `catalog_file`.
 ///
-/// What fails with errc::not_found does so for what the caller may not use too, in the same words:
-/// what others have cannot be probed. errc::permission_denied is for what he may use, but not so.
+/// errc::not_found also covers what the caller may not use, in the same words: others' things
+/// cannot be probed. errc::permission_denied is for what the caller may use, but not in this way.
 ///
-/// A name is compared as it is written. Where a function fails, nothing has changed.
+/// A name is compared as it is written. If a function fails, nothing has changed.
 ///
 /// Thread safety: a value.
 class catalog_rules {
 public:
-    /// How long a renamed database answers to its old name, and a deleted one's stays blocked.
+    /// How long a renamed database answers to its old name, and a deleted one's name stays blocked.
     static constexpr std::chrono::days name_rest{30};
 
     catalog_rules() = default;
     explicit catalog_rules(catalog_rows known) : state_(std::move(known)) {}
 
     const catalog_rows& state() const noexcept { return state_; }
-    /// What has changed since the last call.
+    /// The changes since the last call.
     catalog_changes take_changes() { return std::exchange(changes_, {}); }
 
     // ---- accounts and keys
 
-    /// The id of the user of this name, who is made if there is none.
+    /// The id of the user of this name, who is made if missing.
     ///
-    /// Errors: errc::bad_input for a name that cannot begin that of a database.
+    /// Errors: errc::bad_input for a name that cannot begin a database name.
     std::string user(const std::string& name, catalog_time now);
 
-    /// The user of this name, as his own key would tell.
+    /// The user of this name, as the user's own key would identify them.
     ///
     /// Errors: errc::not_found.
     caller find_user(const std::string& name) const;
 
-    /// Whose key this is; nothing if it is nobody's.
+    /// Finds whose key this is; nothing if it is unknown.
     std::optional<caller> find_caller(const api_key& key) const;
 
-    /// A new key. Only its hash stays here.
+    /// Makes a new key. Only its hash stays here.
     ///
     /// Errors: errc::not_found.
     api_key add_key(const std::string& account, catalog_time now);
     /// Errors: errc::not_found if `key` is given and not the account's, or revoked already.
     void revoke_keys(const std::string& account, const std::optional<api_key>& key,
                      catalog_time now);
-    /// The keys of a user and of his accounts, oldest first, without salt and digest.
+    /// The keys of a user and of the user's accounts, oldest first, without salt and digest.
     std::vector<key_row> keys(const std::string& owner) const;
-    /// Makes one of those worthless.
+    /// Revokes one of those.
     ///
-    /// Errors: errc::not_found if it is none of them, or revoked already.
+    /// Errors: errc::not_found if it is not one of them, or revoked already.
     void revoke_key(const std::string& owner, const std::string& id, catalog_time now);
 
     /// Makes a service account of the user `owner`, without keys and databases.
@@ -80,7 +80,7 @@ public:
     ///     for role::owner; errc::conflict if the user has an account of that name.
     service_account create_account(const std::string& owner, const std::string& name, role what,
                                    catalog_time now);
-    /// With its keys.
+    /// Removes an account with its keys.
     ///
     /// Errors: errc::not_found.
     void remove_account(const std::string& owner, const std::string& id);
@@ -88,7 +88,7 @@ public:
     service_account find_account(const std::string& owner, const std::string& id) const;
     /// Oldest first.
     std::vector<service_account> accounts(const std::string& owner) const;
-    /// Lets a service account use a database of its user, in its role, or no longer.
+    /// Lets a service account use a database of its user, in its role, or stops that.
     ///
     /// Errors: errc::not_found.
     void grant(const std::string& owner, const std::string& account, const database_name& name,
@@ -99,31 +99,30 @@ public:
     // ---- databases
 
     /// Errors: errc::permission_denied for a service account; errc::bad_input; errc::conflict if
-    ///     the user has one of that name, or had one not long ago.
+    ///     the user has one of that name, or recently had one.
     database create(const caller& who, const std::string& id, const std::string& name,
                     bool is_private, std::int64_t limit, catalog_time now);
     /// Whether `create` would find the name free. Throws what `create` would.
     void check_free(const caller& who, const std::string& name, catalog_time now) const;
-    /// Under its name or one it had not long ago, with the caller's role; that of a public one is
-    /// reader for those who have no other.
+    /// Finds a database by its name or one it recently had, with the caller's role. In a public
+    /// database, callers without another role are readers.
     ///
     /// Errors: errc::not_found.
     database find(const caller& who, const database_name& name, catalog_time now) const;
     /// Errors: errc::not_found; errc::permission_denied below role::admin; errc::conflict if the
-    /// new
-    ///     name is taken; errc::bad_input.
+    ///     new name is taken; errc::bad_input.
     database update(const caller& who, const database_name& name, const database_changes& changes,
                     catalog_time now);
     /// Errors: errc::not_found; errc::permission_denied for all but the owner.
     database remove(const caller& who, const database_name& name, catalog_time now);
-    /// Those he owns or was given, oldest first.
+    /// The databases the caller owns or was given, oldest first.
     std::vector<database> list(const caller& who) const;
     /// The ids of all databases, sorted.
     std::vector<std::string> ids() const;
-    /// Nothing if there is no such database.
+    /// The database's limit; nothing if there is no such database.
     std::optional<std::int64_t> storage_limit(const std::string& id) const;
 
-    /// Forgets names whose rest is over.
+    /// Forgets former names after `name_rest`.
     void forget_names(catalog_time now);
 
 private:

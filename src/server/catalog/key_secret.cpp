@@ -1,4 +1,4 @@
-// Random characters and their hashes, by OpenSSL.
+// Makes random characters and hashes them, with OpenSSL.
 #include "server/catalog/key_secret.hpp"
 #include "server/base/hexadecimal.hpp"
 
@@ -45,7 +45,7 @@ void append_letters(std::string& text, std::size_t count) {
     constexpr std::string_view letters =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     constexpr unsigned char fair =
-        248;  // the last multiple of 62: above it some would come oftener
+        248;  // the last multiple of 62: above it some letters would be likelier
     const std::size_t wanted = text.size() + count;
     while (text.size() < wanted) {
         std::array<unsigned char, 64> octets;
@@ -71,7 +71,7 @@ std::string new_id() {
 
 api_key new_key() {
     std::string text(mark);
-    text.reserve(mark.size() + id_size + 1 + secret_size);  // no copy stays behind
+    text.reserve(mark.size() + id_size + 1 + secret_size);  // no reallocation leaves a copy
     append_letters(text, id_size);
     text += '_';
     append_letters(text, secret_size);

@@ -1,4 +1,4 @@
-// New keys, and what is kept of them: a salted hash.
+// Makes keys, and the salted hashes that are kept of them.
 #pragma once
 
 #include <bitdotio/api_key.hpp>
@@ -13,21 +13,21 @@ namespace bitdotio {
 /// A random UUID, version 4.
 std::string new_id();
 
-/// A new key of random characters: "v2_", 12 that find it, "_", 43 that prove it.
+/// A new key of random characters: "v2_", 12 to find it by, "_", 43 to prove it.
 api_key new_key();
 
-/// The part of a key by which it is found, which is no secret; empty for what we did not make.
+/// The part of a key by which it is found, which is not secret; empty for what we did not make.
 std::string key_id(const api_key& key);
 
 /// Salts and hashes a key of `account`.
 ///
-/// The hash is SHA-256 over salt and key. A key is 256 random bits, so that guessing is hopeless at
-/// any speed; a slow hash would only slow down every request. The salt keeps two files from being
+/// The hash is SHA-256 over salt and key. A key is 256 random bits, so guessing is hopeless at any
+/// speed; a slow hash would only slow down every request. The salt keeps two files from being
 /// compared.
 key_row hashed(const api_key& key, std::string account, catalog_time now);
 
-/// Whether this is the key that was hashed; it takes as long where it is not. A revoked one never
-/// is.
+/// Whether this is the key that was hashed; takes the same time either way. A revoked key never
+/// matches.
 bool matches(const key_row& kept, const api_key& key);
 
 }  // namespace bitdotio

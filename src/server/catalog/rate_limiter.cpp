@@ -1,4 +1,4 @@
-// Addresses and their networks.
+// Finds the network of an address.
 #include "server/catalog/rate_limiter.hpp"
 
 #include <boost/asio/ip/address.hpp>

@@ -1,4 +1,4 @@
-// How often one key may call, and one address show wrong ones. A pure rule.
+// Limits how often one key may call, and how often one address may show wrong keys. A pure rule.
 #pragma once
 
 #include <bitdotio/error.hpp>
@@ -13,13 +13,13 @@
 
 namespace bitdotio {
 
-/// Thrown to those who come too often; its code is errc::rate_limited.
+/// Thrown to callers that come too often; its code is errc::rate_limited.
 class too_often : public error {
 public:
     too_often(const std::string& message, std::chrono::milliseconds wait)
         : error(errc::rate_limited, message), wait_(wait) {}
 
-    /// When to come again.
+    /// How long to wait before the next attempt.
     std::chrono::milliseconds wait() const noexcept { return wait_; }
 
 private:
@@ -28,8 +28,8 @@ private:
 
 /// Counts calls by key and failed logins by address.
 ///
-/// A right key is let in however many wrong ones came from its address: else anybody behind the
-/// same address could lock its holder out. Keys are 256 random bits, so that this is no help to
+/// A right key is let in however many wrong ones came from its address: otherwise anybody at the
+/// same address could lock its holder out. Keys are 256 random bits, so this does not help
 /// guessers.
 ///
 /// Thread safety: a value.
@@ -38,28 +38,28 @@ public:
     using time_point = token_bucket::time_point;
 
     /// Parameters: `calls` of one key; failed logins of one address, by default 30 at once and one
-    ///     each two seconds.
+    ///     every two seconds.
     explicit rate_limiter(token_bucket::settings calls,
                           token_bucket::settings failures = token_bucket::settings(30, 0.5))
         : calls_rule_(calls), failures_rule_(failures) {}
 
-    /// Notes a call; if it is one too many, how long to wait.
+    /// Notes a call; returns how long to wait if it is one too many.
     std::optional<std::chrono::milliseconds> call(const std::string& key, time_point now) {
         return take(calls_, key, calls_rule_, now);
     }
 
-    /// Notes a failed login; if there were too many, how long to wait.
+    /// Notes a failed login; returns how long to wait if there were too many.
     ///
-    /// Parameters: `address` as text. Of IPv6, networks of 64 bits count as one, because whoever
-    ///     has one address there has them all.
+    /// Parameters: `address` as text. An IPv6 network of 64 bits counts as one address, because
+    ///     whoever has one address there has them all.
     std::optional<std::chrono::milliseconds> failure(std::string_view address, time_point now) {
         return take(failures_, network_of(address), failures_rule_, now);
     }
 
-    /// What counts as one address; what is none is taken as it is.
+    /// What counts as one address; a text that is not an address is taken as it is.
     static std::string network_of(std::string_view address);
 
-    /// How many keys and addresses it remembers at most, each.
+    /// The most keys, and the most addresses, that it remembers.
     static constexpr std::size_t most = 10'000;
     std::size_t size() const noexcept { return calls_.size() + failures_.size(); }
 
@@ -72,7 +72,7 @@ private:
         if (from.size() >= most && !from.contains(whose)) {
             std::erase_if(from, [&](const auto& entry) { return entry.second.is_full(rule, now); });
             if (from.size() >= most) {
-                from.clear();  // a flood: memory is bounded, fairness begins anew
+                from.clear();  // a flood: memory is bounded, so all counts start again
             }
         }
         return from[whose].take(rule, now);

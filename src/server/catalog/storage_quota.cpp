@@ -1,4 +1,4 @@
-// Measuring, and ending the sessions that may no longer be what they are.
+// Measures databases, and ends sessions whose role is no longer right.
 #include <bitdotio/error.hpp>
 
 #include "server/base/event_log.hpp"
@@ -14,7 +14,7 @@ namespace bitdotio {
 
 namespace {
 
-// Who may no longer be what he is: those who could write, those who could not, or all.
+// The roles that are no longer right: those that could write, those that could not, or all.
 std::vector<std::string> misplaced(storage_state now) {
     const std::string limited = session_roles::limited;
     if (now == storage_state::writable) return {limited};
@@ -55,7 +55,7 @@ asio::awaitable<void> storage_quota::measure_all() {
             if (!asleep) co_await do_check(id);
         }
     } catch (const error&) {
-        // Deleted in between, or the server is being stopped: the next round knows.
+        // Deleted in between, or the server is stopping: the next round sees it.
     } catch (...) {
         on_failure()(std::current_exception());
     }
@@ -121,7 +121,7 @@ asio::awaitable<storage_state> storage_quota::do_check(std::string id) {
             events_->tell(event);
         }
         if (after != storage_state::writable) known.ended = known.measured;
-        // From here on nobody is let in who would have to go.
+        // From here on no session is let in that would have to be ended.
         co_await end_sessions(id, after);
     }
     co_return after;
@@ -144,7 +144,7 @@ asio::awaitable<void> storage_quota::end_sessions(std::string id, storage_state 
         co_await databases_->end_sessions(id, misplaced(now));
         ended = true;
     } catch (const error&) {
-        // No connection was left for us, or it does not answer.
+        // No connection was left for us, or the instance does not answer.
     }
     if (!ended) co_await databases_->sleep_now(id);
 }

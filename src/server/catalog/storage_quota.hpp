@@ -1,4 +1,4 @@
-// Holds databases to their storage limits: measures, and says in which role sessions run.
+// Keeps databases within their storage limits: measures them and chooses the role of sessions.
 #pragma once
 
 #include "base/deadline.hpp"
@@ -21,14 +21,14 @@ namespace bitdotio {
 
 class failure_report;
 
-/// Measures databases that are awake from time to time, all others when somebody wants in, and
+/// Measures databases that are awake from time to time, all others when a client wants in, and
 /// obeys `storage_rule`.
 ///
-/// PostgreSQL has no limit of its own, and whatever setting makes a session read-only, the session
-/// can take back. So the limit is in the role: over it, whoever could write is let in as the role
-/// "limited", which was given nothing but reading, and sessions of before are ended (57P01). What
-/// an owner has granted to everybody in advance is beyond roles; therefore a database that grows
-/// even so is closed. What a session writes between two measurements is not prevented.
+/// PostgreSQL has no limit of its own, and a session can take back any setting that makes it
+/// read-only. So the limit is in the role: over it, callers that could write are let in as the role
+/// "limited", which may only read, and earlier sessions are ended (57P01). Roles do not cover what
+/// an owner has granted to everybody in advance; therefore a database that still grows is closed.
+/// What a session writes between two measurements is not prevented.
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: await `close` if `watch` was called.
@@ -38,27 +38,27 @@ public:
     storage_quota(asio::any_io_executor executor, std::shared_ptr<catalog> known,
                   std::shared_ptr<database_host> databases, std::chrono::milliseconds interval);
 
-    /// Who is told of limits reached; to be called before `watch`.
+    /// Sets who is told of limits reached; call it before `watch`.
     void report_to(std::shared_ptr<event_log> events) { events_ = std::move(events); }
 
-    /// Begins to measure all that are awake.
+    /// Begins to measure all databases that are awake.
     void watch();
-    /// Ends that.
+    /// Stops measuring.
     ///
     /// Cancellation: none.
     asio::awaitable<void> close();
 
-    /// The role of PostgreSQL in which the caller of catalog::find is let into his database now.
+    /// The PostgreSQL role in which the caller of catalog::find is let into the database now.
     ///
-    /// Errors: errc::server_busy with SQLSTATE 53100 if it is closed.
+    /// Errors: errc::server_busy with SQLSTATE 53100 if the database is closed.
     asio::awaitable<std::string> session_role(database known);
 
     /// How the database may be used, measured no longer ago than the interval.
     asio::awaitable<storage_state> state(std::string id);
     /// The same, measured now. Sessions whose role is no longer right are ended.
     asio::awaitable<storage_state> check(std::string id);
-    /// Whether sessions that could write were ended since then for what they wrote. Undone, it is
-    /// not seen in the files any more.
+    /// Whether sessions that could write were ended since then for what they wrote. Once that is
+    /// undone, the files no longer show it.
     asio::awaitable<bool> has_ended_writers(std::string id, time_point since);
 
 private:

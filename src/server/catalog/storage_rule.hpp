@@ -1,4 +1,4 @@
-// What becomes of a database that holds more than it may: a pure rule.
+// Decides how a database over its storage limit may be used. A pure rule.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,11 @@ namespace bitdotio {
 /// How a database may be used, by what it holds.
 enum class storage_state {
     writable,
-    read_only,  ///< over its limit: sessions that would write are let in as the role "limited"
-    closed,     ///< it grew even so, by rights its owner had given before: no sessions at all
+    read_only,  ///< over its limit: sessions that could write are let in as the role "limited"
+    closed,     ///< it still grew, by rights its owner had given before: no sessions at all
 };
 
-/// Decides from one measurement to the next.
+/// Decides the state after each measurement.
 ///
 /// Thread safety: a value.
 class storage_rule {
@@ -22,9 +22,9 @@ public:
 
     storage_state state() const noexcept { return state_; }
 
-    /// Takes a measurement in and returns the state from now on.
+    /// Takes a measurement and returns the state from now on.
     ///
-    /// Parameters: bytes, neither of them below 0.
+    /// Parameters: bytes, both at least 0.
     storage_state measured(std::int64_t used, std::int64_t limit) noexcept {
         if (used <= limit) {
             state_ = storage_state::writable;
@@ -44,7 +44,7 @@ public:
 
 private:
     storage_state state_ = storage_state::writable;
-    std::int64_t base_ = 0;  // the least it held since it was over its limit
+    std::int64_t base_ = 0;  // the least it has held since it went over its limit
 };
 
 }  // namespace bitdotio

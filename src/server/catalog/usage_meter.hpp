@@ -20,7 +20,7 @@ inline std::chrono::sys_days month_of(std::chrono::sys_seconds when) {
     return day.year() / day.month() / 1;
 }
 
-/// Counts, and knows what has been counted since it was last asked.
+/// Counts, and knows what has changed since it was last asked.
 ///
 /// Thread safety: a value.
 class usage_meter {
@@ -35,7 +35,7 @@ public:
         fresh_[period] = counted_[period];
     }
 
-    /// What is told of the month that `now` lies in, and of the one before.
+    /// The usage of the month that `now` lies in, and of the month before.
     usage current(const std::string& id, std::chrono::sys_seconds now) const {
         return of(id, month_of(now));
     }
@@ -43,10 +43,10 @@ public:
         return of(id, month_of(month_of(now) - std::chrono::days(1)));
     }
 
-    /// The sums that changed since the last call: what is to be written.
+    /// The sums that changed since the last call and must be written.
     std::map<usage_period, std::int64_t> take_fresh() { return std::exchange(fresh_, {}); }
     bool has_fresh() const noexcept { return !fresh_.empty(); }
-    /// Writing them failed: they are fresh again, unless they have been counted on meanwhile.
+    /// Puts sums back that could not be written, except those that have changed meanwhile.
     void put_back(std::map<usage_period, std::int64_t> fresh) { fresh_.merge(fresh); }
 
     void forget(const std::string& id) {

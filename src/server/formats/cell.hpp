@@ -1,4 +1,4 @@
-// One value of a file that is imported, as its reader found it.
+// One value of an imported file, as its reader found it.
 #pragma once
 
 #include <cstdint>
@@ -8,12 +8,12 @@
 
 namespace bitdotio {
 
-/// What a file says of a value.
+/// What a file says about a value.
 enum class cell_kind : std::uint8_t {
     null,
-    untyped,  ///< a text that may be the text of anything
+    untyped,  ///< a text that may stand for any type
     text,     ///< a text, which may still be a date
-    literal,  ///< a text and nothing else
+    literal,  ///< a text and never anything else
     number,
     boolean,  ///< "true" or "false"
     json,     ///< an object or a list, as JSON

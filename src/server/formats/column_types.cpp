@@ -1,4 +1,4 @@
-// Texts looked at letter by letter: every value of a file passes here.
+// Types texts letter by letter: every value of a file passes here.
 #include "server/formats/column_types.hpp"
 
 #include "base/ascii.hpp"
@@ -16,7 +16,7 @@ namespace bitdotio {
 
 namespace {
 
-// The number of digits at the beginning.
+// Counts the digits at the beginning.
 std::size_t digits(std::string_view text) {
     std::size_t count = 0;
     while (count < text.size() && ascii::is_digit(text[count]))
@@ -24,7 +24,7 @@ std::size_t digits(std::string_view text) {
     return count;
 }
 
-// A number of exactly `count` digits taken from the text; nothing if they are not there.
+// Takes a number of exactly `count` digits from the text; nothing if they are not there.
 std::optional<int> take_number(std::string_view& text, std::size_t count) {
     if (text.size() < count || digits(text.substr(0, count)) != count) return std::nullopt;
     int value = 0;
@@ -57,7 +57,7 @@ bool take_time(std::string_view& text) {
     if (!second || *second > 59) return false;
     if (take(text, '.')) {
         const std::size_t count = digits(text);
-        if (count == 0 || count > 6) return false;  // PostgreSQL would round more away
+        if (count == 0 || count > 6) return false;  // PostgreSQL would round more digits
         text.remove_prefix(count);
     }
     return true;
@@ -90,7 +90,7 @@ column_type type_of_number(std::string_view text) {
     const std::string_view whole = text;
     if (!take(text, '-')) take(text, '+');
     const std::size_t integer = digits(text);
-    // A zero in front says that it is a name made of digits.
+    // A leading zero means that it is a name made of digits.
     if (integer > 1 && text.front() == '0') return column_type::text;
     if (integer == text.size() && integer > 0) {
         const std::size_t plus = whole.front() == '+' ? 1 : 0;
@@ -135,7 +135,7 @@ column_type type_of_untyped(std::string_view text) {
     if (ascii::is_digit(first) || first == '-' || first == '+' || first == '.') {
         const column_type number = type_of_number(text);
         if (number != column_type::text) return number;
-        // As PostgreSQL writes what is no number.
+        // PostgreSQL's text for values that are not numbers.
         if (text == "-Infinity") return column_type::double_precision;
         return type_of_date(text);
     }
@@ -228,7 +228,7 @@ void append_copy_text(std::string& out, const cell& value, column_type type) {
 bool looks_like_header(const cells& row) {
     std::set<std::string_view> seen;
     for (const cell& each : row) {
-        // A single letter is rather a name than a truth value.
+        // A single letter is more likely a name than a truth value.
         const bool is_text = (each.kind == cell_kind::untyped || each.kind == cell_kind::text) &&
                              !each.text.empty() &&
                              (each.text == "t" || each.text == "f" ||

@@ -1,4 +1,4 @@
-// COPY's text format, unescaped in place.
+// Unescapes COPY's text format in place.
 #include "server/formats/row_writer.hpp"
 
 #include <bitdotio/error.hpp>

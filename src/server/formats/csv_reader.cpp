@@ -1,4 +1,4 @@
-// CSV: comma, double quote, UTF-8.
+// Reads CSV: comma, double quote, UTF-8.
 #include "server/formats/column_types.hpp"
 #include "server/formats/file_input.hpp"
 #include "server/formats/table_reader.hpp"
@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t longest_field = 64 * 1024 * 1024;
 
-/// See: RFC 4180. Beyond it: any end of line, a byte order mark, quotes within plain fields.
+/// See: RFC 4180. Also accepted: any end of line, a byte order mark, quotes within plain fields.
 class csv_reader final : public table_reader {
 public:
     csv_reader(const std::filesystem::path& file, header_row header) : file_(file) {
@@ -34,7 +34,7 @@ public:
             row.swap(first_);
             return true;
         }
-        // An empty line is a row only where it can be one, of a single NULL.
+        // An empty line is a row only if it can be one of a single NULL.
         do {
             if (!read_record(row)) return false;
         } while (columns_ > 1 && row.size() == 1 && row[0].kind == cell_kind::null);
@@ -128,7 +128,7 @@ private:
         }
     }
 
-    // Appends what comes before one of the characters, or the end.
+    // Appends everything up to one of the characters, or the end.
     void read_until(std::string& text, std::string_view ends) {
         while (peek() >= 0) {
             std::size_t end = 0;

@@ -1,4 +1,4 @@
-// Dates and times, digit by digit.
+// Reads dates and times digit by digit.
 #include "server/formats/export_values.hpp"
 #include "server/formats/text_pieces.hpp"
 

@@ -1,4 +1,4 @@
-// PostgreSQL's text forms as the numbers that files have.
+// Converts PostgreSQL's text forms to the numbers that files hold.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,9 @@ struct civil_time {
     std::int64_t microseconds = 0;  ///< since midnight
 };
 
-/// A date in the ISO style, "2024-05-06" or "0044-03-15 BC"; nothing for infinity.
+/// Reads a date in the ISO style, "2024-05-06" or "0044-03-15 BC"; nothing for infinity.
 std::optional<civil_date> read_date(std::string_view text);
-/// A timestamp, with or without a zone, which must be UTC then; nothing for infinity.
+/// Reads a timestamp with or without a zone, which must be UTC; nothing for infinity.
 std::optional<civil_time> read_timestamp(std::string_view text);
 
 /// Days since 1970-01-01.

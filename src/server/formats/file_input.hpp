@@ -1,4 +1,4 @@
-// A file read from its beginning to its end. It blocks.
+// Reads a file from beginning to end. It blocks.
 #pragma once
 
 #include <bitdotio/error.hpp>

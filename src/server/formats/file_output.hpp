@@ -1,4 +1,4 @@
-// A file written from its beginning to its end. It blocks.
+// Writes a file from beginning to end. It blocks.
 #pragma once
 
 #include <bitdotio/error.hpp>
@@ -14,12 +14,12 @@
 
 namespace bitdotio {
 
-/// A new file (mode 0600), and what was not yet written to it.
+/// A new file (mode 0600), and the bytes not yet written to it.
 ///
 /// Thread safety: one thread at a time.
 class file_output {
 public:
-    /// Errors: errc::system_failed naming the cause, such as a full disk; so for the others.
+    /// Errors: errc::system_failed naming the cause, such as a full disk; also in other functions.
     explicit file_output(const std::filesystem::path& file)
         : descriptor_(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)) {
         if (descriptor_ < 0) fail("made");
@@ -38,10 +38,10 @@ public:
         put(bytes);
     }
 
-    /// Bytes so far.
+    /// The bytes so far.
     std::uint64_t size() const noexcept { return size_; }
 
-    /// Writes what is left, down to the disk.
+    /// Writes the rest and syncs it to the disk.
     void finish() {
         flush();
         if (::fdatasync(descriptor_) != 0) fail("written");

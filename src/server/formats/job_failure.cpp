@@ -1,4 +1,4 @@
-// Errors to the kinds of failure that docs/server.md lists.
+// Maps errors to the kinds of failure that docs/imports-and-exports.md lists.
 #include "server/formats/job_failure.hpp"
 
 namespace bitdotio {

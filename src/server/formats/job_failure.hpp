@@ -1,4 +1,4 @@
-// Why a job failed, in a word for programs and in words for people.
+// Says why a job failed: a word for programs, a message for people.
 #pragma once
 
 #include <bitdotio/error.hpp>
@@ -8,7 +8,7 @@
 
 namespace bitdotio {
 
-/// An error that says its own kind.
+/// An error that carries its own kind.
 class job_failure : public error {
 public:
     job_failure(std::string type, const std::string& message)
@@ -21,7 +21,7 @@ private:
 };
 
 /// The kind of any failure of a job: "invalid_file", "database_error", "interrupted"…; see
-/// docs/server.md.
+/// docs/imports-and-exports.md.
 std::string kind_of(const error& failure);
 /// What went wrong, with PostgreSQL's detail, hint and context where it has some.
 std::string words_of(const error& failure);

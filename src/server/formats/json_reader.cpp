@@ -1,4 +1,4 @@
-// JSON: a list of objects, read object by object.
+// Reads JSON: a list of objects, object by object.
 #include "server/formats/file_input.hpp"
 #include "server/formats/table_reader.hpp"
 
@@ -18,8 +18,8 @@ constexpr std::size_t longest_object = 64 * 1024 * 1024;
 constexpr std::size_t deepest_object = 200;
 constexpr std::string_view space = " \t\r\n";
 
-/// A list of objects, one object, or objects one behind the other. Numbers and what is nested are
-/// passed on as they are written.
+/// Reads a list of objects, one object, or objects one after the other. Numbers and nested values
+/// are passed on as they are written.
 class json_reader final : public table_reader {
 public:
     explicit json_reader(const std::filesystem::path& file) : file_(file) {
@@ -74,7 +74,7 @@ private:
         return false;
     }
 
-    // The next character that is no space; -1 at the end.
+    // The next character that is not a space; -1 at the end.
     int peek() {
         while (true) {
             unread_.remove_prefix(std::min(unread_.find_first_not_of(space), unread_.size()));
@@ -84,7 +84,7 @@ private:
         }
     }
 
-    // Takes the text of an object, known by its braces.
+    // Takes the text of an object, found by its braces.
     void read_object() {
         object_.clear();
         std::size_t depth = 0;
@@ -166,7 +166,7 @@ private:
         }
     }
 
-    // Of the name with its quotes.
+    // The column of a name given with its quotes.
     std::size_t column_of(std::string_view quoted) {
         std::string name = plain(quoted);
         const auto found = columns_.find(name);

@@ -1,4 +1,4 @@
-// JSON: a list of objects, a line each.
+// Writes JSON: a list of objects, one per line.
 #include "server/formats/file_output.hpp"
 #include "server/formats/row_writer.hpp"
 
@@ -64,7 +64,7 @@ public:
     }
 
 private:
-    // numeric stays a string: most readers would round the number.
+    // numeric stays a string: most readers would round a number.
     void append_value(std::string_view text, oid type) {
         switch (type) {
             case oids::boolean: line_ += text == "t" ? "true" : "false"; break;

@@ -1,4 +1,4 @@
-// Which format a file has.
+// Finds out which format a file has.
 #include "base/ascii.hpp"
 #include "server/formats/file_input.hpp"
 #include "server/formats/table_reader.hpp"

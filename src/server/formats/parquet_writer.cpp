@@ -1,4 +1,4 @@
-// Parquet: row groups of plain pages, described in Thrift's compact form.
+// Writes Parquet: row groups of plain pages, described in Thrift's compact form.
 #include "server/formats/export_values.hpp"
 #include "server/formats/file_output.hpp"
 #include "server/formats/job_failure.hpp"
@@ -15,11 +15,11 @@ namespace bitdotio {
 
 namespace {
 
-// The numbers of parquet.thrift.
+// Numbers from parquet.thrift.
 enum class physical { boolean = 0, int32 = 1, int64 = 2, float_ = 4, double_ = 5, bytes = 6 };
 enum class meaning { none, text, date, timestamp, timestamp_utc, json };
 
-// What memory holds before it is written: a row group's bytes and rows.
+// The most that memory holds before it is written: a row group's bytes and rows.
 constexpr std::size_t group_bytes = 32 * 1024 * 1024;
 constexpr std::uint64_t group_rows = 128 * 1024;
 
@@ -56,7 +56,7 @@ void append_number(std::string& out, Number value) {
     out.append(octets, sizeof octets);
 }
 
-/// The values of one column in the row group at hand.
+/// The values of one column in the current row group.
 class column {
 public:
     explicit column(export_column about)
@@ -66,7 +66,7 @@ public:
     const form& shape() const { return form_; }
     std::size_t size() const { return values_.size(); }
 
-    /// False if the value cannot be there.
+    /// Adds a value; false if the column cannot hold it.
     bool add(const std::optional<std::string_view>& value) {
         add_level(value.has_value());
         if (!value) return true;
@@ -87,9 +87,9 @@ public:
         return true;
     }
 
-    /// Levels and values as the content of a page; empties the column.
+    /// Takes levels and values as the content of a page; empties the column.
     std::string take_page(std::uint64_t rows) {
-        // One bit-packed run of the hybrid form: bits, eight rows an octet.
+        // One bit-packed run of the hybrid form: eight rows per octet.
         std::string run;
         thrift_writer::append_varint(run, (((rows + 7) / 8) << 1) | 1);
         run += levels_;
@@ -264,7 +264,7 @@ private:
         meta.enumerator(1, static_cast<int>(about.shape().type));
         meta.enumerator(3, 1);  // OPTIONAL
         meta.binary(4, about.name());
-        // The older way to say it, then the newer; a local timestamp has no older one.
+        // The older description, then the newer; a local timestamp has no older one.
         switch (about.shape().says) {
             case meaning::none: break;
             case meaning::text:
@@ -340,7 +340,7 @@ private:
     std::vector<column> columns_;
     std::vector<group> groups_;
     std::uint64_t rows_ = 0;
-    std::uint64_t waiting_ = 0;  // in the row group at hand
+    std::uint64_t waiting_ = 0;  // in the current row group
 };
 
 }  // namespace

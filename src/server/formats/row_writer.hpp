@@ -1,4 +1,4 @@
-// What the writers of all formats have in common: rows, as PostgreSQL writes their values.
+// The interface of all formats' writers: rows, with values as PostgreSQL writes them.
 #pragma once
 
 #include <bitdotio/oids.hpp>
@@ -23,7 +23,7 @@ using export_row = std::vector<std::optional<std::string_view>>;
 
 /// Writes a file row by row, in bounded memory. All of it blocks.
 ///
-/// Errors: all functions throw job_failure ("unrepresentable") for what the format cannot hold,
+/// Errors: all functions throw job_failure ("unrepresentable") for values the format cannot hold,
 ///     naming row and column; errc::system_failed if the file cannot be written.
 /// Thread safety: one thread at a time.
 class row_writer {
@@ -34,7 +34,7 @@ public:
     row_writer& operator=(const row_writer&) = delete;
 
     virtual void write(const export_row& row) = 0;
-    /// The end of the rows; the file is whole afterwards.
+    /// Ends the rows; the file is complete afterwards.
     virtual void finish() = 0;
 };
 
@@ -46,7 +46,7 @@ std::unique_ptr<row_writer> make_xlsx_writer(const std::filesystem::path& file,
 std::unique_ptr<row_writer> make_parquet_writer(const std::filesystem::path& file,
                                                 std::vector<export_column> columns);
 
-/// Takes COPY's text format apart: `piece` has whole rows, and is changed.
+/// Splits COPY's text format into rows: `piece` has whole rows, and is changed.
 void write_copy_rows(std::string& piece, std::size_t columns, row_writer& writer);
 
 }  // namespace bitdotio

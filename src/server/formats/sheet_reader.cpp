@@ -1,4 +1,4 @@
-// Dates as spreadsheets keep them: numbers of days.
+// Reads dates as spreadsheets keep them: numbers of days.
 #include "server/formats/sheet_reader.hpp"
 
 #include <bitdotio/error.hpp>
@@ -23,7 +23,7 @@ bool set_sheet_time(cell& into, double number, bool from_1904) {
     using namespace std::chrono;
     if (!(number >= 0) || number > 3'000'000) return false;
     constexpr std::int64_t day_length = 86'400'000;
-    // Rounded to milliseconds: the double is no more exact than that.
+    // Rounded to milliseconds: the double is not more exact than that.
     const std::int64_t total = std::llround(number * static_cast<double>(day_length));
     std::int64_t day = total / day_length;
     const std::int64_t rest = total % day_length;
@@ -37,7 +37,7 @@ bool set_sheet_time(cell& into, double number, bool from_1904) {
         into.set(cell_kind::literal, text);
         return true;
     }
-    // In the other system there is a 29th of February 1900, which never was.
+    // The other system has a 29th of February 1900, which never existed.
     if (!from_1904 && day < 61) ++day;
     const sys_days base =
         from_1904 ? sys_days(year(1904) / January / 1) : sys_days(year(1899) / December / 30);
@@ -60,7 +60,7 @@ bool set_sheet_time(cell& into, double number, bool from_1904) {
     return true;
 }
 
-// Letters of dates and times outside of quotes, escapes and brackets; [h] counts hours.
+// Looks for letters of dates and times outside quotes, escapes and brackets; [h] counts hours.
 bool is_time_format(std::string_view code) {
     for (std::size_t i = 0; i < code.size(); ++i) {
         switch (code[i]) {

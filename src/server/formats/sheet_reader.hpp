@@ -1,4 +1,4 @@
-// What the readers of spreadsheets share: empty rows, headers, dates as numbers.
+// The common part of spreadsheet readers: empty rows, headers, dates as numbers.
 #pragma once
 
 #include "server/formats/column_types.hpp"
@@ -11,7 +11,7 @@
 
 namespace bitdotio {
 
-/// A sheet as a table: rows without a value are passed over, the first other one may be a header.
+/// A sheet as a table: rows without a value are skipped; the first other row may be a header.
 class sheet_reader : public table_reader {
 public:
     sheet_reader(std::string sheet, header_row header)
@@ -24,17 +24,17 @@ public:
         return "row " + std::to_string(row_number()) + " of sheet \"" + sheet_ + "\"";
     }
 
-    /// Reads the header, if there is one, so that `names` has it: to be called once it is made.
+    /// Reads the header, if there is one, so that `names` has it; call it after construction.
     void look() { waiting_ = begin(first_); }
 
 protected:
-    /// The cells of the next row of the sheet, with or without values; false at the end.
+    /// Reads the next row of the sheet, with or without values; false at the end.
     virtual bool next_row(cells& row) = 0;
-    /// The number of the row that was read last, as the sheet shows it.
+    /// The number of the row read last, as the sheet shows it.
     virtual std::uint64_t row_number() const = 0;
 
 private:
-    // False if the first row is no row of the table.
+    // Returns false if the first row is not a row of the table.
     bool begin(cells& row) {
         if (!next_with_value(row)) return false;
         const bool is_header = header_ == header_row::first_row ||
@@ -65,16 +65,16 @@ private:
     std::vector<std::string> names_;
 };
 
-/// The sheets that have a value or a header: an empty one, of which new workbooks have some, is no
-/// table.
+/// The sheets that have a value or a header: an empty sheet, of which new workbooks have some, is
+/// not a table.
 ///
 /// Errors: errc::bad_input if all are empty.
 std::vector<table_source> with_content(std::vector<table_source> sheets);
 
-/// The number of a date or a time in a spreadsheet as text: a date, a timestamp, or a time of day.
-/// False if it is none that can be.
+/// Converts a spreadsheet's number to text: a date, a timestamp, or a time of day. False if it
+/// cannot be one.
 ///
-/// Parameters: `from_1904` where days are counted from then on, as old Macintoshes did.
+/// Parameters: `from_1904` if days are counted from that year, as old Macintoshes did.
 bool set_sheet_time(cell& into, double number, bool from_1904);
 
 /// Whether a number format shows dates or times.

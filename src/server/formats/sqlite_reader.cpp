@@ -1,4 +1,4 @@
-// SQLite: the tables of a database that is read and never written, nor trusted.
+// Reads the tables of a SQLite database, which is never written nor trusted.
 #include "server/formats/table_reader.hpp"
 #include "server/formats/utf8.hpp"
 
@@ -34,7 +34,7 @@ error unreadable(sqlite3* database) {
 
 database_handle open(const std::filesystem::path& file) {
     sqlite3* opened = nullptr;
-    // Immutable: a file that was sent has no journal beside it, and gets none.
+    // Immutable: an uploaded file has no journal beside it, and gets none.
     std::string address = "file:";
     for (const char c : file.string()) {
         address += c == '%' ? "%25" : c == '?' ? "%3f" : c == '#' ? "%23" : std::string(1, c);
@@ -44,7 +44,7 @@ database_handle open(const std::filesystem::path& file) {
         sqlite3_open_v2(address.c_str(), &opened, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, nullptr);
     database_handle database(opened);
     if (result != SQLITE_OK) throw unreadable(opened);
-    // The schema is a stranger's: it must not call functions nor get at more than its file.
+    // The schema is a stranger's: it must not call functions nor reach more than its file.
     sqlite3_db_config(opened, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
     sqlite3_db_config(opened, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
     sqlite3_db_config(opened, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, nullptr);
@@ -107,7 +107,7 @@ public:
     }
 
 private:
-    // Each value is of its own type, whatever the column says.
+    // Each value has its own type, whatever the column says.
     void take(cell& into, int column) {
         into.clear();
         switch (sqlite3_column_type(rows_.get(), column)) {
@@ -137,11 +137,11 @@ private:
         char text[32];
         const auto end = std::to_chars(text, text + sizeof text, value).ptr;
         into.set(cell_kind::number, std::string_view(text, end));
-        // A whole number stays what it is, a double.
+        // A whole number stays a double.
         if (into.text.find_first_of(".e") == std::string::npos) into.text += ".0";
     }
 
-    // As PostgreSQL writes bytea, which it casts to.
+    // As PostgreSQL writes bytea, to which it can be cast.
     void take_blob(cell& into, int column) {
         constexpr char digits[] = "0123456789abcdef";
         const auto* bytes =
@@ -163,7 +163,7 @@ private:
 
 std::vector<table_source> open_sqlite(std::filesystem::path file) {
     const database_handle database = open(file);
-    // No views, whose queries are a stranger's, and nothing virtual.
+    // No views, whose queries are a stranger's, and no virtual tables.
     const statement_handle names =
         compile(database.get(),
                 "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' "

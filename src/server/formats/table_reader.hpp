@@ -1,4 +1,4 @@
-// What the readers of all formats have in common: tables of rows, read one by one.
+// The interface of all formats' readers: tables of rows, read one by one.
 #pragma once
 
 #include <bitdotio/jobs.hpp>
@@ -14,7 +14,7 @@
 
 namespace bitdotio {
 
-/// The columns a table can have in PostgreSQL.
+/// The most columns a table can have in PostgreSQL.
 inline constexpr std::size_t most_columns = 1'600;
 
 /// Reads the rows of one table, in bounded memory. All of it blocks.
@@ -28,19 +28,19 @@ public:
     table_reader(const table_reader&) = delete;
     table_reader& operator=(const table_reader&) = delete;
 
-    /// The next row; false at the end. A row may have fewer cells than there are columns: the
+    /// Reads the next row; false at the end. A row may have fewer cells than there are columns: the
     /// others are NULL.
     virtual bool next(cells& row) = 0;
 
-    /// The names of the columns as far as they are known: JSON may go on finding some. Empty if
-    /// the file tells none.
+    /// The names of the columns as far as they are known: JSON may find more later. Empty if the
+    /// file has none.
     virtual const std::vector<std::string>& names() const = 0;
 
-    /// Where the row that was read last is, for people: "line 7".
+    /// The place of the row read last, for people: "line 7".
     virtual std::string place() const = 0;
 };
 
-/// A table of a file, to be read as often as it takes.
+/// A table of a file, which can be read repeatedly.
 struct table_source {
     std::string name;  ///< in the file; empty if it has only one without a name
     std::function<std::unique_ptr<table_reader>()> open;
@@ -53,10 +53,10 @@ std::vector<table_source> open_xlsx(std::filesystem::path file, header_row heade
 std::vector<table_source> open_xls(std::filesystem::path file, header_row header);
 std::vector<table_source> open_sqlite(std::filesystem::path file);
 
-/// The tables of a file in whichever format it is, by its first bytes and, between CSV and JSON,
-/// the end of its name.
+/// The tables of a file in any format, known by its first bytes and, between CSV and JSON, by the
+/// end of its name.
 ///
-/// Errors: errc::bad_input if it is none that can be read, or empty.
+/// Errors: errc::bad_input if the format cannot be read, or the file is empty.
 std::vector<table_source> open_tables(std::filesystem::path file, const std::string& name,
                                       header_row header);
 

@@ -1,11 +1,11 @@
-// A text taken apart from its front.
+// Takes a text apart from its front.
 #pragma once
 
 #include <string_view>
 
 namespace bitdotio {
 
-/// Takes `c` away if the text begins with it, and says whether it did.
+/// Removes `c` if the text begins with it, and returns whether it did.
 inline bool take(std::string_view& text, char c) noexcept {
     if (!text.starts_with(c)) return false;
     text.remove_prefix(1);

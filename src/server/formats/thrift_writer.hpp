@@ -1,4 +1,4 @@
-// Thrift's compact protocol, as far as Parquet's descriptions need it.
+// Writes Thrift's compact protocol, as far as Parquet's descriptions need it.
 #pragma once
 
 #include <cstdint>
@@ -38,15 +38,15 @@ public:
         header(field, struct_);
         begin_element();
     }
-    /// A struct that is an element of a list.
+    /// Begins a struct that is an element of a list.
     void begin_element() { last_.push_back(0); }
-    /// Also of the outermost one.
+    /// Ends a struct, also the outermost one.
     void end_struct() {
         bytes_.push_back(0);
         last_.pop_back();
     }
 
-    /// Its elements follow, `size` of them.
+    /// Begins a list; its `size` elements follow.
     void begin_list(int field, type element, std::size_t size) {
         header(field, list_);
         if (size < 15) {
@@ -71,7 +71,7 @@ public:
     }
 
 private:
-    // Nothing here is negative, whose zigzag form would be odd.
+    // Nothing here is negative; zigzag forms of negative numbers would be odd.
     void number(int field, type kind, std::uint64_t value) {
         header(field, kind);
         append_varint(bytes_, value << 1);

@@ -1,4 +1,4 @@
-// Whether bytes are UTF-8, as PostgreSQL wants it.
+// Checks whether bytes are UTF-8, as PostgreSQL wants it.
 #pragma once
 
 #include <cstddef>
@@ -8,14 +8,14 @@
 
 namespace bitdotio {
 
-/// Whether the text is UTF-8 and has no zero byte: overlong forms, surrogates and what lies beyond
-/// U+10FFFF are none.
+/// Whether the text is UTF-8 without zero bytes: overlong forms, surrogates and anything beyond
+/// U+10FFFF are not UTF-8.
 ///
 /// See: RFC 3629.
 inline bool is_text(std::string_view text) noexcept {
     std::size_t i = 0;
     while (i < text.size()) {
-        // Eight at once, where all are ASCII and none is zero.
+        // Eight at once, if all are ASCII and none is zero.
         if (i + 8 <= text.size()) {
             std::uint64_t eight = 0;
             std::memcpy(&eight, text.data() + i, 8);

@@ -1,4 +1,4 @@
-// XLS through FreeXL, which keeps the whole file in memory.
+// Reads XLS with FreeXL, which keeps the whole file in memory.
 #include "server/formats/sheet_reader.hpp"
 #include "server/formats/utf8.hpp"
 
@@ -14,7 +14,7 @@ namespace bitdotio {
 
 namespace {
 
-// The format's own limits, 65,536 rows of 256 columns, seldom make more.
+// The format's own limits, 65,536 rows of 256 columns, seldom lead to more.
 constexpr std::uintmax_t largest_file = 128 * 1024 * 1024;
 
 struct workbook {

@@ -1,4 +1,4 @@
-// XLSX: the sheets of a workbook, each a table.
+// Reads XLSX: each sheet of a workbook is a table.
 #include "server/formats/sheet_reader.hpp"
 #include "server/formats/zip_xml.hpp"
 
@@ -33,7 +33,7 @@ std::string_view attribute(const Attributes& values, std::string_view wanted) {
     return {};
 }
 
-/// The texts all sheets share, in a file without a name: only where each begins is in memory.
+/// The texts that all sheets share, in an unnamed file: memory holds only where each begins.
 class shared_strings {
 public:
     explicit shared_strings(const std::filesystem::path& beside) {
@@ -112,7 +112,7 @@ private:
     bool in_text_ = false;
 };
 
-/// Which styles of cells show numbers as dates.
+/// Finds which cell styles show numbers as dates.
 class styles_part final : public zip_xml {
 public:
     explicit styles_part(const std::filesystem::path& file) : zip_xml(file, "xl/styles.xml") {}
@@ -134,7 +134,7 @@ private:
     }
     void characters(std::string_view) override {}
 
-    // The built-in ones have numbers and no codes. See: ECMA-376, Part 1, 18.8.30.
+    // Built-in formats have numbers but no codes. See: ECMA-376, Part 1, 18.8.30.
     bool is_time(const std::string& id) const {
         const auto own = formats_.find(id);
         if (own != formats_.end()) return own->second;
@@ -194,7 +194,7 @@ struct book {
     std::optional<shared_strings> strings;
 };
 
-/// The cells of a sheet, as its rows come by.
+/// Reads the cells of a sheet row by row.
 class sheet_part final : public zip_xml {
 public:
     sheet_part(std::shared_ptr<const book> whole, const std::string& part)
@@ -253,7 +253,7 @@ private:
         row_.clear();
     }
 
-    // "BC7" is in column 54; a cell without a place follows the one before.
+    // "BC7" is in column 54; a cell without a place follows the previous one.
     std::size_t column_of(std::string_view place) const {
         std::size_t column = 0;
         std::size_t letters = 0;
@@ -281,7 +281,7 @@ private:
             into.set(cell_kind::text, text_);
         } else if (type_ == "b") {
             into.set(cell_kind::boolean, text_ == "1" ? "true" : "false");
-        } else if (type_ != "e" && !text_.empty()) {  // what is an error has no value
+        } else if (type_ != "e" && !text_.empty()) {  // an error has no value
             double number = 0;
             const auto read = std::from_chars(text_.data(), text_.data() + text_.size(), number);
             const bool time =

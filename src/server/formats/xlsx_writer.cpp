@@ -1,4 +1,4 @@
-// XLSX through libxlsxwriter, which keeps one row in memory.
+// Writes XLSX with libxlsxwriter, which keeps one row in memory.
 #include "server/formats/export_values.hpp"
 #include "server/formats/job_failure.hpp"
 #include "server/formats/row_writer.hpp"
@@ -40,7 +40,7 @@ public:
     }
 
     ~xlsx_writer() override {
-        if (events_) workbook_close(events_);  // there is no other way to free it
+        if (events_) workbook_close(events_);  // the only way to free it
     }
 
     void write(const export_row& row) override {
@@ -64,7 +64,7 @@ public:
     }
 
 private:
-    // What a spreadsheet's double cannot hold exactly is written as a text.
+    // Values that a spreadsheet's double cannot hold exactly are written as text.
     void write_value(lxw_col_t column, std::string_view text, oid type) {
         switch (type) {
             case oids::boolean:
@@ -112,7 +112,7 @@ private:
         return worksheet_write_number(sheet_, row_, column, value, nullptr) == LXW_NO_ERROR;
     }
 
-    // Spreadsheets count days from 1900, with a 29th of February that never was.
+    // Spreadsheets count days from 1900, with a 29th of February that never existed.
     bool write_time(lxw_col_t column, const civil_time& time, lxw_format* format) {
         const std::int64_t day = days_since_1970(time.date) + 25'569;
         if (day < 61 || time.date.year > 9'999) return false;
@@ -139,7 +139,7 @@ private:
     }
 
     const std::vector<export_column> columns_;
-    std::string directory_;  // for what libxlsxwriter keeps meanwhile
+    std::string directory_;  // for libxlsxwriter's temporary files
     lxw_workbook* events_ = nullptr;
     lxw_worksheet* sheet_ = nullptr;
     lxw_format* dates_ = nullptr;

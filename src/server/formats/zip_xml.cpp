@@ -1,4 +1,4 @@
-// minizip unpacks, expat reads.
+// Unpacks with minizip and parses with expat.
 #include "server/formats/zip_xml.hpp"
 
 #include <bitdotio/error.hpp>
@@ -13,7 +13,7 @@ namespace bitdotio {
 namespace {
 
 constexpr std::uint64_t largest_part = std::uint64_t{4} << 30;
-constexpr std::uint64_t harmless = 64 * 1024 * 1024;  // whatever it was packed from
+constexpr std::uint64_t harmless = 64 * 1024 * 1024;  // however small its packed form
 constexpr std::uint64_t steepest = 500;
 constexpr int deepest = 100;
 constexpr int piece_size = 64 * 1024;
@@ -46,7 +46,7 @@ struct zip_xml::impl {
         return error(errc::bad_input, "the XLSX file is damaged: its part " + part + " " + why);
     }
 
-    // Exceptions must not pass through a library of C.
+    // Exceptions must not pass through a C library.
     template <class Work>
     void guard(Work work) noexcept {
         if (thrown) return;

@@ -1,4 +1,4 @@
-// The XML parts of a zip archive, read piece by piece and with limits.
+// Reads the XML parts of a zip archive, piece by piece and with limits.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +11,11 @@
 
 namespace bitdotio {
 
-/// One part of an archive, as its elements come by. Derive from it for what they mean.
+/// Reads one part of an archive, element by element. Derive from it to handle the elements.
 ///
-/// What could make much of a little is refused: document types and their entities, parts that
-/// unpack to more than 4 GiB or five hundred times their size, elements nested 100 deep.
+/// Input that expands too much is refused: document types and their entities, parts that unpack to
+/// more than 4 GiB or (above 64 MiB) five hundred times their size, elements
+/// nested more than 100 deep.
 ///
 /// Errors: its functions throw errc::bad_input. They block.
 /// Thread safety: one thread at a time.
@@ -26,7 +27,7 @@ public:
     zip_xml(const zip_xml&) = delete;
     zip_xml& operator=(const zip_xml&) = delete;
 
-    /// Whether the archive has the part. Where it has not, there are no elements.
+    /// Whether the archive has the part. If not, there are no elements.
     bool exists() const noexcept { return exists_; }
 
     /// Reads the next piece; false at the end.
@@ -39,7 +40,7 @@ public:
 protected:
     using attributes = std::vector<std::pair<std::string_view, std::string_view>>;
 
-    // Names come without their namespaces. What these throw ends the reading.
+    // Names come without their namespaces. An exception from these ends the reading.
     virtual void begin_element(std::string_view name, const attributes& values) = 0;
     virtual void end_element(std::string_view name) = 0;
     virtual void characters(std::string_view text) = 0;

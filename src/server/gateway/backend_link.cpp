@@ -1,4 +1,4 @@
-// Host by host: connecting, TLS, the password, and what the server says of itself.
+// Opens a session host by host: connection, TLS, password, greeting.
 #include "server/gateway/backend_link.hpp"
 
 #include <bitdotio/error.hpp>
@@ -28,15 +28,15 @@ using asio::use_awaitable;
 using asio::ip::tcp;
 using namespace std::string_view_literals;
 
-// For one server to take a connection, secure it and say who it is.
+// The time for one server to accept a connection, secure it and say who it is.
 constexpr std::chrono::seconds server_patience{10};
-// Between two rounds over all hosts.
+// The pause between two rounds over all hosts.
 constexpr std::chrono::milliseconds shortest_pause{100};
 constexpr std::chrono::milliseconds longest_pause{1'000};
-// What PostgreSQL may say before a session begins: settings and notices.
+// The limit on what PostgreSQL says before a session begins: settings and notices.
 constexpr std::size_t max_greeting_size = 1024 * 1024;
 
-// Of AuthenticationXXX messages.
+// The kinds of AuthenticationXXX messages.
 constexpr std::uint32_t authentication_ok = 0;
 constexpr std::uint32_t authentication_cleartext = 3;
 constexpr std::uint32_t authentication_md5 = 5;
@@ -56,7 +56,7 @@ bool is_tcp(const backend_address& where) {
 
 asio::generic::stream_protocol::endpoint unix_socket(const host_port& host) {
     std::string path = host.host + "/.s.PGSQL." + std::to_string(host.port);
-    if (path[0] == '@') path[0] = '\0';  // Linux's abstract space
+    if (path[0] == '@') path[0] = '\0';  // Linux's abstract namespace
     return asio::local::stream_protocol::endpoint(path);
 }
 
@@ -78,7 +78,7 @@ error failure_of(const backend_address& where, const boost::system::system_error
 
 }  // namespace
 
-// One `open`, and within it what one server has said.
+// The state of one `open`, and what the current server has said.
 struct backend_link::attempt {
     attempt(const session_target& where_, const startup_message& wish_)
         : where(where_), wish(wish_) {}
@@ -88,16 +88,16 @@ struct backend_link::attempt {
 
     std::string received;
     std::size_t read_up_to = 0;
-    std::size_t message_at = 0;   // the last one read
-    std::size_t greeting_at = 0;  // AuthenticationOk
+    std::size_t message_at = 0;   // of the last message read
+    std::size_t greeting_at = 0;  // of AuthenticationOk
     std::string sqlstate;         // of a refusal
     bool standby = false;
     std::optional<credentials> given;
     backend_greeting greeting;
 
-    // Of the last server that would not do.
+    // Why the last server was rejected.
     std::optional<error> failure;
-    bool may_change = false;  // of any server in this round
+    bool may_change = false;  // for any server in this round
 
     void start_over() {
         received.clear();
@@ -148,7 +148,7 @@ asio::awaitable<bool> backend_link::try_all(attempt& now, time_point deadline) {
     co_return false;
 }
 
-// True if the greeting, or the refusal, is for the client.
+// Returns true if the greeting, or the refusal, is for the client.
 asio::awaitable<bool> backend_link::try_one(attempt& now, backend_address where,
                                             time_point deadline) {
     const time_point until = std::min(deadline, std::chrono::steady_clock::now() + server_patience);
@@ -163,9 +163,9 @@ asio::awaitable<bool> backend_link::try_one(attempt& now, backend_address where,
         } catch (const error& thrown) {
             failure = thrown;
         }
-        // The client's own key was right: what is about our login are not its words.
+        // The client's own key was right: an error about our login is not for the client.
         const bool login = now.sqlstate.starts_with("28");
-        // Of several, a standby may not know yet what its primary has just made.
+        // Among several hosts, a standby may not know yet what its primary has just made.
         const bool elsewhere = now.sqlstate == "3D000" && now.where.connect.hosts.size() > 1;
         if (failure) {
             now.may_change |=
@@ -221,15 +221,15 @@ asio::awaitable<std::vector<backend_address>> backend_link::resolve(const sessio
 
 asio::awaitable<void> backend_link::begin(attempt& now, backend_address where, int asked) {
     const connect_options& login = now.where.connect;
-    // Once refused, it is asked for ahead of all: a server looks up what it knows of a password
-    // before it asks for one.
+    // After a refusal, the password is fetched before everything else: a server looks up what it
+    // knows of a password before it asks for one.
     if (asked > 1) now.given = co_await login.ask_credentials(asked);
     co_await connect(std::move(where));
     co_await send(wire_message::startup(now.wish, login.user, login.database));
     co_await authenticate(now);
     if (now.sqlstate.empty()) co_await read_greeting(now);
     now.greeting.bytes = now.received.substr(now.greeting_at);
-    // In good order, so that the server does not complain about us in its log.
+    // An orderly end, so that the server does not log a complaint about us.
     if (now.standby) co_await send(wire_message::terminate());
 }
 
@@ -250,7 +250,7 @@ asio::awaitable<void> backend_link::secure() {
     const tls_mode mode = address_.mode;
     co_await send(wire_message::ssl_request());
     char answer = 0;
-    // One octet and no more: what a stranger appends in the clear fails the handshake.
+    // Reads one octet only: what a stranger appends in the clear fails the handshake.
     const auto room = asio::buffer(&answer, 1);
     co_await asio::async_read(plain_, room, use_awaitable);
     if (answer != 'S') {
@@ -346,7 +346,7 @@ asio::awaitable<void> backend_link::read_greeting(attempt& now) {
     }
 }
 
-// The next message, whatever has come with it.
+// Receives the next message, whatever came with it.
 asio::awaitable<std::string> backend_link::receive(attempt& now) {
     std::vector<char> bytes(16 * 1024);
     while (true) {

@@ -1,4 +1,4 @@
-// The gateway's connection to a database's PostgreSQL: found among its hosts, secured, logged in.
+// The gateway's connection to a database's PostgreSQL: finds its host, secures it, logs in.
 #pragma once
 
 #include "base/deadline.hpp"
@@ -19,7 +19,7 @@
 
 namespace bitdotio {
 
-/// Where one server is, and how the road to it is secured.
+/// Where one server is, and how the connection to it is secured.
 struct backend_address {
     backend_address() = default;
 
@@ -29,21 +29,21 @@ struct backend_address {
     std::shared_ptr<asio::ssl::context> tls;
 };
 
-/// What a server says when a session begins, from its AuthenticationOk on; or its refusal.
+/// What a server says when a session begins, from AuthenticationOk on; or its refusal.
 struct backend_greeting {
     backend_greeting() = default;
 
     std::string bytes;
-    /// By what the session is cancelled, and where in `bytes` that stands, if it was told.
+    /// The key that cancels the session, and its place in `bytes`, if the server sent one.
     std::optional<cancel_key> key;
     std::size_t key_at = 0;
 };
 
 /// A stream of bytes to PostgreSQL, once `open` has begun a session.
 ///
-/// A stream as Asio has them: `async_read_some`, `async_write_some`.
+/// It is an Asio stream: `async_read_some`, `async_write_some`.
 ///
-/// Thread safety: on its executor, a strand, only.
+/// Thread safety: only on its executor, a strand.
 /// See: PostgreSQL manual, 55.2.1 "Start-up".
 class backend_link {
 public:
@@ -52,14 +52,14 @@ public:
 
     explicit backend_link(asio::any_io_executor executor) : plain_(std::move(executor)) {}
 
-    /// Begins the session that `wish` asks for, as the user and in the database of `where`: at the
-    /// first of its hosts that takes it and is no standby. If `where` waits, all are tried again
-    /// until then.
+    /// Begins the session that `wish` asks for, as the user and in the database of `where`, at the
+    /// first of its hosts that accepts it and is not a standby. If `where` waits, all hosts are
+    /// tried again until then.
     ///
-    /// A server may ask for no password, for a clear one, or for SCRAM-SHA-256. What it refuses
-    /// for its own reasons is the greeting, for the client to read.
+    /// A server may ask for no password, for a clear one, or for SCRAM-SHA-256. If it refuses for
+    /// its own reasons, the refusal is the greeting, for the client to read.
     ///
-    /// Errors: errc::connection_lost naming how the last server failed; errc::connect_failed,
+    /// Errors: errc::connection_lost saying how the last server failed; errc::connect_failed,
     ///     errc::tls_failed and errc::protocol_violated if waiting is of no use.
     /// Cancellation: terminal.
     asio::awaitable<backend_greeting> open(session_target where, startup_message wish,
@@ -68,7 +68,7 @@ public:
     /// Where the session is.
     const backend_address& address() const noexcept { return address_; }
 
-    /// Asks the server there to stop what a session runs; returns when it has taken that.
+    /// Asks the server there to stop what a session runs; returns when it has taken the request.
     asio::awaitable<void> cancel(backend_address where, cancel_key key);
 
     executor_type get_executor() noexcept { return plain_.get_executor(); }

@@ -1,4 +1,4 @@
-// The endpoint's TLS, its server, and cutting sessions on demand.
+// Sets up the endpoint's TLS and its server, and cuts sessions on demand.
 #include "server/gateway/gateway.hpp"
 
 #include <openssl/ssl.h>
@@ -9,8 +9,8 @@ namespace bitdotio {
 
 namespace {
 
-// What PostgreSQL writes at most. libpq always has room for it: of a larger record it may take a
-// part, and what is left lies in OpenSSL, where a client that waits for its socket never looks.
+// The most PostgreSQL writes. libpq always has room for it: it may take only part of a larger
+// record, and the rest stays in OpenSSL, where a client that waits for its socket never looks.
 constexpr long largest_record = 8 * 1024;
 
 int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* chosen_size,
@@ -32,19 +32,19 @@ asio::awaitable<void> cut(std::shared_ptr<server_connection> session) {
 
 gateway::gateway(asio::any_io_executor executor, asio::ssl::context& tls,
                  std::shared_ptr<catalog> known, std::shared_ptr<database_host> instances,
-                 std::shared_ptr<storage_quota> guard)
+                 std::shared_ptr<storage_quota> quota)
     : registry_(std::make_shared<session_registry>(executor)) {
     SSL_CTX_set_alpn_select_cb(tls.native_handle(), choose_protocol, nullptr);
-    // As PostgreSQL: libpq never resumes, and tickets would be bytes on idle connections.
+    // As in PostgreSQL: libpq never resumes, and tickets would be bytes on idle connections.
     SSL_CTX_set_num_tickets(tls.native_handle(), 0);
     SSL_CTX_set_session_cache_mode(tls.native_handle(), SSL_SESS_CACHE_OFF);
     SSL_CTX_set_max_send_fragment(tls.native_handle(), largest_record);
 
-    const auto around = std::make_shared<pg_surroundings>();
+    const auto around = std::make_shared<gateway_context>();
     around->tls = &tls;
     around->catalog = std::move(known);
     around->databases = std::move(instances);
-    around->guard = std::move(guard);
+    around->quota = std::move(quota);
     around->registry = registry_;
     around_ = around;
     server_ = std::make_shared<tcp_server>(executor, [around](asio::ip::tcp::socket socket) {

@@ -1,4 +1,4 @@
-// The Postgres endpoint: a server whose connections are joined to PostgreSQL.
+// The Postgres endpoint: a TCP server that joins its connections to PostgreSQL.
 #pragma once
 
 #include "server/base/tcp_server.hpp"
@@ -25,31 +25,31 @@ class gateway {
 public:
     /// Prepares `tls` for the protocol: ALPN "postgresql", no session tickets.
     gateway(asio::any_io_executor executor, asio::ssl::context& tls, std::shared_ptr<catalog> known,
-            std::shared_ptr<database_host> instances, std::shared_ptr<storage_quota> guard);
+            std::shared_ptr<database_host> instances, std::shared_ptr<storage_quota> quota);
 
-    /// How long a client waits for its database to wake; to be called before the server opens.
+    /// Sets how long a client waits for its database to wake; call it before the server opens.
     void wait_for_wakes(std::chrono::milliseconds timeout) { around_->wake_timeout = timeout; }
 
-    /// Who is told of sessions let in and sent away; before the server opens too.
+    /// Sets who is told of sessions let in and refused; call it before the server opens.
     void report_to(std::shared_ptr<event_log> events) {
         around_->events = events;
         server_->report_to(std::move(events));
     }
-    /// How long sessions may rest and live; to be called before the server opens.
+    /// Sets how long sessions may rest and live; call it before the server opens.
     void limit_sessions(session_limits limits) { around_->limits = limits; }
 
     const std::shared_ptr<tcp_server>& server() const noexcept { return server_; }
 
     /// Cuts all sessions of the database with this id (TCP reset).
     asio::awaitable<void> hang_up(std::string id);
-    /// Holds back what its clients are told by this time.
+    /// Delays everything its clients are told by this time.
     asio::awaitable<void> delay(std::string id, std::chrono::milliseconds time);
-    /// Refuses further sessions of the database with 53300, or no longer.
+    /// Refuses further sessions of the database with 53300, or stops refusing them.
     asio::awaitable<void> fill(std::string id, bool full);
 
 private:
     std::shared_ptr<session_registry> registry_;
-    std::shared_ptr<pg_surroundings> around_;
+    std::shared_ptr<gateway_context> around_;
     std::shared_ptr<tcp_server> server_;
 };
 

@@ -1,4 +1,4 @@
-// From the first byte to the splice, and the goodbye.
+// A gateway session from the first byte through the splice to the end.
 #include <bitdotio/error.hpp>
 
 #include "server/base/tls_shutdown.hpp"
@@ -20,11 +20,11 @@ namespace {
 using asio::use_awaitable;
 using asio::ip::tcp;
 
-// A client that has not told its wish and its key by then is cut, and so is a PostgreSQL that
-// does not answer one.
+// A client that has not sent its startup message and its key by then is cut, and so is a
+// PostgreSQL that does not answer one.
 constexpr std::chrono::seconds startup_patience{30};
 constexpr std::size_t max_password_size = 4096;
-// For a client to read why its session ends.
+// The time for a client to read why its session ends.
 constexpr std::chrono::seconds last_words_patience{5};
 
 time_point after(std::chrono::milliseconds patience) {
@@ -45,7 +45,7 @@ private:
     const cancel_key key_;
 };
 
-// As PostgreSQL itself says it; nothing where there is nothing to say.
+// The message in PostgreSQL's own words; empty if there is nothing to say.
 std::string words_for(session_watch::ending why) {
     using ending = session_watch::ending;
     switch (why) {
@@ -66,7 +66,7 @@ std::string words_for(session_watch::ending why) {
     return "";
 }
 
-// The SQLSTATE of the error among the messages of a greeting.
+// The SQLSTATE of the error in a greeting.
 std::string refusal_in(std::string_view messages) {
     for (auto size = message_size(messages); size && *size <= messages.size();
          size = message_size(messages)) {
@@ -83,7 +83,7 @@ bool wants_replication(const startup_message& wish) {
 
 }  // namespace
 
-gateway_session::gateway_session(tcp::socket socket, std::shared_ptr<const pg_surroundings> around)
+gateway_session::gateway_session(tcp::socket socket, std::shared_ptr<const gateway_context> around)
     : around_(std::move(around)),
       client_(std::move(socket), *around_->tls),
       backend_(client_.get_executor()),
@@ -164,7 +164,7 @@ asio::awaitable<opening> gateway_session::receive_opening() {
             const auto room = asio::buffer(&first, 1);
             co_await client_.next_layer().async_receive(room, tcp::socket::message_peek,
                                                         use_awaitable);
-            if (first == 0x16) {  // a TLS handshake record, and no length a packet can have
+            if (first == 0x16) {  // a TLS handshake record; not a possible packet length
                 co_await secure(true);
             }
         }
@@ -176,7 +176,7 @@ asio::awaitable<opening> gateway_session::receive_opening() {
         if (std::holds_alternative<gss_request>(parsed) && !secured_) {
             co_await send("N");
         } else if (std::holds_alternative<ssl_request>(parsed) && !secured_) {
-            // What was sent along in the clear could be a stranger's: CVE-2021-23222.
+            // What was sent along in the clear could come from a stranger: CVE-2021-23222.
             if (client_.next_layer().available() > 0) {
                 throw error(errc::protocol_violated, "received unencrypted data after SSL request");
             }
@@ -223,7 +223,7 @@ asio::awaitable<bool> gateway_session::admit_with_password() {
         account_ = who.name;
         const database_name name(wanted);
         database_ = co_await around_->catalog->find(who, name);
-        co_await around_->guard->session_role(database_);  // refuses at once what is closed
+        co_await around_->quota->session_role(database_);  // refuses a closed database at once
         co_return true;
     } catch (const error& thrown) {
         if (thrown.code() != errc::bad_input && thrown.code() != errc::not_found &&
@@ -256,8 +256,8 @@ asio::awaitable<std::string> gateway_session::receive_password() {
 }
 
 asio::awaitable<void> gateway_session::pass_on_cancel(cancel_key key) {
-    // No answer is ever given: the client waits for the end of the connection, so that ends
-    // only when PostgreSQL has taken the request.
+    // There is never an answer: the client waits for the connection to end, so it ends only when
+    // PostgreSQL has taken the request.
     const auto where = co_await around_->registry->find(key);
     if (!where) co_return;
     co_await backend_.cancel(where->server, where->key);
@@ -292,8 +292,8 @@ asio::awaitable<void> gateway_session::converse() {
 asio::awaitable<void> gateway_session::converse_with(lease awake, cancel_key key) {
     boost::system::error_code ignored;
     std::string failure;
-    // Asked again, because waking may have taken its time.
-    std::string role = co_await around_->guard->session_role(database_);
+    // Asked again, because waking may have taken a while.
+    std::string role = co_await around_->quota->session_role(database_);
     try {
         const session_target where = awake.session(role);
         const time_point deadline =
@@ -315,7 +315,7 @@ asio::awaitable<void> gateway_session::converse_with(lease awake, cancel_key key
         around_->events->refused(declined_, database_.name.full(), peer_);
     }
     if (joined_) co_await hand_across();
-    // Ended before the lease is, so that nobody puts PostgreSQL to sleep under a session.
+    // Closed before the lease ends, so that PostgreSQL is not put to sleep under a session.
     backend_.close(ignored);
 }
 
@@ -347,7 +347,7 @@ asio::awaitable<bool> gateway_session::connect_backend(session_target where, can
     } else {
         declined_ = refusal_in(greeting.bytes);
     }
-    // A session's life begins here: it is not its own time that waking the database took.
+    // A session's life begins here: the time that waking took does not count.
     const time_point greeted = std::chrono::steady_clock::now();
     watch_ = session_watch(around_->limits, greeted);
     watch_.from_server(greeting.bytes, greeted);

@@ -1,4 +1,4 @@
-// One client of the Postgres endpoint: let in by its key, joined to its database's PostgreSQL.
+// One client of the Postgres endpoint: admitted by its key, joined to its database's PostgreSQL.
 #pragma once
 
 #include "server/base/event_log.hpp"
@@ -22,14 +22,14 @@
 
 namespace bitdotio {
 
-/// What all sessions of a gateway work with.
-struct pg_surroundings {
-    pg_surroundings() = default;
+/// What all sessions of a gateway share.
+struct gateway_context {
+    gateway_context() = default;
 
     asio::ssl::context* tls = nullptr;
     std::shared_ptr<bitdotio::catalog> catalog;
     std::shared_ptr<database_host> databases;
-    std::shared_ptr<storage_quota> guard;
+    std::shared_ptr<storage_quota> quota;
     std::shared_ptr<session_registry> registry;
     std::shared_ptr<bitdotio::event_log> events = std::make_shared<bitdotio::event_log>(nullptr);
     std::chrono::milliseconds wake_timeout{60'000};
@@ -42,7 +42,7 @@ struct pg_surroundings {
 class gateway_session final : public server_connection,
                               public std::enable_shared_from_this<gateway_session> {
 public:
-    gateway_session(asio::ip::tcp::socket socket, std::shared_ptr<const pg_surroundings> around);
+    gateway_session(asio::ip::tcp::socket socket, std::shared_ptr<const gateway_context> around);
 
     asio::any_io_executor executor() override { return client_.get_executor(); }
     asio::awaitable<void> serve() override;
@@ -50,7 +50,7 @@ public:
     void cut() noexcept override;
 
 private:
-    // Until the key and the database are known; false if the client was sent away.
+    // Runs until the key and the database are known; false if the client was refused.
     asio::awaitable<bool> admit();
     asio::awaitable<opening> receive_opening();
     asio::awaitable<void> secure(bool direct);
@@ -58,7 +58,7 @@ private:
     asio::awaitable<std::string> receive_password();
     asio::awaitable<void> pass_on_cancel(cancel_key key);
 
-    // With the database awake.
+    // Runs while the database is awake.
     asio::awaitable<void> converse();
     asio::awaitable<void> converse_with(lease awake, cancel_key key);
     asio::awaitable<void> hand_across();
@@ -70,18 +70,18 @@ private:
     asio::awaitable<void> refuse(std::string_view sqlstate, std::string message,
                                  std::string_view hint);
 
-    const std::shared_ptr<const pg_surroundings> around_;
+    const std::shared_ptr<const gateway_context> around_;
     asio::ssl::stream<asio::ip::tcp::socket> client_;
     backend_link backend_;
     startup_message wish_;
     std::string peer_;       // the client's address, without the port
-    std::string account_;    // whose key it has shown
-    std::string declined_;   // the SQLSTATE with which PostgreSQL itself sent it away
+    std::string account_;    // the account whose key it has shown
+    std::string declined_;   // the SQLSTATE with which PostgreSQL itself refused it
     database database_;      // as its caller may use it
     bool secured_ = false;   // TLS is established
     bool admitted_ = false;  // its key and its database are known
     bool leaving_ = false;   // the server is closing
-    bool joined_ = false;    // client and PostgreSQL speak with each other
+    bool joined_ = false;    // client and PostgreSQL are connected
     session_watch watch_;
     std::optional<splice> traffic_;
 };

@@ -1,4 +1,4 @@
-// Keys are random, so that no client can cancel what is not its own.
+// Keeps sessions by random keys, so that no client can cancel a session of another.
 #include <bitdotio/error.hpp>
 
 #include "server/gateway/session_registry.hpp"

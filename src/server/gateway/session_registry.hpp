@@ -1,4 +1,4 @@
-// Who is connected to which database, and where a cancel request has to go.
+// Knows which sessions each database has, and where a cancel request has to go.
 #pragma once
 
 #include "base/deadline.hpp"
@@ -26,7 +26,7 @@ struct treatment {
     std::atomic<bool> full{false};  ///< further sessions are refused
 };
 
-/// The sessions of the gateway by the key each was given.
+/// The sessions of the gateway, by the key each was given.
 ///
 /// Thread safety: every function may be called from any thread.
 /// Lifetime: held by shared_ptr.
@@ -35,21 +35,21 @@ public:
     explicit session_registry(asio::any_io_executor executor)
         : strand_(asio::make_strand(executor)) {}
 
-    /// Where the real session behind a key is.
+    /// Where the session of a key really is.
     struct backend {
         backend_address server;
         cancel_key key;
     };
 
-    /// Notes a session of the database `id` and gives it the key its client will know it by.
+    /// Notes a session of the database `id` and returns the key its client will know it by.
     asio::awaitable<cancel_key> enter(std::weak_ptr<server_connection> session, std::string id);
-    /// Notes what PostgreSQL called the session: from now on it can be cancelled.
+    /// Notes PostgreSQL's own key of the session: from now on it can be cancelled.
     void connected(cancel_key key, backend where);
     void leave(cancel_key key);
 
     asio::awaitable<std::optional<backend>> find(cancel_key key);
     asio::awaitable<std::vector<std::shared_ptr<server_connection>>> sessions_of(std::string id);
-    /// The same for all sessions of the database.
+    /// The treatment that all sessions of the database share.
     asio::awaitable<std::shared_ptr<treatment>> treatment_of(std::string id);
 
 private:

@@ -1,4 +1,4 @@
-// Requests counted against ReadyForQuery.
+// Counts requests against ReadyForQuery.
 #include "server/gateway/session_watch.hpp"
 
 #include <algorithm>
@@ -22,7 +22,7 @@ void session_watch::from_client(std::string_view bytes, time_point now) {
                 owed_.push_back(type);
                 loose_ = false;
                 break;
-            case 'd':  // of a COPY: that is answered by the statement's own end
+            case 'd':  // part of a COPY, which the statement's own end answers
             case 'c':
             case 'f':
             case 'X': break;
@@ -43,7 +43,7 @@ void session_watch::from_server(std::string_view bytes, time_point now) {
                 break;
             case 'G':
             case 'W':
-                // Within a COPY that takes data, PostgreSQL ignores Sync: those that the client
+                // During a COPY that takes data, PostgreSQL ignores Sync: those that the client
                 // sent along with the statement are never answered.
                 while (!owed_.empty() && owed_.front() == 'S') {
                     owed_.pop_front();
@@ -76,7 +76,7 @@ session_watch::ending session_watch::due(time_point now) const {
     if (limit.count() > 0 && now >= quiet_since_ + limit) {
         return status_ == 'I' ? ending::idle : ending::idle_in_transaction;
     }
-    // A transaction gets a little more, to come to its end.
+    // A transaction gets a little more time to end.
     const auto mercy = status_ == 'I' ? std::chrono::milliseconds(0) : limits_.life / 10;
     return end_of_life_ != no_deadline && now >= end_of_life_ + mercy ? ending::life : ending::none;
 }
@@ -86,7 +86,7 @@ std::optional<time_point> session_watch::next(time_point now) const {
     std::optional<time_point> soonest;
     if (limit.count() > 0) soonest = (rests() ? quiet_since_ : now) + limit;
     if (end_of_life_ != no_deadline) {
-        // Over its life, but not resting or in a transaction: the next answer tells, or that limit.
+        // Past its life, but busy or in a transaction: the next answer decides, or that limit.
         const time_point over =
             now < end_of_life_ ? end_of_life_ : end_of_life_ + limits_.life / 10;
         if (over > now && (!soonest || over < *soonest)) soonest = over;

@@ -1,4 +1,4 @@
-// Whether a session rests, told from the messages that pass: its idle limits, its life, its rows.
+// Watches a session's messages: whether it rests, its idle limits, its life, its rows.
 #pragma once
 
 #include "base/deadline.hpp"
@@ -15,17 +15,17 @@
 
 namespace bitdotio {
 
-/// Reads where the messages of one direction begin and end, whatever pieces they come in.
+/// Finds where the messages of one direction begin and end, whatever pieces they come in.
 ///
 /// Thread safety: a value.
 class message_boundaries {
 public:
-    /// Calls `seen(type, first_byte)` for each message once its first byte behind the length is
-    /// there, which is 0 for a message without any.
+    /// Calls `seen(type, first_byte)` for each message once its first byte after the length is
+    /// there; that byte is 0 for an empty message.
     template <class Seen>
     void read(std::string_view text, Seen seen);
 
-    /// Nothing of a message has come without the rest of it.
+    /// Whether no message is incomplete.
     bool between_messages() const noexcept { return have_ == 0 && left_ == 0; }
 
 private:
@@ -45,11 +45,11 @@ struct session_limits {
     std::chrono::milliseconds life{3'600'000};
 };
 
-/// A session is never ended while a statement may be running, nor within a message: only when
-/// PostgreSQL has said ReadyForQuery to everything the client asked for. What was asked is counted,
-/// because a client may send much before the first answer.
+/// A session is never ended while a statement may be running, nor within a message, but only when
+/// PostgreSQL has said ReadyForQuery to everything the client asked for. Requests are counted,
+/// because a client may send many before the first answer.
 ///
-/// PostgreSQL's own limits do not do: the session can lift them with SET.
+/// PostgreSQL's own limits are not enough: the session can lift them with SET.
 ///
 /// Thread safety: one thread at a time. Time is an argument.
 /// See: PostgreSQL manual, 55.2 "Message Flow".
@@ -59,19 +59,19 @@ public:
 
     session_watch(session_limits limits, time_point now);
 
-    /// What the client sent, before it is handed on.
+    /// Takes what the client sent, before it is handed on.
     void from_client(std::string_view bytes, time_point now);
-    /// What PostgreSQL sent, before it is handed on.
+    /// Takes what PostgreSQL sent, before it is handed on.
     void from_server(std::string_view bytes, time_point now);
-    /// What PostgreSQL sent is with the client's socket. Until then nothing else can be said to it.
+    /// Notes that PostgreSQL's bytes are in the client's socket. Nothing else can be sent before.
     void handed_on(time_point now);
 
-    /// The server is stopping: the session ends as soon as no statement is running.
+    /// Notes that the server is stopping: the session ends as soon as no statement is running.
     void retire() noexcept { retired_ = true; }
 
-    /// Why the session is to end now, if it is.
+    /// Why the session has to end now, if it does.
     ending due(time_point now) const;
-    /// When `due` has to be asked again if nothing passes; nothing if there is no limit.
+    /// When `due` has to be asked again if no message passes; nothing if there is no limit.
     std::optional<time_point> next(time_point now) const;
     /// Whether `due` has to be asked after each answer, because the session should be over.
     bool is_pressing(time_point now) const { return retired_ || now >= end_of_life_; }
@@ -88,7 +88,7 @@ private:
     message_boundaries asked_;
     message_boundaries answered_;
     std::deque<char> owed_;  ///< the messages that PostgreSQL answers with a ReadyForQuery each
-    char status_ = 0;        ///< of the last ReadyForQuery; 0 if something came behind it
+    char status_ = 0;        ///< of the last ReadyForQuery; 0 if something came after it
     bool loose_ = false;     ///< the client has not yet sent the Sync of what it asked for
     bool handing_on_ = false;
     bool retired_ = false;

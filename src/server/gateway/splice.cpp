@@ -1,4 +1,4 @@
-// Two pumps, one for each direction, and the session's limits.
+// Splices two streams: one pump for each direction, and the session's limits.
 #include "server/gateway/splice.hpp"
 
 #include "base/spawn.hpp"
@@ -19,9 +19,9 @@ namespace bitdotio {
 
 namespace {
 
-// One TLS record holds 16 KiB; two of them a turn cost no more memory than a session does anyway.
+// One TLS record holds 16 KiB; two of them per turn cost no more memory than a session does anyway.
 constexpr std::size_t buffer_size = 32 * 1024;
-// Rows are counted in handfuls: each costs a message to the catalog.
+// Rows are counted in batches: each costs a message to the catalog.
 constexpr std::int64_t handful = 10'000;
 
 time_point now() {
@@ -30,7 +30,7 @@ time_point now() {
 
 }  // namespace
 
-// The way down decides: with its end there is nothing left to say to the client. So do the limits.
+// Ends when the direction to the client ends, with nothing left to tell it, or by the limits.
 struct splice::until_over {
     asio::cancellation_type operator()(std::exception_ptr failure, part ended) const {
         return failure || ended != part::upstream ? asio::cancellation_type::terminal
@@ -76,7 +76,7 @@ asio::awaitable<splice::part> splice::pump_up() {
                                    asio::redirect_error(asio::use_awaitable, unsent));
         if (unsent) co_return part::upstream;
     }
-    // PostgreSQL ends a session whose client stopped sending once it has answered.
+    // Once it has answered, PostgreSQL ends a session whose client stopped sending.
     boost::system::error_code ignored;
     backend_.shutdown(asio::socket_base::shutdown_send, ignored);
     co_return part::upstream;

@@ -1,4 +1,4 @@
-// Bytes of two streams handed across both ways, until one side ends or the session's time is up.
+// Passes bytes between two streams, until one side ends or the session's time is up.
 #pragma once
 
 #include "server/gateway/backend_link.hpp"
@@ -18,12 +18,12 @@ namespace bitdotio {
 
 namespace asio = boost::asio;
 
-/// How long what PostgreSQL says is held back, in milliseconds: 0, but for tests.
+/// How long PostgreSQL's answers are held back, in milliseconds: 0 except in tests.
 using answer_delay = std::atomic<std::int64_t>;
 
-/// Hands the bytes of one session across.
+/// Passes the bytes of one session across.
 ///
-/// Thread safety: on the strand of its streams only.
+/// Thread safety: only on the strand of its streams.
 /// Lifetime: the streams must outlive it.
 class splice {
 public:
@@ -35,14 +35,14 @@ public:
     splice(client_stream& client, backend_stream& backend, session_watch watch,
            std::shared_ptr<const answer_delay> delay, std::function<void(std::int64_t)> count_rows);
 
-    /// Returns when `backend` has said all and it is with the client, when the client is gone, or
-    /// when the session is to end: then `client` waits for our own last words, and PostgreSQL has
+    /// Returns when the client has all that `backend` said, when the client is gone, or when the
+    /// session has to end: then `client` waits for our own last message, and PostgreSQL has
     /// nothing under way. A client that only stops sending still gets its answers.
     ///
     /// Cancellation: terminal; both streams are then to be closed.
     asio::awaitable<session_watch::ending> run();
 
-    /// The server is stopping: `run` returns as soon as no statement is running.
+    /// Makes `run` return as soon as no statement is running, because the server is stopping.
     void retire();
 
 private:
@@ -60,7 +60,7 @@ private:
     session_watch watch_;
     const std::shared_ptr<const answer_delay> delay_;
     const std::function<void(std::int64_t)> count_rows_;
-    asio::steady_timer alarm_;  ///< cancelled when the limits are to be looked at
+    asio::steady_timer alarm_;  ///< cancelled when the limits must be checked
     session_watch::ending ending_ = session_watch::ending::none;
 };
 

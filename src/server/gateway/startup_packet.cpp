@@ -1,4 +1,4 @@
-// Big-endian numbers and zero-terminated strings, read and written.
+// Reads and writes big-endian numbers and zero-terminated strings.
 #include <bitdotio/error.hpp>
 
 #include "server/gateway/startup_packet.hpp"
@@ -102,7 +102,7 @@ opening parse_opening(std::string_view packet) {
     startup_message message;
     message.major = static_cast<std::uint16_t>(code >> 16);
     message.minor = static_cast<std::uint16_t>(code & 0xffff);
-    if (message.major != 3) return message;  // its layout is not ours to know
+    if (message.major != 3) return message;  // its layout is unknown to us
     while (true) {
         const std::string_view name = take_text(body);
         if (name.empty()) break;

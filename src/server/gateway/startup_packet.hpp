@@ -1,4 +1,4 @@
-// The beginning of PostgreSQL's protocol as bytes: what clients open with, what we answer.
+// The beginning of PostgreSQL's protocol as bytes: clients' first packets and our answers.
 #pragma once
 
 #include <cstddef>
@@ -12,12 +12,12 @@
 
 namespace bitdotio {
 
-/// "May I speak TLS?" To be answered with one byte.
+/// Asks for TLS; answered with one byte.
 struct ssl_request {};
-/// "May I encrypt with GSSAPI?" To be answered with one byte.
+/// Asks for GSSAPI encryption; answered with one byte.
 struct gss_request {};
 
-/// The pair by which a client names its own session to cancel what runs there.
+/// The pair by which a client names its own session, to cancel what runs there.
 struct cancel_key {
     cancel_key() = default;
     cancel_key(std::uint32_t pid_, std::uint32_t secret_) : pid(pid_), secret(secret_) {}
@@ -28,7 +28,7 @@ struct cancel_key {
     friend auto operator<=>(const cancel_key&, const cancel_key&) = default;
 };
 
-/// What a session is asked for: protocol version and settings, in the order they came.
+/// What a client asks of a session: protocol version and settings, in the order they came.
 struct startup_message {
     startup_message() = default;
 
@@ -36,7 +36,7 @@ struct startup_message {
     std::uint16_t minor = 0;
     std::vector<std::pair<std::string, std::string>> parameters;
 
-    /// The value of a parameter, nullopt if it was not sent.
+    /// The value of a parameter; nullopt if it was not sent.
     std::optional<std::string_view> find(std::string_view name) const;
     /// The names that begin with "_pq_.": protocol options, none of which we know.
     std::vector<std::string> protocol_options() const;
@@ -47,8 +47,8 @@ using opening = std::variant<ssl_request, gss_request, cancel_key, startup_messa
 /// The size in bytes, the length field included, that a first packet may have.
 inline constexpr std::size_t max_opening_size = 10'000;
 
-/// The length a packet announces in its first four bytes, itself included; nullopt if no first
-/// packet has that length.
+/// The length that a packet's first four bytes announce, including themselves; nullopt if no
+/// first packet has that length.
 std::optional<std::size_t> opening_size(std::string_view first_four_bytes);
 
 /// Reads a whole first packet, its length field included.
@@ -56,14 +56,14 @@ std::optional<std::size_t> opening_size(std::string_view first_four_bytes);
 /// Errors: errc::protocol_violated, saying what is malformed, in PostgreSQL's words.
 opening parse_opening(std::string_view packet);
 
-/// The bytes of the messages a gateway says itself.
+/// The bytes of the messages that a gateway itself sends.
 ///
 /// See: PostgreSQL manual, 55.7 "Message Formats".
 namespace wire_message {
 /// A FATAL ErrorResponse.
 std::string fatal(std::string_view sqlstate, std::string_view message, std::string_view hint = {});
 std::string cleartext_password_request();
-/// The newest protocol is 3.0; `options` are those we did not know.
+/// Says that the newest protocol is 3.0; `options` are those we did not know.
 std::string negotiate_protocol_version(const std::vector<std::string>& options);
 /// A StartupMessage of version 3.0 that asks for `user` and `database`, the other parameters of
 /// `original` kept except protocol options.
@@ -72,7 +72,7 @@ std::string startup(const startup_message& original, std::string_view user,
 std::string cancel_request(cancel_key key);
 std::string backend_key_data(cancel_key key);
 
-// What a gateway says to a server as its client.
+// What a gateway sends to a server as its client.
 std::string ssl_request();
 std::string password(std::string_view text);
 std::string sasl_initial_response(std::string_view mechanism, std::string_view text);
@@ -80,14 +80,14 @@ std::string sasl_response(std::string_view text);
 std::string terminate();
 }  // namespace wire_message
 
-/// A message with a type byte at the beginning of `bytes`: its whole size, or nullopt while its
+/// The whole size of the message with a type byte at the beginning of `bytes`; nullopt while its
 /// length field is not there yet.
 std::optional<std::size_t> message_size(std::string_view bytes);
 
 /// Reads a BackendKeyData message; nullopt if `message` is not one.
 std::optional<cancel_key> parse_backend_key_data(std::string_view message);
 
-/// Which way to authenticate an AuthenticationXXX message tells; nullopt if it is none.
+/// Which way to authenticate an AuthenticationXXX message asks for; nullopt for other messages.
 std::optional<std::uint32_t> authentication_kind(std::string_view message);
 
 /// A field of an ErrorResponse, such as 'C' for its SQLSTATE.

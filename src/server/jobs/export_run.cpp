@@ -1,4 +1,4 @@
-// A query, its columns, a COPY.
+// Runs an export: a query, its columns, a COPY.
 #include "server/jobs/export_run.hpp"
 #include "server/formats/column_types.hpp"
 #include "server/formats/file_output.hpp"
@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::chrono::hours export_limit{12};
 
-// Without the semicolon at its end, which has no place within another statement.
+// The query without its final semicolon, which may not stand inside another statement.
 std::string query_of(const export_options& order) {
     if (order.query.empty()) {
         return "SELECT * FROM " + quote_identifier({order.schema_name, order.table_name});
@@ -106,7 +106,7 @@ asio::awaitable<void> run_export(worker_threads& threads, session_target where,
     reading.isolation = isolation_level::repeatable_read;
     reading.read_only = true;
     transaction scope = co_await session.begin(reading);
-    // The forms that writers read, whatever the role is set to.
+    // The text forms that writers read, whatever the role's settings are.
     co_await scope.query(
         "SELECT set_config('datestyle', 'ISO', true), set_config('timezone', 'UTC', true), "
         "set_config('bytea_output', 'hex', true), set_config('intervalstyle', 'postgres', true), "

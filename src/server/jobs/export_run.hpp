@@ -1,4 +1,4 @@
-// One export: a table or the rows of a query into a file.
+// Exports a table or the rows of a query to a file.
 #pragma once
 
 #include <bitdotio/jobs.hpp>
@@ -15,10 +15,10 @@
 
 namespace bitdotio {
 
-/// Runs the query in a transaction that reads only and sees one state of the database. Rows come
-/// through COPY and are written on `threads`; memory holds a piece of them.
+/// Runs the query in a read-only transaction that sees one state of the database. Rows come through
+/// COPY and are written on `threads`; memory holds a piece of them.
 ///
-/// Parameters: `where` a database is that somebody holds meanwhile; `moved` is told of bytes that
+/// Parameters: `where` is a database that the caller holds meanwhile; `moved` is told of bytes that
 ///     came.
 /// Errors: those of connection; job_failure ("unrepresentable") for values the format cannot hold;
 ///     errc::system_failed if the file cannot be written. The file is unfinished then.

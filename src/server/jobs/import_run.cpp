@@ -1,4 +1,4 @@
-// A transaction, a table, a COPY; again if a value did not fit.
+// Runs an import: a transaction, a table, a COPY; again if a value did not fit.
 #include "server/jobs/import_run.hpp"
 #include "server/formats/job_failure.hpp"
 #include "server/hosts/instance_session.hpp"
@@ -45,7 +45,7 @@ asio::awaitable<void> import_run::load(session_target where, step again, step be
     co_await session.close();
 }
 
-// False if a value did not fit its column; the next attempt fits.
+// Returns false if a value did not fit its column; the next attempt will fit.
 asio::awaitable<bool> import_run::attempt(connection& session, step& before_commit) {
     transaction scope = co_await session.begin();
     for (table_load& each : tables_) {
@@ -81,7 +81,7 @@ asio::awaitable<bool> import_run::attempt(connection& session, step& before_comm
     co_return true;
 }
 
-// The table is there afterwards.
+// Makes the table if it is missing.
 asio::awaitable<void> import_run::prepare(transaction& scope, table_load& table) {
     const std::string name = table_of(table);
     const std::string schema = order_.options.schema_name;

@@ -1,4 +1,4 @@
-// One import: a file's tables into a database, in one transaction.
+// Imports a file's tables into a database, in one transaction.
 #pragma once
 
 #include <bitdotio/connection.hpp>
@@ -29,7 +29,7 @@ struct import_order {
     std::function<void(std::size_t)> moved;
 };
 
-/// Reads on `threads`, writes through COPY; memory holds a slice of the file.
+/// Reads on `threads` and writes through COPY; memory holds a slice of the file.
 ///
 /// Lifetime: `threads` must outlive it; one call of each function, each awaited in place.
 class import_run {
@@ -38,17 +38,17 @@ public:
 
     import_run(worker_threads& threads, import_order order);
 
-    /// Finds out what the file has.
+    /// Finds the tables in the file.
     ///
     /// Errors: errc::bad_input.
     asio::awaitable<void> look();
 
-    /// Loads it. A table is made where there is none of its name; one that is there gets further
-    /// rows. Either all of it is there afterwards, or nothing.
+    /// Loads the file. A missing table is made; an existing one gets further rows. Afterwards
+    /// everything is there, or nothing.
     ///
-    /// Parameters: `where` a database is that somebody holds meanwhile; `again` is awaited before
-    ///     each further attempt, `before_commit` when all is written and nothing of it visible:
-    ///     what it throws undoes it.
+    /// Parameters: `where` is a database that the caller holds meanwhile; `again` is awaited before
+    ///     each further attempt; `before_commit` when all is written and nothing is visible yet: if
+    ///     it throws, the load is undone.
     /// Errors: errc::bad_input for what cannot be read; those of connection.
     asio::awaitable<void> load(session_target where, step again, step before_commit);
 

@@ -1,4 +1,4 @@
-// Records, a queue, and what crashes and stops leave of them.
+// Keeps job records, runs the queue, and cleans up after crashes and stops.
 #include "server/jobs/job_queue.hpp"
 #include "server/base/event_log.hpp"
 #include "server/base/replace_file.hpp"
@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// More would only share the same disk and processors.
+// More jobs would only share the same disk and processors.
 constexpr std::size_t at_once = 2;
 
 std::chrono::sys_time<std::chrono::microseconds> now() {
@@ -91,11 +91,11 @@ void job_queue::load() {
             job_record record = job_record::from_json(read_file(each.path()).value_or(""));
             if (record.id == each.path().stem()) known_[record.id] = std::move(record);
         } catch (const error& damaged) {
-            if (damaged.code() != errc::bad_input) throw;  // of a disk that failed: nobody's job
+            if (damaged.code() != errc::bad_input) throw;  // a failed disk, not one damaged record
         }
     }
     sweep();
-    // What belongs to nobody: uploads that a crash has cut short, imports that are over.
+    // Removes files without an owner: uploads that a crash has cut short, imports that are over.
     for (const fs::directory_entry& each : fs::directory_iterator(directory_)) {
         const auto owner = known_.find(each.path().stem().string());
         const bool needed =
@@ -108,7 +108,7 @@ void job_queue::load() {
     }
 }
 
-// Forgets what ended long ago; its files are left to whoever may block.
+// Forgets what ended long ago; a caller that may block removes its files.
 void job_queue::sweep() {
     std::erase_if(known_, [this](const auto& entry) {
         const job_record& record = entry.second;
@@ -141,7 +141,7 @@ asio::awaitable<void> job_queue::keep(job_record record) {
     try {
         co_await threads_->run(work);
     } catch (...) {
-        removed_.merge(gone);  // the next one removes them
+        removed_.merge(gone);  // the next `keep` removes them
         throw;
     }
     known_[record.id] = record;
@@ -197,14 +197,14 @@ void job_queue::begin(const std::string& id) {
     spawn_alone(strand_, run(id), std::move(ended), signal);
 }
 
-// From the queue to the end. Whoever closes waits for it.
+// Runs a job from the queue to its end. `close` waits for it.
 asio::awaitable<void> job_queue::run(std::string id) {
     try {
         const auto mine = co_await places_.enter();
         co_await carry_out(id);
     } catch (...) {
-        // A server that closes leaves it to its next start: what waits begins then, what was under
-        // way has failed. So it has where the disk takes no records.
+        // A closing server leaves the job to its next start: a waiting job begins then, a running
+        // one has failed. It has also failed if the disk takes no records.
         if (!closing_) throw;
     }
 }

@@ -1,4 +1,4 @@
-// The jobs of a server: kept on disk, done two at a time, in the order they came.
+// The jobs of a server: kept on disk, run two at a time, in the order they came.
 #pragma once
 
 #include "base/async_semaphore.hpp"
@@ -31,8 +31,8 @@ class event_log;
 /// A job's record is "<directory>/<id>.json", its file "<directory>/<id>.data": what was sent for
 /// an import, what an export wrote. Every change of state is on disk before anyone sees it.
 ///
-/// At the start, a job that was under way has failed, and those that waited wait again. What ended
-/// more than `kept` ago is removed, file and record.
+/// At the start, a job that was under way has failed, and those that waited wait again. Jobs that
+/// ended more than `kept` ago are removed, file and record.
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: await `close()`.
@@ -40,35 +40,35 @@ class job_queue : public std::enable_shared_from_this<job_queue> {
 public:
     /// Counts another attempt of the job.
     using count_retry = std::function<asio::awaitable<void>()>;
-    /// Does a job, whose file is `file`. What it throws is why the job failed.
+    /// Runs a job, whose file is `file`. What it throws is why the job failed.
     using task =
         std::function<asio::awaitable<void>(job_record, std::filesystem::path file, count_retry)>;
-    /// Is told of each job that has ended; must not throw.
+    /// Is called with each job that has ended; must not throw.
     using listener = std::function<void(const job_record&)>;
 
-    /// Parameters: `events` is told of failures that are no job's; it may be null.
+    /// Parameters: `events` is told of failures outside jobs; it may be null.
     /// Errors: errc::system_failed naming the directory or file.
     static asio::awaitable<std::shared_ptr<job_queue>> open(
         asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
         std::filesystem::path directory, std::chrono::milliseconds kept, task doing,
         listener tell = nullptr, std::shared_ptr<event_log> events = nullptr);
 
-    /// Where a job's file is or will be.
+    /// The path where a job's file is or will be.
     std::filesystem::path file_of(const std::string& id) const;
 
-    /// Enters a job, which waits for its turn.
+    /// Adds a job, which waits for its turn.
     ///
     /// Parameters: `wanted` has everything but state and times; its file is there if it needs one.
     /// Errors: errc::conflict while closing; errc::system_failed.
     asio::awaitable<job_record> add(job_record wanted);
 
-    /// Nothing if there is no such job.
+    /// Finds a job; nothing if there is no such job.
     asio::awaitable<std::optional<job_record>> find(std::string id);
 
-    /// Those that are kept, the newest first.
+    /// The jobs that are kept, the newest first.
     asio::awaitable<std::vector<job_record>> all();
 
-    /// Stops those under way, which have failed then; those that wait are begun after a restart.
+    /// Stops running jobs, which then have failed; waiting ones begin after a restart.
     ///
     /// Cancellation: none.
     asio::awaitable<void> close();

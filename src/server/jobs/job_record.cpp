@@ -1,4 +1,4 @@
-// Records as JSON.
+// Writes job records as JSON and reads them back.
 #include "server/jobs/job_record.hpp"
 #include "service/api_codec.hpp"
 #include "service/job_codec.hpp"

@@ -1,4 +1,4 @@
-// What the server keeps of a job: enough to do it, to tell of it, and to begin it again.
+// What the server keeps of a job: enough to run it, to show it, and to begin it again.
 #pragma once
 
 #include <bitdotio/jobs.hpp>
@@ -15,12 +15,12 @@ enum class job_kind { import_, export_ };
 /// Thread safety: a value.
 struct job_record : job_status {
     job_kind kind = job_kind::import_;
-    std::string user;         ///< the account that asked for it, and may ask how far it is
+    std::string user;         ///< the account that asked for it, and may ask for its status
     std::string database_id;  ///< a database may be renamed meanwhile
-    bitdotio::role role = bitdotio::role::reader;  ///< what he was there when he asked
+    bitdotio::role role = bitdotio::role::reader;  ///< the account's role there when it asked
 
     import_options import;
-    std::string file_name;  ///< of the imported file, as it was sent; or to download an export by
+    std::string file_name;  ///< of the imported file, as it was sent; or for an export's download
     std::string file_url;   ///< where to fetch it from; empty if it was sent
 
     export_options export_;

@@ -1,4 +1,4 @@
-// Awake while it works on the database, and no longer.
+// Runs jobs; a database is kept awake only while its job works on it.
 #include "server/jobs/job_runner.hpp"
 #include "server/base/event_log.hpp"
 #include "server/formats/job_failure.hpp"
@@ -26,7 +26,7 @@ asio::awaitable<void> job_runner::carry_out(job_record record, std::filesystem::
         co_await import_file(std::move(record), std::move(file), std::move(again));
         co_return;
     }
-    const lease awake = co_await cluster_->hold(record.database_id);
+    const lease awake = co_await databases_->hold(record.database_id);
     co_await run_export(*threads_, awake.session(session_role(record.role)), record.export_, file,
                         counter(record.id));
 }
@@ -43,7 +43,7 @@ asio::awaitable<void> job_runner::import_file(job_record record, std::filesystem
     }
     import_run run(*threads_, order);
     co_await run.look();
-    const storage_state before = co_await guard_->state(record.database_id);
+    const storage_state before = co_await quota_->state(record.database_id);
     if (before != storage_state::writable) throw over_its_limit();
     const time_point begin = std::chrono::steady_clock::now();
     std::optional<error> failure;
@@ -54,13 +54,13 @@ asio::awaitable<void> job_runner::import_file(job_record record, std::filesystem
     } catch (const error& thrown) {
         failure = thrown;
     }
-    // Rows of an import that failed take room as well, until they are vacuumed.
-    co_await guard_->check(record.database_id);
+    // Rows of a failed import also take space, until they are vacuumed.
+    co_await quota_->check(record.database_id);
     if (!failure) co_return;
-    // Its last words may be lost with the connection.
+    // PostgreSQL's last message may be lost with the connection.
     if (failure->sqlstate() == "57P01" || failure->code() == errc::connection_lost ||
         failure->code() == errc::database_asleep) {
-        const bool past_limit = co_await guard_->has_ended_writers(record.database_id, begin);
+        const bool past_limit = co_await quota_->has_ended_writers(record.database_id, begin);
         if (past_limit) throw over_its_limit();
     }
     throw *failure;
@@ -73,10 +73,10 @@ std::function<void(std::size_t)> job_runner::counter(const std::string& job) con
 
 asio::awaitable<void> job_runner::load(import_run& run, job_record record,
                                        job_queue::count_retry again) const {
-    const lease awake = co_await cluster_->hold(record.database_id);
-    // Measured on schedule while it runs, and once more before anybody sees a row.
+    const lease awake = co_await databases_->hold(record.database_id);
+    // The size is measured on schedule while it runs, and once more before anybody sees a row.
     import_run::step within_limit = [this, id = record.database_id]() -> asio::awaitable<void> {
-        const storage_state now = co_await guard_->check(id);
+        const storage_state now = co_await quota_->check(id);
         if (now != storage_state::writable) throw over_its_limit();
     };
     co_await run.load(awake.session(session_role(record.role)), std::move(again),

@@ -1,4 +1,4 @@
-// What a job does: an import fetches and loads, an export writes.
+// Runs jobs: an import fetches and loads, an export writes.
 #pragma once
 
 #include "server/catalog/storage_quota.hpp"
@@ -19,23 +19,23 @@
 
 namespace bitdotio {
 
-/// Does jobs of databases of a host, in the role of PostgreSQL that whoever asked has there, and
-/// within its storage limit.
+/// Runs jobs on a host's databases, in the PostgreSQL role of the account that asked, and within
+/// the storage limit.
 ///
-/// Thread safety: `carry_out` may be called from any thread, also at once.
+/// Thread safety: `carry_out` may be called from any thread, also concurrently.
 class job_runner {
 public:
-    job_runner(std::shared_ptr<database_host> instances, std::shared_ptr<storage_quota> guard,
+    job_runner(std::shared_ptr<database_host> instances, std::shared_ptr<storage_quota> quota,
                std::shared_ptr<worker_threads> threads, fetch_limits fetching)
-        : cluster_(std::move(instances)),
-          guard_(std::move(guard)),
+        : databases_(std::move(instances)),
+          quota_(std::move(quota)),
           threads_(std::move(threads)),
           fetching_(fetching) {}
 
-    /// Who is told how far jobs are; before the first.
+    /// Sets who is told of jobs' progress; call it before the first job.
     void report_to(std::shared_ptr<event_log> events) { events_ = std::move(events); }
 
-    /// Errors: what the job fails of; see kind_of.
+    /// Errors: why the job fails; see kind_of.
     /// Cancellation: terminal.
     asio::awaitable<void> carry_out(job_record record, std::filesystem::path file,
                                     job_queue::count_retry again) const;
@@ -47,8 +47,8 @@ private:
     asio::awaitable<void> load(import_run& run, job_record record,
                                job_queue::count_retry again) const;
 
-    std::shared_ptr<database_host> cluster_;
-    std::shared_ptr<storage_quota> guard_;
+    std::shared_ptr<database_host> databases_;
+    std::shared_ptr<storage_quota> quota_;
     std::shared_ptr<worker_threads> threads_;
     fetch_limits fetching_;
     std::shared_ptr<event_log> events_;

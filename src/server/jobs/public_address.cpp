@@ -1,4 +1,4 @@
-// The registries as tables.
+// IANA's address registries as tables.
 #include "server/jobs/public_address.hpp"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Guess, check, widen.
+// Guesses column types, checks values, widens types.
 #include "server/jobs/table_load.hpp"
 
 #include <bitdotio/error.hpp>
@@ -45,7 +45,7 @@ void table_load::rewind() {
     adopt_names();
 }
 
-// The names may have become more.
+// The reader may have found further names.
 void table_load::adopt_names() {
     const std::vector<std::string>& names = reader_->names();
     if (names.size() > names_.size()) names_ = names;
@@ -56,7 +56,7 @@ void table_load::adopt_names() {
         columns_[i].name = usable[i];
 }
 
-// Whether the columns hold the row; if not, they do afterwards.
+// Whether the row fits the columns; if not, they are widened to hold it.
 bool table_load::fits(const cells& row) {
     bool fit = true;
     if (row.size() > columns_.size()) {

@@ -1,4 +1,4 @@
-// The rows of a file's table on their way into COPY: what its columns are, and the bytes.
+// Turns the rows of a file's table into columns and bytes for COPY.
 #pragma once
 
 #include "server/formats/column_types.hpp"
@@ -12,7 +12,7 @@
 
 namespace bitdotio {
 
-/// A column of the table that is loaded into.
+/// A column of the target table.
 struct load_column {
     std::string name;
     column_type type = column_type::unknown;
@@ -20,8 +20,8 @@ struct load_column {
 
 /// One table of a file. All of it blocks, and throws errc::bad_input for what cannot be read.
 ///
-/// Its columns' types are guessed from the first rows. Where a later value does not fit, the rest
-/// is looked through once, and then it can begin again with types that fit all.
+/// Its columns' types are guessed from the first rows. If a later value does not fit, the rest is
+/// read through once, and then it can begin again with types that fit all.
 ///
 /// Thread safety: one thread at a time.
 class table_load {
@@ -31,13 +31,13 @@ public:
     /// The name in the file; empty if it has none.
     const std::string& name() const noexcept { return source_.name; }
 
-    /// Looks at the first rows.
+    /// Guesses the columns from the first rows.
     void sample();
     const std::vector<load_column>& columns() const noexcept { return columns_; }
-    /// Whether the file tells the names of its columns.
+    /// Whether the file names its columns.
     bool has_names() const noexcept { return named_; }
 
-    /// Takes a table's columns as they are: what fits is PostgreSQL's to say then.
+    /// Takes a table's columns as they are: PostgreSQL then decides what fits.
     ///
     /// Parameters: `columns` one for each of `columns()`, in that order.
     void take_existing(std::vector<load_column> columns);
@@ -48,9 +48,9 @@ public:
     void rewind();
 
     enum class progress { more, end, misfit };
-    /// Appends the next rows, some 256 KiB of COPY's text format. A misfit leaves rows unread.
+    /// Appends the next rows, about 256 KiB of COPY's text format. A misfit leaves rows unread.
     progress fill(std::string& out);
-    /// After a misfit: takes the next rows into account; false at the end.
+    /// After a misfit, takes the next rows into account; false at the end.
     bool widen();
 
 private:
@@ -59,7 +59,7 @@ private:
 
     table_source source_;
     std::unique_ptr<table_reader> reader_;
-    std::vector<std::string> names_;  ///< as the reader tells them
+    std::vector<std::string> names_;  ///< as the reader gives them
     std::vector<load_column> columns_;
     std::optional<std::vector<load_column>> existing_;
     bool named_ = false;

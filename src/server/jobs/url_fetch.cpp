@@ -1,4 +1,4 @@
-// A GET and its redirects, through Beast, into a file.
+// Fetches a URL into a file: a GET and its redirects, with Beast.
 #include "server/jobs/url_fetch.hpp"
 #include "base/deadline.hpp"
 #include "server/formats/file_output.hpp"
@@ -31,7 +31,7 @@ using parser = http::response_parser<http::buffer_body>;
 
 constexpr std::size_t piece_size = 256 * 1024;
 
-/// One file being fetched.
+/// The fetch of one file.
 class fetching {
 public:
     fetching(worker_threads& threads, std::filesystem::path file, fetch_limits limits)
@@ -63,7 +63,7 @@ private:
         if (failure) throw failed(std::string(what) + ": " + failure.message());
     }
 
-    // Where a redirect leads to; empty once the file is there.
+    // Returns where a redirect leads; empty once the file is there.
     asio::awaitable<std::string> fetch_one() {
         tcp::socket socket = co_await connect();
         if (!address_.secure) co_return co_await exchange(socket);
@@ -84,7 +84,7 @@ private:
         co_return co_await exchange(stream);
     }
 
-    // To an address that was checked: a name that means another one by now changes nothing.
+    // Connects to the address that was checked, even if the name resolves to another by now.
     asio::awaitable<tcp::socket> connect() {
         const auto executor = co_await asio::this_coro::executor;
         boost::system::error_code failure;

@@ -1,4 +1,4 @@
-// A file fetched from the web, by a server that must not be made to look into its own network.
+// Fetches a file from the web, without letting anybody reach the server's own network.
 #pragma once
 
 #include "server/jobs/public_address.hpp"
@@ -13,14 +13,14 @@
 
 namespace bitdotio {
 
-/// What is fetched at most.
+/// The limits of a fetch.
 struct fetch_limits {
     fetch_limits() = default;
 
     std::uint64_t largest = 0;              ///< bytes
-    std::chrono::seconds longest{15 * 60};  ///< from begin to end
+    std::chrono::seconds longest{15 * 60};  ///< from beginning to end
     int redirects = 5;
-    /// Which addresses may be reached.
+    /// Decides which addresses may be reached.
     bool (*may_reach)(const asio::ip::address&) = is_public;
     /// PEM file of further authorities to trust; empty for none.
     std::string ca_file;
@@ -28,8 +28,8 @@ struct fetch_limits {
 
 /// Fetches `url` into `file`; returns the name at the end of its path.
 ///
-/// Every address that a name has is checked before one of them is connected to, the very one that
-/// was checked; so is the target of every redirect.
+/// Every address of a name is checked before it connects, and it connects to the checked address
+/// itself; the same holds for the target of every redirect.
 ///
 /// Errors: job_failure ("download_failed", "too_large", "private_address"), naming the host and
 ///     never the whole address, which may have secrets.
@@ -38,14 +38,14 @@ struct fetch_limits {
 asio::awaitable<std::string> fetch_url(worker_threads& threads, std::string url,
                                        std::filesystem::path file, fetch_limits limits);
 
-/// An address of the web, taken apart.
+/// The parts of a web address.
 struct web_address {
     bool secure = false;
     std::string host;  ///< without brackets
     std::string port;
     std::string target = "/";  ///< path and query
 
-    /// Errors: job_failure ("download_failed") for what is no http or https address, or has a user.
+    /// Errors: job_failure ("download_failed") if it is not http or https, or has a user.
     static web_address parse(const std::string& url);
     /// Where a redirect of this address leads.
     ///

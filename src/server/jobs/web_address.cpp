@@ -1,4 +1,4 @@
-// http:// and https://, nothing else.
+// Parses web addresses: http:// and https://, nothing else.
 #include "base/percent_encoding.hpp"
 #include "server/formats/job_failure.hpp"
 #include "server/jobs/url_fetch.hpp"

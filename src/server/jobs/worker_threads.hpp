@@ -15,21 +15,21 @@ namespace bitdotio {
 
 namespace asio = boost::asio;
 
-/// A few threads beside those of run_blocking, whose short work must not wait for jobs.
+/// A few threads besides those of run_blocking, whose short work must not wait for jobs.
 ///
 /// Thread safety: `run` may be called from any thread.
-/// Lifetime: whoever awaits `run` keeps it alive; its end waits for the work that runs.
+/// Lifetime: callers of `run` keep it alive; its destructor waits for running work.
 class worker_threads {
 public:
     explicit worker_threads(std::size_t count) : threads_(count) {}
 
     /// Runs `work` on one of the threads; resumes where it was called.
     ///
-    /// Errors: what `work` throws, whatever it is; errc::cancelled, and nothing done, if the caller
-    ///     is cancelled already, see on_strand.
-    /// Cancellation: none; work is cut into short slices by who has long work.
+    /// Errors: whatever `work` throws; errc::cancelled, and nothing done, if the caller is already
+    ///     cancelled, see on_strand.
+    /// Cancellation: none; callers with long work cut it into short slices.
     asio::awaitable<void> run(std::function<void()> work) {
-        // A strand each, so that a cancellation of the caller waits for the end of the work.
+        // A strand for each call, so that cancelling the caller waits for the end of the work.
         return on_strand(asio::make_strand(threads_.get_executor()), nullptr,
                          call(std::move(work)));
     }

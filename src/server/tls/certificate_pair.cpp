@@ -1,4 +1,4 @@
-// PEM files in, and questions about what they say.
+// Reads PEM files and answers questions about their content.
 #include "server/tls/certificate_pair.hpp"
 
 #include <bitdotio/error.hpp>
@@ -42,7 +42,7 @@ bio_ptr source(const std::string& text) {
     return bio_ptr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
 
-// Nobody is there to be asked for a password, least of all by OpenSSL on the terminal.
+// Nobody can be asked for a password, least of all by OpenSSL on the terminal.
 int no_password(char*, int, int, void*) {
     return -1;
 }

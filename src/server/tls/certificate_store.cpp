@@ -1,4 +1,4 @@
-// OpenSSL asks at each handshake which certificate to show.
+// Tells OpenSSL at each handshake which certificate to show.
 #include "server/tls/certificate_store.hpp"
 
 #include <bitdotio/error.hpp>
@@ -68,7 +68,7 @@ int certificate_store::choose(SSL* session, void* keeper) {
     for (const certificate_ptr& each : shown->chain) {
         complete = complete && sk_X509_push(chain, each.get()) > 0;
     }
-    // It takes references of its own.
+    // OpenSSL takes its own references.
     const bool taken = complete && SSL_use_cert_and_key(session, shown->certificate.get(),
                                                         shown->key.get(), chain, 1) == 1;
     sk_X509_free(chain);
@@ -111,7 +111,7 @@ asio::awaitable<void> certificate_store::look() {
     try {
         co_await do_reload();
     } catch (...) {
-        // Half of a pair may have been replaced: soon the other is.
+        // Perhaps half of a pair has been replaced, and the other half soon will be.
         complaint = loggable_failure(std::current_exception());
     }
     if (!complaint.empty() && complaint != complaint_) {

@@ -1,4 +1,4 @@
-// The certificate that handshakes show now: given or made, and another one when its time comes.
+// Keeps the certificate that handshakes show, given or made, and replaces it in time.
 #pragma once
 
 #include "base/async_semaphore.hpp"
@@ -27,19 +27,19 @@ namespace asio = boost::asio;
 struct certificate_source {
     certificate_source() = default;
 
-    /// Files that somebody else looks after; empty for one of our own authority.
+    /// Files that somebody else maintains; empty for a certificate of our own authority.
     std::filesystem::path certificate_file;
     std::filesystem::path key_file;
-    /// What clients shall trust with a given certificate; empty to find out.
+    /// What clients should trust with a given certificate; empty to find out.
     std::filesystem::path ca_file;
-    /// Where our own authority is kept, see open_tls_identity.
+    /// Where our own authority is kept; see open_tls_identity.
     std::filesystem::path directory;
     std::string listen;
 };
 
-/// Shows a certificate to those who come, and looks from time to time whether it is still the one:
-/// files that have changed are read again, one of our own is made anew when less than a third of
-/// its life is left. Connections that are open go on with what they have seen.
+/// Shows a certificate to clients, and checks from time to time whether it is still current:
+/// changed files are read again; our own certificate is made anew when less than a third of its
+/// life is left. Open connections keep what they have seen.
 ///
 /// Thread safety: its functions may be called from any thread, `load` before all others.
 /// Lifetime: it must outlive the contexts it was given; await `close` if `watch` was called.
@@ -50,24 +50,24 @@ public:
     certificate_store(asio::any_io_executor executor, certificate_source source,
                       std::chrono::milliseconds interval, std::shared_ptr<event_log> events);
 
-    /// Reads the certificate, or makes it; reads it again if it is to be another one. It blocks.
+    /// Reads the certificate, or makes it; reads it again if it is due for replacement. It blocks.
     ///
     /// Errors: errc::bad_input, errc::system_failed, naming the file. The former one is shown then.
     void load(time now = std::chrono::system_clock::now());
 
-    /// From now on the context's handshakes show it.
+    /// Makes the context's handshakes show the certificate from now on.
     void serve(SSL_CTX* context);
 
-    /// The PEM file clients shall trust; empty for the authorities of the system.
+    /// The PEM file that clients should trust; empty for the system's authorities.
     const std::string& ca_file() const noexcept { return ca_file_; }
-    /// By which name clients reach a server at `address`: that, or the certificate's if it is not
-    /// good for that.
+    /// The name by which clients reach a server at `address`: the address itself, or the
+    /// certificate's name if it is not valid for the address.
     std::string name_for(const std::string& address) const;
     time expires() const;
 
-    /// Begins to look from time to time.
+    /// Begins to check from time to time.
     void watch();
-    /// `load`, on another thread.
+    /// Calls `load` on another thread.
     asio::awaitable<void> reload();
     /// Cancellation: none.
     asio::awaitable<void> close();
@@ -84,8 +84,8 @@ private:
     std::string ca_file_;
     mutable std::mutex mutex_;  ///< guards `shown_`
     std::shared_ptr<const certificate_pair> shown_;
-    std::string complaint_;     ///< the last one told, which is not told again
-    async_semaphore loads_{1};  ///< two at once could mix the halves of two pairs
+    std::string complaint_;     ///< the last one reported, which is not repeated
+    async_semaphore loads_{1};  ///< two loads at once could mix the halves of two pairs
     periodic looks_;
 };
 

@@ -1,4 +1,4 @@
-// Keys and certificates made with OpenSSL.
+// Makes keys and certificates with OpenSSL.
 #include "server/tls/tls_identity.hpp"
 
 #include <bitdotio/error.hpp>
@@ -27,8 +27,8 @@ namespace fs = std::filesystem;
 
 constexpr std::chrono::hours day{24};
 constexpr auto authority_life = 3650 * day;
-constexpr auto server_life = 397 * day;  // what browsers accept at most
-// With less than this share of its life left a certificate is made anew.
+constexpr auto server_life = 397 * day;  // the most that browsers accept
+// A certificate with less than this share of its life left is made anew.
 constexpr double last_share = 1.0 / 3;
 constexpr auto clock_error = day;
 
@@ -53,7 +53,7 @@ bool is_address(const std::string& host) {
            ::inet_pton(AF_INET6, host.c_str(), room.data()) == 1;
 }
 
-// All addresses ("0.0.0.0", "::") are no name by which anybody calls.
+// "All addresses" ("0.0.0.0", "::") is not a name that clients use.
 bool can_be_called(const std::string& host) {
     return host != "0.0.0.0" && host != "::" && !host.empty();
 }
@@ -67,7 +67,7 @@ void add_extension(X509* certificate, X509* issuer, int which, const std::string
           "write a certificate's extension");
 }
 
-// What a certificate of either kind has; the extensions and the signature follow.
+// The common part of both kinds of certificate; the extensions and the signature follow.
 pair begin(const char* name, std::chrono::system_clock::time_point now,
            std::chrono::system_clock::duration life) {
     pair made;
@@ -149,8 +149,8 @@ void write(const pair& made, const fs::path& certificate_file, const fs::path& k
     replace_file(certificate_file, contents(certificate.get()), 0644);
 }
 
-// The pair of these files; nothing if it is not whole, its halves do not belong together, or it
-// will not last.
+// The pair of these files; nothing if it is incomplete, its halves do not belong together, or it
+// will expire soon.
 std::optional<pair> read(const fs::path& certificate_file, const fs::path& key_file,
                          std::chrono::system_clock::time_point now) {
     const auto certificate_text = read_file(certificate_file);
