@@ -25,7 +25,7 @@ void expect(bool held, const char* what) {
 }
 
 asio::awaitable<void> test(bitdotio::local_server& server) {
-    bitdotio::client bit(co_await asio::this_coro::executor, server.client());
+    bitdotio::client bit(co_await asio::this_coro::executor, server.client_options());
     const bitdotio::database made =
         co_await bit.create_database("shop", bitdotio::visibility::private_);
     const bitdotio::pool pool = bit.pool(made.name);

@@ -64,6 +64,8 @@ public:
     ///     once; errc::database_asleep or server_busy when the time is up. With SQLSTATE where
     ///     the server gave one.
     /// Cancellation: terminal, partial, total; nothing is left behind.
+    /// Lifetime: it works on the executor of the coroutine that awaits this. A pool and a client,
+    ///     which are made outside of coroutines too, are given theirs.
     static asio::awaitable<connection> open(connect_options options);
 
     /// Runs one statement with `values` bound to $1, $2, …, or by name, see `named`.

@@ -118,6 +118,7 @@ public:
     /// Errors: errc::bad_input for invalid options; errc::system_failed naming the cause:
     ///     PostgreSQL not installed, a port in use, a directory that cannot be written.
     /// Cancellation: terminal, partial; what was started is stopped.
+    /// Lifetime: it works on the executor of the coroutine that awaits this, as connection::open.
     static asio::awaitable<local_server> start(local_server_options options);
 
     local_server(local_server&&) noexcept;
@@ -133,7 +134,7 @@ public:
     /// The first key, whose user is local_server_options::user.
     const api_key& key() const noexcept;
     /// The options a client needs to use this server: addresses, CA file, key.
-    client_options client() const;
+    bitdotio::client_options client_options() const;
 
     /// Creates a service account of the first key's user, which may use that user's `databases` as
     /// `what` allows: role::admin, role::writer or role::reader. Over the API its keys are made and

@@ -37,7 +37,7 @@ struct database {
     std::string id;
     database_name name{"user/db"};
     std::optional<std::chrono::sys_time<std::chrono::microseconds>> date_created;
-    bool is_private = true;
+    visibility visible = visibility::private_;
     bitdotio::role role = bitdotio::role::owner;
     std::optional<std::int64_t> storage_limit_bytes;
     std::int64_t storage_usage_bytes = 0;

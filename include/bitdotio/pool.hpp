@@ -60,7 +60,7 @@ private:
 struct pool_statistics {
     std::size_t idle = 0;
     std::size_t used = 0;
-    std::size_t dialling = 0;
+    std::size_t connecting = 0;
     std::size_t probing = 0;  ///< idle connections that are being probed
     std::size_t waiting = 0;
     std::size_t max_size = 0;
@@ -69,7 +69,7 @@ struct pool_statistics {
 
     std::uint64_t acquired = 0;  ///< connections lent
     std::uint64_t refused = 0;   ///< callers who got none: timeout, asleep, queue full, …
-    std::uint64_t dials = 0;     ///< tries to connect, failed ones included
+    std::uint64_t connects = 0;  ///< tries to connect, failed ones included
     std::uint64_t opened = 0;    ///< connections opened
     std::uint64_t probes = 0;    ///< probes sent
     std::uint64_t replaced = 0;  ///< found dead while idle, at the look before lending, by a probe
@@ -86,10 +86,10 @@ struct pool_statistics {
 
 /// A pool of connections to one database. A handle: copies share the pool.
 ///
-/// It starts empty, dials when someone waits, keeps what comes back for the next (the most recently
-/// used first, so that the others age), and closes what idles too long. A sleeping database is a
-/// normal state: one connection attempt at a time probes it, and callers wait in the order they
-/// came.
+/// It starts empty, connects when someone waits, keeps what comes back for the next (the most
+/// recently used first, so that the others age), and closes what idles too long. A sleeping
+/// database is a normal state: one connection attempt at a time probes it, and callers wait in the
+/// order they came.
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: connections on loan keep the pool alive. Await `close()` before the executor ends.

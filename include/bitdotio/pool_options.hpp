@@ -32,8 +32,9 @@ struct pool_options {
     std::chrono::milliseconds idle_timeout{290'000};
     /// The most callers that may wait; further ones fail with errc::queue_full. 0 means no limit.
     std::size_t max_waiters = 0;
-    /// The most dials at once while all is well. More would make a thundering herd of a cold start.
-    std::size_t max_dials = 4;
+    /// The most attempts to connect at once while all is well. More would make a thundering herd of
+    /// a cold start.
+    std::size_t max_connecting = 4;
     /// How long cleaning up a returned connection may take before it is cut.
     std::chrono::milliseconds return_timeout{2'000};
     /// A connection is closed at this age, once nobody uses it: this frees what has piled up in its
@@ -48,7 +49,7 @@ struct pool_options {
     std::chrono::milliseconds probe_after{30'000};
     /// How long a probe may take.
     std::chrono::milliseconds probe_timeout{1'000};
-    /// After dialling has failed for this long (and longer than connect_options::wake_timeout),
+    /// After connecting has failed for this long (and longer than connect_options::wake_timeout),
     /// with no connection open, `acquire` fails at once with the cause, while the pool tries on as
     /// often as before, as long as somebody asks. 0 means that every caller waits for its turn to
     /// time out.

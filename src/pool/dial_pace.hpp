@@ -26,7 +26,7 @@ public:
     using duration = std::chrono::milliseconds;
 
     struct settings {
-        std::size_t max_dials = 4;
+        std::size_t max_connecting = 4;
         duration wake_timeout{60'000};
         duration breaker_after{60'000};  // 0: never
     };
@@ -40,7 +40,7 @@ public:
         woke_ = failing_since_ && !busy_;
         forget_failures();
         fatal_until_.reset();
-        at_once_ = std::min(at_once_ * 2, settings_.max_dials);
+        at_once_ = std::min(at_once_ * 2, settings_.max_connecting);
     }
 
     void failed(dial_verdict verdict, time_point now, double jitter) {

@@ -26,7 +26,7 @@ auto state_settings(const pool_options& options, const connect_options& connect)
     settings.min_size = options.min_size;
     settings.max_size = options.max_size;
     settings.max_waiters = options.max_waiters;
-    settings.max_dials = options.max_dials;
+    settings.max_connecting = options.max_connecting;
     settings.idle_timeout = options.idle_timeout;
     settings.max_lifetime = options.max_lifetime;
     settings.lifetime_jitter = options.lifetime_jitter;
@@ -118,7 +118,7 @@ void pool_core::obey() {
     for (std::size_t i = 0; i < orders.dials; ++i) {
         const auto signal = std::make_shared<asio::cancellation_signal>();
         dials_.insert(signal);
-        ++counted_.dials;
+        ++counted_.connects;
         spawn_alone(strand_, dial(signal, state_.generation()), on_failure(), signal);
     }
     if (options_.leak_after.count() != 0) {

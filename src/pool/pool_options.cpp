@@ -25,7 +25,7 @@ void pool_options::check() const {
     require(!acquire_timeout || acquire_timeout->count() > 0, "acquire_timeout must be above 0 ms");
     require(idle_timeout.count() > 0, "idle_timeout must be above 0 ms");
     require(return_timeout.count() > 0, "return_timeout must be above 0 ms");
-    require(max_dials > 0, "max_dials must be at least 1");
+    require(max_connecting > 0, "max_connecting must be at least 1");
     require(max_lifetime.count() > 0, "max_lifetime must be above 0 ms");
     require(lifetime_jitter > 0 && lifetime_jitter <= 0.5,
             "lifetime_jitter must be above 0 and at most 0.5, or connections end all at once");

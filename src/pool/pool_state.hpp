@@ -42,7 +42,7 @@ public:
         std::size_t min_size = 0;
         std::size_t max_size = 100;
         std::size_t max_waiters = 0;  // 0: no limit
-        std::size_t max_dials = 4;
+        std::size_t max_connecting = 4;
         duration idle_timeout{290'000};
         duration max_lifetime{1'800'000};
         double lifetime_jitter = 0.1;
@@ -71,7 +71,8 @@ public:
     };
 
     explicit pool_state(settings given)
-        : settings_(given), pace_({given.max_dials, given.wake_timeout, given.breaker_after}) {}
+        : settings_(given),
+          pace_({given.max_connecting, given.wake_timeout, given.breaker_after}) {}
 
     /// Someone wants a resource until `deadline`, which a waking database extends if `extendable`.
     std::optional<refusal> enqueue(ticket who, time_point now, time_point deadline,

@@ -19,7 +19,7 @@ asio::awaitable<pool_statistics> pool_core::do_statistics() {
     pool_statistics now = counted_;
     now.idle = state_.idle();
     now.used = state_.used();
-    now.dialling = state_.dialling();
+    now.connecting = state_.dialling();
     now.probing = state_.probing();
     now.waiting = state_.waiting();
     now.max_size = state_.max_size();

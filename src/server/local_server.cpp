@@ -402,8 +402,8 @@ const api_key& local_server::key() const noexcept {
     return impl_->catalog->first_key();
 }
 
-client_options local_server::client() const {
-    client_options options;
+client_options local_server::client_options() const {
+    bitdotio::client_options options;
     options.key = key();
     options.api_url = api_url();
     options.postgres_host = postgres_host();

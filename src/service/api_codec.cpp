@@ -104,7 +104,7 @@ json::object database_object(const database& value) {
     object["name"] = value.name.full();
     object["date_created"] =
         value.date_created ? json::value(encode_time(*value.date_created)) : json::value(nullptr);
-    object["is_private"] = value.is_private;
+    object["is_private"] = value.visible == visibility::private_;
     object["role"] = role_value(value.role);
     object["storage_limit_bytes"] = nullable(value.storage_limit_bytes);
     object["storage_usage_bytes"] = value.storage_usage_bytes;
@@ -128,7 +128,7 @@ database decode_database(const json::object& object) {
     value.id = required_string(object, "id");
     value.name = decode_name(object);
     value.date_created = optional_time(object, "date_created");
-    value.is_private = optional_bool(object, "is_private").value_or(true);
+    value.visible = optional_visibility(object).value_or(visibility::private_);
     value.role = decode_role(object);
     value.storage_limit_bytes = optional_integer(object, "storage_limit_bytes");
     value.storage_usage_bytes = optional_integer(object, "storage_usage_bytes").value_or(0);

@@ -145,8 +145,8 @@ asio::awaitable<void> refuse_for(milliseconds time) {
     CHECK(std::is_sorted(served.begin(), served.end()));
     CHECK(first <= 2'500ms);
     const auto counts = co_await here.pool.statistics();
-    CHECK(counts.dials <= 40);
-    MESSAGE("refused for " << time.count() << " ms: " << counts.dials << " dials, the first of "
+    CHECK(counts.connects <= 40);
+    MESSAGE("refused for " << time.count() << " ms: " << counts.connects << " dials, the first of "
                            << waiters << " served " << first.count() << " ms after the wake");
     co_await here.end();
 }
@@ -357,7 +357,7 @@ asio::awaitable<void> pass_by_slow_dials() {
     CHECK(slowest <= alone * 3 / 2);
     MESSAGE("50 requests of " << (sanitized ? 20 : 2) << " ms on 5 connections: " << slowest.count()
                               << " ms; 10 of them on one alone: " << alone.count() << " ms; "
-                              << counts.dials << " dials");
+                              << counts.connects << " dials");
     dialled.cancel();
     co_await pool.close();
 }

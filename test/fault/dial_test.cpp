@@ -140,12 +140,12 @@ asio::awaitable<void> wait_outside(postgres_primary& server, const closed_door& 
             co_return;
         }
         auto now = co_await pool.statistics();
-        while ((now.waiting < callers || !now.waking || now.dials < 3) &&
+        while ((now.waiting < callers || !now.waking || now.connects < 3) &&
                book.counts().acknowledged == 0) {
             co_await test::rest(5ms);
             now = co_await pool.statistics();
         }
-        CHECK(now.dialling <= 1);
+        CHECK(now.connecting <= 1);
         std::function<void()> open = [&] { door.open(server, others); };
         const auto opened = steady_clock::now();
         co_await test::elsewhere(std::move(open));
@@ -157,7 +157,7 @@ asio::awaitable<void> wait_outside(postgres_primary& server, const closed_door& 
     test::expect_none(co_await test::gather(callers + 1, one));
     co_await test::expect_at_rest(pool);
     const auto counts = co_await pool.statistics();
-    CHECK(counts.dials <= 20 + limits.max_size);
+    CHECK(counts.connects <= 20 + limits.max_size);
     CHECK(counts.opened <= limits.max_size);
     for (connection& other : others.all) {
         co_await other.close();
@@ -207,7 +207,7 @@ asio::awaitable<void> rotate_the_key(postgres_primary& server) {
     test::expect_none(co_await test::gather(callers, one));
     const auto after = co_await pool.statistics();
     // As many as the pool dials at once while all is well; one refusal answers all callers.
-    CHECK(after.dials - before.dials <= bitdotio::pool_options().max_dials);
+    CHECK(after.connects - before.connects <= bitdotio::pool_options().max_connecting);
     CHECK_FALSE(co_await test::write_one(*lent, book));  // an open session is not affected
     server.execute("ALTER ROLE tester PASSWORD '" + word + "'");
     std::optional<bitdotio::error> failure;

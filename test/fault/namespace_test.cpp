@@ -271,12 +271,12 @@ asio::awaitable<void> find_the_name(const private_names& names, private_postgres
             co_return;
         }
         auto now = co_await pool.statistics();
-        while (now.waiting < callers || now.dials < 3) {
+        while (now.waiting < callers || now.connects < 3) {
             co_await test::rest(5ms);
             now = co_await pool.statistics();
         }
         CHECK(now.waking);
-        CHECK(now.dialling <= 1);
+        CHECK(now.connecting <= 1);
         names.set(name, "127.0.0.1");
         found_at = steady_clock::now();
     };
@@ -284,7 +284,7 @@ asio::awaitable<void> find_the_name(const private_names& names, private_postgres
     const auto woken = steady_clock::now() - found_at;
     CHECK((co_await address_met(pool)) == "127.0.0.1");
     auto counts = co_await pool.statistics();
-    CHECK(counts.dials <= 20 + limits.max_size);
+    CHECK(counts.connects <= 20 + limits.max_size);
     const test::verdict first = co_await test::check(book, direct);
     test::expect_clean(first);
     report(39, "name not found, then found", book, first, counts.retried, woken);

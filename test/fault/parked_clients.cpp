@@ -57,6 +57,10 @@ private:
     asio::steady_timer word_;
 };
 
+std::logic_error not_parked(fault_place where) {
+    return std::logic_error("no client is parked at: " + std::string(to_string(where)));
+}
+
 // One client at its place.
 class player {
 public:
@@ -74,6 +78,7 @@ public:
             case fault_place::pipeline: co_await pipeline(); break;
             case fault_place::copy_end: co_await copy(); break;
             case fault_place::stream: co_await rows(); break;
+            default: throw not_parked(end_.where);
         }
         ended_ = steady_clock::now();
     }
@@ -245,6 +250,7 @@ void judge_resting(const fault_ending& end) {
             CHECK(end.failure->code() == errc::connection_lost);
             break;
         case fault_place::stream: CHECK(code_of(end.failure) == errc::connection_lost); break;
+        default: throw not_parked(end.where);
     }
 }
 
@@ -268,6 +274,7 @@ void judge_under_way(const fault_ending& end) {
             break;
         case fault_place::transaction:
         case fault_place::stream: CHECK(code_of(end.failure) == errc::connection_lost); break;
+        default: throw not_parked(end.where);
     }
 }
 
@@ -316,6 +323,7 @@ void expect_silence(const fault_ending& end, milliseconds limit) {
             CHECK(end.failed(errc::timeout, outcome::not_executed));
             break;
         case fault_place::stream: CHECK(code_of(end.failure) == errc::timeout); break;
+        default: throw not_parked(end.where);
     }
 }
 
@@ -397,8 +405,8 @@ asio::awaitable<std::optional<bitdotio::error>> write_at(fault_place where, bitd
             const auto key = book.open(1);
             co_return co_await record(book, key, insert_by_stream(from, key.front()));
         }
+        default: throw not_parked(where);
     }
-    co_return std::nullopt;
 }
 
 asio::awaitable<void> elsewhere(std::function<void()> work) {

@@ -339,7 +339,7 @@ asio::awaitable<void> proxied_pool::copy_rows(bitdotio::connection& through, boo
 
 asio::awaitable<void> proxied_pool::until_unused() {
     const auto deadline = std::chrono::steady_clock::now() + limit;
-    for (auto now = co_await pool_.statistics(); now.used + now.waiting + now.dialling > 0;
+    for (auto now = co_await pool_.statistics(); now.used + now.waiting + now.connecting > 0;
          now = co_await pool_.statistics()) {
         REQUIRE(std::chrono::steady_clock::now() < deadline);
         co_await rest(milliseconds(1));

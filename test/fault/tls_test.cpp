@@ -137,7 +137,7 @@ asio::awaitable<void> meet(const impostor& who) {
     test::expect_none(co_await test::gather(callers, fail));
     const auto slowest = steady_clock::now() - begin;
     const auto after = co_await pool.statistics();
-    CHECK(after.dials - before.dials <= bitdotio::pool_options().max_dials);
+    CHECK(after.connects - before.connects <= bitdotio::pool_options().max_connecting);
     CHECK_FALSE(co_await test::write_one(*lent, book));  // an open session is not affected
     CHECK(lent->backend_pid() == backend);
 

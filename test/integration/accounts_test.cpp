@@ -214,7 +214,7 @@ TEST_CASE("the client makes and revokes keys, its own and those of accounts") {
     const std::string name = fresh_database();
     const account robot = make_account(role::reader, name);
     const auto work = [&]() -> asio::awaitable<void> {
-        bitdotio::client service(co_await asio::this_coro::executor, server().client());
+        bitdotio::client service(co_await asio::this_coro::executor, server().client_options());
         const auto all = co_await service.list_service_accounts();
         CHECK_FALSE(all.empty());
         const auto one = co_await service.get_service_account(robot.id);
@@ -230,7 +230,7 @@ TEST_CASE("the client makes and revokes keys, its own and those of accounts") {
 
         const auto mine = co_await service.create_api_key();
         CHECK(mine.username == "local");
-        bitdotio::client_options options = server().client();
+        bitdotio::client_options options = server().client_options();
         options.key = mine.key;
         bitdotio::client other(co_await asio::this_coro::executor, options);
         co_await other.list_databases();

@@ -60,7 +60,7 @@ awaitable<void> one_lifetime(client service) {
         co_await service.create_database("life", visibility::public_, std::int64_t{10'000'000});
     CHECK(made.name.full() == "local/life");
     CHECK(!made.id.empty());
-    CHECK(!made.is_private);
+    CHECK(made.visible == visibility::public_);
     CHECK(made.role == role::owner);
     CHECK(made.storage_limit_bytes == 10'000'000);
     REQUIRE(made.date_created.has_value());
@@ -79,7 +79,7 @@ awaitable<void> one_lifetime(client service) {
     database_changes changes;
     changes.visible = visibility::private_;
     const database hidden = co_await service.update_database("local/life", changes);
-    CHECK(hidden.is_private);
+    CHECK(hidden.visible == visibility::private_);
     CHECK(hidden.name == made.name);
     CHECK(hidden.storage_limit_bytes == 10'000'000);
 
@@ -185,27 +185,27 @@ awaitable<void> pool_query(client service) {
 
 TEST_CASE("a database is made, listed, told of, changed, renamed and deleted") {
     test::test_server server;
-    test::run(with_client(server.client(), one_lifetime));
+    test::run(with_client(server.client_options(), one_lifetime));
 }
 
 TEST_CASE("a query gives the same values in both formats") {
     test::database one;
-    test::run(with_client(one.server.client(), both_formats));
+    test::run(with_client(one.server.client_options(), both_formats));
 }
 
 TEST_CASE("HTTP, pool and own connection see the same database") {
     test::database one;
-    test::run(with_client(one.server.client(), both_roads));
+    test::run(with_client(one.server.client_options(), both_roads));
 }
 
 TEST_CASE("all copies of a client share one pool for each database") {
     test::database one;
-    test::run(with_client(one.server.client(), one_pool));
+    test::run(with_client(one.server.client_options(), one_pool));
 }
 
 TEST_CASE("what the service refuses has an errc, the HTTP status and the server's words") {
     test::database one;
-    client_options good = one.server.client();
+    client_options good = one.server.client_options();
     client_options stranger = good;
     stranger.key.emplace("v2_stranger");
     struct refusal {
@@ -242,7 +242,7 @@ TEST_CASE("what the service refuses has an errc, the HTTP status and the server'
 TEST_CASE("a name the service would not take is refused before anything is sent") {
     test::test_server server;
     for (const work what : {create_nameless, create_too_long}) {
-        const error failure = failure_of(server.client(), what);
+        const error failure = failure_of(server.client_options(), what);
         CHECK(failure.code() == errc::bad_input);
         CHECK(failure.http_status() == 0);
         CHECK(mentions(failure.what(), "23"));
@@ -252,7 +252,7 @@ TEST_CASE("a name the service would not take is refused before anything is sent"
 TEST_CASE("a server signed by another authority is not spoken to, on either road") {
     test::database one;
     test::test_server other;
-    client_options distrustful = one.server.client();
+    client_options distrustful = one.server.client_options();
     distrustful.ca_file = other.ca_file();
     for (const work what : {list, pool_query}) {
         const error failure = failure_of(distrustful, what);
@@ -268,7 +268,7 @@ TEST_CASE("a server signed by another authority is not spoken to, on either road
 
 TEST_CASE("a certificate of another host does not verify") {
     test::test_server server;
-    client_options elsewhere = server.client();
+    client_options elsewhere = server.client_options();
     // The same server by an address that its certificate does not name.
     elsewhere.api_url = "https://127.0.0.2:" + std::to_string(server.api_port());
     asio::io_context io;
@@ -297,7 +297,7 @@ TEST_CASE("a server that is gone is tried as often as the options say, then name
     client_options options;
     {
         test::test_server server;
-        options = server.client();
+        options = server.client_options();
         // The file is removed with the server; what was read from it stays.
         options.ca_file.clear();
     }
@@ -312,7 +312,7 @@ TEST_CASE("a server that is gone is tried as often as the options say, then name
 
 TEST_CASE("a call ends by its deadline, and says that its outcome is unknown") {
     test::database one;
-    client_options hasty = one.server.client();
+    client_options hasty = one.server.client_options();
     hasty.request_timeout = 500ms;
     const auto begin = std::chrono::steady_clock::now();
     const error failure = failure_of(hasty, query_long_when_connected);
@@ -338,7 +338,7 @@ TEST_CASE("a server that accepts and says nothing is left by the deadline, nothi
 TEST_CASE("a cancelled call ends at once, and the client works on") {
     test::database one;
     asio::io_context io;
-    client service(io.get_executor(), one.server.client());
+    client service(io.get_executor(), one.server.client_options());
     asio::cancellation_signal signal;
     std::exception_ptr cancelled, afterwards;
     std::chrono::steady_clock::time_point asked, ended;

@@ -85,7 +85,7 @@ TEST_CASE("a pool goes on when its password is rotated, a refused one being aske
         co_await from.query("SELECT 1");
         co_await held->query("SELECT 1");
         const auto counts = co_await from.statistics();
-        CHECK(counts.dials == 2);
+        CHECK(counts.connects == 2);
         CHECK(counts.opened == 2);
         held.release();
         co_await from.close();

@@ -116,10 +116,10 @@ test::database& shared() {
 
 TEST_CASE("a file goes into a table and comes back out of it") {
     const test::temporary_directory directory;
-    test::run(there_and_back(shared().server.client(), shared().name, directory.path()));
+    test::run(there_and_back(shared().server.client_options(), shared().name, directory.path()));
 }
 
 TEST_CASE("files that cannot be sent, imported or downloaded fail with the reason") {
     const test::temporary_directory directory;
-    test::run(fail_in_every_way(shared().server.client(), shared().name, directory.path()));
+    test::run(fail_in_every_way(shared().server.client_options(), shared().name, directory.path()));
 }

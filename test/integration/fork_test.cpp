@@ -193,7 +193,7 @@ int connect_anew(const bitdotio::connect_options& options) {
 
 TEST_CASE("a fork leaves the parent all it has, and its child is told to make its own") {
     test::database db;
-    test::run(fork_amid(db.server.client(), db.name, db.connect));
+    test::run(fork_amid(db.server.client_options(), db.name, db.connect));
 }
 
 TEST_CASE("a child opens connections of its own") {

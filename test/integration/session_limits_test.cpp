@@ -213,7 +213,7 @@ TEST_CASE("rows that went through the endpoint count as queried") {
         co_await client.query("SELECT g FROM generate_series(1, 250) g");
         co_await client.send(test::message('X', ""));
         co_await client.end();
-        bitdotio::client api(executor, server.client());
+        bitdotio::client api(executor, server.client_options());
         asio::steady_timer pause(executor);
         std::int64_t rows = 0;
         while (rows == 0) {

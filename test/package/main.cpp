@@ -14,7 +14,7 @@ namespace asio = boost::asio;
 asio::awaitable<void> all_of_it() {
     bitdotio::local_server server =
         co_await bitdotio::local_server::start(bitdotio::local_server_options());
-    bitdotio::pool pool(co_await asio::this_coro::executor, server.client().connect);
+    bitdotio::pool pool(co_await asio::this_coro::executor, server.client_options().connect);
     co_await pool.query("SELECT $1", 1);
 }
 

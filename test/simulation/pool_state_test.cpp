@@ -88,7 +88,7 @@ private:
         s.max_size = 1 + chance_.below(5);
         s.min_size = chance_.one_in(3) ? chance_.below(s.max_size) : 0;
         s.max_waiters = chance_.one_in(4) ? 1 + chance_.below(4) : 0;
-        s.max_dials = 1 + chance_.below(4);
+        s.max_connecting = 1 + chance_.below(4);
         s.idle_timeout = 20s;
         s.max_lifetime = 60s;
         s.probe_after = chance_.one_in(4) ? 0s : 5s;
@@ -420,7 +420,7 @@ private:
         say("dials " + std::to_string(dials));
         require(!closed_, "a closed pool does not dial");
         require(somebody_wants, "nothing is dialled, and nobody woken, without need");
-        require(flying + dials <= std::max<std::size_t>(settings_.max_dials, 1),
+        require(flying + dials <= std::max<std::size_t>(settings_.max_connecting, 1),
                 "so many dials at once and no more");
         if (failing_) {
             require(flying == 0 && dials == 1, "one prober while dialling fails");

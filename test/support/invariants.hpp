@@ -91,14 +91,14 @@ inline asio::awaitable<void> expect_at_rest(
     bitdotio::pool from, std::chrono::milliseconds limit = std::chrono::seconds(5)) {
     const auto deadline = std::chrono::steady_clock::now() + limit;
     auto now = co_await from.statistics();
-    while (now.used + now.waiting + now.dialling > 0 &&
+    while (now.used + now.waiting + now.connecting > 0 &&
            std::chrono::steady_clock::now() < deadline) {
         co_await rest(std::chrono::milliseconds(5));
         now = co_await from.statistics();
     }
     CHECK(now.used == 0);
     CHECK(now.waiting == 0);
-    CHECK(now.dialling == 0);
+    CHECK(now.connecting == 0);
     co_await expect_no_trace(from, now.idle);
 }
 

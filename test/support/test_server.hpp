@@ -38,7 +38,7 @@ public:
     std::uint16_t postgres_port() const { return server_->postgres_port(); }
     const std::string& ca_file() const { return server_->ca_file(); }
     const bitdotio::api_key& key() const { return server_->key(); }
-    bitdotio::client_options client() const { return server_->client(); }
+    bitdotio::client_options client_options() const { return server_->client_options(); }
 
     /// Makes the database "<user>/<name>" over the HTTP API and returns its full name.
     bitdotio::database_name create_database(std::string_view name);

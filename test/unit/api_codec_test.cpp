@@ -21,7 +21,7 @@ database sample() {
     all.id = "7d1a57b5-6a8b-4c4d-8e1f-0123456789ab";
     all.name = "adam/my-db";
     all.date_created = sys_days(2024y / 5 / 6) + 7h + 8min + 9s + 123456us;
-    all.is_private = false;
+    all.visible = visibility::public_;
     all.role = role::writer;
     all.storage_limit_bytes = std::numeric_limits<std::int64_t>::max();
     all.storage_usage_bytes = 8'601'600;
@@ -149,7 +149,7 @@ TEST_CASE("an answer of the hosted service is understood") {
 
 TEST_CASE("a database of which little is told is private and empty") {
     const database told = api::decode_database(least());
-    CHECK(told.is_private);
+    CHECK(told.visible == visibility::private_);
     CHECK(told.storage_usage_bytes == 0);
     CHECK_FALSE(told.date_created);
     CHECK_FALSE(told.storage_limit_bytes);

@@ -170,7 +170,7 @@ TEST_CASE("a database is found by its owner, under its name, with what was set")
     const database made = w.make("id-1", "my-db", false);
     CHECK(made.name.full() == "adam/my-db");
     CHECK(made.date_created == noon);
-    CHECK_FALSE(made.is_private);
+    CHECK(made.visible == visibility::public_);
     CHECK(made.storage_limit_bytes == 5'000);
     CHECK(made.role == role::owner);
     CHECK(w.all.find(w.adam, "adam/my-db", noon) == made);
@@ -233,14 +233,14 @@ TEST_CASE("an update changes what is set and leaves the rest") {
     const database renamed = w.all.update(w.adam, "adam/one", rename_to("uno"), noon);
     CHECK(renamed.id == "id-1");
     CHECK(renamed.name.full() == "adam/uno");
-    CHECK(renamed.is_private);
+    CHECK(renamed.visible == visibility::private_);
     CHECK(renamed.storage_limit_bytes == 5'000);
 
     database_changes others;
     others.visible = visibility::public_;
     others.storage_limit_bytes = 8;
     const database changed = w.all.update(w.adam, "adam/uno", others, noon);
-    CHECK_FALSE(changed.is_private);
+    CHECK(changed.visible == visibility::public_);
     CHECK(changed.storage_limit_bytes == 8);
 }
 
@@ -265,7 +265,7 @@ TEST_CASE("a rename to a taken name changes nothing, one to its own name is fine
     database_changes changes = rename_to("two");
     changes.visible = visibility::public_;
     CHECK(code_of([&] { w.all.update(w.adam, "adam/one", changes, noon); }) == errc::conflict);
-    CHECK(w.all.find(w.adam, "adam/one", noon).is_private);
+    CHECK(w.all.find(w.adam, "adam/one", noon).visible == visibility::private_);
     CHECK_NOTHROW(w.all.update(w.adam, "adam/two", changes, noon));
 }
 

@@ -147,7 +147,7 @@ TEST_CASE("a pool's options out of range are refused by name with the range") {
         {[](pool_options& o) { o.acquire_timeout = -1ms; }, "acquire_timeout must be above 0 ms"},
         {[](pool_options& o) { o.idle_timeout = 0ms; }, "idle_timeout must be above 0 ms"},
         {[](pool_options& o) { o.return_timeout = -5ms; }, "return_timeout must be above 0 ms"},
-        {[](pool_options& o) { o.max_dials = 0; }, "max_dials must be at least 1"},
+        {[](pool_options& o) { o.max_connecting = 0; }, "max_connecting must be at least 1"},
     };
     for (const row& one : table) {
         pool_options options;
@@ -163,7 +163,7 @@ TEST_CASE("a pool's options at the edge of their range are taken") {
         [](pool_options& o) { o.acquire_timeout = 1ms; },
         [](pool_options& o) { o.acquire_timeout = std::nullopt; },
         [](pool_options& o) { o.max_waiters = 0; },
-        [](pool_options& o) { o.max_dials = 1; },
+        [](pool_options& o) { o.max_connecting = 1; },
     };
     for (const auto change : table) {
         pool_options options;

@@ -323,7 +323,7 @@ database catalog_rules::described(const caller& who, const database_row& row) co
     told.id = row.id;
     told.name = row.name;
     told.date_created = row.created;
-    told.is_private = row.is_private;
+    told.visible = row.is_private ? visibility::private_ : visibility::public_;
     told.role = role_of(who, row).value_or(role::reader);
     told.storage_limit_bytes = row.storage_limit;
     return told;
