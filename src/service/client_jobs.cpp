@@ -51,6 +51,21 @@ auto until_over(Look& look) -> decltype(look()) {
 template <class Look>
 void until_over(Look&&) = delete;  // name it first: see docs/contributing.md
 
+http_url parse_link(const std::string& link) {
+    const auto malformed = [](const std::string& why) {
+        return error(errc::bad_input, "the link to the file is malformed: " + why)
+            .with(outcome::not_sent);
+    };
+    http_url found;
+    try {
+        found = http_url::parse(link);
+    } catch (const error& failure) {
+        throw malformed(failure.what());
+    }
+    if (!found.secure) throw malformed("it does not begin with https://");
+    return found;
+}
+
 }  // namespace
 
 asio::awaitable<import_job> client::import_file(database_name name, std::filesystem::path file,
@@ -125,9 +140,9 @@ asio::awaitable<void> client::download(export_job job, std::filesystem::path fil
     request.user_agent = self->options().user_agent;
     request.sink = sink;
     // A session of its own: links may lead elsewhere, where the key must not be sent.
-    const std::size_t path = job.download_url.find('/', std::string_view("https://").size());
-    request.target = path == std::string::npos ? "/" : job.download_url.substr(path);
-    const https_address there = https_address::parse(job.download_url.substr(0, path));
+    http_url link = parse_link(job.download_url);
+    const https_address there(link);
+    request.target = std::move(link.target);
     const https_address ours = https_address::parse(self->options().api_url);
     const bool same = there.host == ours.host && there.port == ours.port;
     const auto executor = co_await asio::this_coro::executor;

@@ -59,35 +59,22 @@ https_address https_address::parse(const std::string& url) {
         return error(errc::bad_input, "the API address \"" + url + "\" is malformed: " + why +
                                           "; it must look like https://host:port");
     };
-    constexpr std::string_view scheme = "https://";
-    if (!url.starts_with(scheme)) {
+    http_url found;
+    try {
+        found = http_url::parse(url);
+    } catch (const error& failure) {
+        throw malformed(failure.what());
+    }
+    if (!found.secure) {
         throw malformed("it does not begin with https://");
     }
-    https_address address;
-    std::string rest = url.substr(scheme.size());
-    if (const std::size_t slash = rest.find('/'); slash != std::string::npos) {
-        address.path = rest.substr(slash);
-        rest.resize(slash);
-        while (address.path.ends_with('/')) {
-            address.path.pop_back();
-        }
+    if (url.find_first_of("?#") != std::string::npos) {
+        throw malformed("it has a query or a fragment");
     }
-    const std::size_t bracket = rest.find(']');
-    const std::size_t colon = rest.find(':', bracket == std::string::npos ? 0 : bracket);
-    address.host = rest.substr(0, colon);
-    if (address.host.starts_with('[') && address.host.ends_with(']')) {
-        address.host = address.host.substr(1, address.host.size() - 2);
-    }
-    if (address.host.empty() || address.host.find_first_of("@?# ") != std::string::npos) {
-        throw malformed("its host is missing or malformed");
-    }
-    if (colon != std::string::npos) {
-        const char* begin = rest.data() + colon + 1;
-        const char* end = rest.data() + rest.size();
-        const auto parsed = std::from_chars(begin, end, address.port);
-        if (parsed.ec != std::errc() || parsed.ptr != end || address.port == 0) {
-            throw malformed("its port is not a number from 1 to 65535");
-        }
+    https_address address(found);
+    address.path = std::move(found.target);
+    while (address.path.ends_with('/')) {
+        address.path.pop_back();
     }
     return address;
 }

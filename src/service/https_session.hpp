@@ -4,6 +4,7 @@
 #include <bitdotio/error.hpp>
 
 #include "base/deadline.hpp"
+#include "base/http_url.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -23,6 +24,8 @@ namespace bitdotio {
 /// Where an API is.
 struct https_address {
     https_address() = default;
+    /// The place of a URL of https, without its target.
+    explicit https_address(const http_url& url) : host(url.host), port(url.port) {}
 
     /// Takes "https://host[:port][/path]", also with an IPv6 address in brackets.
     ///
