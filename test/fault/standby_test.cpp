@@ -159,7 +159,8 @@ asio::awaitable<void> fail_over(postgres_primary& primary, postgres_standby& sta
 // Replay on the standby does not wait for readers of what it is about to change.
 asio::awaitable<void> be_in_the_way(postgres_primary& primary, postgres_standby& standby) {
     bitdotio::pool pool(co_await asio::this_coro::executor, standby.connect());
-    const char* const slow_read = "SELECT count(*) FROM busy, pg_sleep(3)";
+    // Sleeps for each row: until the table is emptied under it, and not after that.
+    const char* const slow_read = "SELECT count(*) FROM busy WHERE pg_sleep(60) IS NOT NULL";
     const auto truncate_under = [&](const char* state) -> asio::awaitable<void> {
         const std::string ask = std::string(
                                     "SELECT count(*)::text FROM pg_stat_activity WHERE "
@@ -173,6 +174,8 @@ asio::awaitable<void> be_in_the_way(postgres_primary& primary, postgres_standby&
     };
     const auto collide = [&](statement sql) -> asio::awaitable<std::optional<bitdotio::error>> {
         std::optional<bitdotio::error> failure;
+        primary.execute("INSERT INTO busy VALUES (1)");
+        standby.catch_up();
         auto both = [&](std::size_t i) -> asio::awaitable<void> {
             if (i == 0) {
                 failure = co_await test::failure_of(pool, sql);

@@ -220,7 +220,7 @@ TEST_CASE("opening and closing leaves no descriptor behind") {
         test::run(select_one(shared().connect));
         CHECK(test::error_of(select_one(refused)).code() == errc::database_asleep);
     }
-    CHECK(test::settled_descriptors() <= before);
+    CHECK(test::descriptors_fall_to(before));
 }
 
 }  // namespace

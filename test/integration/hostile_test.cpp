@@ -208,7 +208,7 @@ TEST_CASE("the Postgres endpoint outlives whatever it is sent, and serves the ne
         here.expect_well();
         if (test::soaking()) CHECK(silent.are_cut(60s));
     }
-    CHECK(test::settled_descriptors() <= before);
+    CHECK(test::descriptors_fall_to(before));
 }
 
 TEST_CASE("a flood of cancel requests that guess hits no session") {
@@ -236,7 +236,7 @@ TEST_CASE("a flood of cancel requests that guess hits no session") {
         CHECK(well == "well");
     };
     test::run(work(), 60s);
-    CHECK(test::settled_descriptors() <= before);
+    CHECK(test::descriptors_fall_to(before));
 }
 
 TEST_CASE("a request of which one could say that it ends elsewhere is refused, and nothing more") {
@@ -374,5 +374,5 @@ TEST_CASE("the API outlives whatever it is sent, answers in JSON or not at all")
         here.expect_well();
         if (test::soaking()) CHECK(silent.are_cut(120s));
     }
-    CHECK(test::settled_descriptors() <= before);
+    CHECK(test::descriptors_fall_to(before));
 }

@@ -26,4 +26,15 @@ inline std::ptrdiff_t settled_descriptors() {
     return last;
 }
 
+// Waits until no more than `most` are open; false if that does not happen in time. A PostgreSQL
+// that stops takes as long as its machine lets it.
+inline bool descriptors_fall_to(std::ptrdiff_t most) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (open_descriptors() > most) {
+        if (std::chrono::steady_clock::now() > deadline) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return true;
+}
+
 }  // namespace test

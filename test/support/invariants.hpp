@@ -28,7 +28,10 @@ inline void expect_clean(const verdict& found) {
 /// stays open is open, and expected to be the same at its end.
 class descriptor_baseline {
 public:
-    void expect() const { CHECK(settled_descriptors() <= before_); }
+    void expect() const {
+        INFO(open_descriptors(), " descriptors are open, and ", before_, " were");
+        CHECK(descriptors_fall_to(before_));
+    }
 
 private:
     const std::ptrdiff_t before_ = settled_descriptors();
