@@ -4,7 +4,7 @@
 #include "base/async_semaphore.hpp"
 #include "base/deadline.hpp"
 #include "base/fork_guard.hpp"
-#include "pool/connector.hpp"
+#include "postgres/connector.hpp"
 #include "postgres/failure.hpp"
 #include "postgres/postgres_session.hpp"
 

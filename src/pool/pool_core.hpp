@@ -5,10 +5,10 @@
 
 #include "base/alarm.hpp"
 #include "base/fork_guard.hpp"
-#include "pool/connector.hpp"
 #include "pool/lease_book.hpp"
 #include "pool/pool_state.hpp"
 #include "pool/refusal_error.hpp"
+#include "postgres/connector.hpp"
 
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/steady_timer.hpp>

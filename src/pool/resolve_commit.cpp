@@ -3,7 +3,7 @@
 
 #include "base/backoff.hpp"
 #include "base/deadline.hpp"
-#include "pool/connector.hpp"
+#include "postgres/connector.hpp"
 
 #include <boost/asio/steady_timer.hpp>
 

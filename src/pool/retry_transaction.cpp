@@ -3,8 +3,8 @@
 
 #include "base/backoff.hpp"
 #include "base/deadline.hpp"
-#include "pool/connector.hpp"
 #include "pool/pool_core.hpp"
+#include "postgres/connector.hpp"
 #include "postgres/failure.hpp"
 #include "postgres/postgres_session.hpp"
 #include "postgres/transaction_scope.hpp"

@@ -2,6 +2,7 @@
 #include <bitdotio/connection.hpp>
 #include <bitdotio/transaction.hpp>
 
+#include "postgres/connector.hpp"
 #include "postgres/postgres_session.hpp"
 #include "postgres/transaction_scope.hpp"
 
@@ -21,6 +22,11 @@ const std::shared_ptr<postgres_session>& open_session(
 }
 
 }  // namespace
+
+asio::awaitable<connection> connection::open(connect_options options) {
+    const connector target(co_await asio::this_coro::executor, std::move(options));
+    co_return connection(co_await target.open());
+}
 
 connection::connection(std::shared_ptr<postgres_session> session) noexcept
     : session_(std::move(session)) {}

@@ -1,6 +1,7 @@
 // What a statement asks, what its answers mean, and how it is stopped when it takes too long.
+#include "postgres/postgres_exchange.hpp"
+
 #include "postgres/failure.hpp"
-#include "postgres/postgres_session.hpp"
 #include "postgres/statement_words.hpp"
 
 #include <algorithm>
@@ -19,60 +20,83 @@ error out_of_turn() {
 
 constexpr std::chrono::milliseconds cancel_interval{250};
 
+// A setting that is on or off; nothing if the server does not report it.
+std::optional<bool> is_on(const char* value) {
+    return value ? std::optional(std::string_view(value) == "on") : std::nullopt;
+}
+
 }  // namespace
 
-postgres_session::turn::turn(postgres_session& session) : session_(session) {
-    if (session.under_way_) {
+postgres_exchange::postgres_exchange(const asio::any_io_executor& strand,
+                                     const connect_options& options,
+                                     std::shared_ptr<cancel_queue> cancels)
+    : statement_timeout_(options.statement_timeout),
+      cancel_timeout_(options.cancel_timeout),
+      on_notice_(options.on_notice),
+      cancels_(std::move(cancels)),
+      wire_(strand, options) {}
+
+postgres_exchange::turn::turn(postgres_exchange& whose) : whose_(whose) {
+    if (whose.under_way_) {
         throw out_of_turn();
     }
-    session.under_way_ = true;
+    whose.under_way_ = true;
 }
 
-postgres_session::turn::~turn() {
-    session_.under_way_ = false;
-    if (session_.close_when_done_) {
-        session_.finish();
+postgres_exchange::turn::~turn() {
+    whose_.under_way_ = false;
+    if (whose_.close_when_done_) {
+        whose_.finish();
     }
 }
 
-asio::awaitable<result> postgres_session::run(statement sql, params values) {
-    return on_own_strand(do_run(std::move(sql), std::move(values)));
+asio::awaitable<void> postgres_exchange::open(libpq_parameters parameters, time_point deadline) {
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_await asio::this_coro::throw_if_cancelled(false);
+    try {
+        auto opening = wire_.open(std::move(parameters), &postgres_exchange::receive_notice, this);
+        co_await with_deadline(std::move(opening), deadline);
+    } catch (const error& failure) {
+        abort();
+        if (failure.code() == errc::timeout) {
+            throw error(errc::timeout, "cannot connect: the server did not answer in time")
+                .with(phase::connecting)
+                .with(outcome::not_sent);
+        }
+        throw;
+    }
+    role_.standby = is_on(wire_.reported("in_hot_standby"));
+    role_.read_only = is_on(wire_.reported("default_transaction_read_only"));
+    reset_.begin([this](const char* setting) { return wire_.reported(setting); });
+    take_status();
 }
 
-asio::awaitable<std::vector<result>> postgres_session::script(statement sql) {
-    return on_own_strand(do_script(std::move(sql)));
-}
-
-asio::awaitable<void> postgres_session::commit() {
-    return on_own_strand(do_commit());
-}
-
-asio::awaitable<result> postgres_session::do_run(statement sql, params values) {
+asio::awaitable<result> postgres_exchange::run(statement sql, params values) {
     const turn mine(*this);
-    co_await exchange(sql, values, kind::extended, phase::awaiting_reply);
+    co_await ask(sql, values, kind::extended, phase::awaiting_reply);
     if (std::exchange(send_again_, false)) {
-        co_await exchange(sql, values, kind::extended, phase::awaiting_reply);
+        co_await ask(sql, values, kind::extended, phase::awaiting_reply);
     }
     co_return report_.take_last_answer();
 }
 
-asio::awaitable<std::vector<result>> postgres_session::do_script(statement sql) {
+asio::awaitable<std::vector<result>> postgres_exchange::script(statement sql) {
     const turn mine(*this);
     const params none;
-    co_await exchange(sql, none, kind::simple, phase::awaiting_reply);
+    co_await ask(sql, none, kind::simple, phase::awaiting_reply);
     co_return report_.take_answers();
 }
 
-asio::awaitable<void> postgres_session::do_commit() {
+asio::awaitable<void> postgres_exchange::commit() {
     const turn mine(*this);
     const statement commit("COMMIT");
     const params none;
-    co_await exchange(commit, none, kind::simple, phase::committing);
+    co_await ask(commit, none, kind::simple, phase::committing);
 }
 
 // The one who awaits it holds the turn, and what it refers to.
-asio::awaitable<void> postgres_session::exchange(const statement& sql, const params& values,
-                                                 kind how, phase when) {
+asio::awaitable<void> postgres_exchange::ask(const statement& sql, const params& values, kind how,
+                                             phase when) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     if (owes_something()) {
@@ -91,7 +115,8 @@ asio::awaitable<void> postgres_session::exchange(const statement& sql, const par
         when = phase::committing;
     }
     send(sql, values, how);
-    const auto interrupted = co_await supervise(settle(), deadline_of(sql), when);
+    const time_point deadline = deadline_after(sql.timeout().value_or(statement_timeout_));
+    const auto interrupted = co_await supervise(settle(), deadline, when);
     conclude(how, when, interrupted, in_transaction);
     if (!report_.has_room()) {  // it has ended all the same
         report_.take_answers();
@@ -102,33 +127,25 @@ asio::awaitable<void> postgres_session::exchange(const statement& sql, const par
     }
 }
 
-time_point postgres_session::deadline_of(const statement& sql) const {
-    return deadline_after(sql.timeout().value_or(statement_timeout_));
-}
-
 // Before anything is said: the watch ends, and what the server said meanwhile is heard.
-void postgres_session::get_ready() {
+void postgres_exchange::get_ready() {
     end_watch();
-    if (!alive()) {
+    if (!is_alive()) {
         throw lost(phase::sending);
     }
     report_.begin();
     reset_.forget_failure();
 }
 
-bool postgres_session::owes_something() const {
-    return stream_.is_open() || roll_back_first_;
-}
-
 // What was left behind goes first: a stream nobody reads any more, a transaction nobody finished.
-asio::awaitable<void> postgres_session::settle_debts() {
+asio::awaitable<void> postgres_exchange::settle_debts() {
     if (stream_.is_open() && !stream_.is_abandoned()) {
         throw error(errc::protocol_violated,
                     "a stream is open on the connection; read it to its end, or drop it first")
             .with(outcome::not_sent);
     }
     if (stream_.is_open()) {
-        co_await end_flow();
+        co_await end_stream();
     }
     get_ready();
     if (std::exchange(roll_back_first_, false) && status() == session_status::in_transaction) {
@@ -144,10 +161,49 @@ asio::awaitable<void> postgres_session::settle_debts() {
     }
 }
 
-// Lets the session talk until the deadline or a cancellation, which stop the statement on the
-// server. What interrupted it is told, unless the session did not survive it.
-asio::awaitable<std::optional<error>> postgres_session::supervise(asio::awaitable<void> talk,
-                                                                  time_point deadline, phase when) {
+// What is due to be undone goes ahead of one statement, in a pipeline; of all others it went
+// before.
+void postgres_exchange::send(const statement& sql, const params& values, kind how) {
+    postgres_wire::check(sql);
+    wire_.bind(values);
+    if (sql.largest_result()) {
+        statement alone(sql);
+        alone.unprepared();  // in a pipeline, rows in pieces would have to be asked for in between
+        require_sent(how == kind::extended ? wire_.send_alone(alone) : wire_.send_text(sql.sql()));
+        report_.limit(*sql.largest_result());
+        libpq::ask_for_pieces(wire_.conn(), 100);
+    } else if (reset_.is_due()) {
+        wire_.enter_pipeline();
+        require_sent(send_reset());
+        require_sent(wire_.send_alone(
+            how == kind::extended ? sql : statement(sql).unprepared().text_results()));
+    } else {
+        require_sent(how == kind::extended ? wire_.send_alone(sql) : wire_.send_text(sql.sql()));
+    }
+    status_ = session_status::busy;
+}
+
+// What libpq refuses to send was malformed, as long as the connection is well.
+void postgres_exchange::require_sent(bool sent) {
+    if (sent) {
+        return;
+    }
+    if (wire_.is_broken()) {
+        throw lost(phase::awaiting_reply);  // part of it may have gone out
+    }
+    const error refused =
+        error(errc::bad_input, "cannot send: " + wire_.last_words()).with(outcome::not_sent);
+    if (!wire_.leave_pipeline()) {
+        abort();  // half a pipeline cannot be taken back
+    }
+    throw refused;
+}
+
+// Lets the server answer until the deadline or a cancellation, which stop the statement there.
+// What interrupted it is told, unless the session did not survive it.
+asio::awaitable<std::optional<error>> postgres_exchange::supervise(asio::awaitable<void> talk,
+                                                                   time_point deadline,
+                                                                   phase when) {
     std::optional<error> interrupted;
     try {
         co_await with_deadline(std::move(talk), deadline);
@@ -177,22 +233,22 @@ asio::awaitable<std::optional<error>> postgres_session::supervise(asio::awaitabl
 
 // Cancels on the server and takes in the answers. The session is idle again only when both have
 // ended: a cancel still on its way would hit the next statement.
-asio::awaitable<bool> postgres_session::stop_statement() {
-    if (stream_.is(flow::copy_in)) {
-        PQputCopyEnd(conn_.get(), "given up by the client");
+asio::awaitable<bool> postgres_exchange::stop_statement() {
+    if (stream_.is(open_stream::kind::copy_in)) {
+        PQputCopyEnd(wire_.conn(), "given up by the client");
         stream_.await_answers();
         co_return co_await settles_before(std::min(deadline_after(cancel_timeout_), give_up_at_));
     }
-    if (PQsocket(conn_.get()) < 0 || (batch_ && !batch_->is_stoppable())) {
+    if (PQsocket(wire_.conn()) < 0 || (batch_ && !batch_->is_stoppable())) {
         co_return false;
     }
     const time_point deadline = std::min(deadline_after(cancel_timeout_), give_up_at_);
     try {
         // Before the whole statement is there, the server would ignore it; and where several run,
         // it stops only one: so it is repeated.
-        co_await with_deadline(flush(), deadline);
+        co_await with_deadline(wire_.flush(), deadline);
         while (true) {
-            co_await with_deadline(cancels_->request(conn_.get()), deadline);
+            co_await with_deadline(cancels_->request(wire_.conn()), deadline);
             const time_point again = std::min(deadline, deadline_after(cancel_interval));
             const bool settled = co_await settles_before(again);
             if (settled || again == deadline) {
@@ -204,7 +260,39 @@ asio::awaitable<bool> postgres_session::stop_statement() {
     }
 }
 
-asio::awaitable<bool> postgres_session::settles_before(time_point deadline) {
+// Until every answer has come. Ends well also when the connection breaks: `conclude` sees that.
+asio::awaitable<void> postgres_exchange::settle() {
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_await asio::this_coro::throw_if_cancelled(false);
+    ask_for_pieces(1);  // of a stream that ends before its first rows were asked for
+    co_await wire_.flush();
+    if (stream_.is(open_stream::kind::copy_out)) {
+        co_await wire_.skip_copy();
+    }
+    // Never wait first: bytes may sit in libpq's buffer, where no event will announce them.
+    libpq::result answer;
+    while (true) {
+        while (!wire_.next_answer(answer)) {
+            co_await wire_.readable();
+            wire_.take_in();
+        }
+        // In a pipeline NULL is not the end, but the last sync, which never comes if the server
+        // goes away.
+        if (!answer && (wire_.syncs() == 0 || wire_.is_broken())) {
+            co_return;
+        }
+        const bool had_room = report_.has_room();
+        collect(std::move(answer));
+        if (report_.has_copy_started()) {
+            co_return;
+        }
+        if (had_room && !report_.has_room()) {  // once: what comes from here on is dropped
+            throw report_.too_large();
+        }
+    }
+}
+
+asio::awaitable<bool> postgres_exchange::settles_before(time_point deadline) {
     try {
         co_await with_deadline(settle(), deadline);
     } catch (const error&) {
@@ -213,9 +301,29 @@ asio::awaitable<bool> postgres_session::settles_before(time_point deadline) {
     co_return true;
 }
 
+void postgres_exchange::collect(libpq::result answer) {
+    if (reset_.swallow(answer.get())) {
+        return;
+    }
+    const bool syncs = answer && PQresultStatus(answer.get()) == PGRES_PIPELINE_SYNC;
+    if (syncs) {
+        wire_.sync_answered();
+    }
+    if (batch_) {
+        const bool broken = wire_.is_broken();
+        if (const auto refused = batch_->add(std::move(answer), broken)) {
+            // For the next time: here the statements after it may have run already.
+            wire_.statements().refused(refused->plan, judge_plan(refused->said),
+                                       refused->was_prepared);
+        }
+    } else if (answer && !syncs) {
+        report_.add(std::move(answer));
+    }
+}
+
 // What the answers mean for the caller, and for the session from here on.
-void postgres_session::conclude(kind how, phase when, const std::optional<error>& interrupted,
-                                bool in_transaction) {
+void postgres_exchange::conclude(kind how, phase when, const std::optional<error>& interrupted,
+                                 bool in_transaction) {
     if (report_.has_copy_started()) {
         abort();
         throw error(errc::bad_input,
@@ -223,17 +331,17 @@ void postgres_session::conclude(kind how, phase when, const std::optional<error>
                     "use copy_in or copy_out; the connection was closed")
             .with(outcome::not_executed);
     }
-    if (PQstatus(conn_.get()) == CONNECTION_BAD) {
+    if (wire_.is_broken()) {
         throw lost(when);
     }
     require_reset(interrupted);
-    leave_pipeline();
+    wire_.leave_pipeline();
     take_status();
     const std::vector<result>& answers = report_.answers();
     if (!report_.is_refused()) {
         if (!answers.empty() && (answers.back().command_tag() == "DEALLOCATE ALL" ||
                                  answers.back().command_tag() == "DISCARD ALL")) {
-            statements_.clear();
+            wire_.statements().clear();
         }
         if (const auto executed = report_.unconfirmed(when, interrupted)) {
             throw *executed;
@@ -244,9 +352,9 @@ void postgres_session::conclude(kind how, phase when, const std::optional<error>
         report_.fail_transaction(report_.refusal());
     }
     const std::size_t answered = report_.take_answers().size();
-    const auto plan = std::exchange(plan_, {});
+    const auto plan = wire_.take_plan();
     const bool well =
-        statements_.refused(plan, judge_plan(report_.refusal()), answered >= plan.parts - 1);
+        wire_.statements().refused(plan, judge_plan(report_.refusal()), answered >= plan.parts - 1);
     if (well && !in_transaction && !interrupted) {
         send_again_ = true;
         return;
@@ -257,9 +365,8 @@ void postgres_session::conclude(kind how, phase when, const std::optional<error>
     throw report_.refusal_error(when, interrupted);
 }
 
-error postgres_session::lost(phase when) {
-    const error failure =
-        report_.loss(when, conn_ ? libpq::last_words(conn_.get()) : "it is closed");
+error postgres_exchange::lost(phase when) {
+    const error failure = report_.loss(when, wire_.last_words());
     finish();
     return failure;
 }

@@ -1,6 +1,6 @@
 // Many statements in one trip: sent while their answers are taken in.
 #include "postgres/failure.hpp"
-#include "postgres/postgres_session.hpp"
+#include "postgres/postgres_exchange.hpp"
 #include "postgres/statement_words.hpp"
 
 #include <utility>
@@ -29,20 +29,15 @@ bool outlives_refusal(const pipeline& batch) {
 
 }  // namespace
 
-asio::awaitable<pipeline_results> postgres_session::run_pipeline(
-    std::shared_ptr<const pipeline> batch) {
-    return on_own_strand(do_run_pipeline(std::move(batch)));
-}
-
-asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(
+asio::awaitable<pipeline_results> postgres_exchange::run_pipeline(
     std::shared_ptr<const pipeline> shared) {
     const pipeline& batch = *shared;
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
     for (std::size_t i = 0; i < batch.size(); ++i) {
-        check_text(batch.sql(i));
-        bound_.bind(batch.values(i));  // refuses what cannot be sent before anything is
+        postgres_wire::check(batch.sql(i));
+        wire_.bind(batch.values(i));  // refuses what cannot be sent before anything is
     }
     if (owes_something()) {
         co_await settle_debts();
@@ -56,7 +51,7 @@ asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(
     }
 
     const phase when = note_batch(batch);
-    PQenterPipelineMode(conn_.get());
+    wire_.enter_pipeline();
     status_ = session_status::busy;
     const time_point deadline = deadline_after(batch.timeout().value_or(statement_timeout_));
     std::optional<error> interrupted;
@@ -69,7 +64,7 @@ asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(
         cut = failure;
     }
     batch_ = nullptr;
-    if (!cut && PQstatus(conn_.get()) != CONNECTION_BAD) {
+    if (!cut && !wire_.is_broken()) {
         require_reset(interrupted);
     }
     if (!cut && report_.has_copy_started()) {
@@ -78,17 +73,17 @@ asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(
                     "COPY does not go through a pipeline: use copy_in or copy_out; the "
                     "connection was closed")
                   .with(outcome::unknown);
-    } else if (!cut && PQstatus(conn_.get()) == CONNECTION_BAD) {
+    } else if (!cut && wire_.is_broken()) {
         cut = lost(when);
     } else if (!cut) {
-        leave_pipeline();
+        wire_.leave_pipeline();
         take_status();
     }
     co_return became.finish(interrupted, cut);
 }
 
 // What has to be known of a pipeline to say what its failure means.
-phase postgres_session::note_batch(const pipeline& batch) {
+phase postgres_exchange::note_batch(const pipeline& batch) {
     const bool independent = batch.sync() == pipeline_sync::each_statement && batch.size() > 1;
     report_.note_several(independent, status() == session_status::in_transaction);
     bool ends = false;
@@ -99,54 +94,43 @@ phase postgres_session::note_batch(const pipeline& batch) {
     return report_.is_in_transaction() && ends ? phase::committing : phase::awaiting_reply;
 }
 
-asio::awaitable<void> postgres_session::talk_pipeline(const pipeline& batch) {
+asio::awaitable<void> postgres_exchange::talk_pipeline(const pipeline& batch) {
     const bool sync_each = batch.sync() == pipeline_sync::each_statement;
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     if (reset_.is_due() && !send_reset()) {
-        throw error(errc::system_failed, "cannot send: " + libpq::last_words(conn_.get()));
+        throw error(errc::system_failed, "cannot send: " + wire_.last_words());
     }
     std::size_t unflushed = 0;
     for (std::size_t i = 0; i < batch.size(); ++i) {
         const bool sync = sync_each || i + 1 == batch.size();
-        if (!send_entry(batch.sql(i), batch.values(i), sync)) {
-            throw error(errc::system_failed, "cannot send: " + libpq::last_words(conn_.get()));
+        wire_.bind(batch.values(i));
+        const bool sent = wire_.send_part(batch.sql(i)) && (!sync || wire_.send_sync());
+        batch_->note_sent(batch.sql(i), wire_.take_plan(), sent && sync);
+        if (!sent) {
+            throw error(errc::system_failed, "cannot send: " + wire_.last_words());
         }
-        unflushed += bound_.octets() + entry_overhead + batch.sql(i).sql().size();
+        unflushed += wire_.bound_octets() + entry_overhead + batch.sql(i).sql().size();
         if (unflushed < flush_size) {
             continue;
         }
         unflushed = 0;
         // Answers are taken in while it sends: with both sides waiting to be read, neither would
         // ever go on.
-        while (PQflush(conn_.get()) == 1) {
-            co_await socket_.readable_or_writable();
-            take_in();
+        while (PQflush(wire_.conn()) == 1) {
+            co_await wire_.readable_or_writable();
+            wire_.take_in();
             take_available();
         }
     }
     co_await settle();
 }
 
-bool postgres_session::send_entry(const statement& sql, const params& values, bool sync) {
-    bound_.bind(values);
-    plan_ = {};
-    if (sql.may_be_prepared()) {
-        plan_ = statements_.look_up(sql.sql(), bound_.types());
-    }
-    const bool prepares = plan_.what == statement_cache::action::prepare;
-    const bool sent = (!prepares || send_preparation(sql)) && send_bound(sql) &&
-                      (!sync || libpq::send_sync(conn_.get()));
-    batch_->note_sent(sql, std::exchange(plan_, {}), sent && sync);
-    syncs_ += sent && sync;
-    return sent;
-}
-
 // Answers that are there already, without waiting.
-void postgres_session::take_available() {
+void postgres_exchange::take_available() {
     libpq::result answer;
-    while (syncs_ > 0 && !report_.has_copy_started() && next_answer(answer)) {
-        if (!answer && PQstatus(conn_.get()) == CONNECTION_BAD) {
+    while (wire_.syncs() > 0 && !report_.has_copy_started() && wire_.next_answer(answer)) {
+        if (!answer && wire_.is_broken()) {
             return;
         }
         collect(std::move(answer));

@@ -1,42 +1,35 @@
 // A session that comes back to its pool: what its last borrower changed is undone for the next.
-#include "postgres/postgres_session.hpp"
+#include "postgres/postgres_exchange.hpp"
 
 #include <utility>
 
 namespace bitdotio {
 
-void postgres_session::reset_first(session_reset how) {
-    if (!birth_.is_here() || how == session_reset::never) {
-        return;
+void postgres_exchange::reset_first(session_reset how) {
+    if (wire_.is_open()) {
+        reset_.owe(how, [&](const char* setting) { return wire_.reported(setting); });
     }
-    dispatch_work(strand_, [self = shared_from_this(), how]() noexcept {
-        if (self->conn_) {
-            self->reset_.owe(how, [&](const char* setting) { return self->reported(setting); });
-        }
-    });
 }
 
 // In a pipeline, ahead of a statement and under its sync: if a piece fails the server passes over
 // all up to that sync, so that the statement provably does not run. Being a transaction of its own
 // it is not undone where the statement fails, and what must not run in one still runs.
-bool postgres_session::send_reset() {
+bool postgres_exchange::send_reset() {
     if (reset_.forgets_statements()) {
-        statements_.clear();
+        wire_.statements().clear();
     }
     return reset_.send([this](const char* sql) {
-        return PQsendQueryParams(conn_.get(), sql, 0, nullptr, nullptr, nullptr, nullptr, 0) != 0;
+        return PQsendQueryParams(wire_.conn(), sql, 0, nullptr, nullptr, nullptr, nullptr, 0) != 0;
     });
 }
 
 // Where libpq cannot send it with the statement: ahead of streams, COPY, and several statements in
 // one text.
-asio::awaitable<void> postgres_session::reset_now() {
+asio::awaitable<void> postgres_exchange::reset_now() {
     get_ready();
-    plan_ = {};
-    PQenterPipelineMode(conn_.get());
-    const bool sent = send_reset() && libpq::send_sync(conn_.get());
-    syncs_ += sent;
-    check_sent(sent);
+    wire_.take_plan();
+    wire_.enter_pipeline();
+    require_sent(send_reset() && wire_.send_sync());
     status_ = session_status::busy;
     std::optional<error> interrupted;
     std::optional<error> cut;
@@ -61,7 +54,7 @@ asio::awaitable<void> postgres_session::reset_now() {
 }
 
 // It is not to be used any more, and what it was to be used for did not run.
-error postgres_session::unfit(const std::string& why) {
+error postgres_exchange::unfit(const std::string& why) {
     abort();
     return error(errc::connection_lost,
                  "what its last borrower had changed in the connection could not be undone, so it "
@@ -72,7 +65,7 @@ error postgres_session::unfit(const std::string& why) {
 }
 
 // After the answers: throws if the reset among them failed.
-void postgres_session::require_reset(const std::optional<error>& interrupted) {
+void postgres_exchange::require_reset(const std::optional<error>& interrupted) {
     const auto why = reset_.take_failure();
     if (!why) {
         return;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <bitdotio/connect_options.hpp>
-#include <bitdotio/copy.hpp>
 #include <bitdotio/error.hpp>
 #include <bitdotio/notification.hpp>
 #include <bitdotio/params.hpp>
@@ -13,25 +12,13 @@
 
 #include "base/deadline.hpp"
 #include "base/fork_guard.hpp"
-#include "postgres/bound_parameters.hpp"
-#include "postgres/cancel_queue.hpp"
-#include "postgres/dial_parameters.hpp"
-#include "postgres/failure.hpp"
-#include "postgres/host_choice.hpp"
-#include "postgres/idle_watch.hpp"
-#include "postgres/libpq.hpp"
-#include "postgres/libpq_socket.hpp"
-#include "postgres/open_stream.hpp"
-#include "postgres/pipeline_report.hpp"
-#include "postgres/reset_plan.hpp"
-#include "postgres/statement_cache.hpp"
-#include "postgres/statement_report.hpp"
+#include "base/spawn.hpp"
+#include "postgres/postgres_exchange.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/strand.hpp>
 
-#include <atomic>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -41,15 +28,6 @@
 #include <vector>
 
 namespace bitdotio {
-
-/// What the server's last ReadyForQuery said, or that there will be none.
-enum class session_status { idle, busy, in_transaction, closed };
-
-/// A COPY that has begun.
-struct copy_start {
-    std::uint64_t stream = 0;
-    copy_format format = copy_format::text;
-};
 
 /// A session with PostgreSQL, driven by the rules of libpq's nonblocking mode.
 ///
@@ -61,32 +39,49 @@ class postgres_session : public std::enable_shared_from_this<postgres_session> {
 public:
     postgres_session(asio::any_io_executor executor, const connect_options& options,
                      std::shared_ptr<cancel_queue> cancels);
-    ~postgres_session();
     postgres_session(const postgres_session&) = delete;
     postgres_session& operator=(const postgres_session&) = delete;
 
     /// Opens it; names must be resolved (`hostaddr`), or libpq would block.
     asio::awaitable<void> open(libpq_parameters parameters, time_point deadline);
 
-    asio::awaitable<result> run(statement sql, params values);
-    asio::awaitable<std::vector<result>> script(statement sql);
+    asio::awaitable<result> run(statement sql, params values) {
+        return on_own_strand(exchange_.run(std::move(sql), std::move(values)));
+    }
+    asio::awaitable<std::vector<result>> script(statement sql) {
+        return on_own_strand(exchange_.script(std::move(sql)));
+    }
     /// Runs COMMIT; a loss on the way is errc::commit_outcome_unknown.
-    asio::awaitable<void> commit();
-    asio::awaitable<pipeline_results> run_pipeline(std::shared_ptr<const pipeline> batch);
+    asio::awaitable<void> commit() { return on_own_strand(exchange_.commit()); }
+    asio::awaitable<pipeline_results> run_pipeline(std::shared_ptr<const pipeline> batch) {
+        return on_own_strand(exchange_.run_pipeline(std::move(batch)));
+    }
 
     // Streams: one at a time, known by its number. Between their calls the session is busy and
     // does nothing else.
-    asio::awaitable<std::uint64_t> start_rows(statement sql, params values);
+    asio::awaitable<std::uint64_t> start_rows(statement sql, params values) {
+        return on_own_strand(exchange_.start_rows(std::move(sql), std::move(values)));
+    }
     /// Empty at the end.
-    asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most);
+    asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most) {
+        return on_own_strand(exchange_.next_rows(stream, most));
+    }
     /// Starts a COPY; errc::bad_input if the statement is none of that direction.
-    asio::awaitable<copy_start> start_copy(statement sql, bool in);
-    asio::awaitable<void> write_copy(std::uint64_t stream, std::string data);
+    asio::awaitable<copy_start> start_copy(statement sql, bool in) {
+        return on_own_strand(exchange_.start_copy(std::move(sql), in));
+    }
+    asio::awaitable<void> write_copy(std::uint64_t stream, std::string data) {
+        return on_own_strand(exchange_.write_copy(stream, std::move(data)));
+    }
     /// Ends COPY FROM; with a reason the server undoes it.
     asio::awaitable<std::uint64_t> finish_copy_in(std::uint64_t stream,
-                                                  std::optional<std::string> failure);
+                                                  std::optional<std::string> failure) {
+        return on_own_strand(exchange_.finish_copy_in(stream, std::move(failure)));
+    }
     /// Empty at the end; whole rows otherwise, at least one.
-    asio::awaitable<std::string> read_copy(std::uint64_t stream, std::size_t about);
+    asio::awaitable<std::string> read_copy(std::uint64_t stream, std::size_t about) {
+        return on_own_strand(exchange_.read_copy(stream, about));
+    }
     /// Nobody will go on with the stream: the next operation, or `clean`, ends it first.
     void abandon_stream(std::uint64_t stream);
 
@@ -115,7 +110,7 @@ public:
     /// call of this or the one above. To be called as that one.
     std::vector<notification> notifications();
     /// Why the server ended the session, if it said so. To be called as the two above.
-    const server_message& goodbye() const noexcept { return report_.goodbye(); }
+    const server_message& goodbye() const noexcept { return exchange_.goodbye(); }
 
     /// Asks an idle session for a sign of life: a lone Sync, which runs nothing and leaves all as
     /// it was, a watch included. False if no answer came in time, or it is not idle, or broken;
@@ -125,14 +120,14 @@ public:
     asio::awaitable<bool> probe(std::chrono::milliseconds timeout);
 
     /// What the server reported about its role when the session was opened.
-    const server_role& role() const noexcept { return role_; }
+    const server_role& role() const noexcept { return exchange_.role(); }
 
     /// Whether the kernel knows of no end of this idle session: no round trip, no waiting. Only
     /// for a session nobody else uses at the moment.
-    bool looks_alive() const noexcept;
+    bool looks_alive() const noexcept { return exchange_.looks_alive(); }
 
-    session_status status() const noexcept { return status_.load(std::memory_order_acquire); }
-    int backend_pid() const noexcept { return pid_.load(std::memory_order_relaxed); }
+    session_status status() const noexcept { return exchange_.status(); }
+    int backend_pid() const noexcept { return exchange_.backend_pid(); }
 
     /// Says goodbye and closes, once nothing is under way.
     void close();
@@ -140,163 +135,29 @@ public:
     void cut();
 
 private:
-    enum class kind { extended, simple };
-    using flow = open_stream::kind;
-
-    // One operation at a time: whoever holds it talks to the server.
-    class turn {
-    public:
-        /// Errors: errc::protocol_violated if another operation is under way.
-        explicit turn(postgres_session& session);
-        ~turn();
-        turn(const turn&) = delete;
-
-    private:
-        postgres_session& session_;
-    };
-
-    using strand = asio::strand<asio::any_io_executor>;
-
     template <class T>
     asio::awaitable<T> on_own_strand(asio::awaitable<T> operation) {
         birth_.check_same_process("the connection");
         return on_strand(strand_, shared_from_this(), std::move(operation));
     }
 
-    asio::awaitable<void> do_open(libpq_parameters parameters, time_point deadline);
-    asio::awaitable<void> poll_until_open(libpq_parameters parameters);
-    void attach();
-    void finish() noexcept;
-    void abort() noexcept;
-    void cut_now() noexcept;
+    asio::awaitable<bool> do_probe(std::chrono::milliseconds timeout);
+    void do_watch();
+    void watch_event(std::uint64_t generation, const boost::system::error_code& failure);
 
     // The end of a handler that failed at what nobody waits for.
     struct failure_end {
         std::weak_ptr<postgres_session> session;
         void operator()(const std::exception_ptr&) const noexcept {
-            if (const auto self = session.lock()) self->cut_now();
+            if (const auto self = session.lock()) self->exchange_.cut();
         }
     };
     // Its next user learns that the session is lost.
     failure_end on_failure() noexcept { return {weak_from_this()}; }
 
-    void shut_down() noexcept;
-    error dial_error() const;
-
-    asio::awaitable<result> do_run(statement sql, params values);
-    asio::awaitable<std::vector<result>> do_script(statement sql);
-    asio::awaitable<void> do_commit();
-    asio::awaitable<void> do_clean(std::chrono::milliseconds timeout);
-    asio::awaitable<void> do_clean_up();
-    asio::awaitable<bool> do_probe(std::chrono::milliseconds timeout);
-    asio::awaitable<void> probe_or_abort(std::chrono::milliseconds timeout);
-    void end_watch();
-    void do_watch();
-    void watch_event(std::uint64_t generation, const boost::system::error_code& failure);
-
-    // postgres_exchange.cpp: what is asked, and what the answers mean.
-    asio::awaitable<void> exchange(const statement& sql, const params& values, kind how,
-                                   phase when);
-    time_point deadline_of(const statement& sql) const;
-    bool owes_something() const;
-    asio::awaitable<void> settle_debts();
-    void get_ready();
-    asio::awaitable<std::optional<error>> supervise(asio::awaitable<void> talk, time_point deadline,
-                                                    phase when);
-    asio::awaitable<bool> stop_statement();
-    asio::awaitable<bool> settles_before(time_point deadline);
-    void conclude(kind how, phase when, const std::optional<error>& interrupted,
-                  bool in_transaction);
-    bool alive();
-    error lost(phase when);
-    void take_status();
-
-    // postgres_reset.cpp: what the last borrower left.
-    bool send_reset();
-    asio::awaitable<void> reset_now();
-    error unfit(const std::string& why);
-    void require_reset(const std::optional<error>& interrupted);
-
-    // postgres_transfer.cpp: bytes there and back.
-    void send(const statement& sql, const params& values, kind how);
-    void check_sent(bool sent);
-    void check_text(const statement& sql) const;
-    bool send_extended(const statement& sql, const params& values);
-    bool send_preparation(const statement& sql);
-    bool send_bound(const statement& sql);
-    void leave_pipeline();
-    asio::awaitable<void> settle();
-    asio::awaitable<void> flush();
-    void take_in();
-    bool next_answer(libpq::result& answer);
-    void collect(libpq::result answer);
-
-    // postgres_pipeline.cpp: many statements, one trip.
-    asio::awaitable<pipeline_results> do_run_pipeline(std::shared_ptr<const pipeline> shared);
-    asio::awaitable<void> talk_pipeline(const pipeline& batch);
-    bool send_entry(const statement& sql, const params& values, bool sync);
-    phase note_batch(const pipeline& batch);
-    void take_available();
-
-    // postgres_stream.cpp: rows and COPY, piece by piece.
-    asio::awaitable<void> begin_flow(const statement& sql, const params& values);
-    asio::awaitable<std::uint64_t> do_start_rows(statement sql, params values);
-    asio::awaitable<std::vector<result>> do_next_rows(std::uint64_t stream, std::size_t most);
-    void ask_for_pieces(std::size_t most);
-    asio::awaitable<void> fill_rows(std::vector<result>& rows, std::size_t most);
-    asio::awaitable<copy_start> do_start_copy(statement sql, bool in);
-    asio::awaitable<void> await_copy_start(copy_format& format);
-    asio::awaitable<void> do_write_copy(std::uint64_t stream, std::string data);
-    asio::awaitable<void> put_copy(const std::string& data);
-    asio::awaitable<std::uint64_t> do_finish_copy_in(std::uint64_t stream,
-                                                     std::optional<std::string> failure);
-    asio::awaitable<std::string> do_read_copy(std::uint64_t stream, std::size_t about);
-    asio::awaitable<void> fill_copy(std::string& data, std::size_t about);
-    asio::awaitable<void> discard_copy();
-    asio::awaitable<void> end_flow();
-    void require_flow(flow wanted, std::uint64_t stream) const;
-    void conclude_flow(const std::optional<error>& interrupted);
-    void keep_notifications() {
-        if (!notified_) notified_.emplace();
-    }
-    void take_notifications();
-    const char* reported(const char* setting) const {
-        return PQparameterStatus(conn_.get(), setting);
-    }
-
-    static void receive_notice(void* self, const PGresult* notice);
-
     const fork_guard birth_;
-    strand strand_;
-    libpq_socket socket_;
-    libpq::connection conn_;
-
-    const std::chrono::milliseconds statement_timeout_;
-    const std::chrono::milliseconds cancel_timeout_;
-    time_point give_up_at_ = no_deadline;  // when nobody waits for a cancellation any longer
-    const std::function<void(const server_message&)> on_notice_;
-    const std::shared_ptr<cancel_queue> cancels_;
-
-    bound_parameters bound_;
-    statement_cache statements_;
-    statement_cache::plan plan_;        // of the statement under way
-    int syncs_ = 0;                     // sent, not yet answered
-    statement_report report_;           // of the statement under way
-    pipeline_report* batch_ = nullptr;  // of the pipeline under way
-    open_stream stream_;
-    reset_plan reset_;
-    idle_watch watch_;
-    std::optional<std::vector<notification>> notified_;  // none before somebody asks for them
-    server_role role_;
-
-    bool under_way_ = false;
-    bool send_again_ = false;  // it was refused for being prepared, and did nothing
-    bool roll_back_first_ = false;
-    bool close_when_done_ = false;
-
-    std::atomic<session_status> status_{session_status::closed};
-    std::atomic<int> pid_{0};
-    std::atomic<int> descriptor_{-1};
+    const asio::strand<asio::any_io_executor> strand_;
+    postgres_exchange exchange_;
 };
 
 }  // namespace bitdotio

@@ -5,7 +5,7 @@
 #include "support/environment.hpp"
 #include "support/postgres.hpp"
 
-#include "pool/connector.hpp"
+#include "postgres/connector.hpp"
 #include "postgres/postgres_session.hpp"
 
 #include <bitdotio/connection.hpp>

@@ -2,7 +2,7 @@
 #include "support/database.hpp"
 #include "support/postgres.hpp"
 
-#include "pool/connector.hpp"
+#include "postgres/connector.hpp"
 #include "postgres/postgres_session.hpp"
 
 #include <bitdotio/pool.hpp>

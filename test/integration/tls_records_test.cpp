@@ -5,7 +5,7 @@
 #include "support/record_front.hpp"
 #include "support/run.hpp"
 
-#include "pool/connector.hpp"
+#include "postgres/connector.hpp"
 #include "postgres/postgres_session.hpp"
 
 #include <bitdotio/connection.hpp>

@@ -1,5 +1,5 @@
 // Resolves names, dials, and waits for a database to wake.
-#include "pool/connector.hpp"
+#include "postgres/connector.hpp"
 
 #include "base/backoff.hpp"
 #include "base/blocking.hpp"
@@ -8,8 +8,6 @@
 #include "postgres/dial_parameters.hpp"
 #include "postgres/failure.hpp"
 #include "postgres/postgres_session.hpp"
-
-#include <bitdotio/connection.hpp>
 
 #include <boost/asio/ip/tcp.hpp>
 
@@ -309,11 +307,6 @@ asio::awaitable<connector::session> connector::open() const {
             throw dial_cancelled();
         }
     }
-}
-
-asio::awaitable<connection> connection::open(connect_options options) {
-    const connector target(co_await asio::this_coro::executor, std::move(options));
-    co_return connection(co_await target.open());
 }
 
 }  // namespace bitdotio

@@ -1,0 +1,193 @@
+// What is asked of a server over its connection, one thing at a time, and what the answers mean.
+#pragma once
+
+#include <bitdotio/connect_options.hpp>
+#include <bitdotio/copy.hpp>
+#include <bitdotio/error.hpp>
+#include <bitdotio/notification.hpp>
+#include <bitdotio/params.hpp>
+#include <bitdotio/pipeline.hpp>
+#include <bitdotio/result.hpp>
+#include <bitdotio/session_reset.hpp>
+#include <bitdotio/statement.hpp>
+
+#include "base/deadline.hpp"
+#include "postgres/cancel_queue.hpp"
+#include "postgres/failure.hpp"
+#include "postgres/host_choice.hpp"
+#include "postgres/idle_watch.hpp"
+#include "postgres/open_stream.hpp"
+#include "postgres/pipeline_report.hpp"
+#include "postgres/postgres_wire.hpp"
+#include "postgres/reset_plan.hpp"
+#include "postgres/statement_report.hpp"
+
+#include <boost/asio/awaitable.hpp>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+/// What the server's last ReadyForQuery said, or that there will be none.
+enum class session_status { idle, busy, in_transaction, closed };
+
+/// A COPY that has begun.
+struct copy_start {
+    std::uint64_t stream = 0;
+    copy_format format = copy_format::text;
+};
+
+/// The conversation with a server. What awaits is one operation each; see postgres_session for
+/// what they do, which enters the strand for them.
+///
+/// Thread safety: none but that of `status`, `backend_pid` and `looks_alive`; it belongs to its
+///     session, and is used on its strand.
+class postgres_exchange {
+public:
+    postgres_exchange(const asio::any_io_executor& strand, const connect_options& options,
+                      std::shared_ptr<cancel_queue> cancels);
+
+    asio::awaitable<void> open(libpq_parameters parameters, time_point deadline);
+    asio::awaitable<result> run(statement sql, params values);
+    asio::awaitable<std::vector<result>> script(statement sql);
+    asio::awaitable<void> commit();
+    asio::awaitable<pipeline_results> run_pipeline(std::shared_ptr<const pipeline> shared);
+
+    asio::awaitable<std::uint64_t> start_rows(statement sql, params values);
+    asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most);
+    asio::awaitable<copy_start> start_copy(statement sql, bool in);
+    asio::awaitable<void> write_copy(std::uint64_t stream, std::string data);
+    asio::awaitable<std::uint64_t> finish_copy_in(std::uint64_t stream,
+                                                  std::optional<std::string> failure);
+    asio::awaitable<std::string> read_copy(std::uint64_t stream, std::size_t about);
+    void abandon_stream(std::uint64_t stream) noexcept { stream_.abandon(stream); }
+
+    /// Ends what its user left: streams, a transaction. Throws nothing; idle or closed afterwards.
+    asio::awaitable<void> clean(std::chrono::milliseconds timeout);
+    void roll_back_first() noexcept { roll_back_first_ = true; }
+    void reset_first(session_reset how);
+    /// Asks for a sign of life: a lone Sync. Without one it is closed.
+    asio::awaitable<void> probe(std::chrono::milliseconds timeout);
+
+    // ---- between operations
+
+    /// Takes in what came while nothing was asked, and tells a NOTIFY from a goodbye.
+    bool is_alive();
+    idle_watch& watch() noexcept { return watch_; }
+    /// Calls `event` once, with an error if the wait for something to read ended otherwise. It
+    /// must be noexcept.
+    template <class Event>
+    void when_readable(Event event) {
+        wire_.when_readable(std::move(event));
+    }
+    /// The notifications that have come are kept from now on; those there are so far.
+    std::vector<notification>& notifications();
+
+    // ---- its state
+
+    bool is_open() const noexcept { return wire_.is_open(); }
+    bool is_under_way() const noexcept { return under_way_; }
+    bool has_notifications() const noexcept { return notified_ && !notified_->empty(); }
+    const server_message& goodbye() const noexcept { return report_.goodbye(); }
+    const server_role& role() const noexcept { return role_; }
+    session_status status() const noexcept { return status_.load(std::memory_order_acquire); }
+    int backend_pid() const noexcept { return wire_.backend_pid(); }
+    bool looks_alive() const noexcept { return wire_.looks_alive(); }
+
+    // ---- its end
+
+    /// From any thread: nobody is to begin anything any more.
+    void refuse_more() noexcept { status_ = session_status::closed; }
+    /// Says goodbye and closes, once nothing is under way.
+    void close() noexcept;
+    /// Ends it at once and without a goodbye; what is under way ends as a lost connection.
+    void cut() noexcept;
+
+private:
+    enum class kind { extended, simple };
+
+    // One operation at a time: whoever holds it talks to the server.
+    class turn {
+    public:
+        /// Errors: errc::protocol_violated if another operation is under way.
+        explicit turn(postgres_exchange& whose);
+        ~turn();
+        turn(const turn&) = delete;
+
+    private:
+        postgres_exchange& whose_;
+    };
+
+    asio::awaitable<void> ask(const statement& sql, const params& values, kind how, phase when);
+    void get_ready();
+    void end_watch();
+    bool owes_something() const noexcept { return stream_.is_open() || roll_back_first_; }
+    asio::awaitable<void> settle_debts();
+    void send(const statement& sql, const params& values, kind how);
+    void require_sent(bool sent);
+    asio::awaitable<std::optional<error>> supervise(asio::awaitable<void> talk, time_point deadline,
+                                                    phase when);
+    asio::awaitable<bool> stop_statement();
+    asio::awaitable<void> settle();
+    asio::awaitable<bool> settles_before(time_point deadline);
+    void collect(libpq::result answer);
+    void conclude(kind how, phase when, const std::optional<error>& interrupted,
+                  bool in_transaction);
+    error lost(phase when);
+    void take_status();
+    void finish() noexcept;
+    void abort() noexcept;
+    void take_notifications();
+    static void receive_notice(void* self, const PGresult* notice);
+
+    // postgres_reset.cpp: what the last borrower left.
+    bool send_reset();
+    asio::awaitable<void> reset_now();
+    error unfit(const std::string& why);
+    void require_reset(const std::optional<error>& interrupted);
+
+    // postgres_pipeline.cpp: many statements, one trip.
+    asio::awaitable<void> talk_pipeline(const pipeline& batch);
+    phase note_batch(const pipeline& batch);
+    void take_available();
+
+    // postgres_stream.cpp: rows and COPY, piece by piece.
+    asio::awaitable<void> begin_stream(const statement& sql, const params& values);
+    void ask_for_pieces(std::size_t most);
+    asio::awaitable<void> fill_rows(std::vector<result>& rows, std::size_t most);
+    asio::awaitable<void> await_copy_start(copy_format& format);
+    asio::awaitable<void> put_copy(const std::string& data);
+    asio::awaitable<void> fill_copy(std::string& data, std::size_t about);
+    asio::awaitable<void> end_stream();
+    void require_stream(open_stream::kind wanted, std::uint64_t stream) const;
+    void conclude_stream(const std::optional<error>& interrupted);
+
+    const std::chrono::milliseconds statement_timeout_;
+    const std::chrono::milliseconds cancel_timeout_;
+    time_point give_up_at_ = no_deadline;  // when nobody waits for a cancellation any longer
+    const std::function<void(const server_message&)> on_notice_;
+    const std::shared_ptr<cancel_queue> cancels_;
+
+    postgres_wire wire_;
+    statement_report report_;           // of the statement under way
+    pipeline_report* batch_ = nullptr;  // of the pipeline under way
+    open_stream stream_;
+    reset_plan reset_;
+    idle_watch watch_;
+    std::optional<std::vector<notification>> notified_;  // none before somebody asks for them
+    server_role role_;
+
+    bool under_way_ = false;
+    bool send_again_ = false;  // it was refused for being prepared, and did nothing
+    bool roll_back_first_ = false;
+    bool close_when_done_ = false;
+    std::atomic<session_status> status_{session_status::closed};
+};
+
+}  // namespace bitdotio
