@@ -61,7 +61,8 @@ judgement judge_loss(stage when, const failure_facts& facts) {
 
 judgement judge_refusal(stage when, const failure_facts& facts) {
     const std::string& code = facts.said.sqlstate;
-    const bool stale = judge_plan(facts.said) != plan_verdict::fine;
+    const plan_verdict plan = judge_plan(facts.said);
+    const bool stale = plan == plan_verdict::missing || plan == plan_verdict::outdated;
     const judgement told{verdict::tell, outcome::not_executed};
     switch (when) {
         case stage::connecting: return {verdict::tell, outcome::not_sent};
@@ -314,9 +315,14 @@ plan_verdict judge_plan(const server_message& refusal) noexcept {
         return plan_verdict::missing;
     }
     // Only the check of a cached plan is that; 0A000 has other causes.
-    return refusal.sqlstate == "0A000" && refusal.routine == "RevalidateCachedQuery"
-               ? plan_verdict::outdated
-               : plan_verdict::fine;
+    if (refusal.sqlstate == "0A000" && refusal.routine == "RevalidateCachedQuery") {
+        return plan_verdict::outdated;
+    }
+    if (in_class(refusal.sqlstate, "42") || refusal.sqlstate == "XX000") {
+        return plan_verdict::suspect;
+    }
+    return in_class(refusal.sqlstate, "22") ? plan_verdict::suspect_of_values
+                                            : plan_verdict::fine;
 }
 
 bool echoes_earlier(const server_message& refusal) noexcept {

@@ -97,6 +97,11 @@ enum class plan_verdict {
     fine,
     missing,   ///< The server does not know it, or knows another of its name.
     outdated,  ///< Its tables have changed.
+    /// It may be understood otherwise today: names and functions (class 42), or what broke within
+    /// the server (XX000).
+    suspect,
+    /// The same of the values that it takes (class 22), if the server chose their types.
+    suspect_of_values,
 };
 
 plan_verdict judge_plan(const server_message& refusal) noexcept;

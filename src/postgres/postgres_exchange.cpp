@@ -110,7 +110,7 @@ asio::awaitable<void> postgres_exchange::ask(const statement& sql, const params&
     get_ready();
     const bool in_transaction = status() == session_status::in_transaction;
     report_.note(sql, how == kind::extended, in_transaction);
-    reset_.note(sql.sql());
+    note_changes(sql.sql());
     if (report_.commits()) {
         when = phase::committing;
     }
@@ -118,6 +118,10 @@ asio::awaitable<void> postgres_exchange::ask(const statement& sql, const params&
     const time_point deadline = deadline_after(sql.timeout().value_or(statement_timeout_));
     const auto interrupted = co_await supervise(settle(), deadline, when);
     conclude(how, when, interrupted, in_transaction);
+    if (has_other_encoding()) {
+        co_await restore_encoding();
+        throw changed_encoding();
+    }
     if (!report_.has_room()) {  // it has ended all the same
         report_.take_answers();
         throw report_.too_large().with(phase::replied).with(outcome::executed);
@@ -135,6 +139,7 @@ void postgres_exchange::get_ready() {
     }
     report_.begin();
     reset_.forget_failure();
+    forget_meanings();
 }
 
 // What was left behind goes first: a stream nobody reads any more, a transaction nobody finished.
@@ -158,6 +163,9 @@ asio::awaitable<void> postgres_exchange::settle_debts() {
         if (interrupted) {  // the caller has given up before its own statement was sent
             throw interrupted->with(phase::sending).with(outcome::not_sent);
         }
+    }
+    if (has_other_encoding()) {
+        co_await restore_encoding();
     }
 }
 
@@ -309,6 +317,9 @@ void postgres_exchange::collect(libpq::result answer) {
     if (syncs) {
         wire_.sync_answered();
     }
+    if (answer && PQresultStatus(answer.get()) == PGRES_COMMAND_OK) {
+        note_meanings(PQcmdStatus(answer.get()));
+    }
     if (batch_) {
         const bool broken = wire_.is_broken();
         if (const auto refused = batch_->add(std::move(answer), broken)) {
@@ -355,7 +366,7 @@ void postgres_exchange::conclude(kind how, phase when, const std::optional<error
     const auto plan = wire_.take_plan();
     const bool well =
         wire_.statements().refused(plan, judge_plan(report_.refusal()), answered >= plan.parts - 1);
-    if (well && !in_transaction && !interrupted) {
+    if (well && !in_transaction && !interrupted && !report_.may_commit_midway()) {
         send_again_ = true;
         return;
     }

@@ -127,7 +127,13 @@ private:
     asio::awaitable<void> ask(const statement& sql, const params& values, kind how, phase when);
     void get_ready();
     void end_watch();
-    bool owes_something() const noexcept { return stream_.is_open() || roll_back_first_; }
+    bool owes_something() const noexcept {
+        return stream_.is_open() || roll_back_first_ || has_other_encoding();
+    }
+    // What fails with its transaction goes back with it.
+    bool has_other_encoding() const noexcept {
+        return !wire_.speaks_utf8() && PQtransactionStatus(wire_.conn()) != PQTRANS_INERROR;
+    }
     asio::awaitable<void> settle_debts();
     void send(const statement& sql, const params& values, kind how);
     void require_sent(bool sent);
@@ -146,11 +152,16 @@ private:
     void take_notifications();
     static void receive_notice(void* self, const PGresult* notice);
 
-    // postgres_reset.cpp: what the last borrower left.
+    // postgres_reset.cpp: what statements change for those after them.
     bool send_reset();
     asio::awaitable<void> reset_now();
     error unfit(const std::string& why);
     void require_reset(const std::optional<error>& interrupted);
+    void note_changes(const std::string& sql);
+    void note_meanings(std::string_view command_tag);
+    void forget_meanings();
+    asio::awaitable<void> restore_encoding();
+    static error changed_encoding();
 
     // postgres_pipeline.cpp: many statements, one trip.
     asio::awaitable<void> talk_pipeline(const pipeline& batch);
@@ -183,6 +194,9 @@ private:
     std::optional<std::vector<notification>> notified_;  // none before somebody asks for them
     server_role role_;
 
+    bool meanings_changed_ = false;        // what plans inferred may be wrong
+    bool changed_in_transaction_ = false;  // the same again if it is rolled back
+    bool path_changed_ = false;            // the same again when the session is reset
     bool under_way_ = false;
     bool send_again_ = false;  // it was refused for being prepared, and did nothing
     bool roll_back_first_ = false;

@@ -79,6 +79,10 @@ asio::awaitable<pipeline_results> postgres_exchange::run_pipeline(
         wire_.leave_pipeline();
         take_status();
     }
+    if (!cut && has_other_encoding()) {
+        co_await restore_encoding();
+        throw changed_encoding();
+    }
     co_return became.finish(interrupted, cut);
 }
 
@@ -89,7 +93,6 @@ phase postgres_exchange::note_batch(const pipeline& batch) {
     bool ends = false;
     for (std::size_t i = 0; i < batch.size(); ++i) {
         ends = ends || commits(batch.sql(i).sql());
-        reset_.note(batch.sql(i).sql());
     }
     return report_.is_in_transaction() && ends ? phase::committing : phase::awaiting_reply;
 }
@@ -105,11 +108,14 @@ asio::awaitable<void> postgres_exchange::talk_pipeline(const pipeline& batch) {
     for (std::size_t i = 0; i < batch.size(); ++i) {
         const bool sync = sync_each || i + 1 == batch.size();
         wire_.bind(batch.values(i));
+        forget_meanings();
         const bool sent = wire_.send_part(batch.sql(i)) && (!sync || wire_.send_sync());
         batch_->note_sent(batch.sql(i), wire_.take_plan(), sent && sync);
         if (!sent) {
             throw error(errc::system_failed, "cannot send: " + wire_.last_words());
         }
+        note_changes(batch.sql(i).sql());
+        meanings_changed_ = meanings_changed_ || changes_meanings(batch.sql(i).sql());
         unflushed += wire_.bound_octets() + entry_overhead + batch.sql(i).sql().size();
         if (unflushed < flush_size) {
             continue;

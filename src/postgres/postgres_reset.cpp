@@ -1,5 +1,6 @@
-// A session that comes back to its pool: what its last borrower changed is undone for the next.
+// What statements change in their session for those that come after them, and how that is undone.
 #include "postgres/postgres_exchange.hpp"
+#include "postgres/statement_words.hpp"
 
 #include <utility>
 
@@ -17,6 +18,9 @@ void postgres_exchange::reset_first(session_reset how) {
 bool postgres_exchange::send_reset() {
     if (reset_.forgets_statements()) {
         wire_.statements().clear();
+    }
+    if (std::exchange(path_changed_, false) || reset_.drops_tables()) {
+        wire_.statements().forget_inferred();  // names mean something else again
     }
     return reset_.send([this](const char* sql) {
         return PQsendQueryParams(wire_.conn(), sql, 0, nullptr, nullptr, nullptr, nullptr, 0) != 0;
@@ -72,6 +76,59 @@ void postgres_exchange::require_reset(const std::optional<error>& interrupted) {
     }
     const error failure = unfit(*why);
     throw interrupted ? interrupted->with(phase::sending).with(outcome::not_sent) : failure;
+}
+
+// A statement is about to be sent.
+void postgres_exchange::note_changes(const std::string& sql) {
+    const session_change changes = reset_.note(sql);
+    if (has(changes, session_change::role) ||
+        (has(changes, session_change::settings) && sets_search_path(sql))) {
+        meanings_changed_ = true;
+        path_changed_ = true;
+    }
+}
+
+// A statement has been run.
+void postgres_exchange::note_meanings(std::string_view command_tag) {
+    if (command_tag == "ROLLBACK") {
+        meanings_changed_ = meanings_changed_ || changed_in_transaction_;
+    } else if (changes_meanings(command_tag)) {
+        meanings_changed_ = true;
+        changed_in_transaction_ = true;
+    } else if (command_tag == "COMMIT") {
+        changed_in_transaction_ = false;
+    }
+}
+
+// Which types the server once inferred for parameters is not taken for true any more.
+void postgres_exchange::forget_meanings() {
+    if (std::exchange(meanings_changed_, false)) {
+        wire_.statements().forget_inferred();
+    }
+}
+
+error postgres_exchange::changed_encoding() {
+    return error(errc::bad_input,
+                 "the statement changed client_encoding, and this library reads and writes UTF-8 "
+                 "alone: the encoding was set back; convert with convert_from and convert_to")
+        .with(phase::replied)
+        .with(outcome::executed);
+}
+
+// The server tells when it speaks another encoding than ours, which nothing here could read.
+asio::awaitable<void> postgres_exchange::restore_encoding() {
+    get_ready();
+    const statement back("SET client_encoding TO 'UTF8'");
+    const params none;
+    send(back, none, kind::simple);
+    const auto interrupted =
+        co_await supervise(settle(), deadline_after(cancel_timeout_), phase::sending);
+    const bool in_transaction = PQtransactionStatus(wire_.conn()) != PQTRANS_IDLE;
+    conclude(kind::simple, phase::sending, interrupted, in_transaction);
+    if (interrupted || !wire_.speaks_utf8()) {
+        abort();
+        throw changed_encoding();
+    }
 }
 
 }  // namespace bitdotio

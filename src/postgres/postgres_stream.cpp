@@ -17,7 +17,7 @@ asio::awaitable<void> postgres_exchange::begin_stream(const statement& sql, cons
     }
     get_ready();
     report_.note(sql, true, status() == session_status::in_transaction);
-    reset_.note(sql.sql());
+    note_changes(sql.sql());
     stream_.prepare(report_.is_in_transaction(), sql.timeout().value_or(statement_timeout_));
     send(statement(sql).unprepared(), values, kind::extended);
 }

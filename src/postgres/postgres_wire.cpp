@@ -67,6 +67,7 @@ asio::awaitable<void> postgres_wire::open(libpq_parameters parameters, PQnoticeR
     }
     PQsetnonblocking(conn_.get(), 1);
     PQsetErrorVerbosity(conn_.get(), PQERRORS_DEFAULT);
+    encoding_ = PQclientEncoding(conn_.get());
     pid_ = PQbackendPID(conn_.get());
     descriptor_ = PQsocket(conn_.get());
 }
@@ -152,7 +153,10 @@ void postgres_wire::check(const statement& sql) {
 void postgres_wire::choose_plan(const statement& sql) {
     plan_ = {};
     if (sql.may_be_prepared()) {
-        plan_ = statements_.look_up(sql.sql(), bound_.types());
+        const bool infers = statement_cache::infers(bound_.types());
+        plan_ = statements_.look_up(
+            sql.sql(), bound_.types(),
+            infers ? std::chrono::steady_clock::now() : statement_cache::time_point());
     }
 }
 

@@ -55,6 +55,10 @@ public:
     const char* reported(const char* setting) const noexcept {
         return PQparameterStatus(conn_.get(), setting);
     }
+    /// Whether texts are UTF-8 both ways, as they were when it was opened.
+    bool speaks_utf8() const noexcept {
+        return !conn_ || PQclientEncoding(conn_.get()) == encoding_;
+    }
     /// From any thread; 0 if it is closed.
     int backend_pid() const noexcept { return pid_.load(std::memory_order_relaxed); }
     /// From any thread: whether the kernel knows of no end, and nothing has come.
@@ -136,7 +140,8 @@ private:
     bound_parameters bound_;
     statement_cache statements_;
     statement_cache::plan plan_;  // of the statement sent last
-    int syncs_ = 0;               // sent, not yet answered
+    int encoding_ = 0;
+    int syncs_ = 0;  // sent, not yet answered
     std::atomic<int> pid_{0};
     std::atomic<int> descriptor_{-1};
 };

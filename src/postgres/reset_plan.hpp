@@ -30,8 +30,12 @@ public:
         }
     }
 
-    /// A statement is about to be sent.
-    void note(std::string_view sql) noexcept { changed_ = changed_ | session_changes_of(sql); }
+    /// A statement is about to be sent; what it may change.
+    session_change note(std::string_view sql) noexcept {
+        const session_change changes = session_changes_of(sql);
+        changed_ = changed_ | changes;
+        return changes;
+    }
 
     /// The session has come back: from now on what was changed is due.
     template <class Report>
@@ -51,6 +55,9 @@ public:
     bool is_due() const noexcept { return due_ != session_change::none; }
     /// Whether what is due takes the prepared statements away.
     bool forgets_statements() const noexcept { return has(due_, session_change::statements); }
+
+    /// Whether what is due takes temporary tables away.
+    bool drops_tables() const noexcept { return has(due_, session_change::temporary); }
 
     /// Calls `ask` with each statement that undoes something, until it says false; none is due
     /// then. They are a transaction of their own: the first of them and the last.

@@ -5,8 +5,10 @@
 
 #include "postgres/failure.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <list>
 #include <string>
 #include <string_view>
@@ -31,7 +33,24 @@ public:
         action what = action::unnamed;
         std::string name{};
         std::size_t parts = 1;  ///< with preparing it, and with each eviction that goes ahead
+        bool infers = false;    ///< whether the server chose the type of a parameter
     };
+
+    using time_point = std::chrono::steady_clock::time_point;
+
+    /// How long a statement stays prepared whose parameters the server gave their types. Until
+    /// then a column that another session gave another type takes values of the former one.
+    static constexpr std::chrono::seconds inferred_types_life{1};
+
+    /// Whether one of the parameters has no type of its own, so that the server infers one.
+    static bool infers(const std::vector<oid>& types) noexcept {
+        for (const oid type : types) {
+            if (type == 0) {
+                return true;
+            }
+        }
+        return false;
+    }
 
     /// Parameters: `capacity` is how many stay prepared, 0 for none; `max_length` the longest
     ///     statement kept, in bytes; `prefix` begins the names, and should be no other session's:
@@ -40,7 +59,9 @@ public:
         : capacity_(capacity), max_length_(max_length), prefix_(std::move(prefix)) {}
 
     /// What to do about a statement now. `prepare` counts as done, until `forget` says otherwise.
-    plan look_up(std::string_view sql, const std::vector<oid>& types) {
+    ///
+    /// Parameters: `now` is looked at where the server infers types.
+    plan look_up(std::string_view sql, const std::vector<oid>& types, time_point now = {}) {
         if (capacity_ == 0 || sql.size() > max_length_) {
             return {};
         }
@@ -50,15 +71,21 @@ public:
         if (const auto known = by_key_.find(key_); known != by_key_.end()) {
             entries_.splice(entries_.begin(), entries_, known->second);
             entry& found = entries_.front();
+            const bool known_types = !found.infers || now < found.inferred + inferred_types_life;
+            if (!found.name.empty() && known_types) {
+                return {action::prepared, found.name, 1, found.infers};
+            }
             if (!found.name.empty()) {
-                return {action::prepared, found.name, 1};
+                evicted_.push_back(std::move(found.name));
+                --prepared_;
             }
             found.name = prefix_ + std::to_string(++count_);
+            found.inferred = now;
             ++prepared_;
             shrink();
-            return {action::prepare, found.name, evicted_.size() + 2};
+            return {action::prepare, found.name, evicted_.size() + 2, found.infers};
         }
-        entries_.push_front({key_, {}});
+        entries_.push_front({key_, {}, infers(types), {}});
         by_key_.emplace(entries_.front().key, entries_.begin());
         shrink();
         return {};
@@ -82,6 +109,18 @@ public:
     void evict(std::string_view name) {
         evicted_.emplace_back(name);
         forget(name);
+    }
+
+    /// What the server inferred may be wrong from now on: the names it has are not used again.
+    void forget_inferred() {
+        for (auto one = entries_.begin(); one != entries_.end();) {
+            const auto next = std::next(one);
+            if (one->infers && !one->name.empty()) {
+                evicted_.push_back(one->name);
+                erase(one);
+            }
+            one = next;
+        }
     }
 
     /// The server has forgotten everything: DEALLOCATE ALL, DISCARD ALL.
@@ -113,7 +152,13 @@ public:
             forget(what.name);
             return false;
         }
+        const bool suspect = found == plan_verdict::suspect ||
+                             (found == plan_verdict::suspect_of_values && what.infers);
         if (found == plan_verdict::outdated) {
+            evict(what.name);
+            return true;
+        }
+        if (suspect && what.what == action::prepared) {  // not of what was understood just now
             evict(what.name);
             return true;
         }
@@ -131,7 +176,9 @@ public:
 private:
     struct entry {
         std::string key;
-        std::string name;  // empty while it was used only once
+        std::string name;     // empty while it was used only once
+        bool infers;          // whether the server chose the type of a parameter
+        time_point inferred;  // and when it did
     };
     using list = std::list<entry>;
 

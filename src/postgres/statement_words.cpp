@@ -155,6 +155,21 @@ bool is_one_statement(std::string_view script) noexcept {
     return end == script.npos || script.find_first_not_of("; \t\r\n", end) == script.npos;
 }
 
+bool changes_meanings(std::string_view command) noexcept {
+    return !is_one_of(
+        first_word(command),
+        {"SELECT",  "INSERT",  "UPDATE",    "DELETE",   "MERGE",      "VALUES",   "TABLE",
+         "WITH",    "BEGIN",   "START",     "COMMIT",   "END",        "ROLLBACK", "ABORT",
+         "PREPARE", "EXECUTE", "SAVEPOINT", "RELEASE",  "COPY",       "DECLARE",  "FETCH",
+         "MOVE",    "CLOSE",   "LISTEN",    "UNLISTEN", "NOTIFY",     "EXPLAIN",  "SHOW",
+         "SET",     "LOCK",    "VACUUM",    "ANALYZE",  "DEALLOCATE", "TRUNCATE", "GRANT",
+         "REVOKE",  "COMMENT", "CHECKPOINT"});
+}
+
+bool sets_search_path(std::string_view sql) noexcept {
+    return says(sql, "SEARCH_PATH") || says(sql, "SCHEMA");
+}
+
 session_change session_changes_of(std::string_view sql) noexcept {
     session_change all = session_change::none;
     while (!sql.empty()) {

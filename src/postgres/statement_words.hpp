@@ -27,6 +27,14 @@ bool ends_transaction(std::string_view sql) noexcept;
 /// Whether the text is certainly no more than one statement; in doubt it is not.
 bool is_one_statement(std::string_view script) noexcept;
 
+/// Whether a statement, given as its text or its command tag, may change what others mean: which
+/// table a name is, of which type a column. SET does not count, see `sets_search_path`; of what
+/// functions do nothing is seen.
+bool changes_meanings(std::string_view command) noexcept;
+
+/// Whether a statement that changes settings may change the path on which names are looked up.
+bool sets_search_path(std::string_view sql) noexcept;
+
 /// What of its session a statement changes for those that come after it; a set.
 enum class session_change : unsigned {
     none = 0,

@@ -117,3 +117,60 @@ TEST_CASE("over random use, no name is given twice and the limits hold") {
         REQUIRE(cache.prepared() == on_server.size());
     }
 }
+
+TEST_CASE("types that the server inferred are inferred anew after a second, typed ones never") {
+    statement_cache cache(4, 100, "p_");
+    const std::vector<oid> typed{23};
+    const std::vector<oid> inferred{23, 0};
+    const statement_cache::time_point start{};
+    for (const auto& types : {typed, inferred}) {
+        cache.look_up("SELECT", types, start);
+        CHECK(cache.look_up("SELECT", types, start).what == action::prepare);
+    }
+    const auto just_before =
+        start + statement_cache::inferred_types_life - std::chrono::nanoseconds(1);
+    CHECK(cache.look_up("SELECT", inferred, just_before).what == action::prepared);
+    const auto later = start + statement_cache::inferred_types_life;
+    CHECK(cache.look_up("SELECT", typed, later).what == action::prepared);
+    const auto anew = cache.look_up("SELECT", inferred, later);
+    CHECK(anew.what == action::prepare);
+    CHECK(anew.parts == 3);  // the former one is deallocated on the way
+    CHECK(cache.take_evicted() == std::vector<std::string>{"p_2"});
+    CHECK(cache.look_up("SELECT", inferred, later).name == anew.name);
+    CHECK(cache.prepared() == 2);
+}
+
+TEST_CASE("what was inferred is forgotten at once when meanings change, what was typed stays") {
+    statement_cache cache(4, 100, "p_");
+    const std::vector<oid> typed{23};
+    const std::vector<oid> inferred{0};
+    for (int time = 0; time < 2; ++time) {
+        cache.look_up("SELECT", typed);
+        cache.look_up("SELECT", inferred);
+    }
+    cache.forget_inferred();
+    CHECK(cache.prepared() == 1);
+    CHECK(cache.look_up("SELECT", typed).what == action::prepared);
+    CHECK(cache.look_up("SELECT", inferred).what == action::unnamed);
+    CHECK(cache.take_evicted().size() == 1);
+}
+
+TEST_CASE("a refusal that may come of a stale plan drops the plan, and is tried without it once") {
+    using bitdotio::plan_verdict;
+    const auto refused = [](std::vector<oid> types, plan_verdict found, int runs) {
+        statement_cache cache(4, 100, "p_");
+        statement_cache::plan last;
+        for (int run = 0; run < runs; ++run) {
+            last = cache.look_up("SELECT", types);
+        }
+        const bool again = cache.refused(last, found, true);
+        return std::pair(again, cache.prepared());
+    };
+    using p = std::pair<bool, std::size_t>;
+    CHECK(refused({23}, plan_verdict::suspect, 3) == p(true, 0));
+    CHECK(refused({0}, plan_verdict::suspect_of_values, 3) == p(true, 0));
+    // Typed values are what they are, and what was prepared just now was understood just now.
+    CHECK(refused({23}, plan_verdict::suspect_of_values, 3) == p(false, 1));
+    CHECK(refused({0}, plan_verdict::suspect_of_values, 2) == p(false, 1));
+    CHECK(refused({0}, plan_verdict::suspect_of_values, 1) == p(false, 0));
+}
