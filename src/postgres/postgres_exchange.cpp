@@ -366,7 +366,7 @@ void postgres_exchange::conclude(kind how, phase when, const std::optional<error
     const auto plan = wire_.take_plan();
     const bool well =
         wire_.statements().refused(plan, judge_plan(report_.refusal()), answered >= plan.parts - 1);
-    if (well && !in_transaction && !interrupted && !report_.may_commit_midway()) {
+    if (well && !in_transaction && !interrupted && !report_.commits_midway()) {
         send_again_ = true;
         return;
     }

@@ -64,7 +64,7 @@ public:
     /// Of a script that failed, what went before the failed statement may have been committed.
     void may_have_committed() noexcept { midway_ = true; }
     /// Whether it may commit a part of what it does before it fails.
-    bool may_commit_midway() const noexcept { return midway_; }
+    bool commits_midway() const noexcept { return midway_; }
 
     const std::vector<result>& answers() const noexcept { return answers_; }
     std::vector<result> take_answers() noexcept { return std::exchange(answers_, {}); }
