@@ -126,7 +126,7 @@ asio::awaitable<void> postgres_exchange::ask(const statement& sql, const params&
         report_.take_answers();
         throw report_.too_large().with(phase::replied).with(outcome::executed);
     }
-    if (commits(sql.sql())) {
+    if (report_.commits() || (how == kind::simple && commits(sql.sql()))) {
         report_.require_commit(how == kind::simple);
     }
 }

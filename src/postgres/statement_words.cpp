@@ -68,6 +68,11 @@ bool begins(std::string_view word, std::string_view capitals) {
     return ascii::equal_ignoring_case(word.substr(0, capitals.size()), capitals);
 }
 
+// What is asked of every statement is answered for most by their first letter.
+bool begins_with_one_of(std::string_view word, std::string_view capitals) {
+    return !word.empty() && capitals.find(ascii::to_upper(word.front())) != std::string_view::npos;
+}
+
 // Takes away the word the text begins with.
 std::string_view take_word(std::string_view& sql) {
     const auto end = std::find_if_not(sql.begin(), sql.end(), ascii::is_word);
@@ -191,6 +196,9 @@ session_change session_changes_of(std::string_view sql) noexcept {
 
 bool commits(std::string_view sql) noexcept {
     const std::string_view first = next_word(sql);
+    if (!begins_with_one_of(first, "CEP")) {
+        return false;
+    }
     return ascii::equal_ignoring_case(first, "COMMIT") ||
            ascii::equal_ignoring_case(first, "END") ||
            (ascii::equal_ignoring_case(first, "PREPARE") &&
@@ -203,6 +211,11 @@ bool may_commit(std::string_view script) noexcept {
 
 bool may_commit_midway(std::string_view sql) noexcept {
     const std::string_view first = next_word(sql);
+    // Most statements begin with none of these letters, and each is asked this.
+    if (first.empty() ||
+        std::string_view("ACDRV").find(ascii::to_upper(first[0])) == std::string_view::npos) {
+        return false;
+    }
     for (const std::string_view one :
          {"CALL", "DO", "VACUUM", "ANALYZE", "ANALYSE", "CLUSTER", "REINDEX"}) {
         if (ascii::equal_ignoring_case(first, one)) {
