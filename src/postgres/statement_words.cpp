@@ -211,9 +211,7 @@ bool may_commit(std::string_view script) noexcept {
 
 bool may_commit_midway(std::string_view sql) noexcept {
     const std::string_view first = next_word(sql);
-    // Most statements begin with none of these letters, and each is asked this.
-    if (first.empty() ||
-        std::string_view("ACDRV").find(ascii::to_upper(first[0])) == std::string_view::npos) {
+    if (!begins_with_one_of(first, "ACDRV")) {
         return false;
     }
     for (const std::string_view one :
