@@ -45,7 +45,7 @@ std::string fresh_database() {
 }
 
 account make_account(role what, const std::string& database) {
-    return test::make_account(server(), what, database);
+    return test::make_account(server(), what, {database});
 }
 
 struct session_answer {

@@ -58,7 +58,7 @@ std::string name_in_backend(const bitdotio::database_name& name) {
 }
 
 std::string key_for(role what, const bitdotio::database_name& name) {
-    return test::make_account(server(), what, name).key;
+    return test::make_account(server(), what, {name}).key;
 }
 
 bitdotio::connect_options session_of(const bitdotio::database_name& name, const std::string& key) {

@@ -25,8 +25,8 @@
 using namespace std::chrono_literals;
 using bitdotio::errc;
 using bitdotio::local_server_options;
-using test::ask;
 using test::contents;
+using test::query_once;
 using test::test_server;
 using test::wire_client;
 namespace asio = boost::asio;
@@ -110,20 +110,20 @@ TEST_CASE("a data directory keeps databases, key and authority between runs") {
         key = server.key().reveal();
         authority = contents(server.ca_file());
         const auto name = server.create_database("kept");
-        test::run(ask(server, name.full(), "CREATE TABLE t AS SELECT 'still here' AS word"));
+        test::run(query_once(server, name.full(), "CREATE TABLE t AS SELECT 'still here' AS word"));
     }
     CHECK_FALSE(test::has_processes(place / "data"));
     test_server server(options);
     CHECK(server.key().reveal() == key);
     CHECK(authority.find("BEGIN CERTIFICATE") != std::string::npos);
     CHECK(contents(server.ca_file()) == authority);
-    CHECK(test::run(ask(server, "local/kept", "SELECT word FROM t")) == "still here");
+    CHECK(test::run(query_once(server, "local/kept", "SELECT word FROM t")) == "still here");
 }
 
 TEST_CASE("a temporary server leaves no file and no process behind") {
     test_server server;
     const auto name = server.create_database("gone");
-    CHECK(test::run(ask(server, name.full(), "SELECT 'here'")) == "here");
+    CHECK(test::run(query_once(server, name.full(), "SELECT 'here'")) == "here");
     const fs::path data = fs::path(server.ca_file()).parent_path().parent_path();
     CHECK(fs::exists(data));
     CHECK(test::has_processes(data));

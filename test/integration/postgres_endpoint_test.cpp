@@ -70,7 +70,7 @@ asio::awaitable<test::reply> refusal_of(std::string database, std::string key) {
 }
 
 asio::awaitable<std::string> one_query(std::string sql) {
-    return test::ask(shared().server, shared().name.full(), std::move(sql));
+    return test::query_once(shared().server, shared().name.full(), std::move(sql));
 }
 
 // Runs the coroutine of a test with a client that is logged in.

@@ -7,7 +7,9 @@
 
 #include <bitdotio/database_name.hpp>
 
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace test {
@@ -17,13 +19,14 @@ struct account {
     std::string key;
 };
 
-/// Makes an account with a role in one database, and its first key.
+/// Makes an account with a role in some databases, and its first key.
+///
+/// Parameters: `name` is empty for one that no other account has.
 inline account make_account(test_server& server, bitdotio::role what,
-                            const bitdotio::database_name& database) {
+                            std::vector<bitdotio::database_name> databases, std::string name = "") {
     static int count = 0;
-    std::vector<bitdotio::database_name> databases{database};
-    const auto made = run(server.server().create_account("robot-" + std::to_string(++count), what,
-                                                         std::move(databases)));
+    if (name.empty()) name = "robot-" + std::to_string(++count);
+    const auto made = run(server.server().create_account(name, what, std::move(databases)));
     const http_answer answer =
         api_calls(server)("POST", "/service-account/" + made.id + "/api-key/");
     if (answer.status != 200) throw std::runtime_error("no key was made: " + answer.body);

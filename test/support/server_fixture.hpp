@@ -23,7 +23,9 @@ struct server_fixture {
         : server(std::move(options)), name(server.create_database(database)) {}
 
     /// The first field of a statement's answer, from the Postgres endpoint.
-    std::string ask(const std::string& sql) { return run(test::ask(server, name.full(), sql)); }
+    std::string ask(const std::string& sql) {
+        return run(test::query_once(server, name.full(), sql));
+    }
     /// The answer of the HTTP API to a statement.
     http_answer query(const std::string& sql) const { return api.query(name.full(), sql); }
 

@@ -33,7 +33,8 @@ asio::awaitable<reply> answer_to_login(const test_server& server, std::string da
     co_return client.last;
 }
 
-asio::awaitable<std::string> ask(const test_server& server, std::string database, std::string sql) {
+asio::awaitable<std::string> query_once(const test_server& server, std::string database,
+                                        std::string sql) {
     wire_client client(co_await asio::this_coro::executor);
     co_await log_in(client, server, std::move(database));
     co_return co_await client.query(std::move(sql));

@@ -25,7 +25,8 @@ asio::awaitable<reply> answer_to_login(const test_server& server, std::string da
                                        std::string key);
 
 /// The first field of a statement's answer, in a session of its own.
-asio::awaitable<std::string> ask(const test_server& server, std::string database, std::string sql);
+asio::awaitable<std::string> query_once(const test_server& server, std::string database,
+                                        std::string sql);
 
 /// Logs a client in to a database with the server's first key, runs `work(client)` to its end and
 /// returns its value.
