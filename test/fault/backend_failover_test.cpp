@@ -91,7 +91,7 @@ TEST_CASE("a failover of the backend loses no acknowledged write, and all goes o
     test::test_server server(test::with_backend(test::backend_of(
         "127.0.0.1,127.0.0.1",
         std::to_string(standby.port()) + "," + std::to_string(primary.port()), primary)));
-    const api_calls owner(server, server.key().reveal());
+    const api_calls owner(server);
     const auto name = server.create_database("ledger");
     CHECK(owner.query(name.full(), "CREATE TABLE t (a integer PRIMARY KEY)").status == 200);
     const auto where = server.connect_options(name);
@@ -130,7 +130,7 @@ TEST_CASE("without any backend clients are told to come again, and one that is b
     }
     primary.start();
     CHECK(test::run(ask(where, "SELECT 2")) == "2");
-    CHECK(api_calls(server, server.key().reveal()).query(name.full(), "SELECT 3").status == 200);
+    CHECK(api_calls(server).query(name.full(), "SELECT 3").status == 200);
 }
 
 TEST_CASE("a pooler may stand before the backend, in both ways of pooling") {
@@ -147,7 +147,7 @@ TEST_CASE("a pooler may stand before the backend, in both ways of pooling") {
              {"auth_query", "SELECT rolname, rolpassword FROM pg_authid WHERE rolname=$1"}});
         test::test_server server(test::with_backend(test::backend_of(
             "127.0.0.1", std::to_string(pooler.connect().hosts[0].port), primary)));
-        const api_calls owner(server, server.key().reveal());
+        const api_calls owner(server);
         const auto name = server.create_database("pooled");
         CHECK(owner.query(name.full(), "CREATE TABLE t AS SELECT 7 AS a").status == 200);
         CHECK(owner.query(name.full(), "SELECT a FROM t").status == 200);

@@ -21,23 +21,23 @@ using test::meaning;
 using test::rows;
 using test::side;
 
-// A fault that strikes at a message.
+// A fault that happens at a message.
 fault at(int number, std::string name, rows left, test::fault_rule rule) {
     fault made;
     made.number = number;
     made.name = std::move(name);
     made.left = left;
-    made.arm = [rule](fault_proxy& road) { road.set(rule); };
+    made.arm = [rule](fault_proxy& proxy) { proxy.set(rule); };
     return made;
 }
 
-// A fault that strikes at once, while nothing is under way.
-fault idle(int number, std::string name, void (fault_proxy::*strike)()) {
+// A fault that happens at once, while nothing is under way.
+fault idle(int number, std::string name, void (fault_proxy::*inject)()) {
     fault made;
     made.number = number;
     made.name = std::move(name);
     made.means = meaning::known;
-    made.arm = [strike](fault_proxy& road) { (road.*strike)(); };
+    made.arm = [inject](fault_proxy& proxy) { (proxy.*inject)(); };
     return made;
 }
 
@@ -72,9 +72,9 @@ TEST_CASE("what is complete is not acknowledged before the server is ready for m
 }
 
 // Packets are dropped for a while, as by a router that has forgotten a connection; then a reset.
-asio::awaitable<void> forget_flow(std::shared_ptr<fault_proxy> road) {
-    co_await road->until_fired();
-    road->reset();
+asio::awaitable<void> forget_flow(std::shared_ptr<fault_proxy> proxy) {
+    co_await proxy->until_fired();
+    proxy->reset();
 }
 
 TEST_CASE("a flow that the network forgot ends as one that was reset") {
@@ -82,9 +82,9 @@ TEST_CASE("a flow that the network forgot ends as one that was reset") {
     forgotten.number = 24;
     forgotten.name = "forgotten flow";
     forgotten.left = rows::none;
-    forgotten.arm = [](fault_proxy& road) {
-        road.set(before(side::frontend, any_message).hold_both());
-        asio::co_spawn(road.executor(), forget_flow(road.shared_from_this()), asio::detached);
+    forgotten.arm = [](fault_proxy& proxy) {
+        proxy.set(before(side::frontend, any_message).hold_both());
+        asio::co_spawn(proxy.executor(), forget_flow(proxy.shared_from_this()), asio::detached);
     };
     test::run_everywhere({forgotten}, all_places());
 }

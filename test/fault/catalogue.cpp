@@ -1,6 +1,8 @@
 // The names of the places.
 #include "fault/catalogue.hpp"
 
+#include <string>
+
 namespace test {
 
 std::string_view to_string(fault_place where) {
@@ -24,6 +26,10 @@ const std::vector<fault_place>& all_places() {
         fault_place::pipeline, fault_place::batch,     fault_place::transaction,
         fault_place::commit,   fault_place::copy_data, fault_place::copy_end};
     return all;
+}
+
+std::logic_error not_parked(fault_place where) {
+    return std::logic_error("no client is parked at: " + std::string(to_string(where)));
 }
 
 }  // namespace test

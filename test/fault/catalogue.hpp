@@ -1,12 +1,13 @@
-// The places where a fault can strike a client, as docs/reliability.md names them.
+// The places where a fault can hit a client, as docs/reliability.md names them.
 #pragma once
 
+#include <stdexcept>
 #include <string_view>
 #include <vector>
 
 namespace test {
 
-/// What is under way when a fault strikes. Each writes keys of a ledger.
+/// What is under way when a fault happens. Each writes keys of a ledger.
 enum class fault_place {
     query,        ///< a statement of the pool
     stream,       ///< a statement of the pool whose rows are read piece by piece
@@ -21,5 +22,8 @@ enum class fault_place {
 
 std::string_view to_string(fault_place where);
 const std::vector<fault_place>& all_places();
+
+/// What is thrown for a place that a kind of clients does not have.
+std::logic_error not_parked(fault_place where);
 
 }  // namespace test

@@ -2,6 +2,7 @@
 #include "fault/chaos_clients.hpp"
 
 #include "fault/parked_clients.hpp"
+#include "fault/place_writes.hpp"
 
 #include <bitdotio/pipeline.hpp>
 

@@ -44,7 +44,7 @@ public:
     breaker(postgres_primary& server, test::dice& dice) : server_(server), dice_(dice) {}
 
     /// Breaks something; it works again when this returns.
-    void strike() {
+    void inject() {
         ++faults_;
         CHECK(server_.backends(ours).size() <= max_size);
         switch (dice_.number(1, 11)) {
@@ -146,8 +146,8 @@ asio::awaitable<chaos> run_chaos(postgres_primary& server, test::policy how,
             while (!everybody.is_over() && everybody.done() < next) {
                 co_await test::rest(3ms);
             }
-            std::function<void()> strike = [&] { trouble.strike(); };
-            co_await test::elsewhere(std::move(strike));
+            std::function<void()> inject = [&] { trouble.inject(); };
+            co_await test::elsewhere(std::move(inject));
         }
     };
     test::expect_none(co_await test::gather(clients + 1, one));

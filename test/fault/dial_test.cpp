@@ -24,10 +24,10 @@ using test::postgres_primary;
 using test::stop_mode;
 
 // Sessions that a fault needs, held by the test.
-struct bystanders {
+struct other_sessions {
     asio::awaitable<void> open(const postgres_primary& server, std::size_t count) {
         bitdotio::connect_options options = server.connect();
-        options.application_name = "bystander";
+        options.application_name = "other session";
         options.tls = bitdotio::tls_mode::disable;  // there may be many
         for (std::size_t i = 0; i < count; ++i) {
             all.push_back(co_await connection::open(options));
@@ -40,7 +40,7 @@ struct bystanders {
     std::future<void> starting;
 };
 
-struct closed_door {
+struct closed_port {
     int fault;
     std::string name;
     std::size_t sessions;  // of others, that the fault needs
@@ -48,11 +48,11 @@ struct closed_door {
     const char* sqlstate;
     errc code;
     /// Closes the server; opens it. Both block.
-    std::function<void(postgres_primary&, bystanders&)> shut;
-    std::function<void(postgres_primary&, bystanders&)> open;
+    std::function<void(postgres_primary&, other_sessions&)> close;
+    std::function<void(postgres_primary&, other_sessions&)> open;
 };
 
-const closed_door doors[] = {
+const closed_port closed_ports[] = {
     {9, "refused", 0, "", errc::database_asleep,
      [](auto& server, auto&) { server.stop(stop_mode::fast); },
      [](auto& server, auto&) { server.start(); }},
@@ -88,49 +88,49 @@ const closed_door doors[] = {
      [](auto& server, auto&) { server.signal(SIGCONT); }},
 };
 
-asio::awaitable<bitdotio::error> knock(bitdotio::connect_options options) {
+asio::awaitable<bitdotio::error> refusal_of(bitdotio::connect_options options) {
     options.wake_timeout = 0ms;
     try {
         co_await connection::open(options);
     } catch (const bitdotio::error& failure) {
         co_return failure;
     }
-    throw std::runtime_error("the door is open");
+    throw std::runtime_error("the server accepts connections");
 }
 
 // A server may take a moment to close.
 asio::awaitable<void> expect_closed(const bitdotio::connect_options& options,
-                                    const closed_door& door) {
+                                    const closed_port& closed) {
     const auto deadline = steady_clock::now() + 10s;
     std::optional<bitdotio::error> met;
-    while (!met || met->sqlstate() != door.sqlstate) {
+    while (!met || met->sqlstate() != closed.sqlstate) {
         met.reset();
         try {
-            met.emplace(co_await knock(options));
+            met.emplace(co_await refusal_of(options));
         } catch (const std::runtime_error&) {  // not yet
         }
         REQUIRE(steady_clock::now() < deadline);
     }
     INFO(std::string(met->what()));
-    CHECK(met->code() == door.code);
+    CHECK(met->code() == closed.code);
 }
 
 constexpr std::size_t callers = 20;
 
 // Callers come while the server is closed; when it opens, all are served, with few dials.
-asio::awaitable<void> wait_outside(postgres_primary& server, const closed_door& door) {
+asio::awaitable<void> wait_for_server(postgres_primary& server, const closed_port& closed) {
     server.execute("TRUNCATE ledger");
-    bystanders others;
-    co_await others.open(server, door.sessions);
+    other_sessions others;
+    co_await others.open(server, closed.sessions);
     bitdotio::connect_options options = server.connect();
     options.connect_timeout = 400ms;  // for the server that does not answer at all
     bitdotio::pool_options limits;
     limits.max_size = 5;
     bitdotio::pool pool(co_await asio::this_coro::executor, options, limits);
     ledger book;
-    std::function<void()> shut = [&] { door.shut(server, others); };
-    co_await test::elsewhere(std::move(shut));
-    co_await expect_closed(options, door);
+    std::function<void()> close = [&] { closed.close(server, others); };
+    co_await test::elsewhere(std::move(close));
+    co_await expect_closed(options, closed);
     steady_clock::duration slowest{0};
     auto one = [&](std::size_t i) -> asio::awaitable<void> {
         if (i < callers) {
@@ -146,7 +146,7 @@ asio::awaitable<void> wait_outside(postgres_primary& server, const closed_door& 
             now = co_await pool.statistics();
         }
         CHECK(now.connecting <= 1);
-        std::function<void()> open = [&] { door.open(server, others); };
+        std::function<void()> open = [&] { closed.open(server, others); };
         const auto opened = steady_clock::now();
         co_await test::elsewhere(std::move(open));
         while (book.counts().acknowledged < callers) {
@@ -175,12 +175,12 @@ asio::awaitable<void> wait_outside(postgres_primary& server, const closed_door& 
     figures.violations = found.violations.size();
     figures.retried = counts.retried;
     figures.slowest = std::chrono::duration_cast<std::chrono::milliseconds>(slowest);
-    test::report(door.fault, door.name, "pool.query, connecting", figures);
+    test::report(closed.fault, closed.name, "pool.query, connecting", figures);
 }
 
 // The password changes while all connections but one are closed: callers with the old one are told
 // at once, and no dial is wasted on it; when it fits again, all goes on.
-asio::awaitable<void> rotate_the_key(postgres_primary& server) {
+asio::awaitable<void> rotate_password(postgres_primary& server) {
     server.execute("TRUNCATE ledger");
     bitdotio::pool pool(co_await asio::this_coro::executor, server.connect());
     ledger book;
@@ -239,9 +239,9 @@ TEST_CASE("callers wait at a server that lets nobody in, and all are served when
     postgres_primary server;
     server.execute(std::string("SET ROLE tester; ") + ledger::create);
     const test::descriptor_baseline descriptors;
-    for (const closed_door& door : doors) {
-        CAPTURE(door.name);
-        test::run(wait_outside(server, door), 60s);
+    for (const closed_port& closed : closed_ports) {
+        CAPTURE(closed.name);
+        test::run(wait_for_server(server, closed), 60s);
     }
     descriptors.expect();
 }
@@ -249,5 +249,5 @@ TEST_CASE("callers wait at a server that lets nobody in, and all are served when
 TEST_CASE("with a key that does not fit any more everybody is told at once, but for who is in") {
     postgres_primary server;
     server.execute(std::string("SET ROLE tester; ") + ledger::create);
-    test::run(rotate_the_key(server));
+    test::run(rotate_password(server));
 }

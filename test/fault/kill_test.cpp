@@ -24,7 +24,7 @@ constexpr const char* ours = "bitdotio";
 struct killing {
     int fault;
     std::string name;
-    std::function<void(postgres_primary&)> strike;
+    std::function<void(postgres_primary&)> inject;
 };
 
 void restart(postgres_primary& server, stop_mode how) {
@@ -62,15 +62,15 @@ asio::awaitable<void> suffer(postgres_primary& server, const killing& fault, mom
     test::place_figures figures;
     const std::vector<fault_place> places(std::begin(test::parked_places),
                                           std::end(test::parked_places));
-    const std::function<asio::awaitable<void>()> strike = [&]() -> asio::awaitable<void> {
+    const std::function<asio::awaitable<void>()> inject = [&]() -> asio::awaitable<void> {
         bitdotio::connect_options bystander = server.connect();
         bystander.application_name = "bystander";
         const bitdotio::connection other = co_await bitdotio::connection::open(bystander);
-        std::function<void()> verb = [&] { fault.strike(server); };
+        std::function<void()> verb = [&] { fault.inject(server); };
         co_await test::elsewhere(std::move(verb));
     };
     for (int round = 0; round < rounds; ++round) {
-        const auto ends = co_await test::play(pool, book, places, when, direct, strike);
+        const auto ends = co_await test::play(pool, book, places, when, direct, inject);
         for (const fault_ending& end : ends) {
             test::expect_loss(end, when);
             figures.add(end, book);

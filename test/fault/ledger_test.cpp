@@ -2,6 +2,7 @@
 #include "support/ledger.hpp"
 #include "support/database.hpp"
 #include "support/invariants.hpp"
+#include "support/with_connection.hpp"
 
 namespace {
 
@@ -13,13 +14,11 @@ using test::ledger;
 template <class Work>
 void with_table(Work work) {
     test::database db;
-    const auto all = [&]() -> asio::awaitable<void> {
-        bitdotio::connection c = co_await bitdotio::connection::open(db.connect);
+    test::with_connection(db.connect, [&](bitdotio::connection& c) -> asio::awaitable<void> {
         co_await c.query(ledger::create);
         co_await work(c);
         co_await c.close();
-    };
-    test::run(all());
+    });
 }
 
 }  // namespace
@@ -72,8 +71,7 @@ TEST_CASE("every contradiction between a history and its table is found") {
 
 TEST_CASE("a check waits for backends that still write") {
     test::database db;
-    const auto work = [&]() -> asio::awaitable<void> {
-        bitdotio::connection c = co_await bitdotio::connection::open(db.connect);
+    test::with_connection(db.connect, [&](bitdotio::connection& c) -> asio::awaitable<void> {
         co_await c.query(ledger::create);
         bitdotio::connection slow = co_await bitdotio::connection::open(db.connect);
         ledger book;
@@ -95,6 +93,5 @@ TEST_CASE("a check waits for backends that still write") {
             }
         };
         test::expect_none(co_await test::gather(2, both));
-    };
-    test::run(work());
+    });
 }

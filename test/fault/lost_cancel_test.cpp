@@ -28,7 +28,7 @@ using test::side;
 asio::awaitable<void> lose_cancel(bool heals_meanwhile) {
     proxied_pool here(co_await asio::this_coro::executor, test::shared_postgres(), 250ms, 1);
     co_await here.begin();
-    here.road().set(test::before(side::frontend, test::cancel_request).hold_both());
+    here.proxy().set(test::before(side::frontend, test::cancel_request).hold_both());
     const auto key = here.book().open();
     const std::vector<test::ledger::key> keys{key};
     const auto begin = std::chrono::steady_clock::now();
@@ -38,9 +38,9 @@ asio::awaitable<void> lose_cancel(bool heals_meanwhile) {
     REQUIRE(failed);
     CHECK(failed->code() == errc::timeout);
     CHECK(failed->outcome() == outcome::unknown);
-    CHECK(here.road().fired() == 1);
+    CHECK(here.proxy().fired() == 1);
     if (heals_meanwhile) {
-        here.road().heal();
+        here.proxy().heal();
     }
     // Whatever becomes of the request, no other statement is hit.
     for (int i = 0; i < 20; ++i) {
@@ -59,18 +59,18 @@ TEST_CASE("a lost cancellation costs the connection, and a late one hits nobody 
 }
 
 // A proxy in a context of its own, which holds cancel requests and outlives other contexts.
-class distant_gate {
+class distant_proxy {
 public:
-    explicit distant_gate(int held) {
+    explicit distant_proxy(int held) {
         auto start = [&](int count) -> asio::awaitable<void> {
-            road_ = fault_proxy::start(co_await asio::this_coro::executor,
-                                       test::shared_postgres().port());
+            proxy_ = fault_proxy::start(co_await asio::this_coro::executor,
+                                        test::shared_postgres().port());
             for (int i = 1; i <= count; ++i) {
-                road_->set(before(side::frontend, cancel_request, i).hold_both());
+                proxy_->set(before(side::frontend, cancel_request, i).hold_both());
             }
         };
         context_.wait_for(start(held));
-        port_ = road_->port();
+        port_ = proxy_->port();
     }
 
     bitdotio::connect_options options() const {
@@ -83,7 +83,7 @@ public:
 
     void heal() {
         auto work = [&]() -> asio::awaitable<void> {
-            road_->heal();
+            proxy_->heal();
             co_return;
         };
         context_.wait_for(work());
@@ -91,7 +91,7 @@ public:
 
 private:
     test::background context_;
-    std::shared_ptr<fault_proxy> road_;
+    std::shared_ptr<fault_proxy> proxy_;
     std::uint16_t port_ = 0;
 };
 
@@ -107,11 +107,11 @@ asio::awaitable<outcome> outcome_of_slow_statement(bitdotio::connect_options opt
 }
 
 TEST_CASE("a cancellation that nobody answers does not hold up the end of the context") {
-    distant_gate road(1);
-    auto work = [&] { return test::run(outcome_of_slow_statement(road.options())); };
+    distant_proxy proxy(1);
+    auto work = [&] { return test::run(outcome_of_slow_statement(proxy.options())); };
     auto ended = std::async(std::launch::async, work);
     CHECK(ended.wait_for(5s) == std::future_status::ready);
-    road.heal();
+    proxy.heal();
     CHECK(ended.get() == outcome::unknown);
 }
 
@@ -123,11 +123,11 @@ asio::awaitable<void> cancel_often(bitdotio::connect_options options, int lost) 
 }
 
 TEST_CASE("cancellations that nobody answers do not keep later ones from being heard") {
-    distant_gate road(4);
-    auto work = [&] { test::run(cancel_often(road.options(), 4)); };
+    distant_proxy proxy(4);
+    auto work = [&] { test::run(cancel_often(proxy.options(), 4)); };
     auto ended = std::async(std::launch::async, work);
     CHECK(ended.wait_for(10s) == std::future_status::ready);
-    road.heal();
+    proxy.heal();
     ended.get();
 }
 

@@ -1,6 +1,7 @@
 // Packets that are really dropped, and names that really change, in networks and files that only
 // these tests see.
 #include "fault/parked_clients.hpp"
+#include "fault/place_writes.hpp"
 #include "support/invariants.hpp"
 #include "support/namespaces.hpp"
 #include "support/postgres.hpp"
@@ -95,22 +96,22 @@ connect_options past(const private_postgres& server) {
 struct loss {
     std::string name;
     bool hides_replies;
-    std::function<void(const cable&)> strike;
+    std::function<void(const cable&)> inject;
 };
 
 const loss losses[] = {
     {"packets dropped both ways", true,
-     [](const cable& road) {
-         road.drop_requests();
-         road.drop_replies();
+     [](const cable& link) {
+         link.drop_requests();
+         link.drop_replies();
      }},
-    {"packets dropped, requests", false, [](const cable& road) { road.drop_requests(); }},
-    {"packets dropped, replies", true, [](const cable& road) { road.drop_replies(); }},
+    {"packets dropped, requests", false, [](const cable& link) { link.drop_requests(); }},
+    {"packets dropped, replies", true, [](const cable& link) { link.drop_replies(); }},
 };
 
 // All clients give up while nothing passes; then the network heals. What a plain client had sent
 // arrives then, late; what ours had sent does not.
-asio::awaitable<void> drop_packets(const cable& road, private_postgres& server, const loss& what,
+asio::awaitable<void> drop_packets(const cable& link, private_postgres& server, const loss& what,
                                    moment when) {
     server.run("TRUNCATE ledger, control");
     plain_client control(server);
@@ -119,19 +120,19 @@ asio::awaitable<void> drop_packets(const cable& road, private_postgres& server, 
     bitdotio::pool pool(co_await asio::this_coro::executor, through(server), limits);
     ledger book;
     test::place_figures figures;
-    const std::function<asio::awaitable<void>()> strike = [&]() -> asio::awaitable<void> {
-        what.strike(road);
+    const std::function<asio::awaitable<void>()> inject = [&]() -> asio::awaitable<void> {
+        what.inject(link);
         control.send_and_close("INSERT INTO control VALUES (1)");
         co_return;
     };
-    const auto ends = co_await test::play(pool, book, places, when, past(server), strike);
+    const auto ends = co_await test::play(pool, book, places, when, past(server), inject);
     for (const fault_ending& end : ends) {
         test::expect_silence(end, statement_timeout + cancel_timeout + 1s);
         figures.add(end, book);
     }
     connection direct = co_await connection::open(past(server));
     const auto before = co_await direct.query("SELECT count(*) FROM ledger");
-    road.heal();
+    link.heal();
     co_await until_there(direct, "control");
     // No session of ours is left at the server, so nothing more can arrive.
     const auto deadline = steady_clock::now() + 20s;
@@ -153,27 +154,27 @@ asio::awaitable<void> drop_packets(const cable& road, private_postgres& server, 
     co_await direct.close();
 }
 
-asio::awaitable<void> heal_later(const cable& road) {
+asio::awaitable<void> heal_later(const cable& link) {
     co_await test::rest(300ms);
-    road.heal();
+    link.heal();
 }
 
 // A client that waits longer than the network is broken notices only a delay.
-asio::awaitable<void> drop_for_a_moment(const cable& road, private_postgres& server) {
+asio::awaitable<void> drop_for_a_moment(const cable& link, private_postgres& server) {
     server.run("TRUNCATE ledger");
     connect_options options = through(server);
     options.statement_timeout = 20s;
     bitdotio::pool pool(co_await asio::this_coro::executor, options);
     ledger book;
     test::place_figures figures;
-    const std::function<asio::awaitable<void>()> strike = [&]() -> asio::awaitable<void> {
-        road.drop_requests();
-        road.drop_replies();
+    const std::function<asio::awaitable<void>()> inject = [&]() -> asio::awaitable<void> {
+        link.drop_requests();
+        link.drop_replies();
         const auto executor = co_await asio::this_coro::executor;
-        asio::co_spawn(executor, heal_later(road), asio::detached);
+        asio::co_spawn(executor, heal_later(link), asio::detached);
     };
     const auto ends =
-        co_await test::play(pool, book, places, moment::resting, past(server), strike);
+        co_await test::play(pool, book, places, moment::resting, past(server), inject);
     for (const fault_ending& end : ends) {
         INFO(end.text());
         CHECK_FALSE(end.failure);
@@ -190,9 +191,9 @@ asio::awaitable<void> drop_for_a_moment(const cable& road, private_postgres& ser
     co_await direct.close();
 }
 
-std::unique_ptr<private_postgres> server_at(const cable& road) {
+std::unique_ptr<private_postgres> server_at(const cable& link) {
     std::unique_ptr<private_postgres> server;
-    road.at_server([&] {
+    link.at_server([&] {
         test::private_postgres_options options;
         options.hba = "host all all 198.18.77.0/30 trust\n";
         // Soon after the network has healed the server probes whether its clients are still there.
@@ -209,9 +210,9 @@ TEST_CASE("what was given up on a road without packets never runs late, when the
     if (!test::has_namespaces(cases)) {
         return;
     }
-    const cable road;
-    const auto server = server_at(road);
-    road.at_client([&] {
+    const cable link;
+    const auto server = server_at(link);
+    link.at_client([&] {
         for (const loss& what : losses) {
             CAPTURE(what.name);
             for (const moment when : {moment::resting, moment::under_way}) {
@@ -219,10 +220,10 @@ TEST_CASE("what was given up on a road without packets never runs late, when the
                 if (when == moment::under_way && !what.hides_replies) {
                     continue;  // the requests have arrived
                 }
-                test::run(drop_packets(road, *server, what, when));
+                test::run(drop_packets(link, *server, what, when));
             }
         }
-        test::run(drop_for_a_moment(road, *server));
+        test::run(drop_for_a_moment(link, *server));
     });
 }
 

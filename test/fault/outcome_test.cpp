@@ -66,7 +66,7 @@ asio::awaitable<void> lose_the_standby(std::string verb, std::string name) {
     const std::vector<fault_place> places{fault_place::query,       fault_place::lease,
                                           fault_place::transaction, fault_place::commit,
                                           fault_place::pipeline,    fault_place::copy_end};
-    const std::function<asio::awaitable<void>()> strike = [&]() -> asio::awaitable<void> {
+    const std::function<asio::awaitable<void>()> inject = [&]() -> asio::awaitable<void> {
         std::function<void()> wait = [] { wait_for_standby("nobody"); };
         co_await test::elsewhere(std::move(wait));
     };
@@ -74,7 +74,7 @@ asio::awaitable<void> lose_the_standby(std::string verb, std::string name) {
     std::vector<fault_ending> ends;
     auto both = [&](std::size_t i) -> asio::awaitable<void> {
         if (i == 0) {
-            ends = co_await test::play(pool, book, places, moment::resting, direct(), strike);
+            ends = co_await test::play(pool, book, places, moment::resting, direct(), inject);
             over = true;
             co_return;
         }

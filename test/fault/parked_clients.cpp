@@ -10,12 +10,10 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <stdexcept>
 
 namespace test {
 
-using bitdotio::errc;
 using bitdotio::outcome;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
@@ -56,10 +54,6 @@ private:
     bool over_ = false;
     asio::steady_timer word_;
 };
-
-std::logic_error not_parked(fault_place where) {
-    return std::logic_error("no client is parked at: " + std::string(to_string(where)));
-}
 
 // One client at its place.
 class player {
@@ -230,54 +224,6 @@ asio::awaitable<void> await_clients(std::size_t count, const meeting& point, mom
     }
 }
 
-std::optional<errc> code_of(const std::optional<bitdotio::error>& failure) {
-    return failure ? std::optional(failure->code()) : std::nullopt;
-}
-
-// The goodbye, or the end, was in the receive buffer before anything was sent.
-void judge_resting(const fault_ending& end) {
-    INFO(end.text());
-    switch (end.where) {
-        case fault_place::query:
-        case fault_place::pipeline: CHECK_FALSE(end.failure); break;
-        case fault_place::lease:
-        case fault_place::transaction:
-        case fault_place::commit:
-            CHECK(end.failed(errc::connection_lost, outcome::not_sent));
-            break;
-        case fault_place::copy_end:
-            REQUIRE(end.failure);
-            CHECK(end.failure->code() == errc::connection_lost);
-            break;
-        case fault_place::stream: CHECK(code_of(end.failure) == errc::connection_lost); break;
-        default: throw not_parked(end.where);
-    }
-}
-
-// There is no proof: it may have been executed.
-void judge_under_way(const fault_ending& end) {
-    INFO(end.text());
-    switch (end.where) {
-        case fault_place::query:
-        case fault_place::lease:
-        case fault_place::copy_end:
-            CHECK(end.failed(errc::connection_lost, outcome::unknown));
-            break;
-        case fault_place::commit:
-            CHECK(end.failed(errc::commit_outcome_unknown, outcome::unknown));
-            break;
-        case fault_place::pipeline:
-            REQUIRE(end.statements.size() == 3);
-            CHECK_FALSE(end.statements[0]);
-            CHECK(end.failed(errc::connection_lost, outcome::unknown));
-            CHECK(end.statements[1]);
-            break;
-        case fault_place::transaction:
-        case fault_place::stream: CHECK(code_of(end.failure) == errc::connection_lost); break;
-        default: throw not_parked(end.where);
-    }
-}
-
 }  // namespace
 
 const char* const parking_schema =
@@ -290,132 +236,13 @@ const char* const parking_schema =
     "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON ledger DEFERRABLE INITIALLY DEFERRED"
     "  FOR EACH ROW EXECUTE FUNCTION hold_commit()";
 
-bool fault_ending::failed(errc code, outcome known) const {
-    return failure && failure->code() == code && failure->outcome() == known;
-}
-
-std::string fault_ending::text() const {
-    const std::string all(to_string(where));
-    if (!failure) {
-        return all + " ended well";
-    }
-    return all + " failed: " + std::string(to_string(failure->code())) + ", " +
-           std::string(to_string(failure->outcome())) + ", SQLSTATE \"" + failure->sqlstate() +
-           "\", " + failure->what();
-}
-
-void expect_loss(const fault_ending& end, moment when) {
-    when == moment::resting ? judge_resting(end) : judge_under_way(end);
-}
-
-void expect_silence(const fault_ending& end, milliseconds limit) {
-    INFO(end.text());
-    CHECK(end.took < limit);
-    switch (end.where) {
-        case fault_place::query:
-        case fault_place::lease:
-        case fault_place::pipeline:
-        case fault_place::copy_end: CHECK(end.failed(errc::timeout, outcome::unknown)); break;
-        case fault_place::commit:
-            CHECK(end.failed(errc::commit_outcome_unknown, outcome::unknown));
-            break;
-        case fault_place::transaction:
-            CHECK(end.failed(errc::timeout, outcome::not_executed));
-            break;
-        case fault_place::stream: CHECK(code_of(end.failure) == errc::timeout); break;
-        default: throw not_parked(end.where);
-    }
-}
-
-asio::awaitable<void> insert_by_copy(bitdotio::pool from, const std::vector<ledger::key>& keys) {
-    bitdotio::pooled_connection lent = co_await from.acquire();
-    bitdotio::copy_in rows = co_await lent->copy_from("COPY ledger FROM STDIN");
-    std::string lines;
-    for (const ledger::key key : keys) {
-        lines += std::to_string(key) + "\n";
-    }
-    co_await rows.write(std::move(lines));
-    co_await rows.finish();
-}
-
-asio::awaitable<void> insert_by_stream(bitdotio::pool from, ledger::key key) {
-    auto rows = co_await from.stream("INSERT INTO ledger VALUES ($1) RETURNING key", key);
-    for (bool more = true; more;) {
-        const auto chunk = co_await rows.next();
-        more = chunk.has_value();
-    }
-}
-
-namespace {
-
-asio::awaitable<void> insert_on_lease(bitdotio::pool from, ledger::key key) {
-    bitdotio::pooled_connection lent = co_await from.acquire();
-    const int backend = lent->backend_pid();
-    co_await lent->query(ledger::insert, key);
-    CHECK(lent->backend_pid() == backend);
-}
-
-asio::awaitable<std::optional<bitdotio::error>> write_pipeline(bitdotio::pool from, ledger& book) {
-    std::vector<ledger::key> keys;
-    bitdotio::pipeline batch;
-    for (int i = 0; i < 3; ++i) {
-        keys.push_back(book.open());
-        batch.add(ledger::insert, keys.back());
-    }
-    std::optional<bitdotio::error> first;
-    try {
-        const auto results = co_await from.run(std::move(batch));
-        for (std::size_t i = 0; i < keys.size(); ++i) {
-            const bitdotio::error* const failure = results.failure(i);
-            if (failure) {
-                book.fail(keys[i], failure->outcome());
-                first = first.value_or(*failure);
-            } else {
-                book.acknowledge(keys[i]);
-            }
-        }
-    } catch (const bitdotio::error& failure) {
-        book.fail(keys, failure.outcome());
-        first = failure;
-    }
-    if (first) {
-        expect_discreet(*first);
-    }
-    co_return first;
-}
-
-}  // namespace
-
-asio::awaitable<std::optional<bitdotio::error>> write_at(fault_place where, bitdotio::pool from,
-                                                         ledger& book) {
-    switch (where) {
-        case fault_place::query: co_return co_await write_one(from, book);
-        case fault_place::transaction:
-        case fault_place::commit: co_return co_await write_together(from, book, 2);
-        case fault_place::pipeline: co_return co_await write_pipeline(from, book);
-        case fault_place::lease: {
-            const auto key = book.open(1);
-            co_return co_await record(book, key, insert_on_lease(from, key.front()));
-        }
-        case fault_place::copy_end: {
-            const auto keys = book.open(3);
-            co_return co_await record(book, keys, insert_by_copy(from, keys));
-        }
-        case fault_place::stream: {
-            const auto key = book.open(1);
-            co_return co_await record(book, key, insert_by_stream(from, key.front()));
-        }
-        default: throw not_parked(where);
-    }
-}
-
 asio::awaitable<void> elsewhere(std::function<void()> work) {
     co_await bitdotio::run_blocking(std::move(work));
 }
 
 asio::awaitable<std::vector<fault_ending>> play(
     bitdotio::pool from, ledger& book, const std::vector<fault_place>& places, moment when,
-    const bitdotio::connect_options& direct, const std::function<asio::awaitable<void>()>& strike) {
+    const bitdotio::connect_options& direct, const std::function<asio::awaitable<void>()>& inject) {
     const auto executor = co_await asio::this_coro::executor;
     bitdotio::connect_options options = direct;
     options.application_name = "holder";
@@ -443,7 +270,7 @@ asio::awaitable<std::vector<fault_ending>> play(
         try {
             co_await await_clients(players.size(), point, when, holder);
             struck = steady_clock::now();
-            co_await strike();
+            co_await inject();
         } catch (...) {
             failure = std::current_exception();
         }
@@ -466,40 +293,6 @@ asio::awaitable<std::vector<fault_ending>> play(
         ends.push_back(each.end(struck));
     }
     co_return ends;
-}
-
-void place_figures::add(const fault_ending& end, const ledger& book) {
-    auto found = std::find_if(entries_.begin(), entries_.end(),
-                              [&](const entry& one) { return one.where == end.where; });
-    if (found == entries_.end()) {
-        found = entries_.insert(entries_.end(), entry{end.where, {}, {}});
-    }
-    if (end.failure) {
-        expect_discreet(*end.failure);
-    }
-    figures measured;
-    measured.runs = 1;
-    measured.writes = book.counts(end.keys);
-    measured.slowest = end.took;
-    found->measured += measured;
-    found->keys.insert(found->keys.end(), end.keys.begin(), end.keys.end());
-}
-
-void place_figures::report(int fault, const std::string& name, moment when, const verdict& found,
-                           std::uint64_t retried) const {
-    for (const entry& one : entries_) {
-        figures measured = one.measured;
-        for (const violation& bad : found.violations) {
-            measured.violations +=
-                static_cast<std::size_t>(std::count(one.keys.begin(), one.keys.end(), bad.key));
-        }
-        if (one.where == fault_place::query) {
-            measured.retried = retried;
-        }
-        test::report(fault, name,
-                     std::string(to_string(one.where)) + ", " + std::string(to_string(when)),
-                     measured);
-    }
 }
 
 }  // namespace test

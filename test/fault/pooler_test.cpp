@@ -55,7 +55,7 @@ bitdotio::connect_options through(const pgbouncer& pooler) {
 struct trouble {
     const char* name;
     bool clients_stay;  // those at rest, if servers are assigned for each transaction
-    std::function<void(pgbouncer&)> strike;
+    std::function<void(pgbouncer&)> inject;
 };
 
 const trouble troubles[] = {
@@ -88,11 +88,11 @@ asio::awaitable<void> suffer(pgbouncer& pooler, pooling mode, const trouble& fau
     test::place_figures figures;
     const std::vector<fault_place> places(std::begin(test::parked_places),
                                           std::end(test::parked_places));
-    const std::function<asio::awaitable<void>()> strike = [&]() -> asio::awaitable<void> {
-        std::function<void()> verb = [&] { fault.strike(pooler); };
+    const std::function<asio::awaitable<void>()> inject = [&]() -> asio::awaitable<void> {
+        std::function<void()> verb = [&] { fault.inject(pooler); };
         co_await test::elsewhere(std::move(verb));
     };
-    const auto ends = co_await test::play(pool, book, places, when, direct(), strike);
+    const auto ends = co_await test::play(pool, book, places, when, direct(), inject);
     for (const fault_ending& end : ends) {
         if (fault.clients_stay && mode == pooling::transaction && when == moment::resting &&
             end.where == fault_place::lease) {

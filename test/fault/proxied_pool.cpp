@@ -97,13 +97,13 @@ asio::awaitable<std::optional<bitdotio::error>> caught(asio::awaitable<T> work) 
 proxied_pool::proxied_pool(asio::any_io_executor executor, const private_postgres& home,
                            milliseconds statement_timeout, std::size_t max_size)
     : home_(home),
-      road_(fault_proxy::start(executor, home.port())),
+      proxy_(fault_proxy::start(executor, home.port())),
       options_([&] {
           // A password that the server never asks for and that no error may contain.
           bitdotio::connect_options options =
               home.over_tcp("postgres", "an proxied_pool's password");
           options.on_notice = expect_discreet_notice;
-          options.hosts = {{"127.0.0.1", road_->port()}};
+          options.hosts = {{"127.0.0.1", proxy_->port()}};
           options.application_name = "proxied_pool";
           options.statement_timeout = statement_timeout;
           options.cancel_timeout = cancel_timeout;
@@ -138,7 +138,7 @@ asio::awaitable<std::size_t> proxied_pool::backends() {
 // Until no connection through the proxy is believed to be alive: the end has arrived everywhere.
 asio::awaitable<void> proxied_pool::until_seen_dead() {
     const auto deadline = std::chrono::steady_clock::now() + limit;
-    while (established(road_->port()) > 0) {
+    while (established(proxy_->port()) > 0) {
         REQUIRE(std::chrono::steady_clock::now() < deadline);
         co_await rest(milliseconds(1));
     }
@@ -153,12 +153,12 @@ proxied_pool::keys proxied_pool::open_keys(fault_place where) {
     return book_.open(one ? 1 : 3);
 }
 
-asio::awaitable<void> proxied_pool::strike(fault_place where, const fault& what) {
+asio::awaitable<void> proxied_pool::inject(fault_place where, const fault& what) {
     const keys written = open_keys(where);
     keeps_connection_ = what.means == meaning::harmless;
     auto begin = std::chrono::steady_clock::now();
     arming arm = [&]() -> asio::awaitable<void> {
-        what.arm(*road_);
+        what.arm(*proxy_);
         if (what.means == meaning::known) {
             co_await until_seen_dead();
         }
@@ -200,10 +200,10 @@ asio::awaitable<bool> proxied_pool::cut_reply(fault_place where, std::size_t byt
     CAPTURE(bytes);
     co_await pool_.query("SELECT 1");  // otherwise the reply to a dial is cut
     const keys written = open_keys(where);
-    const std::size_t before = road_->fired();
+    const std::size_t before = proxy_->fired();
     const fault_rule after = after_bytes(side::backend, bytes);
     arming arm = [&]() -> asio::awaitable<void> {
-        road_->set(bytes % 2 == 0 ? after.cut() : after.reset());
+        proxy_->set(bytes % 2 == 0 ? after.cut() : after.reset());
         co_return;
     };
     const auto begin = std::chrono::steady_clock::now();
@@ -212,7 +212,7 @@ asio::awaitable<bool> proxied_pool::cut_reply(fault_place where, std::size_t byt
         std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - begin);
     measured_.slowest = std::max(measured_.slowest, took);
     ++measured_.runs;
-    const bool cut = road_->fired() > before;
+    const bool cut = proxy_->fired() > before;
     CHECK(ended.has_value() == cut);
     if (ended) {
         const bool commits = where == fault_place::commit || where == fault_place::transaction;
@@ -223,7 +223,7 @@ asio::awaitable<bool> proxied_pool::cut_reply(fault_place where, std::size_t byt
         CHECK((ended->outcome() == outcome::unknown ||
                (undone && ended->outcome() == outcome::not_executed)));
     }
-    road_->heal();
+    proxy_->heal();
     co_return cut;
 }
 
@@ -347,7 +347,7 @@ asio::awaitable<void> proxied_pool::until_unused() {
 }
 
 asio::awaitable<std::size_t> proxied_pool::judge() {
-    road_->heal();
+    proxy_->heal();
     const auto answer = co_await pool_.query("SELECT 42");
     CHECK(answer.one<int>() == 42);
     co_await until_unused();
@@ -358,9 +358,9 @@ asio::awaitable<std::size_t> proxied_pool::judge() {
         CHECK(counts.opened == 1);
         CHECK(counts.replaced == 0);
     }
-    CHECK(road_->most_sessions() <= limits_.max_size);
+    CHECK(proxy_->most_sessions() <= limits_.max_size);
     co_await pool_.close();
-    co_await road_->until_empty();
+    co_await proxy_->until_empty();
     const verdict found = co_await check(book_, direct_);
     CHECK_MESSAGE(found.clean(), found.text());
     CHECK((co_await backends()) == 0);
@@ -400,7 +400,7 @@ asio::awaitable<void> run_one(fault what, fault_place where, milliseconds statem
     CAPTURE(situation);
     proxied_pool here(co_await asio::this_coro::executor, home, statement_timeout);
     co_await here.begin();
-    co_await here.strike(where, what);
+    co_await here.inject(where, what);
     const std::size_t there = co_await here.judge();
     const auto expected = expected_rows(what, where, here.book().size());
     if (expected) {

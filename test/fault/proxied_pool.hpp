@@ -58,8 +58,8 @@ public:
 
     /// Makes the table and lets the pool open a connection.
     asio::awaitable<void> begin();
-    /// Writes at `where`, lets the fault strike, and checks what the writer was told and when.
-    asio::awaitable<void> strike(fault_place where, const fault& what);
+    /// Writes at `where`, lets the fault happen, and checks what the writer was told and when.
+    asio::awaitable<void> inject(fault_place where, const fault& what);
     /// Writes at `where` once for each number of bytes after which its reply can be cut, until one
     /// arrives whole, and checks what each writer was told. Every other cut is a reset.
     asio::awaitable<void> cut_everywhere(fault_place where);
@@ -71,7 +71,7 @@ public:
     /// Appends a row to the fault report, after `judge`.
     void report(const fault& what, std::string_view where) const;
 
-    fault_proxy& road() { return *road_; }
+    fault_proxy& proxy() { return *proxy_; }
     bitdotio::pool& pool() { return pool_; }
     ledger& book() { return book_; }
     bitdotio::connection& direct() { return direct_; }
@@ -102,7 +102,7 @@ private:
     asio::awaitable<void> until_unused();
 
     const private_postgres& home_;
-    std::shared_ptr<fault_proxy> road_;
+    std::shared_ptr<fault_proxy> proxy_;
     bitdotio::connect_options options_;
     bitdotio::pool_options limits_;
     bitdotio::pool pool_;

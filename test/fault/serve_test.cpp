@@ -4,6 +4,7 @@
 #include "service/profile.hpp"
 #include "support/background.hpp"
 #include "support/child.hpp"
+#include "support/comes_true.hpp"
 #include "support/daemon.hpp"
 #include "support/environment.hpp"
 #include "support/invariants.hpp"
@@ -21,7 +22,6 @@
 #include <optional>
 #include <sstream>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace {
@@ -174,11 +174,11 @@ TEST_CASE("whatever is killed of a server, or all of it, no acknowledged write i
         served.kill();
         served.start();
     };
-    const std::vector<std::function<void()>> strikes = {
+    const std::vector<std::function<void()>> kills = {
         kill_server, [&] { served.kill_postmasters(); },      [&] { served.kill_a_backend(); },
         kill_server, [&] { served.kill_all_of_instances(); }, kill_everything,
     };
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run(120s, [&]() -> asio::awaitable<void> {
         constexpr std::size_t workers = 6;
         bitdotio::pool_options options;
         options.max_size = 4;
@@ -186,19 +186,19 @@ TEST_CASE("whatever is killed of a server, or all of it, no acknowledged write i
         co_await pool.query(ledger::create);
         ledger book;
         bool over = false;
-        auto strike_all = [&]() -> asio::awaitable<void> {
-            for (const std::function<void()>& strike : strikes) {
+        auto kill_all = [&]() -> asio::awaitable<void> {
+            for (const std::function<void()>& kill : kills) {
                 const std::size_t before = book.counts().acknowledged;
                 while (book.counts().acknowledged < before + 30) {
                     co_await test::rest(1ms);
                 }
-                std::function<void()> verb = strike;
+                std::function<void()> verb = kill;
                 co_await test::elsewhere(std::move(verb));
             }
             over = true;
         };
         auto one = [&](std::size_t i) -> asio::awaitable<void> {
-            return i < workers ? write_on(pool, book, over) : strike_all();
+            return i < workers ? write_on(pool, book, over) : kill_all();
         };
         test::expect_none(co_await test::gather(workers + 1, one));
         // The next caller notices nothing.
@@ -209,12 +209,11 @@ TEST_CASE("whatever is killed of a server, or all of it, no acknowledged write i
         test::expect_clean(found);
         co_await after.close();
         const test::tally counts = book.counts();
-        CHECK(counts.acknowledged >= 30 * strikes.size());
-        MESSAGE(strikes.size() << " strikes, " << counts.acknowledged << " writes acknowledged, "
-                               << counts.not_executed << " not executed, " << counts.unknown
-                               << " unknown");
-    };
-    test::run(work(), 120s);
+        CHECK(counts.acknowledged >= 30 * kills.size());
+        MESSAGE(kills.size() << " kills, " << counts.acknowledged << " writes acknowledged, "
+                             << counts.not_executed << " not executed, " << counts.unknown
+                             << " unknown");
+    });
 
     CHECK(served.instances().size() == 1);
     CHECK(served.profile().key == first.key);
@@ -240,12 +239,8 @@ TEST_CASE("connections in series leave neither a descriptor nor a process behind
     };
     test::run(visit(3));
     const auto settles = [&](std::size_t descriptors, std::size_t processes) {
-        const auto deadline = std::chrono::steady_clock::now() + 20s;
-        while (served.descriptors() > descriptors || served.processes() > processes) {
-            if (std::chrono::steady_clock::now() > deadline) return false;
-            std::this_thread::sleep_for(10ms);
-        }
-        return true;
+        return test::comes_true(
+            [&] { return served.descriptors() <= descriptors && served.processes() <= processes; });
     };
     // One postmaster with its own processes, and no session.
     REQUIRE(settles(served.descriptors(), 7));

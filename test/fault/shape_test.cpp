@@ -54,11 +54,11 @@ TEST_CASE("a reply that is cut at whichever byte leaves the outcome unknown, and
 }
 
 TEST_CASE("bytes that come one by one make the same answers on the same connection") {
-    const auto replies = [](fault_proxy& road) {
-        road.set(before(side::backend, any_message).drip(10ms));
+    const auto replies = [](fault_proxy& proxy) {
+        proxy.set(before(side::backend, any_message).drip(10ms));
     };
-    const auto requests = [](fault_proxy& road) {
-        road.set(before(side::frontend, any_message).drip(10ms));
+    const auto requests = [](fault_proxy& proxy) {
+        proxy.set(before(side::frontend, any_message).drip(10ms));
     };
     test::run_everywhere({harmless(25, "replies one byte each 10 ms", replies)}, all_places(), 10s);
     // Requests are longer.
@@ -69,16 +69,16 @@ TEST_CASE("bytes that come one by one make the same answers on the same connecti
 }
 
 TEST_CASE("messages that come one by one make the same answers on the same connection") {
-    const auto slices = [](fault_proxy& road) {
-        road.set(before(side::backend, any_message).slice(5ms));
-        road.set(before(side::frontend, any_message).slice(5ms));
+    const auto slices = [](fault_proxy& proxy) {
+        proxy.set(before(side::backend, any_message).slice(5ms));
+        proxy.set(before(side::frontend, any_message).slice(5ms));
     };
     test::run_everywhere({harmless(26, "sliced at message boundaries", slices)}, all_places());
 }
 
 TEST_CASE("what the server says to an idle connection is no reason to replace it") {
     const auto saying = [](std::string bytes) {
-        return [bytes](fault_proxy& road) { road.say(bytes); };
+        return [bytes](fault_proxy& proxy) { proxy.say(bytes); };
     };
     const std::string zero(1, '\0');
     const std::string notification =

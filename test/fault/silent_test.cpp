@@ -35,12 +35,12 @@ fault late(int number, std::string name, rows left, std::function<void(fault_pro
 }
 
 TEST_CASE("on a dead road every operation ends in time, and what was given up never runs late") {
-    const auto all_dead = [](fault_proxy& road) {
-        road.hold_both();
-        road.set(admission::silent);  // cancel requests go through the proxy too
+    const auto all_dead = [](fault_proxy& proxy) {
+        proxy.hold_both();
+        proxy.set(admission::silent);  // cancel requests go through the proxy too
     };
-    const auto requests_dead = [](fault_proxy& road) { road.hold(side::frontend); };
-    const auto replies_dead = [](fault_proxy& road) { road.hold(side::backend); };
+    const auto requests_dead = [](fault_proxy& proxy) { proxy.hold(side::frontend); };
+    const auto replies_dead = [](fault_proxy& proxy) { proxy.hold(side::backend); };
     test::run_everywhere({late(22, "half-open", rows::none, all_dead),
                           late(23, "half-open, requests lost", rows::none, requests_dead),
                           late(23, "half-open, replies lost", rows::all, replies_dead)},
@@ -51,8 +51,8 @@ asio::awaitable<void> wait_at(admission how, int number, const char* name) {
     constexpr std::size_t waiters = 20;
     proxied_pool here(co_await asio::this_coro::executor, test::shared_postgres(), 250ms);
     co_await here.begin();
-    here.road().cut();
-    here.road().set(how);
+    here.proxy().cut();
+    here.proxy().set(how);
     const auto begin = std::chrono::steady_clock::now();
     auto one = [&](std::size_t) -> asio::awaitable<void> {
         const auto failed = co_await test::write_one(here.pool(), here.book());
@@ -66,7 +66,7 @@ asio::awaitable<void> wait_at(admission how, int number, const char* name) {
         CHECK(failure.outcome() == outcome::not_sent);
     }
     CHECK(took <= here.acquire_timeout() + 400ms);
-    CHECK(here.road().accepted() < 20);
+    CHECK(here.proxy().accepted() < 20);
     co_await here.judge();
     fault what;
     what.number = number;
@@ -88,14 +88,14 @@ TEST_CASE("a server that accepts and hangs up counts as asleep until the deadlin
 asio::awaitable<void> wake(admission how) {
     proxied_pool here(co_await asio::this_coro::executor, test::shared_postgres(), 2s);
     co_await here.begin();
-    here.road().cut();
-    here.road().set(how);
+    here.proxy().cut();
+    here.proxy().set(how);
     std::size_t served = 0;
     auto one = [&](std::size_t i) -> asio::awaitable<void> {
         if (i == 0) {
-            std::function<bool()> knocked = [&] { return here.road().accepted() >= 2; };
-            co_await here.road().until(knocked, "a knock");
-            here.road().heal();
+            std::function<bool()> dialled = [&] { return here.proxy().accepted() >= 2; };
+            co_await here.proxy().until(dialled, "a second dial");
+            here.proxy().heal();
             co_return;
         }
         const auto failed = co_await test::write_one(here.pool(), here.book());

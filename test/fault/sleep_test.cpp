@@ -73,7 +73,7 @@ TEST_CASE("across 100 sleeps and wakes no write is lost or doubled, and reads no
     sleepy.sleep_after = 20ms;
     test::database db(sleepy);
     const test::descriptor_baseline descriptors;
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run(200s, [&]() -> asio::awaitable<void> {
         constexpr std::size_t workers = 6;
         bitdotio::pool_options options;
         options.max_size = 4;
@@ -102,7 +102,6 @@ TEST_CASE("across 100 sleeps and wakes no write is lost or doubled, and reads no
                                   << figures.writes.unknown << " unknown, " << counts.retried
                                   << " sent again");
         test::report(0, "the database falls asleep and wakes", "chaos", figures);
-    };
-    test::run(work(), 200s);
+    });
     descriptors.expect();
 }

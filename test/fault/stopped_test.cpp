@@ -35,7 +35,7 @@ asio::awaitable<void> stop_all(postgres_primary& server, moment when) {
     ledger book;
     test::place_figures figures;
     std::vector<int> stopped;
-    const std::function<asio::awaitable<void>()> strike = [&]() -> asio::awaitable<void> {
+    const std::function<asio::awaitable<void>()> inject = [&]() -> asio::awaitable<void> {
         std::function<void()> verb = [&] {
             stopped = server.backends(ours);
             for (const int backend : stopped) {
@@ -48,7 +48,7 @@ asio::awaitable<void> stop_all(postgres_primary& server, moment when) {
     direct.application_name = "direct";
     const std::vector<fault_place> places(std::begin(test::parked_places),
                                           std::end(test::parked_places));
-    const auto ends = co_await test::play(pool, book, places, when, direct, strike);
+    const auto ends = co_await test::play(pool, book, places, when, direct, inject);
     for (const fault_ending& end : ends) {
         // No cancellation is acknowledged; the slack is for many clients on one thread.
         test::expect_silence(end, statement_timeout + cancel_timeout + 1s);

@@ -1,6 +1,7 @@
 // Servers that are not who they should be, and encrypted connections that end with or without
 // close_notify.
 #include "fault/parked_clients.hpp"
+#include "fault/place_writes.hpp"
 #include "fault/proxied_pool.hpp"
 #include "support/certificates.hpp"
 #include "support/invariants.hpp"
@@ -193,17 +194,17 @@ fault ended(std::string name, meaning means, std::function<void(fault_proxy&)> a
 }
 
 TEST_CASE("over TLS an end with close_notify or without is an end") {
-    const auto cut = [](fault_proxy& road) { road.cut(); };
+    const auto cut = [](fault_proxy& proxy) { proxy.cut(); };
     const auto terminate = [](fault_proxy&) {
         server().run(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
             "'proxied_pool'");
     };
-    const auto cut_reply = [](fault_proxy& road) {
-        road.set(before(side::backend, any_message).cut());
+    const auto cut_reply = [](fault_proxy& proxy) {
+        proxy.set(before(side::backend, any_message).cut());
     };
-    const auto end_reply = [](fault_proxy& road) {
-        road.set(before(side::backend, any_message).half_close());
+    const auto end_reply = [](fault_proxy& proxy) {
+        proxy.set(before(side::backend, any_message).half_close());
     };
     test::run_everywhere(
         {ended("TLS, FIN without close_notify while idle", meaning::known, cut),

@@ -2,10 +2,12 @@
 #include <bitdotio/client.hpp>
 #include <bitdotio/error.hpp>
 
+#include "support/accounts.hpp"
 #include "support/api_calls.hpp"
+#include "support/comes_true.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
-#include "support/wire_client.hpp"
+#include "support/wire_sessions.hpp"
 
 #include <doctest/doctest.h>
 #include <boost/asio/this_coro.hpp>
@@ -14,14 +16,16 @@
 
 #include <chrono>
 #include <string>
-#include <thread>
 #include <vector>
 
 using namespace std::chrono_literals;
 using bitdotio::role;
+using test::account;
 using test::api_calls;
 using test::body_of;
+using test::comes_true;
 using test::field_of;
+using test::wire_client;
 namespace asio = boost::asio;
 namespace json = boost::json;
 
@@ -33,29 +37,15 @@ test::test_server& server() {
 }
 
 api_calls owner() {
-    return api_calls(server(), server().key().reveal());
+    return api_calls(server());
 }
 
 std::string fresh_database() {
-    static int count = 0;
-    return server().create_database("acc" + std::to_string(++count)).full();
+    return server().fresh_database().full();
 }
 
-struct account {
-    std::string id;
-    std::string key;
-};
-
-// A service account for one database, with a key.
 account make_account(role what, const std::string& database) {
-    static int count = 0;
-    std::vector<bitdotio::database_name> databases;
-    databases.emplace_back(database);
-    const auto made = test::run(
-        server().server().create_account("robot-" + std::to_string(++count), what, databases));
-    const auto answer = owner()("POST", "/service-account/" + made.id + "/api-key/");
-    REQUIRE(answer.status == 200);
-    return {made.id, field_of(answer, "api_key")};
+    return test::make_account(server(), what, {database});
 }
 
 struct session_answer {
@@ -65,7 +55,7 @@ struct session_answer {
 
 asio::awaitable<session_answer> run_session(std::uint16_t port, std::string database,
                                             std::string key, std::string sql) {
-    test::wire_client client(co_await asio::this_coro::executor);
+    wire_client client(co_await asio::this_coro::executor);
     session_answer answer;
     const bool admitted = co_await client.log_in(port, database, key);
     if (admitted) {
@@ -83,17 +73,6 @@ asio::awaitable<session_answer> run_session(std::uint16_t port, std::string data
 session_answer in_session(const std::string& database, const std::string& key,
                           const std::string& sql) {
     return test::run(run_session(server().postgres_port(), database, key, sql));
-}
-
-// Tries again until it holds, for what the server does on its own schedule.
-template <class Condition>
-bool comes_true(Condition condition) {
-    const auto deadline = std::chrono::steady_clock::now() + 20s;
-    while (std::chrono::steady_clock::now() < deadline) {
-        if (condition()) return true;
-        std::this_thread::sleep_for(20ms);
-    }
-    return false;
 }
 
 }  // namespace
@@ -213,7 +192,7 @@ TEST_CASE("a public database is read by every key and written by its own") {
 TEST_CASE("the client makes and revokes keys, its own and those of accounts") {
     const std::string name = fresh_database();
     const account robot = make_account(role::reader, name);
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         bitdotio::client service(co_await asio::this_coro::executor, server().client_options());
         const auto all = co_await service.list_service_accounts();
         CHECK_FALSE(all.empty());
@@ -259,8 +238,7 @@ TEST_CASE("the client makes and revokes keys, its own and those of accounts") {
         CHECK(code == bitdotio::errc::bad_input);
         co_await other.close();
         co_await service.close();
-    };
-    test::run(work());
+    });
     CHECK(in_session(name, robot.key, "SELECT 1").sqlstate == "28P01");
 }
 
@@ -313,7 +291,7 @@ TEST_CASE("JSON that is nested without end is 422") {
 
 TEST_CASE("a database over its limit is read-only until space is freed or the limit raised") {
     test::test_server small;
-    const api_calls call(small, small.key().reveal());
+    const api_calls call(small);
     const std::string name = small.create_database("full").full();
     const auto session = [&](const std::string& sql) {
         return test::run(run_session(small.postgres_port(), name, small.key().reveal(), sql));
@@ -360,33 +338,26 @@ TEST_CASE("a session that can write is ended when its database goes over the lim
     options.storage_check_interval = 50ms;
     test::test_server small(options);
     const std::string name = small.create_database("full").full();
-    const api_calls call(small, small.key().reveal());
-    const auto work = [&]() -> asio::awaitable<void> {
-        test::wire_client client(co_await asio::this_coro::executor);
-        const bool admitted =
-            co_await client.log_in(small.postgres_port(), name, small.key().reveal());
-        REQUIRE(admitted);
+    const api_calls call(small);
+    const auto session = [&](const std::string& sql) {
+        return test::run(run_session(small.postgres_port(), name, small.key().reveal(), sql));
+    };
+    test::with_wire_client(small, name, [&](wire_client& client) -> asio::awaitable<void> {
         CHECK(call("PATCH", "/db/" + name, R"({"storage_limit_bytes": 1})").status == 200);
         const test::reply goodbye = co_await client.receive_until('E');
         CHECK(goodbye.field('C') == "57P01");
-    };
-    test::run(work());
+    });
     // Grants to PUBLIC are beyond roles: a session that uses them finds the service closed.
     CHECK(call("PATCH", "/db/" + name, R"({"storage_limit_bytes": 1000000000})").status == 200);
     CHECK(call.query(name, "CREATE TABLE t (x text); GRANT ALL ON t TO PUBLIC").status == 200);
     CHECK(call("PATCH", "/db/" + name, R"({"storage_limit_bytes": 1})").status == 200);
-    const auto way_around = test::run(
-        run_session(small.postgres_port(), name, small.key().reveal(),
-                    "SET default_transaction_read_only = off; SET transaction_read_only = off; "
-                    "INSERT INTO t SELECT repeat('x', 1000) FROM generate_series(1, 30000)"));
+    const auto way_around = session(
+        "SET default_transaction_read_only = off; SET transaction_read_only = off; "
+        "INSERT INTO t SELECT repeat('x', 1000) FROM generate_series(1, 30000)");
     CHECK((way_around.sqlstate.empty() || way_around.sqlstate == "57P01"));
-    CHECK(comes_true([&] {
-        return test::run(run_session(small.postgres_port(), name, small.key().reveal(), "SELECT 1"))
-                   .sqlstate == "53100";
-    }));
+    CHECK(comes_true([&] { return session("SELECT 1").sqlstate == "53100"; }));
     CHECK(call.query(name, "TRUNCATE t").status == 200);
-    CHECK(test::run(run_session(small.postgres_port(), name, small.key().reveal(), "SELECT 'in'"))
-              .value == "in");
+    CHECK(session("SELECT 'in'").value == "in");
     // What sessions write is measured on schedule.
     const std::int64_t now =
         body_of(call("GET", "/db/" + name)).at("storage_usage_bytes").as_int64();
@@ -394,9 +365,7 @@ TEST_CASE("a session that can write is ended when its database goes over the lim
                R"({"storage_limit_bytes": )" + std::to_string(now + 1'000'000) + "}")
               .status == 200);
     CHECK(comes_true([&] {
-        return test::run(run_session(
-                             small.postgres_port(), name, small.key().reveal(),
-                             "INSERT INTO t SELECT repeat('x', 1000) FROM generate_series(1, 200)"))
+        return session("INSERT INTO t SELECT repeat('x', 1000) FROM generate_series(1, 200)")
                    .sqlstate == "25006";
     }));
     small.stop();
@@ -410,7 +379,7 @@ TEST_CASE(
     options.query_timeout = 200ms;
     test::test_server strict(options);
     const std::string name = strict.create_database("db").full();
-    const api_calls call(strict, strict.key().reveal());
+    const api_calls call(strict);
     CHECK(call.query(name, "SELECT pg_sleep(60)").status == 504);
     // Many in one connection, so that the machine's speed does not matter.
     const auto many = [&](const std::string& key, int times) {

@@ -1,5 +1,6 @@
 // Arrays: containers sent and read back, dimensions, bounds, NULL elements, and what is refused.
 #include "support/values.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/arrays.hpp>
 #include <bitdotio/calendar.hpp>
@@ -26,8 +27,7 @@ template <class T>
 using list = std::vector<T>;
 
 TEST_CASE("containers of every element type go to the server and come back the same") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         test::dice dice;
         CAPTURE(dice.seed);
         constexpr auto least = std::numeric_limits<std::int64_t>::min();
@@ -80,13 +80,11 @@ TEST_CASE("containers of every element type go to the server and come back the s
         co_await test::round_trip(c, "date[]", std::move(dates));
         co_await test::round_trip(c, "integer[]", std::move(boxes));
         co_await test::round_trip(c, "text[]", std::move(cubes));
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("an array is the very one the server writes") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         list<std::optional<int>> numbers{1, std::nullopt, -3};
         co_await test::same_as_text(c, "integer[]", numbers, "{1,NULL,-3}");
         list<list<std::string>> texts{{"a", "b c"}, {"", "NULL"}};
@@ -101,13 +99,11 @@ TEST_CASE("an array is the very one the server writes") {
         co_await test::same_as_text(c, "double precision[]", doubles, "{1.5,2}");
         list<bytes> octets{bytes{std::byte(0xde), std::byte(0x5c)}};
         co_await test::same_as_text(c, "bytea[]", octets, "{\"\\\\xde5c\"}");
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("an array serves as a set in a condition, strings of any type of text included") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const list<int> wanted{2, 3, 5};
         const auto counted = co_await c.query(
             "SELECT count(*) FROM generate_series(1, 10) AS n WHERE n = ANY($1)", wanted);
@@ -118,13 +114,11 @@ TEST_CASE("an array serves as a set in a condition, strings of any type of text 
         CHECK(found.rows_as<std::string>() == names);
         const list<std::string_view> views = found.rows_as<std::string_view>();
         CHECK(views.at(1) == "pg_type");
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("lower bounds and dimensions read through array_view, in binary and in text") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const std::string sql = "SELECT '[-1:0][5:7]={{1,2,3},{4,NULL,6}}'::integer[]";
         const auto binary = co_await c.query(sql);
         const auto text = co_await c.query(statement(sql).text_results());
@@ -145,13 +139,11 @@ TEST_CASE("lower bounds and dimensions read through array_view, in binary and in
         }
         const auto vector = co_await c.query("SELECT '1 2 3'::int2vector");
         CHECK(vector.one<list<int>>() == list<int>{1, 2, 3});
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("elements in binary are views into the result; unescaped ones are not handed out") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const std::string sql = "SELECT ARRAY['one', 'two'] AS words";
         const auto binary = co_await c.query(sql);
         const std::string_view whole = binary[0][0].data();
@@ -164,13 +156,11 @@ TEST_CASE("elements in binary are views into the result; unescaped ones are not 
         CHECK(text.one<list<std::string>>() == list<std::string>{"one", "two"});
         CHECK(says(refusal<list<std::string_view>>(text), errc::wrong_type,
                    {"\"words\"", "std::string_view", "std::string"}));
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("arrays that do not fit are refused by column, SQL type and C++ type") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         for (const bool in_text : {false, true}) {
             CAPTURE(in_text);
             const auto ask = [&c, in_text](std::string sql) {
@@ -199,8 +189,7 @@ TEST_CASE("arrays that do not fit are refused by column, SQL type and C++ type")
             CHECK(empty.one<list<list<int>>>().empty());
             CHECK(says(refusal<std::array<int, 1>>(empty), errc::wrong_type, {"is 0, not 1"}));
         }
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("a nested vector that is no box is refused before anything is sent") {

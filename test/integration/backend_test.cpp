@@ -1,10 +1,12 @@
 // A server whose databases are in a PostgreSQL that others run.
 #include "support/backend.hpp"
+#include "support/accounts.hpp"
 #include "support/api_calls.hpp"
 #include "support/child.hpp"
 #include "support/job_calls.hpp"
 #include "support/run.hpp"
-#include "support/wire_client.hpp"
+#include "support/wire_sessions.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/connection.hpp>
 #include <bitdotio/error.hpp>
@@ -25,6 +27,7 @@ using bitdotio::errc;
 using bitdotio::role;
 using test::api_calls;
 using test::field_of;
+using test::wire_client;
 namespace asio = boost::asio;
 
 namespace {
@@ -42,12 +45,11 @@ test::test_server& server() {
 }
 
 api_calls owner() {
-    return api_calls(server(), server().key().reveal());
+    return api_calls(server());
 }
 
 bitdotio::database_name fresh_database() {
-    static int count = 0;
-    return server().create_database("db-" + std::to_string(++count));
+    return server().fresh_database();
 }
 
 // The database's name in the backend.
@@ -56,10 +58,7 @@ std::string name_in_backend(const bitdotio::database_name& name) {
 }
 
 std::string key_for(role what, const bitdotio::database_name& name) {
-    static int count = 0;
-    const auto made = test::run(
-        server().server().create_account("robot-" + std::to_string(++count), what, {name}));
-    return field_of(owner()("POST", "/service-account/" + made.id + "/api-key/"), "api_key");
+    return test::make_account(server(), what, {name}).key;
 }
 
 bitdotio::connect_options session_of(const bitdotio::database_name& name, const std::string& key) {
@@ -175,11 +174,7 @@ TEST_CASE("a database's roles are nobody in another, and see nothing of what all
 
 TEST_CASE("a session of the gateway is encrypted to the backend, and cancelled there") {
     const bitdotio::database_name name = fresh_database();
-    const auto work = [&]() -> asio::awaitable<void> {
-        test::wire_client client(co_await asio::this_coro::executor);
-        const bool admitted =
-            co_await client.log_in(server().postgres_port(), name.full(), server().key().reveal());
-        REQUIRE(admitted);
+    test::with_wire_client(server(), name, [&](wire_client& client) -> asio::awaitable<void> {
         const std::string secure =
             co_await client.query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()");
         CHECK(secure == "t");
@@ -191,7 +186,7 @@ TEST_CASE("a session of the gateway is encrypted to the backend, and cancelled t
             "SELECT count(*)::text FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'";
         while (postgres().value(sleeping) == "0") {
         }
-        test::wire_client canceller(co_await asio::this_coro::executor);
+        wire_client canceller(co_await asio::this_coro::executor);
         co_await canceller.connect_securely(server().postgres_port());
         co_await canceller.send(test::packet(test::number(80877102) + test::number(client.pid) +
                                              test::number(client.secret)));
@@ -200,8 +195,7 @@ TEST_CASE("a session of the gateway is encrypted to the backend, and cancelled t
         CHECK(client.last.field('C') == "57014");
         const std::string after = co_await client.query("SELECT 'well'");
         CHECK(after == "well");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("what the backend refuses at the beginning of a session is in its own words") {
@@ -219,15 +213,14 @@ TEST_CASE("what the backend refuses at the beginning of a session is in its own 
 TEST_CASE("asleep is when nobody is connected, and sleep ends sessions with 57P01") {
     const bitdotio::database_name name = fresh_database();
     server().wait_until_asleep(name);
-    const auto work = [&]() -> asio::awaitable<void> {
-        connection session = co_await connection::open(session_of(name, server().key().reveal()));
+    const auto mine = session_of(name, server().key().reveal());
+    test::with_connection(mine, [&](connection& session) -> asio::awaitable<void> {
         CHECK_FALSE(server().is_asleep(name));
         server().sleep(name);
         CHECK(server().is_asleep(name));
         const std::string refused = co_await said(session, "SELECT 1");
         CHECK(refused == "57P01");
-    };
-    test::run(work());
+    });
     CHECK(ask(name, server().key().reveal(), {"SELECT 1"}) == std::vector<std::string>{"1"});
 }
 
@@ -279,7 +272,7 @@ TEST_CASE("a database takes as many connections as it was said to") {
     few.max_connections = 2;
     test::test_server small(few);
     const auto name = small.create_database("small");
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         bitdotio::connect_options options = small.connect_options(name);
         options.wake_timeout = 0ms;
         connection first = co_await connection::open(options);
@@ -294,8 +287,7 @@ TEST_CASE("a database takes as many connections as it was said to") {
         CHECK(refused->sqlstate() == "53300");
         co_await first.close();
         co_await second.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("the next start removes what a crash has left, and nothing of others") {

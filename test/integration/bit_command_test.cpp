@@ -1,6 +1,8 @@
 // The bit command, run as people run it: a process with words, input, output and a status.
+#include "support/bit_program.hpp"
 #include "support/child.hpp"
 #include "support/test_server.hpp"
+#include "support/text.hpp"
 
 #include <boost/json.hpp>
 
@@ -9,8 +11,6 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
-#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -19,37 +19,11 @@ namespace {
 
 namespace fs = std::filesystem;
 namespace json = boost::json;
+using test::contents;
+using test::mentions;
 
-bool mentions(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
-std::string contents(const fs::path& file) {
-    std::ifstream in(file);
-    return {std::istreambuf_iterator<char>(in), {}};
-}
-
-// A server with its profile, and bit pointed at it.
-struct service {
-    service() : server(options(directory.path() / "profile.json")) {}
-
-    static bitdotio::local_server_options options(const fs::path& profile) {
-        bitdotio::local_server_options made;
-        made.profile_file = profile;
-        return made;
-    }
-
-    test::ending bit(std::vector<std::string> words, const std::string& input = "") const {
-        words.insert(words.begin(), BIT_PROGRAM);
-        return test::run_program(std::move(words), environment(), input);
-    }
-
-    std::map<std::string, std::string> environment() const {
-        return {{"BITIO_PROFILE", (directory.path() / "profile.json").string()}};
-    }
-
-    test::temporary_directory directory;
-    test::test_server server;
+struct service : test::profiled_server {
+    service() : profiled_server(BIT_PROGRAM) {}
 };
 
 // Runs bit where there is neither key nor server.

@@ -1,5 +1,6 @@
 // Dates, times of day, instants and intervals, to the ends of their ranges.
 #include "support/values.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/calendar.hpp>
 
@@ -32,8 +33,7 @@ interval make(std::int32_t months, std::int32_t day_count, std::int64_t count) {
 }
 
 TEST_CASE("random dates, times and intervals come back the same, in binary and in text") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.query("SET timezone = 'Asia/Kolkata'");
         test::dice dice;
         CAPTURE(dice.seed);
@@ -71,13 +71,11 @@ TEST_CASE("random dates, times and intervals come back the same, in binary and i
         co_await test::round_trip(c, "interval", std::move(intervals));
         std::vector<milliseconds> durations{0ms, -1ms, 86'400'001ms};
         co_await test::round_trip(c, "interval", std::move(durations));
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("dates, times and intervals are the very ones the server writes") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.query("SET timezone = 'UTC'");
         const date leap = local_days(year(2024) / 2 / 29);
         co_await test::same_as_text(c, "date", leap, "2024-02-29");
@@ -107,13 +105,11 @@ TEST_CASE("dates, times and intervals are the very ones the server writes") {
         co_await test::same_as_text(c, "interval", make(0, -1, 0), "-1 days");
         const hours many(100);
         co_await test::same_as_text(c, "interval", many, "100:00:00");
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("to_string is text the server reads as the same value") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         test::dice dice;
         CAPTURE(dice.seed);
         for (int i = 0; i < 60; ++i) {
@@ -136,13 +132,11 @@ TEST_CASE("to_string is text the server reads as the same value") {
             CHECK(clock_back == clock);
             CHECK(span_back == span);
         }
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("calendar values that do not fit are refused") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const auto month = co_await c.query("SELECT '1 month'::interval AS span");
         CHECK(says(refusal<seconds>(month), errc::wrong_type, {"\"span\"", "interval", "months"}));
         const auto fine = co_await c.query("SELECT '1.5 seconds'::interval AS span");
@@ -163,8 +157,7 @@ TEST_CASE("calendar values that do not fit are refused") {
         CHECK(says(refusal<date>(german), errc::wrong_type, {"ISO date style"}));
         const auto iso = co_await c.query(statement("SELECT '1 day'::interval").text_results());
         CHECK(says(refusal<interval>(iso), errc::wrong_type, {"IntervalStyle"}));
-    };
-    test::run(work(shared().connect));
+    });
     CHECK(says(test::binding_refusal(time_of_day{25h}), errc::bad_input, {"24:00"}));
     CHECK(says(test::binding_refusal(time_of_day{-1us}), errc::bad_input, {"00:00"}));
     CHECK(says(test::binding_refusal(timetz{{1h}, 17h}), errc::bad_input, {"16 hours"}));

@@ -38,7 +38,8 @@ asio::awaitable<void> run_once(connection& c, statement sql, double seconds) {
 TEST_CASE("a cancel that comes late hits no innocent statement") {
     int stopped = 0;
     int ended = 0;
-    const auto work = [&]() -> asio::awaitable<void> {
+    // Four hundred times as long as a busy machine takes for one.
+    test::run(4min, [&]() -> asio::awaitable<void> {
         connection c = co_await connection::open(shared().connect);
         const int pid = c.backend_pid();
         for (int i = 0; i < 400; ++i) {
@@ -58,8 +59,7 @@ TEST_CASE("a cancel that comes late hits no innocent statement") {
             REQUIRE(answer.one<int>() == i);
         }
         CHECK(c.backend_pid() == pid);
-    };
-    test::run(work(), 4min);  // four hundred times as long as a busy machine takes for one
+    });
     CHECK(stopped + ended == 400);
     CHECK(stopped > 0);
 }
@@ -71,11 +71,11 @@ TEST_CASE("a cancel is encrypted as its connection is, as far as libpq can do th
 #else
     const std::string first_words{0, 0, 0, 16, 4, '\xd2', 22, 46};  // a CancelRequest without TLS
 #endif
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         connect_options options = shared().connect;
-        const auto road =
+        const auto relay =
             test::relay::start(co_await asio::this_coro::executor, options.hosts.at(0).port);
-        options.hosts.at(0).port = road->port();
+        options.hosts.at(0).port = relay->port();
         connection c = co_await connection::open(options);
         const int pid = c.backend_pid();
         statement sleep("SELECT pg_sleep(60)");
@@ -90,22 +90,21 @@ TEST_CASE("a cancel is encrypted as its connection is, as far as libpq can do th
         CHECK(failure->code() == errc::timeout);
         CHECK(failure->outcome() == outcome::not_executed);
         CHECK(c.backend_pid() == pid);
-        REQUIRE(road->openings.size() >= 2);
-        CHECK(road->openings[0] == ssl_request);
-        CHECK(road->openings[1].substr(0, first_words.size()) == first_words);
-    };
-    test::run(work());
+        REQUIRE(relay->openings.size() >= 2);
+        CHECK(relay->openings[0] == ssl_request);
+        CHECK(relay->openings[1].substr(0, first_words.size()) == first_words);
+    });
 }
 
 TEST_CASE("a cancel that gets no answer is given up in time, and its connection cut") {
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         connect_options options = shared().connect;
         options.cancel_timeout = 300ms;
-        const auto road =
+        const auto relay =
             test::relay::start(co_await asio::this_coro::executor, options.hosts.at(0).port);
-        options.hosts.at(0).port = road->port();
+        options.hosts.at(0).port = relay->port();
         connection c = co_await connection::open(options);
-        road->mode = test::relay_mode::swallow;
+        relay->mode = test::relay_mode::swallow;
         statement sleep("SELECT pg_sleep(60)");
         sleep.timeout(50ms);
         const auto begin = std::chrono::steady_clock::now();
@@ -119,14 +118,13 @@ TEST_CASE("a cancel that gets no answer is given up in time, and its connection 
         CHECK(failure->code() == errc::timeout);
         CHECK(failure->outcome() == outcome::unknown);
         CHECK(std::chrono::steady_clock::now() - begin < 5s);
-        CHECK(road->accepted == 2);  // one cancel, on which it waited to the end
-        road->hang_up();             // before libpq 17 a thread goes on waiting
-    };
-    test::run(work());
+        CHECK(relay->accepted == 2);  // one cancel, on which it waited to the end
+        relay->hang_up();             // before libpq 17 a thread goes on waiting
+    });
 }
 
 TEST_CASE("cancellations of every type stop the statement and nothing after it") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
         connection c = co_await connection::open(shared().connect);
         const int pid = c.backend_pid();
@@ -164,6 +162,5 @@ TEST_CASE("cancellations of every type stop the statement and nothing after it")
             }
         }
         CHECK(c.backend_pid() == pid);
-    };
-    test::run(work());
+    });
 }

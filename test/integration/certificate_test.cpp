@@ -9,6 +9,7 @@
 #include "support/certificates.hpp"
 #include "support/child.hpp"
 #include "support/test_server.hpp"
+#include "support/text.hpp"
 
 #include <doctest/doctest.h>
 #include <boost/asio/io_context.hpp>
@@ -25,6 +26,7 @@
 
 using namespace std::chrono_literals;
 using bitdotio::local_server_options;
+using test::contents;
 using test::test_server;
 namespace asio = boost::asio;
 namespace fs = std::filesystem;
@@ -47,10 +49,6 @@ std::string shown_by(const test_server& server) {
     BIO_free(memory);
     X509_free(certificate);
     return pem;
-}
-
-std::string contents(const fs::path& file) {
-    return bitdotio::read_file(file).value_or("");
 }
 
 // Waits until the server shows the certificate in `pem`.

@@ -6,6 +6,7 @@
 #include "support/database.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
+#include "support/text.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -33,10 +34,7 @@ namespace asio = boost::asio;
 using namespace bitdotio;
 using namespace std::chrono_literals;
 using asio::awaitable;
-
-bool mentions(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
+using test::mentions;
 
 using work = awaitable<void> (*)(client);
 

@@ -3,6 +3,7 @@
 #include "support/database.hpp"
 #include "support/lock_barrier.hpp"
 #include "support/relay.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/pool.hpp>
 #include <bitdotio/resolve_commit.hpp>
@@ -79,8 +80,7 @@ transaction_options resolvable() {
 }
 
 TEST_CASE("a COMMIT whose backend was terminated is settled as not committed") {
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, shared().connect());
+    test::with_pool(shared().connect(), [&](pool& connections) -> asio::awaitable<void> {
         lock_barrier block;
         co_await block.put(shared().connect());
         transaction open = co_await connections.begin(resolvable());
@@ -100,17 +100,15 @@ TEST_CASE("a COMMIT whose backend was terminated is settled as not committed") {
         CHECK(found == outcome::not_executed);
         CHECK(rows_of(100) == 0);
         co_await block.remove();
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a COMMIT that goes on after its connection was cut is waited for and settled") {
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
-        const auto road = test::relay::start(executor, shared().port());
+        const auto relay = test::relay::start(executor, shared().port());
         connect_options through = shared().connect();
-        through.hosts = {{"127.0.0.1", road->port()}};
+        through.hosts = {{"127.0.0.1", relay->port()}};
         pool connections(executor, through);
         lock_barrier block;
         co_await block.put(shared().connect());
@@ -118,7 +116,7 @@ TEST_CASE("a COMMIT that goes on after its connection was cut is waited for and 
         co_await open.query("INSERT INTO t VALUES (101)");
         auto meanwhile = [&]() -> asio::awaitable<void> {
             co_await await_waiting(shared(), "advisory");
-            road->hang_up();
+            relay->hang_up();
         };
         const auto failure = co_await while_committing(std::move(open), meanwhile);
         REQUIRE(failure);
@@ -141,13 +139,11 @@ TEST_CASE("a COMMIT that goes on after its connection was cut is waited for and 
         CHECK(found == outcome::executed);
         CHECK(rows_of(101) == 1);
         co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("what cannot be settled stays unknown: another server, a number not given away") {
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, shared().connect());
+    test::with_pool(shared().connect(), [&](pool& connections) -> asio::awaitable<void> {
         const error lost(errc::commit_outcome_unknown, "x");
         const std::string place = shared().value(
             "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '/' || "
@@ -172,14 +168,11 @@ TEST_CASE("what cannot be settled stays unknown: another server, a number not gi
             code = failure.code();
         }
         CHECK(code == errc::bad_input);
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("resolvable transactions commit, fail and read as others do") {
-    const auto work = [&]() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect());
+    test::with_connection(shared().connect(), [&](connection& c) -> asio::awaitable<void> {
         transaction good = co_await c.begin(resolvable());
         co_await good.query("INSERT INTO t VALUES (1)");
         co_await good.commit();
@@ -202,13 +195,12 @@ TEST_CASE("resolvable transactions commit, fail and read as others do") {
         CHECK(failure->phase() == phase::committing);
         const result answer = co_await c.query("SELECT 1");
         CHECK(answer.one<int>() == 1);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a promoted standby does not answer for its primary's transactions") {
     test::postgres_standby standby(shared());
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         pool connections(co_await asio::this_coro::executor, shared().connect());
         pool others(co_await asio::this_coro::executor, standby.connect());
         // On a standby there is nothing to settle, and nothing to ask for.
@@ -232,12 +224,11 @@ TEST_CASE("a promoted standby does not answer for its primary's transactions") {
         CHECK(elsewhere == outcome::unknown);
         co_await connections.close();
         co_await others.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("COMMIT as a statement is a COMMIT, and loss before one leaves nothing") {
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         lock_barrier block;
         co_await block.put(shared().connect());
         for (const bool committing : {true, false}) {
@@ -265,12 +256,11 @@ TEST_CASE("COMMIT as a statement is a COMMIT, and loss before one leaves nothing
         }
         CHECK(rows_of(102) == 0);
         co_await block.remove();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a procedure that commits before it fails is not said to have done nothing") {
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         shared().execute(
             "CREATE PROCEDURE half() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO t VALUES (2); "
             "COMMIT; PERFORM 1 / 0; END $$");
@@ -290,8 +280,7 @@ TEST_CASE("a procedure that commits before it fails is not said to have done not
         CHECK(results.failure(1)->outcome() == outcome::unknown);
         REQUIRE(results.failure(2));
         CHECK(results.failure(2)->outcome() == outcome::not_executed);
-    };
-    test::run(work());
+    });
 }
 
 // The state of a connection whose end of a transaction was given up before it was sent.
@@ -320,7 +309,7 @@ asio::awaitable<void> give_up_end(connection& c, bool committing, bool nested,
 }
 
 TEST_CASE("an end given up before it was sent leaves no transaction to the next statement") {
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
         for (const bool committing : {true, false}) {
             for (const bool nested : {true, false}) {
@@ -341,12 +330,11 @@ TEST_CASE("an end given up before it was sent leaves no transaction to the next 
             }
         }
         CHECK(rows_of(103) == 0);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("what somebody's function raises is no goodbye") {
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         connect_options options = shared().connect();
         int told = 0;
         options.on_notice = [&](const server_message&) { ++told; };
@@ -358,8 +346,7 @@ TEST_CASE("what somebody's function raises is no goodbye") {
         CHECK(told == 3);
         const result answer = co_await c.query("SELECT 1");
         CHECK(answer.one<int>() == 1);
-    };
-    test::run(work());
+    });
 }
 
 // From here on COMMIT waits for a standby that is not there, but for the superuser.
@@ -367,8 +354,7 @@ TEST_CASE("what is committed and waits for its standby is told as executed, howe
     shared().execute("ALTER ROLE postgres SET synchronous_commit = local");
     shared().execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     shared().execute("SELECT pg_reload_conf()");
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, shared().connect());
+    test::with_pool(shared().connect(), [&](pool& connections) -> asio::awaitable<void> {
         struct ending {
             const char* verb;
             bool in_transaction;
@@ -413,14 +399,11 @@ TEST_CASE("what is committed and waits for its standby is told as executed, howe
             CHECK(failure->attempts() == 1);
             CHECK(rows_of(row) == 1);
         }
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a pipeline says which of its statements has no standby") {
-    const auto work = [&]() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect());
+    test::with_connection(shared().connect(), [&](connection& c) -> asio::awaitable<void> {
         std::optional<pipeline_results> results;
         auto both = [&](std::size_t i) -> asio::awaitable<void> {
             if (i == 1) {
@@ -440,8 +423,7 @@ TEST_CASE("a pipeline says which of its statements has no standby") {
         CHECK(results->failure(1)->code() == errc::replication_unconfirmed);
         CHECK(results->failure(1)->outcome() == outcome::executed);
         CHECK(rows_of(210) == 1);
-    };
-    test::run(work());
+    });
     shared().execute("ALTER SYSTEM RESET synchronous_standby_names");
     shared().execute("SELECT pg_reload_conf()");
 }

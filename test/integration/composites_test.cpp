@@ -73,7 +73,7 @@ asio::awaitable<connection> open_with_types() {
 }
 
 TEST_CASE("enums are C++ enums by their labels") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         connection c = co_await open_with_types();
         std::vector<mood> moods{mood::sad, mood::happy, mood::so_so};
         std::vector<std::vector<std::optional<mood>>> lists{{}, {mood::so_so, std::nullopt}};
@@ -87,13 +87,12 @@ TEST_CASE("enums are C++ enums by their labels") {
                    {"\"state\"", "mood", "\"unknown to C++\"", "enum_labels"}));
         const auto number = co_await c.query("SELECT 1 AS state");
         CHECK(says(refusal<mood>(number), errc::wrong_type, {"integer", "mood"}));
-    };
-    test::run(work());
+    });
     CHECK(says(test::binding_refusal(mood::unlisted), errc::bad_input, {"mood", "enum_labels"}));
 }
 
 TEST_CASE("composites are structs, with everything inside them") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         connection c = co_await open_with_types();
         test::dice dice;
         CAPTURE(dice.seed);
@@ -136,12 +135,11 @@ TEST_CASE("composites are structs, with everything inside them") {
         const place nowhere{"", std::nullopt};
         co_await test::same_as_text(c, "place", quoted, "(\"a \"\"b\"\"\",1)");
         co_await test::same_as_text(c, "place", nowhere, "(\"\",)");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("ROW makes a tuple; a struct as a row's type still means its columns") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         connection c = co_await open_with_types();
         const auto row = co_await c.query("SELECT ROW(1, 'x'::text, NULL::date)");
         using triple = std::tuple<int, std::string, std::optional<date>>;
@@ -155,12 +153,11 @@ TEST_CASE("ROW makes a tuple; a struct as a row's type still means its columns")
             co_await c.query("SELECT ARRAY(SELECT ROW(n, -n) FROM generate_series(1, 2) AS n)");
         using pairs = std::vector<std::tuple<int, int>>;
         CHECK(all.one<pairs>() == pairs{{1, -1}, {2, -2}});
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("composites that do not fit are refused by column, SQL type and C++ type") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         connection c = co_await open_with_types();
         for (const bool in_text : {false, true}) {
             CAPTURE(in_text);
@@ -183,8 +180,7 @@ TEST_CASE("composites that do not fit are refused by column, SQL type and C++ ty
             const auto label = co_await ask("SELECT 'happy'::mood AS m");
             CHECK(says(refusal<place>(label), errc::wrong_type, {"\"m\"", "place"}));
         }
-    };
-    test::run(work());
+    });
 }
 
 template <class T>
@@ -197,7 +193,7 @@ std::vector<range<T>> ranges_of(T low, T high) {
 }
 
 TEST_CASE("ranges and multiranges go to the server and come back the same") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         connection c = co_await open_with_types();
         co_await test::round_trip(c, "int4range", ranges_of(-5, 7));
         co_await test::round_trip(c, "int8range", ranges_of<std::int64_t>(-5, 7));
@@ -239,12 +235,11 @@ TEST_CASE("ranges and multiranges go to the server and come back the same") {
         CHECK(empty.one<std::string>() == "empty");
         const multirange<int> two{{{1, 3}, {5, std::nullopt}}};
         co_await test::same_as_text(c, "int4multirange", two, "{[1,3),[5,)}");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a range type of the database's own binds, and reads from text") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         connection c = co_await open_with_types();
         const range<double> value{0.5, 1.5, false, true};
         const auto text =
@@ -259,8 +254,7 @@ TEST_CASE("a range type of the database's own binds, and reads from text") {
         const auto number = co_await c.query("SELECT 1 AS n");
         CHECK(says(refusal<range<int>>(number), errc::wrong_type, {"\"n\"", "no range"}));
         CHECK(says(refusal<multirange<int>>(number), errc::wrong_type, {"\"n\"", "no range"}));
-    };
-    test::run(work());
+    });
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Credentials that a program supplies when asked, anew for each dial.
 #include "support/database.hpp"
 #include "support/postgres.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/pool.hpp>
 
@@ -76,8 +77,7 @@ TEST_CASE("each dial asks for credentials, and a user among them has the word") 
 
 TEST_CASE("a pool goes on when its password is rotated, a refused one being asked for again") {
     vault source;
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool from(co_await asio::this_coro::executor, asking(source));
+    test::with_pool(asking(source), [&](pool& from) -> asio::awaitable<void> {
         auto held = co_await from.acquire();
         co_await held->query("SELECT 1");
         server().run("ALTER ROLE ann PASSWORD 'second'");
@@ -88,9 +88,7 @@ TEST_CASE("a pool goes on when its password is rotated, a refused one being aske
         CHECK(counts.connects == 2);
         CHECK(counts.opened == 2);
         held.release();
-        co_await from.close();
-    };
-    test::run(work());
+    });
     CHECK(source.asked == std::vector{1, 1, 2});
     server().run("ALTER ROLE ann PASSWORD 'first'");
 }

@@ -2,26 +2,21 @@
 #include "server/formats/table_reader.hpp"
 #include "support/child.hpp"
 #include "support/job_calls.hpp"
+#include "support/server_fixture.hpp"
 
 #include <doctest/doctest.h>
 
 #include <fstream>
-#include <sstream>
 
 using namespace bitdotio;
 using namespace std::string_literals;
+using test::check_failed;
 namespace json = boost::json;
 
 namespace {
 
-struct fixture {
-    explicit fixture(local_server_options options = {}) : server(options), calls(server) {
-        name = server.create_database("db");
-    }
-
-    test::test_server server;
-    test::job_calls calls;
-    database_name name{"local/none"};
+struct fixture : test::server_fixture {
+    using server_fixture::server_fixture;
 
     // Runs an export to its end.
     json::object of(const std::string& query, const std::string& format) {
@@ -37,15 +32,6 @@ fixture& shared() {
 bool has_header(const test::http_answer& answer, const std::string& line) {
     CAPTURE(answer.head);
     return (answer.head + "\r\n").find("\r\n" + line + "\r\n") != std::string::npos;
-}
-
-void check_failed(const json::object& job, const std::string& type, const std::string& words) {
-    CAPTURE(json::serialize(job));
-    CHECK(job.at("state") == "FAILED");
-    CHECK(job.at("error_type") == json::string(type));
-    CHECK(job.at("download_url").is_null());
-    const std::string said(job.at("error_details").at("message").as_string());
-    CHECK(said.find(words) != std::string::npos);
 }
 
 constexpr const char* every_type =

@@ -5,6 +5,7 @@
 #include "support/child.hpp"
 #include "support/database.hpp"
 #include "support/run.hpp"
+#include "support/text.hpp"
 
 #include <doctest/doctest.h>
 #include <boost/asio/this_coro.hpp>
@@ -18,12 +19,7 @@ namespace asio = boost::asio;
 namespace fs = std::filesystem;
 using namespace bitdotio;
 using asio::awaitable;
-
-std::string content_of(const fs::path& file) {
-    std::stringstream text;
-    text << std::ifstream(file, std::ios::binary).rdbuf();
-    return text.str();
-}
+using test::contents;
 
 // More than fits into the buffers on the way.
 std::string many_lines() {
@@ -57,7 +53,7 @@ awaitable<void> there_and_back(client_options options, database_name name, fs::p
     std::string wanted = "n,t\n";
     for (int i = 0; i < 100'000; ++i)
         wanted += std::to_string(i) + ",\"row \"\"\"\"\"\n";
-    CHECK(content_of(directory / "back.csv") == wanted);
+    CHECK(contents(directory / "back.csv") == wanted);
     CHECK_FALSE(fs::exists(directory / "back.csv.part"));
     co_await service.close();
 }

@@ -5,8 +5,8 @@
 #include "support/fuzz.hpp"
 #include "support/job_calls.hpp"
 #include "support/run.hpp"
-#include "support/test_server.hpp"
-#include "support/wire_client.hpp"
+#include "support/server_fixture.hpp"
+#include "support/wire_sessions.hpp"
 
 #include <doctest/doctest.h>
 #include <boost/asio/ip/tcp.hpp>
@@ -28,9 +28,11 @@ namespace asio = boost::asio;
 namespace json = boost::json;
 using namespace std::chrono_literals;
 using namespace std::string_literals;
+using asio::awaitable;
 using asio::redirect_error;
 using asio::use_awaitable;
 using asio::ip::tcp;
+using test::wire_client;
 
 namespace {
 
@@ -40,22 +42,16 @@ bitdotio::local_server_options without_rates() {
     return options;
 }
 
-struct shared_server {
-    test::test_server server{without_rates()};
-    bitdotio::database_name name = server.create_database("my-db");
-    const std::string key = server.key().reveal();
+struct shared_server : test::server_fixture {
+    shared_server() : server_fixture(without_rates(), "my-db") {}
 
     // Whether both endpoints serve a well-behaved client.
     void expect_well() {
-        CHECK(test::api_calls(server, key).query(name.full(), "SELECT 1").status == 200);
-        const auto work = [&]() -> asio::awaitable<std::string> {
-            test::wire_client client(co_await asio::this_coro::executor);
-            const bool admitted = co_await client.log_in(server.postgres_port(), name.full(), key);
-            REQUIRE(admitted);
-            co_return co_await client.query("SELECT 'well'");
-        };
-        CHECK(test::run(work()) == "well");
+        CHECK(query("SELECT 1").status == 200);
+        CHECK(ask("SELECT 'well'") == "well");
     }
+
+    const std::string key = server.key().reveal();
 };
 
 shared_server& shared() {
@@ -66,7 +62,7 @@ shared_server& shared() {
 enum class road { clear, tls, tls_on_request };
 
 // Sends bytes, ends its own side, and reads the answer until the other side has ended too.
-asio::awaitable<std::string> heard(std::uint16_t port, road by, std::string bytes) {
+awaitable<std::string> heard(std::uint16_t port, road by, std::string bytes) {
     asio::ssl::context context(asio::ssl::context::tls_client);
     asio::ssl::stream<tcp::socket> stream(co_await asio::this_coro::executor, context);
     tcp::socket& socket = stream.next_layer();
@@ -216,11 +212,8 @@ TEST_CASE("a flood of cancel requests that guess hits no session") {
     here.expect_well();
     const auto before = test::settled_descriptors();
     test::fuzzer chance;
-    const auto work = [&]() -> asio::awaitable<void> {
-        const std::uint16_t port = here.server.postgres_port();
-        test::wire_client client(co_await asio::this_coro::executor);
-        const bool admitted = co_await client.log_in(port, here.name.full(), here.key);
-        REQUIRE(admitted);
+    const auto port = here.server.postgres_port();
+    test::with_wire_client(here.server, here.name, [&](wire_client& client) -> awaitable<void> {
         co_await client.send(test::message('Q', "SELECT pg_sleep(1)\0"s));
         for (std::size_t i = 0; i < 300; ++i) {
             // Sometimes the right number with a wrong secret.
@@ -234,8 +227,7 @@ TEST_CASE("a flood of cancel requests that guess hits no session") {
         CHECK(client.last.type != 'E');
         const std::string well = co_await client.query("SELECT 'well'");
         CHECK(well == "well");
-    };
-    test::run(work(), 60s);
+    });
     CHECK(test::descriptors_fall_to(before));
 }
 
@@ -312,13 +304,13 @@ TEST_CASE("a request of which one could say that it ends elsewhere is refused, a
         const std::set<std::string> refusals = {"400", "413", "422", "431", "501"};
         CHECK(refusals.contains(answer.substr(9, 3)));
     }
-    const std::string all = test::api_calls(here.server, here.key)("GET", "/db/").body;
+    const std::string all = here.api("GET", "/db/").body;
     CHECK(all.find("evil") == std::string::npos);
     here.expect_well();
 }
 
 TEST_CASE("bodies that are no text, or nested without end, are 422") {
-    const test::api_calls call(shared().server, shared().key);
+    const test::api_calls& call = shared().api;
     for (const std::string& body :
          {"\xff"s, "{\"name\": \"\xc0\x80\"}"s, "{\"name\": \"\xed\xa0\x80\"}"s, "\0"s,
           "{\"a\":"s + std::string(100'000, '['), std::string(1'000'000, '['),

@@ -1,16 +1,17 @@
 // The HTTP API as its clients see it: handwritten requests, every call and every error shape.
-#include "support/run.hpp"
+#include "support/api_calls.hpp"
 #include "support/test_server.hpp"
-#include "support/wire_client.hpp"
+#include "support/wire_sessions.hpp"
 
 #include <doctest/doctest.h>
-#include <boost/asio/this_coro.hpp>
 #include <boost/json.hpp>
 
 #include <string>
 
 using namespace std::string_literals;
+using test::body_of;
 using test::test_server;
+using test::wire_client;
 namespace json = boost::json;
 namespace asio = boost::asio;
 
@@ -39,15 +40,8 @@ test::http_answer call(const std::string& method, const std::string& target,
     return raw(request);
 }
 
-json::value body_of(const test::http_answer& answer) {
-    CAPTURE(answer.body);
-    return json::parse(answer.body);
-}
-
-// Makes a database that no other test has.
 std::string fresh_database() {
-    static int count = 0;
-    return server().create_database("db" + std::to_string(++count)).full();
+    return server().fresh_database().full();
 }
 
 test::http_answer query(const std::string& database, const std::string& sql,
@@ -302,19 +296,13 @@ TEST_CASE("a query wakes its database") {
 
 TEST_CASE("deleting a database ends its connections") {
     const std::string name = fresh_database();
-    const auto work = [&]() -> asio::awaitable<void> {
-        test::wire_client client(co_await asio::this_coro::executor);
-        const bool admitted =
-            co_await client.log_in(server().postgres_port(), name, server().key().reveal());
-        REQUIRE(admitted);
+    test::with_wire_client(server(), name, [&](wire_client& client) -> asio::awaitable<void> {
         CHECK(call("DELETE", "/v2beta/db/" + name).status == 200);
         const test::reply goodbye = co_await client.receive_until('E');
         CHECK(goodbye.field('C') == "57P01");
-        test::wire_client next(co_await asio::this_coro::executor);
-        const bool again =
-            co_await next.log_in(server().postgres_port(), name, server().key().reveal());
-        CHECK_FALSE(again);
-        CHECK(next.last.field('C') == "3D000");
-    };
-    test::run(work());
+        const test::reply again =
+            co_await test::answer_to_login(server(), name, server().key().reveal());
+        CHECK(again.type != 'Z');
+        CHECK(again.field('C') == "3D000");
+    });
 }

@@ -2,6 +2,7 @@
 #include "support/child.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
+#include "support/text.hpp"
 
 #include "service/https_session.hpp"
 
@@ -32,6 +33,7 @@ using namespace bitdotio;
 using namespace std::chrono_literals;
 using asio::awaitable;
 using asio::ip::tcp;
+using test::mentions;
 
 time_point in(std::chrono::milliseconds time) {
     return std::chrono::steady_clock::now() + time;
@@ -71,10 +73,6 @@ https_request list_request() {
     request.authorization = "Bearer " + shared().server.key().reveal();
     request.user_agent = "test";
     return request;
-}
-
-bool mentions(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
 }
 
 // ---- a server that answers every request with the same text

@@ -2,6 +2,7 @@
 #include "support/relay.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
+#include "support/text.hpp"
 
 #include "service/https_session.hpp"
 
@@ -31,6 +32,7 @@ using namespace bitdotio;
 using namespace std::chrono_literals;
 using asio::awaitable;
 using asio::ip::tcp;
+using test::mentions;
 using test::relay_mode;
 
 time_point in(std::chrono::milliseconds time) {
@@ -59,10 +61,6 @@ https_request list_request() {
     request.authorization = "Bearer " + server().key().reveal();
     request.user_agent = "test";
     return request;
-}
-
-bool mentions(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
 }
 
 std::shared_ptr<test::relay> start_relay(const asio::any_io_executor& executor,

@@ -4,6 +4,8 @@
 #include "support/child.hpp"
 #include "support/job_calls.hpp"
 #include "support/run.hpp"
+#include "support/server_fixture.hpp"
+#include "support/text.hpp"
 #include "support/web_server.hpp"
 
 #include <doctest/doctest.h>
@@ -13,24 +15,18 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
-#include <sstream>
 #include <thread>
 
 using namespace bitdotio;
 using namespace std::string_literals;
+using test::check_failed;
+using test::contents;
 namespace json = boost::json;
 
 namespace {
 
-struct fixture {
-    explicit fixture(local_server_options options = {}) : server(options), calls(server) {
-        static int count = 0;
-        name = server.create_database("db" + std::to_string(++count));
-    }
-
-    test::test_server server;
-    test::job_calls calls;
-    database_name name{"local/none"};
+struct fixture : test::server_fixture {
+    using server_fixture::server_fixture;
 
     std::string columns(const std::string& table) {
         return calls.rows(name,
@@ -39,23 +35,6 @@ struct fixture {
                               table + "'");
     }
 };
-
-std::string content_of(const std::filesystem::path& file) {
-    std::stringstream text;
-    text << std::ifstream(file, std::ios::binary).rdbuf();
-    return text.str();
-}
-
-// Whether the job failed for this reason, with these words.
-void check_failed(const json::object& job, const std::string& type, const std::string& words) {
-    CAPTURE(json::serialize(job));
-    CHECK(job.at("state") == "FAILED");
-    CHECK(job.at("error_type") == json::string(type));
-    CHECK(job.at("error_id").as_string().size() == 36);
-    CHECK(job.at("date_finished").is_string());
-    const std::string said(job.at("error_details").at("message").as_string());
-    CHECK(said.find(words) != std::string::npos);
-}
 
 test::http_answer import_url(fixture& one, const std::string& url) {
     std::string escaped;
@@ -115,11 +94,11 @@ TEST_CASE("JSON, XLSX, XLS and SQLite files become tables") {
         make_xlsx_writer(directory / "x.xlsx", {{"n", oids::int4}, {"d", oids::date}});
     writer->write({"7", "2024-02-29"});
     writer->finish();
-    const std::string book = content_of(directory / "x.xlsx");
+    const std::string book = contents(directory / "x.xlsx");
     CHECK(one.calls.imported(one.name, "x", "x", book).at("state") == "DONE");
     CHECK(one.calls.rows(one.name, "SELECT * FROM x") == R"([[7,"2024-02-29"]])");
 
-    const std::string old_book = content_of(TEST_DATA "/people.xls");
+    const std::string old_book = contents(TEST_DATA "/people.xls");
     CHECK(one.calls.imported(one.name, "people", "people", old_book).at("state") == "DONE");
     CHECK(one.calls.rows(one.name, "SELECT name, age, born FROM people WHERE height > 1") ==
           R"([["Alice",45,"1979-03-14"]])");
@@ -131,7 +110,7 @@ TEST_CASE("JSON, XLSX, XLS and SQLite files become tables") {
                          "CREATE TABLE b(f); INSERT INTO b VALUES (1.5)",
                          nullptr, nullptr, nullptr) == SQLITE_OK);
     sqlite3_close(made);
-    const std::string file = content_of(directory / "s.db");
+    const std::string file = contents(directory / "s.db");
     CHECK(one.calls.imported(one.name, "s", "s.db", file).at("state") == "DONE");
     CHECK(one.calls.rows(one.name, "SELECT i, t, f FROM s_a, s_b ORDER BY i") ==
           R"([[1,"x",1.5E0],[2,null,1.5E0]])");
@@ -298,7 +277,7 @@ TEST_CASE("after a crash jobs under way have failed, and those that waited are d
         database = before.name.full();
         const json::object job = before.calls.imported(before.name, "t", "t.csv", "a\n1\n");
         record = job_record::from_json(
-            content_of(place / (std::string(job.at("id").as_string()) + ".json")));
+            contents(place / (std::string(job.at("id").as_string()) + ".json")));
     }
     // A crash would have left the record like this.
     record.date_finished.reset();

@@ -5,7 +5,8 @@
 #include "support/child.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
-#include "support/wire_client.hpp"
+#include "support/text.hpp"
+#include "support/wire_sessions.hpp"
 
 #include <doctest/doctest.h>
 #include <boost/asio/ip/tcp.hpp>
@@ -24,7 +25,10 @@
 using namespace std::chrono_literals;
 using bitdotio::errc;
 using bitdotio::local_server_options;
+using test::contents;
+using test::query_once;
 using test::test_server;
+using test::wire_client;
 namespace asio = boost::asio;
 namespace fs = std::filesystem;
 
@@ -37,14 +41,6 @@ std::optional<bitdotio::error> failure_of(local_server_options options) {
         return failure;
     }
     return std::nullopt;
-}
-
-asio::awaitable<std::string> ask(const test_server& server, std::string name, std::string sql) {
-    test::wire_client client(co_await asio::this_coro::executor);
-    const bool admitted =
-        co_await client.log_in(server.postgres_port(), std::move(name), server.key().reveal());
-    REQUIRE(admitted);
-    co_return co_await client.query(std::move(sql));
 }
 
 }  // namespace
@@ -109,29 +105,25 @@ TEST_CASE("a data directory keeps databases, key and authority between runs") {
     options.data_directory = place / "data";
     std::string key;
     std::string authority;
-    const auto read = [](const std::string& file) {
-        std::ifstream in(file);
-        return std::string{std::istreambuf_iterator<char>(in), {}};
-    };
     {
         test_server server(options);
         key = server.key().reveal();
-        authority = read(server.ca_file());
+        authority = contents(server.ca_file());
         const auto name = server.create_database("kept");
-        test::run(ask(server, name.full(), "CREATE TABLE t AS SELECT 'still here' AS word"));
+        test::run(query_once(server, name.full(), "CREATE TABLE t AS SELECT 'still here' AS word"));
     }
     CHECK_FALSE(test::has_processes(place / "data"));
     test_server server(options);
     CHECK(server.key().reveal() == key);
     CHECK(authority.find("BEGIN CERTIFICATE") != std::string::npos);
-    CHECK(read(server.ca_file()) == authority);
-    CHECK(test::run(ask(server, "local/kept", "SELECT word FROM t")) == "still here");
+    CHECK(contents(server.ca_file()) == authority);
+    CHECK(test::run(query_once(server, "local/kept", "SELECT word FROM t")) == "still here");
 }
 
 TEST_CASE("a temporary server leaves no file and no process behind") {
     test_server server;
     const auto name = server.create_database("gone");
-    CHECK(test::run(ask(server, name.full(), "SELECT 'here'")) == "here");
+    CHECK(test::run(query_once(server, name.full(), "SELECT 'here'")) == "here");
     const fs::path data = fs::path(server.ca_file()).parent_path().parent_path();
     CHECK(fs::exists(data));
     CHECK(test::has_processes(data));
@@ -197,21 +189,16 @@ TEST_CASE("stopping leaves another server's profile alone") {
 TEST_CASE("stopping ends open sessions with 57P01 and may be done twice") {
     test_server server;
     const auto name = server.create_database("busy");
-    const auto work = [&]() -> asio::awaitable<void> {
-        test::wire_client client(co_await asio::this_coro::executor);
-        const bool admitted =
-            co_await client.log_in(server.postgres_port(), name.full(), server.key().reveal());
-        REQUIRE(admitted);
+    test::with_wire_client(server, name, [&](wire_client& client) -> asio::awaitable<void> {
         const auto begun = std::chrono::steady_clock::now();
         server.stop();
         CHECK(std::chrono::steady_clock::now() - begun < 8s);
         const test::reply goodbye = co_await client.receive_until('E');
         CHECK(goodbye.field('C') == "57P01");
-    };
-    test::run(work());
+    });
     server.stop();
     const auto again = [&]() -> asio::awaitable<void> {
-        test::wire_client client(co_await asio::this_coro::executor);
+        wire_client client(co_await asio::this_coro::executor);
         co_await client.connect(server.postgres_port());
     };
     CHECK_THROWS_AS(test::run(again()), boost::system::system_error);
@@ -222,13 +209,9 @@ TEST_CASE("two servers run side by side and know nothing of each other") {
     test_server other;
     const auto name = one.create_database("mine");
     CHECK(one.postgres_port() != other.postgres_port());
-    const auto work = [&]() -> asio::awaitable<std::string> {
-        test::wire_client client(co_await asio::this_coro::executor);
-        const bool admitted =
-            co_await client.log_in(other.postgres_port(), name.full(), one.key().reveal());
-        CHECK_FALSE(admitted);
-        co_return client.last.field('C');
-    };
     // The other server's certificate is not checked here, only how it judges our key.
-    CHECK(test::run(work()) == "28P01");
+    const test::reply answer =
+        test::run(test::answer_to_login(other, name.full(), one.key().reveal()));
+    CHECK(answer.type != 'Z');
+    CHECK(answer.field('C') == "28P01");
 }

@@ -3,6 +3,8 @@
 #include "support/pool_use.hpp"
 #include "support/postgres_cluster.hpp"
 #include "support/relay.hpp"
+#include "support/text.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/pool.hpp>
 
@@ -22,6 +24,7 @@ using bitdotio::connection;
 using bitdotio::errc;
 using bitdotio::host_port;
 using bitdotio::pool;
+using test::mentions;
 using test::rest;
 using test::stop_mode;
 
@@ -62,10 +65,6 @@ asio::awaitable<int> port_of(Session& session) {
 asio::awaitable<int> taken(connect_options options) {
     connection c = co_await connection::open(options);
     co_return co_await port_of(c);
-}
-
-bool mentions(const bitdotio::error& failure, const std::string& part) {
-    return std::string(failure.what()).find(part) != std::string::npos;
 }
 
 bool mentions(const bitdotio::error& failure, const host_port& place) {
@@ -152,7 +151,7 @@ TEST_CASE("a first host that refuses is passed by, whichever role is wanted") {
 }
 
 TEST_CASE("a first host that never answers costs one connect_timeout, then the next is taken") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         const auto silent =
             test::relay::start(co_await asio::this_coro::executor, shared().primary.port());
         silent->mode = test::relay_mode::swallow;
@@ -162,27 +161,23 @@ TEST_CASE("a first host that never answers costs one connect_timeout, then the n
         const int port = co_await taken(options);
         CHECK(port == shared().primary.port());
         CHECK(silent->accepted == 1);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a preferred standby that is gone leaves the primary, and a pool takes what is there") {
     connect_options options = shared().open("prefer-standby", false);
     options.hosts = {nobody(), shared().primary.address()};
     CHECK(test::run(taken(options)) == shared().primary.port());
-    const auto work = [](connect_options given) -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, given);
+    test::with_pool(options, [&](pool& connections) -> asio::awaitable<void> {
         const int port = co_await port_of(connections);
         CHECK(port == shared().primary.port());
-        co_await connections.close();
-    };
-    test::run(work(options));
+    });
 }
 
 TEST_CASE("who wants to write waits for the promotion of a standby, and roles are new after it") {
     pair own;
     const int promoted = own.standby.port();
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
         const auto counter = test::relay::start(executor, own.standby.port());
         connect_options options = own.open("read-write", false);
@@ -206,8 +201,7 @@ TEST_CASE("who wants to write waits for the promotion of a standby, and roles ar
         };
         test::expect_none(co_await test::gather(2, one));
         co_await connections.close();
-    };
-    test::run(work());
+    });
 
     CHECK(test::run(taken(own.open("primary", false))) == promoted);
     CHECK(test::run(taken(own.open("prefer-standby", true))) == promoted);

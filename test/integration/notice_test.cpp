@@ -1,5 +1,6 @@
 // Notices of the server, delivered to callers that asked for them and to no others.
 #include "support/database.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/connection.hpp>
 #include <bitdotio/pool.hpp>
@@ -71,8 +72,7 @@ TEST_CASE("the connections of a pool tell the same receiver") {
     connect_options options = shared().connect;
     int calls = 0;
     options.on_notice = [&](const server_message&) { ++calls; };
-    const auto work = [](connect_options given) -> asio::awaitable<void> {
-        bitdotio::pool lends(co_await asio::this_coro::executor, given);
+    test::with_pool(options, [&](bitdotio::pool& lends) -> asio::awaitable<void> {
         co_await lends.query("DROP TABLE IF EXISTS never_made");
         {
             auto one = co_await lends.acquire();
@@ -80,9 +80,7 @@ TEST_CASE("the connections of a pool tell the same receiver") {
             co_await one->query("DROP TABLE IF EXISTS never_made");
             co_await other->query("DROP TABLE IF EXISTS never_made");
         }
-        co_await lends.close();
-    };
-    test::run(work(options));
+    });
     CHECK(calls == 3);
 }
 
@@ -90,10 +88,9 @@ TEST_CASE("the server's goodbye is the reason of the loss and no notice") {
     connect_options options = shared().connect;
     int calls = 0;
     options.on_notice = [&](const server_message&) { ++calls; };
-    const auto work = [](connect_options given) -> asio::awaitable<void> {
-        connection c = co_await connection::open(given);
+    test::with_connection(options, [&](connection& c) -> asio::awaitable<void> {
         const auto pid = co_await c.query("SELECT pg_backend_pid()");
-        connection killer = co_await connection::open(given);
+        connection killer = co_await connection::open(options);
         co_await killer.query("SELECT pg_terminate_backend($1, 5000)", pid.one<int>());
         std::string sqlstate;
         for (int i = 0; i < 1000 && sqlstate.empty(); ++i) {
@@ -104,8 +101,7 @@ TEST_CASE("the server's goodbye is the reason of the loss and no notice") {
             }
         }
         CHECK(sqlstate == "57P01");
-    };
-    test::run(work(options));
+    });
     CHECK(calls == 0);
 }
 

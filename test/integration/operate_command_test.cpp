@@ -1,7 +1,9 @@
 // The commands that query a running server, and what a service manager does with a server.
 #include "server/tls/tls_identity.hpp"
+#include "support/bit_program.hpp"
 #include "support/child.hpp"
 #include "support/test_server.hpp"
+#include "support/text.hpp"
 
 #include <doctest/doctest.h>
 #include <boost/json.hpp>
@@ -10,8 +12,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <iterator>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -19,30 +19,12 @@ namespace {
 
 namespace fs = std::filesystem;
 namespace json = boost::json;
+using test::contents;
+using test::mentions;
 
-bool mentions(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
+struct service : test::profiled_server {
+    service() : profiled_server(BIT_PROGRAM) {}
 
-std::string contents(const fs::path& file) {
-    std::ifstream in(file);
-    return {std::istreambuf_iterator<char>(in), {}};
-}
-
-struct service {
-    service() : server(options(directory / "profile.json")) {}
-
-    static bitdotio::local_server_options options(const fs::path& profile) {
-        bitdotio::local_server_options made;
-        made.profile_file = profile;
-        return made;
-    }
-
-    test::ending bit(std::vector<std::string> words) const {
-        words.insert(words.begin(), BIT_PROGRAM);
-        return test::run_program(std::move(words),
-                                 {{"BITIO_PROFILE", (directory / "profile.json").string()}});
-    }
     // The answer of "bit serve …", which must succeed.
     json::value serve(std::vector<std::string> words) const {
         words.insert(words.begin(), "serve");
@@ -51,9 +33,6 @@ struct service {
         CHECK(ended.out.find('\n') == ended.out.size() - 1);
         return json::parse(ended.out);
     }
-
-    test::temporary_directory directory;
-    test::test_server server;
 };
 
 std::string text_at(const json::value& object, const char* name) {
@@ -61,10 +40,7 @@ std::string text_at(const json::value& object, const char* name) {
 }
 
 test::child start(std::vector<std::string> words, const fs::path& directory) {
-    std::vector<std::string> all = {BIT_PROGRAM, "serve"};
-    all.insert(all.end(), words.begin(), words.end());
-    return test::child(all, {{"TMPDIR", directory.string()},
-                             {"BITIO_PROFILE", (directory / "profile.json").string()}});
+    return test::start_serve(BIT_PROGRAM, std::move(words), directory);
 }
 
 }  // namespace
@@ -162,8 +138,7 @@ TEST_CASE("serve writes its log to standard error, a line of JSON for each event
     test::child server = start({"--ephemeral", "--log", "json"}, directory.path());
     const std::string said = server.read_until("ready");
     CHECK(mentions(said, "NOT DURABLE"));
-    const std::map<std::string, std::string> environment = {
-        {"BITIO_PROFILE", (directory / "profile.json").string()}};
+    const auto environment = test::profile_in(directory.path());
     const std::string key = text_at(json::parse(contents(directory / "profile.json")), "key");
     CHECK(test::run_program({BIT_PROGRAM, "db", "create", "-n", "logged"}, environment).status ==
           0);
@@ -190,8 +165,7 @@ TEST_CASE("SIGHUP makes a server read its given certificate again, and goes on")
                                 first.ca_file.string(), "--log", "text"},
                                directory.path());
     server.read_until("ready");
-    const std::map<std::string, std::string> environment = {
-        {"BITIO_PROFILE", (directory / "profile.json").string()}};
+    const auto environment = test::profile_in(directory.path());
     // Another authority: only a client that is shown the new certificate accepts it.
     fs::remove_all(directory / "tls");
     bitdotio::open_tls_identity(directory / "tls", "127.0.0.1");

@@ -2,12 +2,14 @@
 #include <bitdotio/error.hpp>
 #include <bitdotio/server_event.hpp>
 
+#include "support/accounts.hpp"
 #include "support/api_calls.hpp"
 #include "support/child.hpp"
 #include "support/moody_programs.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
-#include "support/wire_client.hpp"
+#include "support/text.hpp"
+#include "support/wire_sessions.hpp"
 
 #include <doctest/doctest.h>
 #include <boost/asio/this_coro.hpp>
@@ -26,6 +28,8 @@
 
 using namespace std::chrono_literals;
 using bitdotio::role;
+using test::make_account;
+using test::mentions;
 using test::run;
 using test::test_server;
 namespace asio = boost::asio;
@@ -33,10 +37,6 @@ namespace fs = std::filesystem;
 namespace json = boost::json;
 
 namespace {
-
-bool mentions(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
 
 std::string base64(const std::string& text) {
     constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -119,19 +119,12 @@ bitdotio::local_server_options logging_to(event_list& events) {
     return options;
 }
 
-std::string make_account_key(test_server& server, const std::string& name, role what,
-                             std::vector<bitdotio::database_name> databases) {
-    const auto made = run(server.server().create_account(name, what, std::move(databases)));
-    const test::api_calls owner(server, server.key().reveal());
-    return test::field_of(owner("POST", "/service-account/" + made.id + "/api-key/"), "api_key");
-}
-
 }  // namespace
 
 TEST_CASE("health is told to anybody, metrics and status to the server's user alone") {
     test_server server;
     const auto name = server.create_database("one");
-    const std::string robot = make_account_key(server, "robot", role::admin, {name});
+    const std::string robot = make_account(server, role::admin, {name}, "robot").key;
 
     const auto health = ask(server, "GET", "/healthz");
     CHECK(health.status == 200);
@@ -184,18 +177,15 @@ TEST_CASE("metrics are what has happened, in Prometheus' form, and name nobody")
     test_server server;
     const auto name = server.create_database("measured");
     server.create_database("sleeping");
-    const test::api_calls owner(server, server.key().reveal());
+    const test::api_calls owner(server);
     CHECK(owner.query(name.full(), "SELECT generate_series(1, 7)").status == 200);
     CHECK(owner("GET", "/nothing").status == 404);
     CHECK_FALSE(run(can_log_in(server.postgres_port(), name.full(), "v2_wrong")));
-    const auto session = [&]() -> asio::awaitable<std::string> {
-        test::wire_client client(co_await asio::this_coro::executor);
-        const bool admitted =
-            co_await client.log_in(server.postgres_port(), name.full(), server.key().reveal());
-        CHECK(admitted);
-        co_return ask(server, "GET", "/metrics", bearer(server)).body;
-    };
-    const std::string metrics = run(session());
+    std::string metrics;
+    test::with_wire_client(server, name, [&](test::wire_client&) -> asio::awaitable<void> {
+        metrics = ask(server, "GET", "/metrics", bearer(server)).body;
+        co_return;
+    });
     CHECK(sample(metrics, "bitdotio_databases{state=\"awake\"}") == "1");
     CHECK(sample(metrics, "bitdotio_databases{state=\"asleep\"}") == "1");
     CHECK(sample(metrics, "bitdotio_wakes_total") == "1");
@@ -234,15 +224,15 @@ TEST_CASE("the status page shows a browser databases, connections and jobs, and 
     const auto name = server.create_database("shown");
     server.create_database("other");
     const std::string evil = "<script>document.title='evil'</script>";
-    const std::string robot = make_account_key(server, evil, role::reader, {name});
-    const test::api_calls owner(server, server.key().reveal());
+    const std::string robot = make_account(server, role::reader, {name}, evil).key;
+    const test::api_calls owner(server);
     const auto started =
         owner("POST", "/db/" + name.full() + "/export/",
               R"({"query_string":"SELECT 1 AS x","export_format":"csv","file_name":"x"})");
     CHECK_MESSAGE(started.status == 201, started.body);
 
     const test::temporary_directory scratch;
-    const auto look = [&]() -> asio::awaitable<test::ending> {
+    const test::ending shown = run(50s, [&]() -> asio::awaitable<test::ending> {
         test::wire_client client(co_await asio::this_coro::executor);
         const bool admitted = co_await client.log_in(server.postgres_port(), name.full(), robot);
         CHECK(admitted);
@@ -253,8 +243,7 @@ TEST_CASE("the status page shows a browser databases, connections and jobs, and 
              "--disable-dev-shm-usage", "--ignore-certificate-errors",
              "--user-data-dir=" + (scratch / "profile").string(), "--dump-dom", page},
             {{"HOME", scratch.path().string()}});
-    };
-    const test::ending shown = run(look(), 50s);
+    });
     REQUIRE_MESSAGE(shown.status == 0, shown.err);
     const std::string& page = shown.out;
     CAPTURE(page);
@@ -297,7 +286,7 @@ TEST_CASE("a database whose start hangs is put to sleep within seconds") {
     const auto name = server.create_database("stuck");
     programs.be("stubborn");  // ignores requests to stop
     const long before = programs.count();
-    const auto session = [&]() -> asio::awaitable<void> {
+    run([&]() -> asio::awaitable<void> {
         test::wire_client client(co_await asio::this_coro::executor);
         const std::string wish = test::startup({{"user", "u"}, {"database", name.full()}});
         const std::string password = test::message('p', server.key().reveal() + '\0');
@@ -309,13 +298,12 @@ TEST_CASE("a database whose start hangs is put to sleep within seconds") {
             std::this_thread::yield();
         }
         client.close();
-    };
-    run(session());
+    });
     const auto begun = std::chrono::steady_clock::now();
     server.sleep(name);
     CHECK(std::chrono::steady_clock::now() - begun < 20s);
     programs.stop_being("stubborn");
-    const test::api_calls owner(server, server.key().reveal());
+    const test::api_calls owner(server);
     CHECK(owner.query(name.full(), "SELECT 1").status == 200);
 }
 
@@ -328,7 +316,7 @@ TEST_CASE(
     test_server server(options);
     const auto name = server.create_database("broken");
     programs.be("broken");
-    const test::api_calls owner(server, server.key().reveal());
+    const test::api_calls owner(server);
     const auto answer = owner.query(name.full(), "SELECT 1");
     CHECK(answer.status == 503);
     CHECK(mentions(answer.body, "the database does not start"));
@@ -348,9 +336,9 @@ TEST_CASE("a busy life is in the log, and no secret of it") {
         test_server server(options);
         const auto name = server.create_database("busy");
         secrets.insert(server.key().reveal());
-        robot_key = make_account_key(server, "robot", role::writer, {name});
+        robot_key = make_account(server, role::writer, {name}, "robot").key;
         secrets.insert(robot_key);
-        const test::api_calls owner(server, server.key().reveal());
+        const test::api_calls owner(server);
         const std::string further = test::field_of(owner("POST", "/api-key/"), "api_key");
         secrets.insert(further);
         CHECK(owner("DELETE", "/api-key/?api_key=" + further).status == 200);
@@ -372,7 +360,8 @@ TEST_CASE("a busy life is in the log, and no secret of it") {
         CHECK_MESSAGE(exported.status == 201, exported.body);
         secrets.insert("exportedsecret");
         events.await("job_ended");
-        const auto session = [&]() -> asio::awaitable<void> {
+        secrets.insert({"wrongpassword", "insession"});
+        run([&]() -> asio::awaitable<void> {
             const auto executor = co_await asio::this_coro::executor;
             test::wire_client stranger(executor);
             const bool let_in = co_await stranger.log_in(server.postgres_port(), name.full(),
@@ -384,9 +373,7 @@ TEST_CASE("a busy life is in the log, and no secret of it") {
             CHECK(admitted);
             co_await client.query("SELECT 'insession'");
             client.close();
-        };
-        secrets.insert({"wrongpassword", "insession"});
-        run(session());
+        });
         events.await("session_ended");
         const auto limit = owner("PATCH", "/db/" + name.full(), R"({"storage_limit_bytes":1})");
         CHECK_MESSAGE(limit.status == 200, limit.body);
@@ -424,7 +411,7 @@ TEST_CASE("without durability PostgreSQL waits for no disk, and only in a tempor
         options.durable = durable;
         test_server server(options);
         const auto name = server.create_database("fast");
-        const test::api_calls owner(server, server.key().reveal());
+        const test::api_calls owner(server);
         const auto answer =
             owner.query(name.full(),
                         "SELECT string_agg(setting, ',') FROM pg_settings WHERE name IN "

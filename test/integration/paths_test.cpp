@@ -219,7 +219,7 @@ struct shared_server {
     shared_server() {
         const auto robot = test::run(server.server().create_account(
             "robot", bitdotio::role::admin, std::vector<bitdotio::database_name>()));
-        const test::api_calls calls(server, server.key().reveal());
+        const test::api_calls calls(server);
         const auto made = calls("POST", "/service-account/" + robot.id + "/api-key/");
         account = {"account", "Authorization: Bearer " + test::field_of(made, "api_key") + "\r\n"};
         owner = {"owner", "Authorization: Bearer " + server.key().reveal() + "\r\n"};
@@ -235,7 +235,7 @@ struct shared_server {
     // What is wrong with the answers, a line for each.
     std::string faults(const std::vector<question>& all) {
         constexpr std::ptrdiff_t batch = 40;
-        const auto work = [&]() -> asio::awaitable<std::string> {
+        return test::run(std::chrono::minutes(4), [&]() -> asio::awaitable<std::string> {
             conversation talk(server);
             std::string lines;
             auto next = all.begin();
@@ -253,18 +253,16 @@ struct shared_server {
                 }
             }
             co_return lines;
-        };
-        return test::run(work(), std::chrono::minutes(4));
+        });
     }
 
     answer ask(const visitor& who, const std::string& method, const std::string& target) {
-        const auto work = [&]() -> asio::awaitable<answer> {
+        return test::run([&]() -> asio::awaitable<answer> {
             conversation talk(server);
             const std::vector<question> one = {question(who, method, target)};
             std::vector<answer> answers = co_await talk.ask(one);
             co_return std::move(answers.front());
-        };
-        return test::run(work());
+        });
     }
 
     test::test_server server{without_rates()};
@@ -290,11 +288,11 @@ TEST_CASE("a documented path answers to its methods, and to others with 405 and 
             right.push_back(each.methods.contains(method));
         }
     }
-    const auto work = [&]() -> asio::awaitable<std::vector<answer>> {
+    std::vector<answer> answers;
+    test::run([&]() -> asio::awaitable<void> {
         conversation talk(here.server);
-        co_return co_await talk.ask(all);
-    };
-    const std::vector<answer> answers = test::run(work());
+        answers = co_await talk.ask(all);
+    });
     for (std::size_t i = 0; i < all.size(); ++i) {
         INFO(all[i].method, " ", all[i].target, ": ", answers[i].head, answers[i].body);
         CHECK((answers[i].status != 405) == right[i]);

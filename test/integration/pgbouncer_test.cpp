@@ -3,6 +3,7 @@
 #include "support/database.hpp"
 #include "support/gather.hpp"
 #include "support/pool_use.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/pool.hpp>
 
@@ -49,9 +50,17 @@ void in_both_modes(Work work) {
     }
 }
 
+// Runs the coroutine of a case with a connection in both pooling modes.
+template <class Work>
+void with_both_modes(Work work) {
+    in_both_modes([&](pooling mode) {
+        pgbouncer pooler(primary(), mode);
+        test::with_connection(pooler.connect(), work);
+    });
+}
+
 TEST_CASE("through PgBouncer values come and go, and an error keeps the connection") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    with_both_modes([](connection& c) -> asio::awaitable<void> {
         const auto sum = co_await c.query("SELECT $1::integer + 1", 41);
         CHECK(sum.one<int>() == 42);
         const std::string sent(1 << 20, 'x');
@@ -64,16 +73,11 @@ TEST_CASE("through PgBouncer values come and go, and an error keeps the connecti
         const auto both = co_await c.script("SELECT 1; SELECT 2");
         REQUIRE(both.size() == 2);
         CHECK(both[1].one<int>() == 2);
-    };
-    in_both_modes([&](pooling mode) {
-        pgbouncer pooler(primary(), mode);
-        test::run(work(pooler.connect()));
     });
 }
 
 TEST_CASE("through PgBouncer transactions commit, roll back, and roll back when dropped") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    with_both_modes([](connection& c) -> asio::awaitable<void> {
         co_await c.script("DROP TABLE IF EXISTS kept; CREATE TABLE kept (a integer)");
         {
             bitdotio::transaction kept = co_await c.begin();
@@ -87,16 +91,11 @@ TEST_CASE("through PgBouncer transactions commit, roll back, and roll back when 
         }
         const auto rows = co_await c.query("SELECT a FROM kept");
         CHECK(rows.rows_as<int>() == std::vector<int>{1});
-    };
-    in_both_modes([&](pooling mode) {
-        pgbouncer pooler(primary(), mode);
-        test::run(work(pooler.connect()));
     });
 }
 
 TEST_CASE("a deadline stops the statement behind PgBouncer and keeps the connection") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    with_both_modes([](connection& c) -> asio::awaitable<void> {
         for (int i = 0; i < 5; ++i) {
             const auto failure =
                 co_await failure_of(c, statement("SELECT pg_sleep(60)").timeout(100ms));
@@ -109,34 +108,26 @@ TEST_CASE("a deadline stops the statement behind PgBouncer and keeps the connect
             const auto next = co_await c.query("SELECT pg_sleep(0.002)");
             CHECK(next.size() == 1);
         }
-    };
-    in_both_modes([&](pooling mode) {
-        pgbouncer pooler(primary(), mode);
-        test::run(work(pooler.connect()));
     });
 }
 
 TEST_CASE("a pool survives a restart of PgBouncer without an error") {
     in_both_modes([](pooling mode) {
         pgbouncer pooler(primary(), mode);
-        const auto work = [&]() -> asio::awaitable<void> {
-            pool connections(co_await asio::this_coro::executor, pooler.connect());
+        test::with_pool(pooler.connect(), [&](pool& connections) -> asio::awaitable<void> {
             co_await open_all(connections, 4);
             pooler.stop();
             pooler.start();
             expect_none(co_await ask_often(connections, 20));
             const auto now = co_await connections.statistics();
             CHECK(now.replaced + now.evicted + now.retried >= 4);
-            co_await connections.close();
-        };
-        test::run(work());
+        });
     });
 }
 
 TEST_CASE("a pool waits for a PgBouncer that is down and goes on when it is back") {
     pgbouncer pooler(primary(), pooling::transaction);
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, pooler.connect());
+    test::with_pool(pooler.connect(), [&](pool& connections) -> asio::awaitable<void> {
         pooler.stop();
         bool started = false;
         auto one = [&](std::size_t i) -> asio::awaitable<void> {
@@ -155,16 +146,13 @@ TEST_CASE("a pool waits for a PgBouncer that is down and goes on when it is back
             started = true;
         };
         expect_none(co_await test::gather(2, one));
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("sessions ended behind an idle PgBouncer are replaced without an error") {
     in_both_modes([](pooling mode) {
         pgbouncer pooler(primary(), mode);
-        const auto work = [&]() -> asio::awaitable<void> {
-            pool connections(co_await asio::this_coro::executor, pooler.connect());
+        test::with_pool(pooler.connect(), [&](pool& connections) -> asio::awaitable<void> {
             co_await open_all(connections, 4);
             for (int turn = 0; turn < 3; ++turn) {
                 expect_none(co_await ask_often(connections, 4));
@@ -176,16 +164,13 @@ TEST_CASE("sessions ended behind an idle PgBouncer are replaced without an error
                 } while (!pooler.column("SERVERS", "state").empty());
                 expect_none(co_await ask_often(connections, 20));
             }
-            co_await connections.close();
-        };
-        test::run(work());
+        });
     });
 }
 
 TEST_CASE("clients that PgBouncer ends for idling are replaced without an error") {
     pgbouncer pooler(primary(), pooling::transaction, {{"client_idle_timeout", "1"}});
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, pooler.connect());
+    test::with_pool(pooler.connect(), [&](pool& connections) -> asio::awaitable<void> {
         co_await open_all(connections, 3);
         auto now = co_await connections.statistics();
         while (now.used > 0) {  // while they are being returned
@@ -199,28 +184,22 @@ TEST_CASE("clients that PgBouncer ends for idling are replaced without an error"
         }
         CHECK(now.replaced + now.evicted + now.closed_idle == 3);
         expect_none(co_await ask_often(connections, 10));
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a database killed and resumed in PgBouncer costs the pool's callers no error") {
     pgbouncer pooler(primary(), pooling::transaction);
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, pooler.connect());
+    test::with_pool(pooler.connect(), [&](pool& connections) -> asio::awaitable<void> {
         co_await open_all(connections, 4);
         pooler.command("KILL tests");
         pooler.command("RESUME tests");
         expect_none(co_await ask_often(connections, 20));
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a statement sent to a paused PgBouncer is answered when it resumes") {
     pgbouncer pooler(primary(), pooling::transaction);
-    const auto work = [&]() -> asio::awaitable<void> {
-        connection c = co_await connection::open(pooler.connect());
+    test::with_connection(pooler.connect(), [&](connection& c) -> asio::awaitable<void> {
         co_await c.query("SELECT 1");
         pooler.command("PAUSE");
         bool resumed = false;
@@ -242,13 +221,12 @@ TEST_CASE("a statement sent to a paused PgBouncer is answered when it resumes") 
             pooler.command("RESUME");
         };
         expect_none(co_await test::gather(2, one));
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("past its deadline in a paused PgBouncer a statement is given up with its connection") {
     pgbouncer pooler(primary(), pooling::transaction);
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         connect_options options = pooler.connect();
         options.cancel_timeout = 300ms;
         connection c = co_await connection::open(options);
@@ -264,8 +242,7 @@ TEST_CASE("past its deadline in a paused PgBouncer a statement is given up with 
         connection next = co_await connection::open(options);
         const auto answer = co_await next.query("SELECT 1");
         CHECK(answer.one<int>() == 1);
-    };
-    test::run(work());
+    });
 }
 
 // With the statement cache on, a statement prepared on one backend is run on the other and heals;
@@ -273,7 +250,7 @@ TEST_CASE("past its deadline in a paused PgBouncer a statement is given up with 
 void repeat_over_backends(bool prepares) {
     pgbouncer pooler(primary(), pooling::transaction,
                      {{"default_pool_size", "2"}, {"server_reset_query_always", "0"}});
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         constexpr std::size_t many = 4;
         std::vector<connection> clients;
         for (std::size_t i = 0; i < many; ++i) {
@@ -318,8 +295,7 @@ void repeat_over_backends(bool prepares) {
             }
         };
         expect_none(co_await test::gather(many, at_once));
-    };
-    test::run(work());
+    });
 }
 
 asio::awaitable<void> change_and_go_on(connect_options options, bitdotio::session_reset how,

@@ -1,5 +1,6 @@
 // Many statements in one trip, against the real server.
 #include "support/database.hpp"
+#include "support/with_connection.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -29,8 +30,7 @@ asio::awaitable<void> expect_well(connection& c) {
 }  // namespace
 
 TEST_CASE("the statements of a pipeline answer in their order, typed as alone") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         for (int round = 0; round < 4; ++round) {  // unnamed, prepared on the way, prepared
             pipeline batch;
             for (int i = 0; i < 100; ++i) {
@@ -51,13 +51,11 @@ TEST_CASE("the statements of a pipeline answer in their order, typed as alone") 
         const pipeline_results nothing = co_await c.run(pipeline());
         CHECK(nothing.size() == 0);
         co_await expect_well(c);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("with a sync for each statement one's error touches no other") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.script("CREATE TABLE each (a int PRIMARY KEY)");
         for (int round = 0; round < 3; ++round) {
             pipeline batch;
@@ -80,13 +78,11 @@ TEST_CASE("with a sync for each statement one's error touches no other") {
         const result count = co_await c.query("SELECT count(*)::int FROM each");
         CHECK(count.one<int>() == 6);
         co_await c.script("DROP TABLE each");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a transactional pipeline leaves all or nothing behind") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.script("CREATE TABLE once (a int PRIMARY KEY)");
         for (int round = 0; round < 3; ++round) {
             pipeline good(pipeline_sync::once);
@@ -111,13 +107,11 @@ TEST_CASE("a transactional pipeline leaves all or nothing behind") {
         const result count = co_await c.query("SELECT count(*)::int FROM once");
         CHECK(count.one<int>() == 6);
         co_await c.script("DROP TABLE once");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a constraint checked only at the end fails what it covers") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.script("CREATE TABLE late (a int, UNIQUE (a) DEFERRABLE INITIALLY DEFERRED)");
         pipeline each;
         each.add("INSERT INTO late VALUES (1)")
@@ -147,13 +141,11 @@ TEST_CASE("a constraint checked only at the end fails what it covers") {
         const result count = co_await c.query("SELECT count(*)::int FROM late");
         CHECK(count.one<int>() == 2);
         co_await c.script("DROP TABLE late");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("statements and answers larger than all buffers pass each other") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const std::string big(60'000, 'x');
         for (const pipeline_sync sync : {pipeline_sync::each_statement, pipeline_sync::once}) {
             pipeline batch(sync);
@@ -165,13 +157,11 @@ TEST_CASE("statements and answers larger than all buffers pass each other") {
             CHECK(results[599].one<std::string_view>() == big);
         }
         co_await expect_well(c);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("past its deadline the rest of a pipeline is stopped and the connection kept") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const int pid = c.backend_pid();
         for (const pipeline_sync sync : {pipeline_sync::each_statement, pipeline_sync::once}) {
             pipeline batch(sync);
@@ -184,13 +174,11 @@ TEST_CASE("past its deadline the rest of a pipeline is stopped and the connectio
             co_await expect_well(c);
             CHECK(c.backend_pid() == pid);
         }
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a connection lost midway tells for each statement what is known") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         pipeline batch;
         batch.add("SELECT 1").add("SELECT pg_terminate_backend(pg_backend_pid())").add("SELECT 3");
         const pipeline_results results = co_await c.run(batch);
@@ -199,13 +187,11 @@ TEST_CASE("a connection lost midway tells for each statement what is known") {
         CHECK(results.failure(2)->code() == errc::connection_lost);
         CHECK(results.failure(2)->outcome() == outcome::unknown);
         CHECK_FALSE(c.is_open());
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("in an open transaction a pipeline belongs to it") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.script("CREATE TABLE inside (a int)");
         co_await c.script("BEGIN");
         pipeline batch;
@@ -216,13 +202,11 @@ TEST_CASE("in an open transaction a pipeline belongs to it") {
         const result count = co_await c.query("SELECT count(*)::int FROM inside");
         CHECK(count.one<int>() == 0);
         co_await c.script("DROP TABLE inside");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("COPY in a pipeline and what cannot be sent are refused by name") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         pipeline broken;
         broken.add("SELECT 1").add(std::string("SELECT '\0'", 11));
         errc code{};
@@ -240,6 +224,5 @@ TEST_CASE("COPY in a pipeline and what cannot be sent are refused by name") {
         REQUIRE(results.failure(1) != nullptr);
         CHECK(results.failure(1)->code() == errc::bad_input);
         CHECK(std::string(results.failure(1)->what()).find("copy_out") != std::string::npos);
-    };
-    test::run(work());
+    });
 }

@@ -4,6 +4,7 @@
 #include "support/pool_use.hpp"
 #include "support/postgres.hpp"
 #include "support/run.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/pool.hpp>
 
@@ -39,9 +40,9 @@ bitdotio::connect_options connect() {
     return server().over_tcp("postgres", "");
 }
 
-bitdotio::connect_options connect_through(const test::fault_proxy& road) {
+bitdotio::connect_options connect_through(const test::fault_proxy& proxy) {
     bitdotio::connect_options options = connect();
-    options.hosts = {{"127.0.0.1", road.port()}};
+    options.hosts = {{"127.0.0.1", proxy.port()}};
     return options;
 }
 
@@ -115,7 +116,7 @@ private:
 };
 
 TEST_CASE("close cuts what has not come back by its deadline, and says who held it") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         pool connections(co_await asio::this_coro::executor, connect());
         bitdotio::pooled_connection held = co_await connections.acquire();
         const auto place = "pool_life_test.cpp:" + std::to_string(__LINE__ - 1);
@@ -140,12 +141,11 @@ TEST_CASE("close cuts what has not come back by its deadline, and says who held 
         }
         CHECK(is_gone);
         co_await other.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a statement under way when its pool is closed by force ends as a lost connection") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         pool connections(co_await asio::this_coro::executor, connect());
         std::optional<bitdotio::error> ended;
         auto sleeper = [&](std::size_t) -> asio::awaitable<void> {
@@ -162,13 +162,11 @@ TEST_CASE("a statement under way when its pool is closed by force ends as a lost
         REQUIRE(ended);
         CHECK(ended->code() == errc::connection_lost);
         CHECK(ended->outcome() == bitdotio::outcome::unknown);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("after a reset every borrower gets a new connection, and nobody loses the old one") {
-    const auto work = []() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, connect());
+    test::with_pool(connect(), [](pool& connections) -> asio::awaitable<void> {
         co_await test::open_all(connections, 3);
         bitdotio::pooled_connection held = co_await connections.acquire();
         const int pid = held->backend_pid();
@@ -181,16 +179,13 @@ TEST_CASE("after a reset every borrower gets a new connection, and nobody loses 
         held.release();
         const auto fresh = co_await connections.query("SELECT pg_backend_pid()");
         CHECK(fresh.one<int>() != pid);
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a pool that is made smaller closes what is too much, one made larger serves who waits") {
-    const auto work = []() -> asio::awaitable<void> {
-        pool_options options;
-        options.max_size = 4;
-        pool connections(co_await asio::this_coro::executor, connect(), options);
+    pool_options options;
+    options.max_size = 4;
+    test::with_pool(connect(), options, [](pool& connections) -> asio::awaitable<void> {
         co_await test::open_all(connections, 4);
         connections.resize(0, 1);
         auto small = [](const pool_statistics& now) { return now.idle == 1; };
@@ -218,17 +213,14 @@ TEST_CASE("a pool that is made smaller closes what is too much, one made larger 
         CHECK(refused);
         first.release();
         second.release();
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("connections are closed at the end of their lifetime, and statements see nothing of it") {
-    const auto work = []() -> asio::awaitable<void> {
-        pool_options options;
-        options.max_size = 2;
-        options.max_lifetime = 60ms;
-        pool connections(co_await asio::this_coro::executor, connect(), options);
+    pool_options options;
+    options.max_size = 2;
+    options.max_lifetime = 60ms;
+    test::with_pool(connect(), options, [](pool& connections) -> asio::awaitable<void> {
         pool_statistics now;
         while (now.closed_aged < 5) {
             const auto answer = co_await connections.query("SELECT 1");
@@ -237,62 +229,57 @@ TEST_CASE("connections are closed at the end of their lifetime, and statements s
         }
         CHECK(now.replaced == 0);
         CHECK(now.retried == 0);
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a peer that fell silent costs the next borrower one probe, not its statement") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
-        const auto road = test::fault_proxy::start(executor, server().port());
+        const auto proxy = test::fault_proxy::start(executor, server().port());
         pool_options options;
         options.probe_after = 1ms;
         options.probe_timeout = 200ms;
-        pool connections(executor, connect_through(*road), options);
+        pool connections(executor, connect_through(*proxy), options);
         co_await open_silent(connections, 3);
-        road->hold_both();  // hits the open ones; new connections pass
+        proxy->hold_both();  // hits the open ones; new connections pass
         const auto answer = co_await connections.query("SELECT 1");
         CHECK(answer.one<int>() == 1);
         const pool_statistics now = co_await connections.statistics();
         CHECK(now.probes >= 1);
         CHECK(now.replaced >= 1);
         CHECK(now.retried == 0);
-        road->cut();
+        proxy->cut();
         co_await connections.close();
-        co_await road->until_empty();
-    };
-    test::run(work());
+        co_await proxy->until_empty();
+    });
 }
 
 TEST_CASE("a living peer that was silent for long is probed by a Sync and lent") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
-        const auto road = test::fault_proxy::start(executor, server().port());
+        const auto proxy = test::fault_proxy::start(executor, server().port());
         pool_options options;
         options.probe_after = 1ms;
-        pool connections(executor, connect_through(*road), options);
+        pool connections(executor, connect_through(*proxy), options);
         co_await open_silent(connections, 1);
-        const int parsed = road->seen(test::side::frontend, 'P');
+        const int parsed = proxy->seen(test::side::frontend, 'P');
         bitdotio::pooled_connection lent = co_await connections.acquire();
-        CHECK(road->seen(test::side::frontend, 'S') == 1);
-        CHECK(road->seen(test::side::frontend, 'P') == parsed);
+        CHECK(proxy->seen(test::side::frontend, 'S') == 1);
+        CHECK(proxy->seen(test::side::frontend, 'P') == parsed);
         const pool_statistics now = co_await connections.statistics();
         CHECK(now.opened == 1);
         CHECK(now.probes == 1);
         lent.release();
         co_await connections.close();
-        co_await road->until_empty();
-    };
-    test::run(work());
+        co_await proxy->until_empty();
+    });
 }
 
 TEST_CASE("a task that waits for itself is told so, with the place where it holds on") {
-    const auto work = []() -> asio::awaitable<void> {
-        pool_options options;
-        options.max_size = 1;
-        options.acquire_timeout = 100ms;
-        pool connections(co_await asio::this_coro::executor, connect(), options);
+    pool_options options;
+    options.max_size = 1;
+    options.acquire_timeout = 100ms;
+    test::with_pool(connect(), options, [](pool& connections) -> asio::awaitable<void> {
         // Opening the one connection may take longer than acquire_timeout; lending it does not.
         bool opened = false;
         while (!opened) {
@@ -306,13 +293,11 @@ TEST_CASE("a task that waits for itself is told so, with the place where it hold
         CHECK(says(stuck, place));
         CHECK(says(stuck, "waits for itself"));
         co_await held.rollback();
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("who holds a connection for too long is reported once, with the place") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         const auto told = std::make_shared<diary>();
         pool_options options;
         options.leak_after = 20ms;
@@ -328,12 +313,11 @@ TEST_CASE("who holds a connection for too long is reported once, with the place"
         const pool_statistics now = co_await connections.statistics();
         CHECK(now.leaked == 1);
         co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("an observer is told what happens in the order in which it does") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         const auto told = std::make_shared<diary>();
         pool_options options;
         options.observer = told;
@@ -346,12 +330,11 @@ TEST_CASE("an observer is told what happens in the order in which it does") {
                                                       "queried SELECT 1", "released", "acquired",
                                                       "queried SELECT 1 / 0 in vain", "released",
                                                       "closed pool_closed"});
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a minimum of connections to a database that is meant to sleep is warned of") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         const auto told = std::make_shared<diary>();
         pool_options options = pool_options::serverless();
         options.min_size = 1;
@@ -360,16 +343,15 @@ TEST_CASE("a minimum of connections to a database that is meant to sleep is warn
         REQUIRE(!told->pages.empty());
         CHECK(told->pages.front().find("min_size is 1") != std::string::npos);
         co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("what has been unreachable for longer than any wake refuses at once, and recovers") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
-        const auto road = test::fault_proxy::start(executor, server().port());
-        road->set(test::admission::refuse);
-        bitdotio::connect_options through = connect_through(*road);
+        const auto proxy = test::fault_proxy::start(executor, server().port());
+        proxy->set(test::admission::refuse);
+        bitdotio::connect_options through = connect_through(*proxy);
         through.wake_timeout = 300ms;
         pool_options options;
         options.breaker_after = 300ms;
@@ -394,7 +376,7 @@ TEST_CASE("what has been unreachable for longer than any wake refuses at once, a
             says_when = std::string(last->what()).find("tried again in") != std::string::npos;
         }
         CHECK(says_when);
-        road->set(test::admission::open);
+        proxy->set(test::admission::open);
         // Further calls cause further tries, and one of them succeeds.
         for (int round = 0; last && round < 5'000; ++round) {
             last = co_await test::failure_of(connections, "SELECT 1");
@@ -402,14 +384,12 @@ TEST_CASE("what has been unreachable for longer than any wake refuses at once, a
         }
         CHECK_FALSE(last);
         co_await connections.close();
-        co_await road->until_empty();
-    };
-    test::run(work());
+        co_await proxy->until_empty();
+    });
 }
 
 TEST_CASE("statements that were stopped on the server are counted") {
-    const auto work = []() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, connect());
+    test::with_pool(connect(), [](pool& connections) -> asio::awaitable<void> {
         const auto slow = bitdotio::statement("SELECT pg_sleep(60)").timeout(20ms);
         const auto late = co_await failure(connections.query(slow));
         CHECK(late.code() == errc::timeout);
@@ -417,9 +397,7 @@ TEST_CASE("statements that were stopped on the server are counted") {
         const pool_statistics now = co_await connections.statistics();
         CHECK(now.cancels == 1);
         CHECK(now.opened == 1);
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "support/database.hpp"
 #include "support/lock_barrier.hpp"
 #include "support/relay.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/pool.hpp>
 #include <bitdotio/retry_transaction.hpp>
@@ -74,8 +75,7 @@ TEST_CASE("a statement that may have run is sent again once if it is marked, and
                           {true, false, 1, true, 2},
                           {false, true, 1, true, 2},
                           {true, true, 2, false, 2}};
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, shared().connect());
+    test::with_pool(shared().connect(), [&](pool& connections) -> asio::awaitable<void> {
         int row = 0;
         for (const turn& one : table) {
             ++row;
@@ -102,14 +102,11 @@ TEST_CASE("a statement that may have run is sent again once if it is marked, and
                 CHECK_FALSE(failure->woke_database());
             }
         }
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a mark means nothing on a leased connection or inside a transaction") {
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, shared().connect());
+    test::with_pool(shared().connect(), [&](pool& connections) -> asio::awaitable<void> {
         for (const bool in_transaction : {false, true}) {
             CAPTURE(in_transaction);
             std::optional<error> failure;
@@ -133,9 +130,7 @@ TEST_CASE("a mark means nothing on a leased connection or inside a transaction")
         CHECK(rows_of(10) == 0);
         const auto now = co_await connections.statistics();
         CHECK(now.retried == 0);
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a marked statement that lost against another is sent again, an unmarked one is not") {
@@ -144,8 +139,7 @@ TEST_CASE("a marked statement that lost against another is sent again, an unmark
         "CREATE FUNCTION lose_once() RETURNS bigint LANGUAGE plpgsql AS $$ DECLARE n bigint := "
         "nextval('tries'); BEGIN IF n % 2 = 1 THEN RAISE EXCEPTION USING ERRCODE = '40001', "
         "MESSAGE = 'no'; END IF; RETURN n; END $$");
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, shared().connect());
+    test::with_pool(shared().connect(), [&](pool& connections) -> asio::awaitable<void> {
         const result second =
             co_await connections.query(statement("SELECT lose_once()").idempotent());
         CHECK(second.one<std::int64_t>() == 2);
@@ -155,9 +149,7 @@ TEST_CASE("a marked statement that lost against another is sent again, an unmark
         CHECK(failure->attempts() == 1);
         CHECK(failure->phase() == phase::replied);
         CHECK(failure->outcome() == outcome::not_executed);
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 // How many rows a stream gave before it ended, and with what error.
@@ -197,8 +189,7 @@ TEST_CASE("a marked stream begins anew as long as its caller has no row") {
     const turn table[] = {{waits_first, true, true, 5000, 5000},
                           {waits_first, false, false, 0, 0},
                           {waits_later, true, false, 1000, 29999}};
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, shared().connect());
+    test::with_pool(shared().connect(), [&](pool& connections) -> asio::awaitable<void> {
         for (const turn& one : table) {
             CAPTURE(one.sql);
             CAPTURE(one.marked);
@@ -220,14 +211,11 @@ TEST_CASE("a marked stream begins anew as long as its caller has no row") {
         }
         const auto now = co_await connections.statistics();
         CHECK(now.used == 0);
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("what a read-only server refuses goes to a new connection once") {
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, shared().connect());
+    test::with_pool(shared().connect(), [&](pool& connections) -> asio::awaitable<void> {
         const auto fill = [&](const char* setting) {
             shared().execute(std::string("ALTER ROLE tester ") + setting);
         };
@@ -261,29 +249,27 @@ TEST_CASE("what a read-only server refuses goes to a new connection once") {
         CHECK(leased->attempts() == 1);
         CHECK(held->backend_pid() == backend);
         held.release();
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 // The relay drops what it is given until it has dropped something: a request on its way when the
 // server has waited long enough.
-asio::awaitable<void> lose_one_request(std::shared_ptr<test::relay> road) {
-    const std::size_t before = road->swallowed;
-    road->mode = test::relay_mode::swallow;
+asio::awaitable<void> lose_one_request(std::shared_ptr<test::relay> relay) {
+    const std::size_t before = relay->swallowed;
+    relay->mode = test::relay_mode::swallow;
     const auto deadline = std::chrono::steady_clock::now() + 30s;
-    while (road->swallowed == before && std::chrono::steady_clock::now() < deadline) {
+    while (relay->swallowed == before && std::chrono::steady_clock::now() < deadline) {
         co_await test::rest(1ms);
     }
-    road->mode = test::relay_mode::pass;
+    relay->mode = test::relay_mode::pass;
 }
 
 TEST_CASE("what a backend that waited too long never read runs again, once and silently") {
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
-        const auto road = test::relay::start(executor, shared().port());
+        const auto relay = test::relay::start(executor, shared().port());
         connect_options through = shared().connect();
-        through.hosts = {{"127.0.0.1", road->port()}};
+        through.hosts = {{"127.0.0.1", relay->port()}};
         shared().execute(
             "ALTER ROLE tester SET idle_session_timeout = '1s';"
             "ALTER ROLE tester SET idle_in_transaction_session_timeout = '1s'");
@@ -296,13 +282,13 @@ TEST_CASE("what a backend that waited too long never read runs again, once and s
         auto in_transaction = [&](transaction& t) -> asio::awaitable<void> {
             co_await t.query("INSERT INTO t VALUES (32)");
             if (++runs == 1) {
-                road->mode = test::relay_mode::swallow;  // from COMMIT on
+                relay->mode = test::relay_mode::swallow;  // from COMMIT on
             }
         };
         auto both = [&](int kind) -> asio::awaitable<void> {
             auto one = [&](std::size_t i) -> asio::awaitable<void> {
                 if (i == 0) {
-                    co_await lose_one_request(road);
+                    co_await lose_one_request(relay);
                 } else if (kind == 0) {
                     failure = co_await test::failure_of(connections, "INSERT INTO t VALUES (30)");
                 } else if (kind == 1) {
@@ -352,7 +338,7 @@ TEST_CASE("what a backend that waited too long never read runs again, once and s
             while (runs == 0) {
                 co_await test::rest(1ms);
             }
-            co_await lose_one_request(road);
+            co_await lose_one_request(relay);
         };
         test::expect_none(co_await test::gather(2, again));
         CHECK(runs == 2);
@@ -361,14 +347,12 @@ TEST_CASE("what a backend that waited too long never read runs again, once and s
             "ALTER ROLE tester RESET idle_session_timeout;"
             "ALTER ROLE tester RESET idle_in_transaction_session_timeout");
         co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("an error says that its operation met a sleeping database") {
     test::database db;
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, db.connect);
+    test::with_pool(db.connect, [&](pool& connections) -> asio::awaitable<void> {
         co_await db.server.server().refuse_next(3);
         const auto first = co_await test::failure_of(connections, "SELECT 1 / 0");
         REQUIRE(first);
@@ -377,9 +361,7 @@ TEST_CASE("an error says that its operation met a sleeping database") {
         const auto second = co_await test::failure_of(connections, "SELECT 1 / 0");
         REQUIRE(second);
         CHECK_FALSE(second->woke_database());
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("every error of the server says how far it had come and what is known") {
@@ -394,8 +376,7 @@ TEST_CASE("every error of the server says how far it had come and what is known"
         {"SELECT pg_read_file('x')", errc::permission_denied, "42501"},
         {"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '53100'; END $$", errc::server_busy, "53100"},
     };
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, shared().connect());
+    test::with_pool(shared().connect(), [&](pool& connections) -> asio::awaitable<void> {
         for (const row& one : table) {
             CAPTURE(one.sql);
             const auto failure = co_await test::failure_of(connections, one.sql);
@@ -413,9 +394,7 @@ TEST_CASE("every error of the server says how far it had come and what is known"
         CHECK(late->sqlstate() == "57014");
         CHECK(late->outcome() == outcome::not_executed);
         CHECK(late->phase() == phase::replied);
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 }  // namespace

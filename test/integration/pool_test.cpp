@@ -1,5 +1,6 @@
 // The pool against the real server: sleep and wake, killed backends, wrong keys, cancellation.
 #include "support/database.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/pool.hpp>
 
@@ -84,10 +85,9 @@ asio::awaitable<void> kill_others(connect_options options) {
 
 TEST_CASE("with all backends killed while idle, 100 statements see no error") {
     test::database db;
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, options);
+    test::with_pool(db.connect, [&](pool& connections) -> asio::awaitable<void> {
         co_await open_all(connections, 10);
-        co_await kill_others(options);
+        co_await kill_others(db.connect);
         auto one = [&](std::size_t i) -> asio::awaitable<void> {
             const auto answer =
                 co_await connections.query("SELECT $1::integer", static_cast<int>(i));
@@ -97,14 +97,14 @@ TEST_CASE("with all backends killed while idle, 100 statements see no error") {
         CHECK(failures(endings) == 0);
         const pool_statistics now = co_await connections.statistics();
         CHECK(now.replaced + now.evicted + now.retried >= 10);
-        co_await connections.close();
-    };
-    test::run(work(db.connect));
+    });
 }
 
 TEST_CASE("a wrong password fails 200 waiters with one or two dials") {
     test::database db;
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
+    const auto before = db.server.accepted_connections();
+    test::run([&]() -> asio::awaitable<void> {
+        connect_options options = db.connect;
         options.password = "v2_wrong";
         pool connections(co_await asio::this_coro::executor, options);
         auto one = [&](std::size_t) -> asio::awaitable<void> {
@@ -122,18 +122,15 @@ TEST_CASE("a wrong password fails 200 waiters with one or two dials") {
         CHECK(now.connects >= 1);
         CHECK(now.connects <= 2);
         co_await connections.close();
-    };
-    const auto before = db.server.accepted_connections();
-    test::run(work(db.connect));
+    });
     CHECK(db.server.accepted_connections() - before <= 2);
 }
 
 TEST_CASE("a sleeping database wakes for the next statement, and sleeps again") {
     test::database db(test::quick_to_sleep());
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool_options options;
-        options.idle_timeout = 50ms;
-        pool connections(co_await asio::this_coro::executor, db.connect, options);
+    pool_options options;
+    options.idle_timeout = 50ms;
+    test::with_pool(db.connect, options, [&](pool& connections) -> asio::awaitable<void> {
         std::optional<bitdotio::timestamptz> last;
         for (int cycle = 0; cycle < 5; ++cycle) {
             const auto answer = co_await connections.query("SELECT pg_postmaster_start_time()");
@@ -145,30 +142,25 @@ TEST_CASE("a sleeping database wakes for the next statement, and sleeps again") 
         const pool_statistics now = co_await connections.statistics();
         CHECK(now.idle == 0);
         CHECK(now.closed_idle == 5);
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a database put to sleep under idle connections is woken without an error") {
     test::database db;
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, db.connect);
+    test::with_pool(db.connect, [&](pool& connections) -> asio::awaitable<void> {
         for (int cycle = 0; cycle < 5; ++cycle) {
             co_await open_all(connections, 3);
             co_await db.server.server().sleep(db.name);
             const auto answer = co_await connections.query("SELECT 1");
             CHECK(answer.one<int>() == 1);
         }
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a server that hangs up is probed by one dial at a time until it answers") {
     test::database db;
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, db.connect);
+    const auto before = db.server.accepted_connections();
+    test::with_pool(db.connect, [&](pool& connections) -> asio::awaitable<void> {
         co_await db.server.server().refuse_next(6);
         auto one = [&](std::size_t) -> asio::awaitable<void> {
             co_await connections.query("SELECT 1");
@@ -178,17 +170,13 @@ TEST_CASE("a server that hangs up is probed by one dial at a time until it answe
         const pool_statistics now = co_await connections.statistics();
         CHECK(now.wakes == 1);
         CHECK(now.connects <= 6 + 100);
-        co_await connections.close();
-    };
-    const auto before = db.server.accepted_connections();
-    test::run(work());
+    });
     CHECK(db.server.accepted_connections() - before >= 7);
 }
 
 TEST_CASE("connections reset by the network are replaced silently") {
     test::database db;
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, db.connect);
+    test::with_pool(db.connect, [&](pool& connections) -> asio::awaitable<void> {
         co_await open_all(connections, 5);
         co_await db.server.server().hang_up(db.name);
         auto one = [&](std::size_t) -> asio::awaitable<void> {
@@ -196,14 +184,12 @@ TEST_CASE("connections reset by the network are replaced silently") {
         };
         const auto endings = co_await gather(20, one);
         CHECK(failures(endings) == 0);
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a cancelled wait leaves the pool as it was") {
     test::database db;
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
         pool_options options;
         options.max_size = 1;
@@ -238,14 +224,13 @@ TEST_CASE("a cancelled wait leaves the pool as it was") {
         const auto answer = co_await connections.query("SELECT 1");
         CHECK(answer.one<int>() == 1);
         co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a wait without end ends at the acquire timeout and says why") {
     test::database db;
     db.server.wake(db.name);
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         pool_options options;
         options.max_size = 1;
         options.acquire_timeout = 1'500ms;  // long enough for the first dial
@@ -262,16 +247,14 @@ TEST_CASE("a wait without end ends at the acquire timeout and says why") {
         CHECK(std::string(failure->what()).find("1 in use") != std::string::npos);
         held.release();
         co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("what comes back in a transaction is rolled back before the next borrower") {
     test::database db;
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool_options options;
-        options.max_size = 1;
-        pool connections(co_await asio::this_coro::executor, db.connect, options);
+    pool_options options;
+    options.max_size = 1;
+    test::with_pool(db.connect, options, [&](pool& connections) -> asio::awaitable<void> {
         co_await connections.query("CREATE TABLE t (a integer)");
         {
             bitdotio::pooled_connection careless = co_await connections.acquire();
@@ -287,15 +270,12 @@ TEST_CASE("what comes back in a transaction is rolled back before the next borro
         const pool_statistics now = co_await connections.statistics();
         CHECK(now.rolled_back == 2);
         CHECK(now.opened == 1);
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("transaction(work) commits what ends well and rolls back what throws") {
     test::database db;
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, db.connect);
+    test::with_pool(db.connect, [&](pool& connections) -> asio::awaitable<void> {
         co_await connections.query("CREATE TABLE t (a integer)");
         auto insert = [](bitdotio::transaction& t) -> asio::awaitable<int> {
             const auto answer = co_await t.query("INSERT INTO t VALUES (1) RETURNING a");
@@ -315,17 +295,14 @@ TEST_CASE("transaction(work) commits what ends well and rolls back what throws")
         CHECK(sqlstate == "22012");
         const auto rows = co_await connections.query("SELECT a FROM t");
         CHECK(rows.rows_as<int>() == std::vector<int>{1});
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("50 quick requests on 5 connections open no more than they need and none is lost") {
     test::database db;
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool_options options;
-        options.max_size = 5;
-        pool connections(co_await asio::this_coro::executor, db.connect, options);
+    pool_options options;
+    options.max_size = 5;
+    test::with_pool(db.connect, options, [&](pool& connections) -> asio::awaitable<void> {
         auto one = [&](std::size_t) -> asio::awaitable<void> {
             co_await connections.query("SELECT pg_sleep(0.002)");
         };
@@ -335,14 +312,12 @@ TEST_CASE("50 quick requests on 5 connections open no more than they need and no
         CHECK(now.opened <= 5);
         CHECK(now.acquired == 50);
         CHECK(now.used == 0);
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("close waits for what is lent, and refuses whoever comes later") {
     test::database db;
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
         pool connections(executor, db.connect);
         bitdotio::pooled_connection held = co_await connections.acquire();
@@ -371,8 +346,7 @@ TEST_CASE("close waits for what is lent, and refuses whoever comes later") {
             co_await ended.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
         }
         CHECK(closed);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a minimum not below the maximum is refused by name") {

@@ -3,8 +3,8 @@
 
 #include "support/child.hpp"
 #include "support/run.hpp"
-#include "support/test_server.hpp"
-#include "support/wire_client.hpp"
+#include "support/server_fixture.hpp"
+#include "support/wire_sessions.hpp"
 
 #include <doctest/doctest.h>
 #include <boost/asio/co_spawn.hpp>
@@ -13,6 +13,7 @@
 #include <chrono>
 #include <csignal>
 #include <string>
+#include <utility>
 
 using namespace std::chrono_literals;
 using namespace std::string_literals;
@@ -30,9 +31,8 @@ bitdotio::local_server_options short_sleep() {
 }
 
 // One server with one database for all tests that need nothing special.
-struct shared_server {
-    test_server server{short_sleep()};
-    bitdotio::database_name name = server.create_database("my-db");
+struct shared_server : test::server_fixture {
+    shared_server() : server_fixture(short_sleep(), "my-db") {}
 
     std::uint16_t port() const { return server.postgres_port(); }
     const std::string& key() const { return server.key().reveal(); }
@@ -64,20 +64,19 @@ asio::awaitable<test::reply> answer_in_the_clear(std::string bytes) {
 }
 
 asio::awaitable<test::reply> refusal_of(std::string database, std::string key) {
-    wire_client client(co_await asio::this_coro::executor);
-    const bool admitted = co_await client.log_in(shared().port(), database, key);
-    CHECK_FALSE(admitted);
-    const auto ended = co_await client.end();
-    CHECK(ended == asio::error::eof);
-    co_return client.last;
+    const test::reply answer = co_await test::answer_to_login(shared().server, database, key);
+    CHECK(answer.type != 'Z');
+    co_return answer;
 }
 
 asio::awaitable<std::string> one_query(std::string sql) {
-    wire_client client(co_await asio::this_coro::executor);
-    const bool admitted =
-        co_await client.log_in(shared().port(), shared().name.full(), shared().key());
-    REQUIRE(admitted);
-    co_return co_await client.query(std::move(sql));
+    return test::query_once(shared().server, shared().name.full(), std::move(sql));
+}
+
+// Runs the coroutine of a test with a client that is logged in.
+template <class Work>
+void in_session(Work work) {
+    test::with_wire_client(shared().server, shared().name, std::move(work));
 }
 
 }  // namespace
@@ -97,7 +96,7 @@ TEST_CASE("every separator of connection strings names the same database") {
 }
 
 TEST_CASE("settings of the startup message reach PostgreSQL") {
-    const auto work = []() -> asio::awaitable<std::string> {
+    test::run([]() -> asio::awaitable<void> {
         wire_client client(co_await asio::this_coro::executor);
         co_await client.connect_securely(shared().port());
         const std::string wish = test::startup({{"user", "anybody"},
@@ -108,10 +107,10 @@ TEST_CASE("settings of the startup message reach PostgreSQL") {
         co_await client.receive_until('R');
         co_await client.send(test::message('p', shared().key() + '\0'));
         co_await client.receive_until('Z');
-        co_return co_await client.query(
+        const std::string both = co_await client.query(
             "SELECT current_setting('application_name') || current_setting('work_mem')");
-    };
-    CHECK(run(work()) == "by hand5MB");
+        CHECK(both == "by hand5MB");
+    });
 }
 
 TEST_CASE("a wrong key is refused with 28P01, whatever its form") {
@@ -143,7 +142,7 @@ TEST_CASE("bytes sent along in the clear with the request for TLS are refused wi
 }
 
 TEST_CASE("a request for GSSAPI is declined and TLS may follow") {
-    const auto work = []() -> asio::awaitable<void> {
+    run([]() -> asio::awaitable<void> {
         wire_client client(co_await asio::this_coro::executor);
         co_await client.connect(shared().port());
         co_await client.send(test::gss_request);
@@ -152,8 +151,7 @@ TEST_CASE("a request for GSSAPI is declined and TLS may follow") {
         co_await client.send(test::ssl_request);
         const char second = co_await client.receive_byte();
         CHECK(second == 'S');
-    };
-    run(work());
+    });
 }
 
 TEST_CASE("TLS without a request is taken with its ALPN and refused without") {
@@ -171,7 +169,7 @@ TEST_CASE("TLS without a request is taken with its ALPN and refused without") {
 }
 
 TEST_CASE("a newer protocol and unknown options are negotiated down") {
-    const auto work = []() -> asio::awaitable<void> {
+    run([]() -> asio::awaitable<void> {
         wire_client client(co_await asio::this_coro::executor);
         co_await client.connect_securely(shared().port());
         const std::string wish = test::startup(
@@ -186,8 +184,7 @@ TEST_CASE("a newer protocol and unknown options are negotiated down") {
         co_await client.receive_until('Z');
         const std::string answer = co_await client.query("SELECT 'well'");
         CHECK(answer == "well");
-    };
-    run(work());
+    });
 }
 
 TEST_CASE("an unknown protocol and replication are refused with 0A000") {
@@ -213,15 +210,11 @@ TEST_CASE("a cancel request, in the clear or in TLS, stops the session it names 
     const auto work = [](bool right, bool securely) -> asio::awaitable<std::string> {
         const auto executor = co_await asio::this_coro::executor;
         wire_client client(executor);
-        const bool admitted =
-            co_await client.log_in(shared().port(), shared().name.full(), shared().key());
-        REQUIRE(admitted);
+        co_await test::log_in(client, shared().server, shared().name.full());
         const std::string pid = co_await client.query("SELECT pg_backend_pid()");
         CHECK(pid != std::to_string(client.pid));  // the gateway's own number
         wire_client holder(executor);
-        const bool admitted_too =
-            co_await holder.log_in(shared().port(), shared().name.full(), shared().key());
-        REQUIRE(admitted_too);
+        co_await test::log_in(holder, shared().server, shared().name.full());
         co_await holder.query("SELECT pg_advisory_lock(3)");
         co_await client.send(test::message('Q', "SELECT pg_advisory_lock(3)\0"s));
         std::string waiting;
@@ -280,16 +273,11 @@ TEST_CASE("a database left alone falls asleep, and a new connection wakes it wit
 }
 
 TEST_CASE("a connected client keeps its database awake") {
-    const auto work = []() -> asio::awaitable<void> {
-        wire_client client(co_await asio::this_coro::executor);
-        const bool admitted =
-            co_await client.log_in(shared().port(), shared().name.full(), shared().key());
-        REQUIRE(admitted);
+    in_session([](wire_client& client) -> asio::awaitable<void> {
         const std::string slept = co_await client.query("SELECT pg_sleep(1)");
         const std::string answer = co_await client.query("SELECT 'awake'");
         CHECK(answer == "awake");
-    };
-    run(work());
+    });
 }
 
 TEST_CASE("twenty clients of a sleeping database are all served by one wake") {
@@ -302,7 +290,7 @@ TEST_CASE("twenty clients of a sleeping database are all served by one wake") {
         started = when;
         ++served;
     };
-    const auto work = [&]() -> asio::awaitable<void> {
+    run(30s, [&]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
         for (int i = 1; i < 20; ++i) {
             asio::co_spawn(executor, visit(), [](std::exception_ptr failure) {
@@ -315,8 +303,7 @@ TEST_CASE("twenty clients of a sleeping database are all served by one wake") {
             pause.expires_after(10ms);
             co_await pause.async_wait(asio::use_awaitable);
         }
-    };
-    run(work(), 30s);
+    });
     CHECK(served == 20);
 }
 
@@ -337,9 +324,7 @@ TEST_CASE("an idle session ends with 57P05, one in a transaction with 25P03, in 
     const auto name = server.create_database("idle");
     const auto work = [&](std::string before) -> asio::awaitable<std::string> {
         wire_client client(co_await asio::this_coro::executor);
-        const bool admitted =
-            co_await client.log_in(server.postgres_port(), name.full(), server.key().reveal());
-        REQUIRE(admitted);
+        co_await test::log_in(client, server, name.full());
         co_await client.query(std::move(before));
         const test::reply goodbye = co_await client.receive();
         CHECK(goodbye.type == 'E');
@@ -354,18 +339,13 @@ TEST_CASE("an idle session ends with 57P05, one in a transaction with 25P03, in 
 }
 
 TEST_CASE("putting a database to sleep ends its sessions with 57P01") {
-    const auto work = []() -> asio::awaitable<void> {
-        wire_client client(co_await asio::this_coro::executor);
-        const bool admitted =
-            co_await client.log_in(shared().port(), shared().name.full(), shared().key());
-        REQUIRE(admitted);
+    in_session([](wire_client& client) -> asio::awaitable<void> {
         shared().server.sleep(shared().name);
         const test::reply goodbye = co_await client.receive_until('E');
         CHECK(goodbye.field('C') == "57P01");
         const auto ended = co_await client.end();
         CHECK(ended == asio::error::eof);
-    };
-    run(work());
+    });
 }
 
 TEST_CASE("refused connections are hung up on right away, and counted") {
@@ -383,30 +363,23 @@ TEST_CASE("refused connections are hung up on right away, and counted") {
 }
 
 TEST_CASE("hanging up resets the clients of a database and leaves its PostgreSQL running") {
-    const auto work = []() -> asio::awaitable<void> {
+    run([]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
         wire_client client(executor);
-        const bool admitted =
-            co_await client.log_in(shared().port(), shared().name.full(), shared().key());
-        REQUIRE(admitted);
+        co_await test::log_in(client, shared().server, shared().name.full());
         const std::string before = co_await client.query("SELECT pg_postmaster_start_time()");
         shared().server.hang_up(shared().name);
         const auto ended = co_await client.end();
         CHECK(ended == asio::error::connection_reset);
         const std::string after = co_await one_query("SELECT pg_postmaster_start_time()");
         CHECK(before == after);
-    };
-    run(work());
+    });
 }
 
 TEST_CASE("a client that vanishes lets its database fall asleep") {
-    const auto work = []() -> asio::awaitable<void> {
-        wire_client client(co_await asio::this_coro::executor);
-        const bool admitted =
-            co_await client.log_in(shared().port(), shared().name.full(), shared().key());
-        REQUIRE(admitted);
+    in_session([](wire_client& client) -> asio::awaitable<void> {
         client.close();
-    };
-    run(work());
+        co_return;
+    });
     shared().server.wait_until_asleep(shared().name);
 }

@@ -1,5 +1,6 @@
 // The statements a connection keeps prepared, against the real server.
 #include "support/database.hpp"
+#include "support/with_connection.hpp"
 
 #include <boost/asio/this_coro.hpp>
 
@@ -29,8 +30,7 @@ asio::awaitable<int> prepared(connection& c) {
 }  // namespace
 
 TEST_CASE("a statement run twice is prepared, and answers the same") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         for (int i = 0; i < 5; ++i) {
             const result answer = co_await c.query("SELECT $1::int + 1", i);
             CHECK(answer.one<int>() == i + 1);
@@ -42,15 +42,13 @@ TEST_CASE("a statement run twice is prepared, and answers the same") {
         CHECK(answer.one<int>() == 8);
         const int count = co_await prepared(c);
         CHECK(count == 1);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("no more stay prepared than the option says, the server's memory included") {
     connect_options options = shared().connect;
     options.statement_cache_size = 3;
-    const auto work = [&]() -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(options, [&](connection& c) -> asio::awaitable<void> {
         for (int i = 0; i < 30; ++i) {
             const std::string sql = "SELECT " + std::to_string(i % 10);
             const result first = co_await c.query(sql);
@@ -61,8 +59,7 @@ TEST_CASE("no more stay prepared than the option says, the server's memory inclu
         }
         const int count = co_await prepared(c);
         CHECK(count >= 3);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("with the cache off, and for statements marked so, nothing is prepared") {
@@ -70,30 +67,26 @@ TEST_CASE("with the cache off, and for statements marked so, nothing is prepared
     off.statement_cache_size = 0;
     connect_options brief = shared().connect;
     brief.statement_cache_max_length = 5;
-    const auto work = [&](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
-        for (int i = 0; i < 3; ++i) {
-            const result answer = co_await c.query("SELECT 1");
-        }
-        const int count = co_await prepared(c);
-        CHECK(count == 0);
-    };
-    test::run(work(off));
-    test::run(work(brief));
-    const auto marked = [&]() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    for (const connect_options& options : {off, brief}) {
+        test::with_connection(options, [](connection& c) -> asio::awaitable<void> {
+            for (int i = 0; i < 3; ++i) {
+                const result answer = co_await c.query("SELECT 1");
+            }
+            const int count = co_await prepared(c);
+            CHECK(count == 0);
+        });
+    }
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         for (int i = 0; i < 3; ++i) {
             const result answer = co_await c.query(statement("SELECT 1").unprepared());
         }
         const int count = co_await prepared(c);
         CHECK(count == 0);
-    };
-    test::run(marked());
+    });
 }
 
 TEST_CASE("a prepared statement survives a table that changed under it") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.script("CREATE TABLE changing (a int); INSERT INTO changing VALUES (1)");
         for (int i = 0; i < 3; ++i) {
             const result answer = co_await c.query("SELECT * FROM changing");
@@ -117,13 +110,11 @@ TEST_CASE("a prepared statement survives a table that changed under it") {
         }
         CHECK(refused);
         co_await c.script("ROLLBACK; DROP TABLE changing");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("0A000 of another cause is told and not run again") {
-    const auto work = []() -> asio::awaitable<int> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         int refused = 0;
         for (int i = 0; i < 3; ++i) {
             try {
@@ -134,9 +125,8 @@ TEST_CASE("0A000 of another cause is told and not run again") {
                 ++refused;
             }
         }
-        co_return refused;
-    };
-    CHECK(test::run(work()) == 3);
+        CHECK(refused == 3);
+    });
 }
 
 TEST_CASE("what others deallocate is prepared anew without the caller noticing") {
@@ -145,8 +135,7 @@ TEST_CASE("what others deallocate is prepared anew without the caller noticing")
                                "pg_prepared_statements LOOP EXECUTE format('DEALLOCATE %I', s); "
                                "END LOOP; END $$"}) {
         CAPTURE(forget);
-        const auto work = [&]() -> asio::awaitable<void> {
-            connection c = co_await connection::open(shared().connect);
+        test::with_connection(shared().connect, [&](connection& c) -> asio::awaitable<void> {
             for (int round = 0; round < 4; ++round) {
                 for (int i = 0; i < 3; ++i) {
                     const result answer = co_await c.query("SELECT $1::text", "same");
@@ -154,14 +143,12 @@ TEST_CASE("what others deallocate is prepared anew without the caller noticing")
                 }
                 co_await c.script(forget);
             }
-        };
-        test::run(work());
+        });
     }
 }
 
 TEST_CASE("a statement that fails stays prepared, one that cannot be prepared fails each time") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         for (int i = 0; i < 4; ++i) {
             std::string code;
             try {
@@ -182,13 +169,11 @@ TEST_CASE("a statement that fails stays prepared, one that cannot be prepared fa
         CHECK(answer.one<int>() == 1);
         const int count = co_await prepared(c);
         CHECK(count == 1);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a prepared statement past its deadline is stopped and the connection kept") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const int pid = c.backend_pid();
         for (int i = 0; i < 4; ++i) {
             errc code{};
@@ -203,6 +188,5 @@ TEST_CASE("a prepared statement past its deadline is stopped and the connection 
         const result answer = co_await c.query("SELECT 1");
         CHECK(answer.one<int>() == 1);
         CHECK(c.backend_pid() == pid);
-    };
-    test::run(work());
+    });
 }

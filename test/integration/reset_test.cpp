@@ -101,7 +101,8 @@ asio::awaitable<bool> leaks(pool from, change what) {
 }
 
 TEST_CASE("what a borrower changes in its session is undone ahead of the next one's statement") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
+        const connect_options options = server().over_tcp("postgres", "");
         pool smart = one_connection(co_await asio::this_coro::executor, options);
         pool always =
             one_connection(co_await asio::this_coro::executor, options, session_reset::always);
@@ -130,17 +131,16 @@ TEST_CASE("what a borrower changes in its session is undone ahead of the next on
             CHECK(leaked);
             co_await never.close();
         }
-    };
-    test::run(work(server().over_tcp("postgres", "")));
+    });
 }
 
 // The traffic since the last time.
 struct traffic {
-    explicit traffic(fault_proxy& road) : road_(road) {}
+    explicit traffic(fault_proxy& proxy) : proxy_(proxy) {}
 
-    int parses() { return since(parses_, road_.seen(side::frontend, 'P')); }
-    int queries() { return since(queries_, road_.seen(side::frontend, 'Q')); }
-    int trips() { return since(trips_, road_.seen(side::backend, 'Z')); }
+    int parses() { return since(parses_, proxy_.seen(side::frontend, 'P')); }
+    int queries() { return since(queries_, proxy_.seen(side::frontend, 'Q')); }
+    int trips() { return since(trips_, proxy_.seen(side::backend, 'Z')); }
     void forget() {
         parses();
         queries();
@@ -150,18 +150,19 @@ struct traffic {
 private:
     static int since(int& last, int now) { return now - std::exchange(last, now); }
 
-    fault_proxy& road_;
+    fault_proxy& proxy_;
     int parses_ = 0;
     int queries_ = 0;
     int trips_ = 0;
 };
 
 TEST_CASE("nothing is sent where nothing was changed, and a reset makes no trip of its own") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        const auto road = fault_proxy::start(co_await asio::this_coro::executor, server().port());
-        options.hosts = {{"127.0.0.1", road->port()}};
+    test::run([]() -> asio::awaitable<void> {
+        connect_options options = server().over_tcp("postgres", "");
+        const auto proxy = fault_proxy::start(co_await asio::this_coro::executor, server().port());
+        options.hosts = {{"127.0.0.1", proxy->port()}};
         pool from = one_connection(co_await asio::this_coro::executor, options);
-        traffic seen(*road);
+        traffic seen(*proxy);
         const statement plain = statement("SELECT 1").unprepared();
         co_await from.query(plain);
         seen.forget();
@@ -211,21 +212,21 @@ TEST_CASE("nothing is sent where nothing was changed, and a reset makes no trip 
         CHECK(results.failure(1) != nullptr);
         CHECK(results[2].one<std::string>() == "\"$user\", public");
         co_await from.close();
-        road->set(test::admission::refuse);  // no other connection is opened
-    };
-    test::run(work(server().over_tcp("postgres", "")));
+        proxy->set(test::admission::refuse);  // no other connection is opened
+    });
 }
 
 TEST_CASE("a reset leaves what is kept prepared, and disturbs no statement behind it") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        const auto road = fault_proxy::start(co_await asio::this_coro::executor, server().port());
-        options.hosts = {{"127.0.0.1", road->port()}};
+    test::run([]() -> asio::awaitable<void> {
+        connect_options options = server().over_tcp("postgres", "");
+        const auto proxy = fault_proxy::start(co_await asio::this_coro::executor, server().port());
+        options.hosts = {{"127.0.0.1", proxy->port()}};
         pool from = one_connection(co_await asio::this_coro::executor, options);
         for (int i = 0; i < 3; ++i) {
             co_await from.query("SELECT $1::integer", i);
         }
         co_await from.query("SET search_path = elsewhere");
-        traffic seen(*road);
+        traffic seen(*proxy);
         seen.forget();
         const auto kept = co_await from.query("SELECT $1::integer", 7);
         CHECK(kept.one<int>() == 7);
@@ -278,9 +279,8 @@ TEST_CASE("a reset leaves what is kept prepared, and disturbs no statement behin
         const auto counts = co_await from.statistics();
         CHECK(counts.opened == 1);
         co_await from.close();
-        road->set(test::admission::refuse);
-    };
-    test::run(work(server().over_tcp("postgres", "")));
+        proxy->set(test::admission::refuse);
+    });
 }
 
 asio::awaitable<void> take_lock(pool from) {
@@ -295,7 +295,8 @@ asio::awaitable<int> count_rows(pool from) {
 TEST_CASE("where a reset fails the session is closed, and the statement runs elsewhere, once") {
     server().run("REVOKE EXECUTE ON FUNCTION pg_advisory_unlock_all() FROM PUBLIC");
     server().run("TRUNCATE book");
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
+        const connect_options options = server().over_tcp("ann", "");
         pool from = one_connection(co_await asio::this_coro::executor, options);
         const std::string write = "INSERT INTO book VALUES (1)";
         co_await take_lock(from);
@@ -347,28 +348,28 @@ TEST_CASE("where a reset fails the session is closed, and the statement runs els
         rows = co_await count_rows(from);
         CHECK(rows == 6);
         co_await from.close();
-    };
-    test::run(work(server().over_tcp("ann", "")));
+    });
     server().run("GRANT EXECUTE ON FUNCTION pg_advisory_unlock_all() TO PUBLIC");
 }
 
 TEST_CASE("no more than two requests to cancel are on their way to one server") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
+        connect_options options = server().over_tcp("postgres", "");
         const auto executor = co_await asio::this_coro::executor;
-        const auto road = fault_proxy::start(executor, server().port());
-        options.hosts = {{"127.0.0.1", road->port()}};
+        const auto proxy = fault_proxy::start(executor, server().port());
+        options.hosts = {{"127.0.0.1", proxy->port()}};
         options.cancel_timeout = 20s;
         constexpr std::size_t many = 6;
         pool from(executor, options);
         co_await test::open_all(from, many);
-        road->set(test::admission::silent);  // they do not get through, and do not end
-        const auto requests = [&] { return road->seen(side::frontend, test::cancel_request); };
+        proxy->set(test::admission::silent);  // they do not get through, and do not end
+        const auto requests = [&] { return proxy->seen(side::frontend, test::cancel_request); };
         const auto watch = [&]() -> asio::awaitable<void> {
             std::function<bool()> two = [&] { return requests() == 2; };
-            co_await road->until(two, "two requests");
+            co_await proxy->until(two, "two requests");
             co_await test::rest(300ms);
             CHECK(requests() == 2);
-            road->heal();  // now all of them do
+            proxy->heal();  // now all of them do
         };
         asio::co_spawn(executor, watch(), asio::detached);
         auto one = [&](std::size_t) -> asio::awaitable<void> {
@@ -384,9 +385,8 @@ TEST_CASE("no more than two requests to cancel are on their way to one server") 
         }
         CHECK(requests() >= static_cast<int>(many));
         co_await from.close();
-        road->set(test::admission::refuse);
-    };
-    test::run(work(server().over_tcp("postgres", "")));
+        proxy->set(test::admission::refuse);
+    });
 }
 
 }  // namespace

@@ -101,7 +101,7 @@ TEST_CASE("a callable must have a name, which a temporary has not") {
 }
 
 TEST_CASE("transactions that contradict each other all happen, each once") {
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         pool connections = co_await new_pool();
         transaction_retry_options options;
         options.transaction.isolation = isolation_level::serializable;
@@ -126,12 +126,11 @@ TEST_CASE("transactions that contradict each other all happen, each once") {
         const auto now = co_await connections.statistics();
         CHECK(now.retried >= 2);
         co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("of two transactions in a deadlock the victim runs again") {
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         pool connections = co_await new_pool();
         meeting both(2);
         int runs = 0;
@@ -151,12 +150,11 @@ TEST_CASE("of two transactions in a deadlock the victim runs again") {
         CHECK(runs == 3);
         CHECK(std::stoi(amount(2)) == before + 20);
         co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a connection lost before COMMIT runs the whole again, lost at COMMIT only if settled") {
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         pool connections = co_await new_pool();
         lock_barrier block;
         co_await block.put(shared().connect());
@@ -182,8 +180,7 @@ TEST_CASE("a connection lost before COMMIT runs the whole again, lost at COMMIT 
         CHECK(runs == 2);
         CHECK(shared().value("SELECT count(*)::text FROM log WHERE a = 1") == "1");
         co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a COMMIT cut off is settled: rolled back it runs again, committed it has succeeded") {
@@ -201,11 +198,11 @@ TEST_CASE("a COMMIT cut off is settled: rolled back it runs again, committed it 
     };
     const turn table[] = {
         {true, true, 2, 1}, {true, false, 1, 0}, {false, true, 1, 1}, {false, false, 1, 1}};
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run(120s, [&]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
-        const auto road = test::relay::start(executor, shared().port());
+        const auto relay = test::relay::start(executor, shared().port());
         connect_options through = shared().connect();
-        through.hosts = {{"127.0.0.1", road->port()}};
+        through.hosts = {{"127.0.0.1", relay->port()}};
         int row = 0;
         for (const turn& one : table) {
             CAPTURE(one.terminated);
@@ -231,7 +228,7 @@ TEST_CASE("a COMMIT cut off is settled: rolled back it runs again, committed it 
                 if (one.terminated) {
                     terminate_waiting(shared(), "advisory");
                 } else {
-                    road->hang_up();
+                    relay->hang_up();
                 }
                 co_await block.remove();
             };
@@ -252,12 +249,11 @@ TEST_CASE("a COMMIT cut off is settled: rolled back it runs again, committed it 
             CHECK(shared().value(count) == std::to_string(one.rows));
             co_await connections.close();
         }
-    };
-    test::run(work(), 120s);
+    });
 }
 
 TEST_CASE("pool::transaction settles a COMMIT too, and says what it found") {
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         pool connections = co_await new_pool();
         lock_barrier block;
         co_await block.put(shared().connect());
@@ -286,12 +282,11 @@ TEST_CASE("pool::transaction settles a COMMIT too, and says what it found") {
         CHECK(failure->phase() == phase::committing);
         co_await block.remove();
         co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a transaction without a chance ends after its tries, with their number") {
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         pool connections = co_await new_pool();
         int runs = 0;
         const std::string conflict =
@@ -337,12 +332,11 @@ TEST_CASE("a transaction without a chance ends after its tries, with their numbe
             failure->code() == errc::transaction_conflict || failure->code() == errc::timeout;
         CHECK(well);
         co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("the time for all tries stops the one under way") {
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run(20s, [&]() -> asio::awaitable<void> {
         pool connections = co_await new_pool();
         co_await connections.query("SELECT 1");
         auto sleeps = [](transaction& t) -> asio::awaitable<void> {
@@ -357,12 +351,11 @@ TEST_CASE("the time for all tries stops the one under way") {
         const result answer = co_await connections.query("SELECT 1");
         CHECK(answer.one<int>() == 1);
         co_await connections.close();
-    };
-    test::run(work(), 20s);
+    });
 }
 
 TEST_CASE("errors that another try would meet again end the tries") {
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         pool connections = co_await new_pool();
         int runs = 0;
         auto breaks_constraint = [&](transaction& t) -> asio::awaitable<void> {
@@ -431,12 +424,11 @@ TEST_CASE("errors that another try would meet again end the tries") {
         CHECK(shared().value("SELECT string_agg(a::text, ',' ORDER BY a) FROM log WHERE a >= 20") ==
               "22,23");
         co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a cancellation ends the pause between two tries") {
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run(60s, [&]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
         pool connections = co_await new_pool();
         asio::cancellation_signal signal;
@@ -476,8 +468,7 @@ TEST_CASE("a cancellation ends the pause between two tries") {
         CHECK(failure->sqlstate() == "40001");
         CHECK(runs == 1);
         co_await connections.close();
-    };
-    test::run(work(), 60s);
+    });
 }
 
 TEST_CASE("options that cannot be are refused by name") {

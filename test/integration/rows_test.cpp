@@ -1,5 +1,6 @@
 // Rows: shapes checked once, ranges over a result, and a custom type, written and read.
 #include "support/values.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/arrays.hpp>
 #include <bitdotio/result.hpp>
@@ -49,8 +50,7 @@ struct station {
 };
 
 TEST_CASE("rows are a random-access range") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const result answer = co_await c.query("SELECT n, -n AS m FROM generate_series(1, 5) AS n");
         const auto number = [](const row_view& row) { return row["n"].as<int>(); };
         std::vector<int> reversed;
@@ -63,13 +63,11 @@ TEST_CASE("rows are a random-access range") {
         CHECK(third[1]["m"].as<int>() == -4);
         CHECK(std::ranges::distance(answer) == 5);
         CHECK(answer.end() > answer.begin());
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("tuples and structs hold optionals and containers") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const auto answer = co_await c.query(
             "SELECT * FROM (VALUES ('Brno', ARRAY[1, NULL]), ('Oslo', NULL)) AS s (name, "
             "readings)");
@@ -82,22 +80,18 @@ TEST_CASE("tuples and structs hold optionals and containers") {
         using pair = std::tuple<std::optional<std::string_view>,
                                 std::optional<std::vector<std::optional<int>>>>;
         CHECK(std::get<0>(answer.rows_as<pair>()[1]) == "Oslo");
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("a field is a view of what libpq holds") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const auto answer = co_await c.query("SELECT 'text'::text");
         CHECK(answer.one<std::string_view>().data() == answer[0][0].data().data());
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("the shape is checked even if there is no row") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const auto none = co_await c.query("SELECT 1, 2 WHERE false");
         CHECK(none.rows_as<std::tuple<int, int>>().empty());
         errc code = errc::bad_input;
@@ -108,13 +102,11 @@ TEST_CASE("the shape is checked even if there is no row") {
             code = failure.code();
         }
         CHECK(code == errc::unexpected_shape);
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("a type of one's own binds and reads, alone, as NULL and in arrays") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const auto one = co_await c.query("SELECT $1 + 1", celsius{20.5});
         CHECK(one.one<celsius>().degrees == 21.5);
         const auto null = co_await c.query("SELECT $1", std::optional<celsius>());
@@ -126,8 +118,7 @@ TEST_CASE("a type of one's own binds and reads, alone, as NULL and in arrays") {
         const auto wrong = co_await c.query("SELECT true AS yes");
         CHECK(says(test::refusal<celsius>(wrong), errc::wrong_type,
                    {"\"yes\"", "boolean", "double"}));
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("a field that stands in no result reads as any other") {

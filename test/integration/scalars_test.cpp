@@ -1,5 +1,6 @@
 // Numbers of any length, JSON, addresses, bits, money, hstore and single characters.
 #include "support/values.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/arrays.hpp>
 #include <bitdotio/bit_string.hpp>
@@ -34,8 +35,7 @@ std::string digits(test::dice& dice, std::int64_t count) {
 }
 
 TEST_CASE("decimals of up to their digits are exact both ways, and longer ones are refused") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         test::dice dice;
         CAPTURE(dice.seed);
         std::vector<decimal> values{decimal(0), decimal("1e-40"), decimal("-1e60"), decimal("0.1"),
@@ -73,14 +73,12 @@ TEST_CASE("decimals of up to their digits are exact both ways, and longer ones a
         CHECK(integer.one<decimal>() == decimal("9223372036854775807"));
         const auto real = co_await c.query("SELECT 1.5::float8");
         CHECK(says(refusal<decimal>(real), errc::wrong_type, {"double precision"}));
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("JSON values go to json and jsonb and come back") {
     namespace json = boost::json;
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         std::vector<json::value> values{nullptr,
                                         true,
                                         0,
@@ -106,13 +104,11 @@ TEST_CASE("JSON values go to json and jsonb and come back") {
             co_await c.query("SELECT (repeat('[', 600) || repeat(']', 600))::json AS d");
         CHECK(says(refusal<json::value>(deep), errc::wrong_type, {"\"d\"", "json"}));
         CHECK(deep.one<std::string>().size() == 1200);
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("addresses and networks go to inet and cidr and come back") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         test::dice dice;
         CAPTURE(dice.seed);
         std::vector<inet> addresses;
@@ -144,8 +140,7 @@ TEST_CASE("addresses and networks go to inet and cidr and come back") {
         CHECK(says(refusal<uuid>(network), errc::wrong_type, {"cidr", "bitdotio::uuid"}));
         const auto host = co_await c.query("SELECT '::1'::inet AS host");
         CHECK(says(refusal<cidr>(host), errc::wrong_type, {"\"host\"", "inet", "bitdotio::cidr"}));
-    };
-    test::run(work(shared().connect));
+    });
     for (const char* text :
          {"", "1.2.3", "1.2.3.4/33", "::1/129", "1.2.3.4/", "1.2.3.4/x", "host"}) {
         CAPTURE(text);
@@ -157,8 +152,7 @@ TEST_CASE("addresses and networks go to inet and cidr and come back") {
 }
 
 TEST_CASE("bit strings go to bit and varbit and come back") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         test::dice dice;
         CAPTURE(dice.seed);
         std::vector<bit_string> values{{}, bit_string::parse("1"), bit_string::parse("10000000")};
@@ -175,14 +169,12 @@ TEST_CASE("bit strings go to bit and varbit and come back") {
         co_await test::same_as_text(c, "bit(9)", nine, "101010101");
         const auto number = co_await c.query("SELECT 1 AS n");
         CHECK(says(refusal<bit_string>(number), errc::wrong_type, {"\"n\"", "bit_string"}));
-    };
-    test::run(work(shared().connect));
+    });
     CHECK_THROWS_AS(bit_string::parse("012"), error);
 }
 
 TEST_CASE("money counts its smallest unit, and its text is left to the locale") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.query("SET lc_monetary = 'C'");
         const auto answer = co_await c.query("SELECT $1, $1::text, '-12.34'::money", money{123456});
         CHECK(answer[0][0].as<money>() == money{123456});
@@ -195,13 +187,11 @@ TEST_CASE("money counts its smallest unit, and its text is left to the locale") 
         CHECK(says(refusal<money>(text), errc::wrong_type, {"\"m\"", "money", "lc_monetary"}));
         const auto number = co_await c.query("SELECT 1::bigint");
         CHECK(says(refusal<money>(number), errc::wrong_type, {"bigint"}));
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("hstore goes and comes back by its form, whatever its number") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.query("CREATE EXTENSION hstore");
         test::dice dice;
         CAPTURE(dice.seed);
@@ -226,13 +216,11 @@ TEST_CASE("hstore goes and comes back by its form, whatever its number") {
         co_await c.query("CREATE TYPE colour AS ENUM ('red')");
         const auto red = co_await c.query("SELECT 'red'::colour AS r");
         CHECK(says(refusal<hstore>(red), errc::wrong_type, {"\"r\"", "malformed"}));
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("one character reads from \"char\", and from text of one octet") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         for (const bool in_text : {false, true}) {
             statement sql(
                 "SELECT relkind, 'x'::text, 'y'::char(1), 'n'::name, ''::\"char\" AS none "
@@ -255,8 +243,7 @@ TEST_CASE("one character reads from \"char\", and from text of one octet") {
         CHECK(says(refusal<char>(two), errc::wrong_type, {"\"two\"", "text", "one octet"}));
         const auto number = co_await c.query("SELECT 1");
         CHECK(says(refusal<char>(number), errc::wrong_type, {"integer", "char"}));
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 // `bit serve`, run as people run it: until a signal, with its profile and its data directory.
+#include "support/bit_program.hpp"
 #include "support/child.hpp"
+#include "support/text.hpp"
 
 #include <doctest/doctest.h>
 #include <boost/asio/io_context.hpp>
@@ -10,8 +12,6 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
-#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -20,21 +20,11 @@ namespace {
 
 namespace fs = std::filesystem;
 namespace json = boost::json;
-
-bool mentions(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
-std::string contents(const fs::path& file) {
-    std::ifstream in(file);
-    return {std::istreambuf_iterator<char>(in), {}};
-}
+using test::contents;
+using test::mentions;
 
 test::child serve(std::vector<std::string> words, const fs::path& directory) {
-    std::vector<std::string> all = {BIT_PROGRAM, "serve"};
-    all.insert(all.end(), words.begin(), words.end());
-    return test::child(all, {{"TMPDIR", directory.string()},
-                             {"BITIO_PROFILE", (directory / "profile.json").string()}});
+    return test::start_serve(BIT_PROGRAM, std::move(words), directory);
 }
 
 }  // namespace
@@ -44,8 +34,7 @@ TEST_CASE("serve says how to use it, its profile leads bit there, and a signal e
         CAPTURE(signal);
         const test::temporary_directory directory;
         const fs::path profile = directory.path() / "profile.json";
-        const std::map<std::string, std::string> environment = {
-            {"BITIO_PROFILE", profile.string()}};
+        const auto environment = test::profile_in(directory.path());
         test::child server = serve({"--temporary"}, directory.path());
         const std::string said = server.read_until("ready");
 
@@ -95,9 +84,8 @@ TEST_CASE("the psql line that serve prints works as it stands") {
     const test::temporary_directory directory;
     test::child server = serve({"--temporary"}, directory.path());
     const std::string said = server.read_until("ready");
-    const auto created =
-        test::run_program({BIT_PROGRAM, "db", "create", "-n", "my-db"},
-                          {{"BITIO_PROFILE", (directory.path() / "profile.json").string()}});
+    const auto created = test::run_program({BIT_PROGRAM, "db", "create", "-n", "my-db"},
+                                           test::profile_in(directory.path()));
     CHECK_MESSAGE(created.status == 0, created.err);
 
     const std::size_t begin = said.find("PGPASSWORD=");
@@ -112,7 +100,7 @@ TEST_CASE("the psql line that serve prints works as it stands") {
 TEST_CASE("what serve keeps in its data directory is there the next time, the key included") {
     const test::temporary_directory directory;
     const fs::path profile = directory.path() / "profile.json";
-    const std::map<std::string, std::string> environment = {{"BITIO_PROFILE", profile.string()}};
+    const auto environment = test::profile_in(directory.path());
     std::string key;
     for (const bool first : {true, false}) {
         test::child server =

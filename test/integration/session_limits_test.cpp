@@ -3,7 +3,7 @@
 
 #include "support/run.hpp"
 #include "support/test_server.hpp"
-#include "support/wire_client.hpp"
+#include "support/wire_sessions.hpp"
 
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -16,6 +16,7 @@
 #include <thread>
 
 using namespace std::chrono_literals;
+using test::log_in;
 using test::run;
 using test::test_server;
 using test::wire_client;
@@ -26,12 +27,6 @@ namespace {
 
 std::string query_message(const std::string& sql) {
     return test::message('Q', sql + '\0');
-}
-
-asio::awaitable<void> log_in(wire_client& client, test_server& server, std::string database) {
-    const bool admitted =
-        co_await client.log_in(server.postgres_port(), database, server.key().reveal());
-    REQUIRE(admitted);
 }
 
 // The server's last error, and that the session ended in good order.
@@ -69,9 +64,7 @@ TEST_CASE("a session cannot lift its idle limits") {
 TEST_CASE("a running statement is never idle, nor one of several sent at once") {
     test_server server(quick_limits());
     const std::string name = server.create_database("running").full();
-    const auto work = [&]() -> asio::awaitable<void> {
-        wire_client client(co_await asio::this_coro::executor);
-        co_await log_in(client, server, name);
+    test::with_wire_client(15s, server, name, [&](wire_client& client) -> asio::awaitable<void> {
         const std::string slept = co_await client.query("SELECT 'x' FROM pg_sleep(1.2)");
         CHECK(slept == "x");
         co_await client.send(query_message("SELECT 1") + query_message("SELECT pg_sleep(1.2)"));
@@ -81,8 +74,7 @@ TEST_CASE("a running statement is never idle, nor one of several sent at once") 
         CHECK(client.last.type != 'E');
         const std::string why = co_await last_words(client);
         CHECK(why == "57P05");
-    };
-    run(work(), 15s);
+    });
 }
 
 TEST_CASE("a session ends at the end of its life, but no statement is cut off") {
@@ -90,7 +82,7 @@ TEST_CASE("a session ends at the end of its life, but no statement is cut off") 
     options.session_life = 500ms;
     test_server server(options);
     const std::string name = server.create_database("life").full();
-    const auto work = [&]() -> asio::awaitable<void> {
+    run(15s, [&]() -> asio::awaitable<void> {
         wire_client client(co_await asio::this_coro::executor);
         co_await client.connect_securely(server.postgres_port());
         const std::string wish = test::startup({{"user", "anybody"}, {"database", name}});
@@ -107,14 +99,13 @@ TEST_CASE("a session ends at the end of its life, but no statement is cut off") 
         const std::string why = co_await last_words(client);
         CHECK(why == "57P01");
         CHECK(steady_clock::now() - begun >= 1s);
-    };
-    run(work(), 15s);
+    });
 }
 
 TEST_CASE("a server that stops ends idle sessions at once and lets statements end") {
     test_server server;
     const std::string name = server.create_database("stopping").full();
-    const auto work = [&]() -> asio::awaitable<void> {
+    run(20s, [&]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
         wire_client idle(executor);
         wire_client busy(executor);
@@ -137,8 +128,7 @@ TEST_CASE("a server that stops ends idle sessions at once and lets statements en
         const std::string then = co_await last_words(busy);
         CHECK(then == "57P01");
         stopping.join();
-    };
-    run(work(), 20s);
+    });
 }
 
 TEST_CASE("a statement that outlives the server's grace ends in PostgreSQL's own words") {
@@ -146,16 +136,13 @@ TEST_CASE("a statement that outlives the server's grace ends in PostgreSQL's own
     options.stop_grace = 200ms;
     test_server server(options);
     const std::string name = server.create_database("stubborn").full();
-    const auto work = [&]() -> asio::awaitable<void> {
-        wire_client client(co_await asio::this_coro::executor);
-        co_await log_in(client, server, name);
+    test::with_wire_client(20s, server, name, [&](wire_client& client) -> asio::awaitable<void> {
         co_await client.send(query_message("SELECT pg_sleep(60)"));
         std::thread stopping([&] { server.stop(); });
         const std::string why = co_await last_words(client);
         CHECK(why == "57P01");
         stopping.join();
-    };
-    run(work(), 20s);
+    });
 }
 
 TEST_CASE("a delayed database answers late, a full one refuses with 53300, until it is lifted") {
@@ -174,20 +161,16 @@ TEST_CASE("a delayed database answers late, a full one refuses with 53300, until
     server.delay(database, 300ms);
     CHECK(run(timed(), 10s) >= 300ms);
     server.delay(database, 0ms);
-    const auto refused = [&]() -> asio::awaitable<std::string> {
-        const auto executor = co_await asio::this_coro::executor;
-        wire_client inside(executor);
-        co_await log_in(inside, server, name);
+    test::with_wire_client(10s, server, name, [&](wire_client& inside) -> asio::awaitable<void> {
         server.fill(database, true);
-        wire_client client(executor);
+        wire_client client(co_await asio::this_coro::executor);
         const bool admitted =
             co_await client.log_in(server.postgres_port(), name, server.key().reveal());
         CHECK_FALSE(admitted);
         const std::string answer = co_await inside.query("SELECT 2");
         CHECK(answer == "2");
-        co_return client.last.field('C');
-    };
-    CHECK(run(refused(), 10s) == "53300");
+        CHECK(client.last.field('C') == "53300");
+    });
     server.fill(database, false);
     run(timed(), 10s);
 }
@@ -206,7 +189,7 @@ TEST_CASE("a database is woken by request and falls asleep again") {
 TEST_CASE("rows that went through the endpoint count as queried") {
     test_server server;
     const auto database = server.create_database("counted");
-    const auto work = [&]() -> asio::awaitable<void> {
+    run(10s, [&]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
         wire_client client(executor);
         co_await log_in(client, server, database.full());
@@ -223,6 +206,5 @@ TEST_CASE("rows that went through the endpoint count as queried") {
             co_await pause.async_wait(asio::use_awaitable);
         }
         CHECK(rows == 250);
-    };
-    run(work(), 10s);
+    });
 }

@@ -42,7 +42,7 @@ asio::awaitable<void> end_backend(int pid) {
 }
 
 TEST_CASE("a session that lives answers a probe and stays as it is, its watch included") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         const session one = co_await dial(somebody());
         co_await one->script("SET search_path = elsewhere");
         bool died = false;
@@ -67,12 +67,11 @@ TEST_CASE("a session that lives answers a probe and stays as it is, its watch in
         const auto answers = co_await other->script("SELECT 1");
         CHECK(answers.at(0).one<int>() == 1);
         other->close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a backend that does not answer fails its probe in time, and is cut off") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         const session one = co_await dial(somebody());
         const int pid = one->backend_pid();
         ::kill(pid, SIGSTOP);
@@ -84,12 +83,11 @@ TEST_CASE("a backend that does not answer fails its probe in time, and is cut of
         CHECK(took >= 200ms);
         CHECK(took < 2s);
         CHECK(one->status() == session_status::closed);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a dead session fails its probe at once, a busy one is left alone") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         const session one = co_await dial(somebody());
         co_await end_backend(one->backend_pid());
         const bool alive = co_await one->probe(5s);
@@ -102,8 +100,7 @@ TEST_CASE("a dead session fails its probe at once, a busy one is left alone") {
         co_await open->script("BEGIN");
         const bool idle = co_await open->probe(5s);
         CHECK_FALSE(idle);
-    };
-    test::run(work());
+    });
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "support/gather.hpp"
 #include "support/pool_use.hpp"
 #include "support/postgres_cluster.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/pool.hpp>
 
@@ -48,8 +49,7 @@ TEST_CASE("a standby is read, and refuses writes with 25006 on a connection that
     primary.execute(
         "CREATE TABLE t (a integer); INSERT INTO t VALUES (1), (2); GRANT ALL ON t TO tester");
     standby.catch_up();
-    const auto work = [&]() -> asio::awaitable<void> {
-        connection c = co_await connection::open(standby.connect());
+    test::with_connection(standby.connect(), [&](connection& c) -> asio::awaitable<void> {
         const int backend = co_await backend_of(c);
         const bool recovering = co_await in_recovery(c);
         CHECK(recovering);
@@ -62,15 +62,14 @@ TEST_CASE("a standby is read, and refuses writes with 25006 on a connection that
         CHECK(rows.rows_as<int>() == std::vector<int>{1, 2});
         const int still = co_await backend_of(c);
         CHECK(still == backend);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a pool of two hosts goes over from a dead primary to the standby and its promotion") {
     test::postgres_primary primary;
     test::postgres_standby standby(primary);
     primary.execute("CREATE TABLE t (a integer); GRANT ALL ON t TO tester");
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         connect_options both = primary.connect();
         both.hosts.push_back(standby.address());
         pool connections(co_await asio::this_coro::executor, both);
@@ -102,8 +101,7 @@ TEST_CASE("a pool of two hosts goes over from a dead primary to the standby and 
         const auto rows = co_await connections.query("SELECT a FROM t ORDER BY a");
         CHECK(rows.rows_as<int>() == std::vector<int>{1, 3, 4});
         co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 // Shared by the cases that leave it running.
@@ -115,39 +113,32 @@ test::postgres_primary& shared() {
 TEST_CASE("a pool whose server stopped and started while it idled sees no error") {
     for (const stop_mode how : {stop_mode::immediate, stop_mode::fast}) {
         CAPTURE(static_cast<int>(how));
-        const auto work = [&]() -> asio::awaitable<void> {
-            pool connections(co_await asio::this_coro::executor, shared().connect());
+        test::with_pool(shared().connect(), [&](pool& connections) -> asio::awaitable<void> {
             co_await open_all(connections, 5);
             shared().stop(how);
             shared().start();
             expect_none(co_await ask_often(connections, 20));
             const auto now = co_await connections.statistics();
             CHECK(now.replaced + now.evicted + now.retried >= 5);
-            co_await connections.close();
-        };
-        test::run(work());
+        });
     }
 }
 
 TEST_CASE("sessions killed again and again while idle cost no error") {
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, shared().connect());
+    test::with_pool(shared().connect(), [&](pool& connections) -> asio::awaitable<void> {
         for (int turn = 0; turn < 5; ++turn) {
             co_await open_all(connections, 5);
             shared().kill_backends();
             expect_none(co_await ask_often(connections, 20));
         }
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a statement under way when the server stops is not repeated: its outcome is unknown") {
     shared().execute("CREATE TABLE once (a integer); GRANT ALL ON once TO tester");
     for (const stop_mode how : {stop_mode::immediate, stop_mode::fast}) {
         CAPTURE(static_cast<int>(how));
-        const auto work = [&]() -> asio::awaitable<void> {
-            pool connections(co_await asio::this_coro::executor, shared().connect());
+        test::with_pool(shared().connect(), [&](pool& connections) -> asio::awaitable<void> {
             co_await open_all(connections, 2);
             auto one = [&](std::size_t i) -> asio::awaitable<void> {
                 if (i == 0) {
@@ -169,15 +160,12 @@ TEST_CASE("a statement under way when the server stops is not repeated: its outc
             expect_none(co_await ask_often(connections, 10));
             const auto rows = co_await connections.query("SELECT count(*) FROM once");
             CHECK(rows.one<int>() == 0);
-            co_await connections.close();
-        };
-        test::run(work());
+        });
     }
 }
 
 TEST_CASE("callers wait for a server that is down and are served when it is back") {
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool connections(co_await asio::this_coro::executor, shared().connect());
+    test::with_pool(shared().connect(), [&](pool& connections) -> asio::awaitable<void> {
         co_await open_all(connections, 3);
         shared().stop(stop_mode::fast);
         bool started = false;
@@ -197,14 +185,12 @@ TEST_CASE("callers wait for a server that is down and are served when it is back
             started = true;
         };
         expect_none(co_await test::gather(30, one));
-        co_await connections.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a connection's walk goes on from a stopped host to the next, and wakes with any") {
     test::postgres_primary other;
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         connect_options two = shared().connect();
         two.hosts.push_back(other.address());
         two.ca_file = other.connect().ca_file;
@@ -213,8 +199,7 @@ TEST_CASE("a connection's walk goes on from a stopped host to the next, and wake
         const auto port = co_await c.query("SELECT inet_server_port()");
         CHECK(port.one<int>() == other.port());
         shared().start();
-    };
-    test::run(work());
+    });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Statements against the real server: large ones, failing ones, deadlines, scripts.
 #include "support/database.hpp"
+#include "support/with_connection.hpp"
 
 #include "postgres/postgres_session.hpp"
 
@@ -93,8 +94,7 @@ TEST_CASE("answers of any size arrive whole, whatever the buffers hold back") {
 }
 
 TEST_CASE("a failed statement names the server's fields and leaves the connection well") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.query("CREATE TEMP TABLE t (id integer CONSTRAINT only_once UNIQUE)");
         co_await c.query("INSERT INTO t VALUES ($1)", 1);
         std::optional<bitdotio::error> failure;
@@ -118,13 +118,11 @@ TEST_CASE("a failed statement names the server's fields and leaves the connectio
         CHECK(failure->server().position == 1);
         const auto still = co_await c.query("SELECT count(*) FROM t");
         CHECK(still.one<int>() == 1);
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("a statement past its deadline is stopped on the server and the connection kept") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const int backend = co_await server_pid(c);
         for (int i = 0; i < 20; ++i) {
             std::optional<bitdotio::error> failure;
@@ -142,14 +140,12 @@ TEST_CASE("a statement past its deadline is stopped on the server and the connec
             CHECK(next.size() == 1);
         }
         CHECK(co_await server_pid(c) == backend);
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("a cancelled statement is stopped on the server and the connection kept") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
-        connection other = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
+        connection other = co_await connection::open(shared().connect);
         const int backend = co_await server_pid(c);
         const auto executor = co_await asio::this_coro::executor;
         asio::cancellation_signal signal;
@@ -174,14 +170,12 @@ TEST_CASE("a cancelled statement is stopped on the server and the connection kep
             CHECK(failure.sqlstate() == "57014");
         }
         CHECK(co_await server_pid(c) == backend);
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("a second operation on a busy connection is refused and disturbs nothing") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
-        connection other = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
+        connection other = co_await connection::open(shared().connect);
         const int backend = co_await server_pid(c);
         const auto executor = co_await asio::this_coro::executor;
         asio::steady_timer ended(executor, bitdotio::no_deadline);
@@ -207,8 +201,7 @@ TEST_CASE("a second operation on a busy connection is refused and disturbs nothi
         boost::system::error_code ignored;
         co_await ended.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
         CHECK_FALSE(first);
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("notices do not reach standard error") {
@@ -226,9 +219,8 @@ TEST_CASE("notices do not reach standard error") {
 }
 
 TEST_CASE("the reason of an idle connection's death is told without a round trip") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
-        co_await terminate(options, co_await server_pid(c));
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
+        co_await terminate(shared().connect, co_await server_pid(c));
         std::optional<bitdotio::error> failure;
         // The goodbye still has to cross the gateway: an answer that comes before it is fine.
         for (int i = 0; i < 1000 && !failure; ++i) {
@@ -242,16 +234,14 @@ TEST_CASE("the reason of an idle connection's death is told without a round trip
         CHECK(failure->code() == errc::connection_lost);
         CHECK(failure->sqlstate() == "57P01");
         CHECK_FALSE(c.is_open());
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("an idle session ended by the server says 57P05, and nothing was executed") {
     bitdotio::local_server_options impatient;
     impatient.idle_session_timeout = 200ms;
     test::database own(impatient);
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(own.connect, [&](connection& c) -> asio::awaitable<void> {
         asio::steady_timer longer(co_await asio::this_coro::executor);
         std::optional<bitdotio::error> failure;
         // An answer that comes before the goodbye is fine, and another wait begins.
@@ -268,33 +258,28 @@ TEST_CASE("an idle session ended by the server says 57P05, and nothing was execu
         CHECK(failure->code() == errc::connection_lost);
         CHECK(failure->sqlstate() == "57P05");
         CHECK(failure->outcome() == outcome::not_sent);
-    };
-    test::run(work(own.connect));
+    });
 }
 
 TEST_CASE("a notification on an idle connection is no death") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection listening = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& listening) -> asio::awaitable<void> {
         const int backend = co_await server_pid(listening);
         co_await listening.query("LISTEN news");
-        connection other = co_await connection::open(options);
+        connection other = co_await connection::open(shared().connect);
         co_await other.query("NOTIFY news, 'good'");
         CHECK(co_await server_pid(listening) == backend);
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("a script runs several statements and answers each, in text") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const auto answers = co_await c.script(
             "CREATE TEMP TABLE s (a integer); INSERT INTO s VALUES (1), (2); SELECT sum(a) FROM s");
         REQUIRE(answers.size() == 3);
         CHECK(answers[1].affected_rows() == 2);
         CHECK(answers[1].command_tag() == "INSERT 0 2");
         CHECK(answers[2].one<int>() == 3);
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("COPY through query is refused with a clear error") {
@@ -303,8 +288,7 @@ TEST_CASE("COPY through query is refused with a clear error") {
 }
 
 TEST_CASE("a transaction commits, rolls back, and rolls back when it is dropped") {
-    const auto work = [](connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.query("CREATE TEMP TABLE t (a integer)");
         {
             bitdotio::transaction kept = co_await c.begin();
@@ -336,8 +320,7 @@ TEST_CASE("a transaction commits, rolls back, and rolls back when it is dropped"
         REQUIRE(failure);  // a COMMIT that rolled back is not a success
         CHECK(failure->code() == errc::query_failed);
         CHECK(failure->outcome() == outcome::not_executed);
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 }  // namespace

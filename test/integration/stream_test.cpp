@@ -1,5 +1,6 @@
 // Big results in bounded memory, and COPY both ways, against the real server.
 #include "support/database.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/pool.hpp>
 
@@ -55,8 +56,7 @@ std::size_t allocated() {
 }  // namespace
 
 TEST_CASE("a stream gives every row once, in order, in chunks no larger than asked") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         row_stream rows =
             co_await c.stream("SELECT i, i::text FROM generate_series(1, $1) i", 5'000);
         int expected = 1;
@@ -80,13 +80,11 @@ TEST_CASE("a stream gives every row once, in order, in chunks no larger than ask
         const std::optional<row_chunk> nothing = co_await none.next();
         CHECK_FALSE(nothing);
         co_await expect_well(c);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a big result is streamed in little memory") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const std::size_t before = allocated();
         std::size_t most = 0;
         std::size_t octets = 0;
@@ -100,13 +98,11 @@ TEST_CASE("a big result is streamed in little memory") {
         CHECK(octets == 200'000'000);
         CHECK(most > before);
         CHECK(most < before + 10'000'000);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("an error behind rows comes after them, and the connection stays well") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         row_stream rows = co_await c.stream("SELECT 1 / (100 - i) FROM generate_series(1, 200) i");
         std::size_t count = 0;
         std::string code;
@@ -123,13 +119,11 @@ TEST_CASE("an error behind rows comes after them, and the connection stays well"
         const std::optional<row_chunk> over = co_await rows.next();
         CHECK_FALSE(over);
         co_await expect_well(c);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("while a stream is open the connection does nothing else, and dropping it frees it") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const int pid = c.backend_pid();
         {
             row_stream rows =
@@ -148,13 +142,11 @@ TEST_CASE("while a stream is open the connection does nothing else, and dropping
         }
         co_await expect_well(c);
         CHECK(c.backend_pid() == pid);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a stream dropped inside a transaction leaves the transaction alive") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.script("BEGIN; CREATE TABLE alive (a int)");
         {
             row_stream rows = co_await c.stream("SELECT i FROM generate_series(1, 100000) i");
@@ -164,13 +156,11 @@ TEST_CASE("a stream dropped inside a transaction leaves the transaction alive") 
         const result inserted = co_await c.query("INSERT INTO alive VALUES (1)");
         CHECK(inserted.affected_rows() == 1);
         co_await c.script("ROLLBACK");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a stream past its deadline is stopped and the connection kept") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const int pid = c.backend_pid();
         row_stream rows = co_await c.stream(statement("SELECT pg_sleep(30)").timeout(200ms));
         errc code{};
@@ -183,13 +173,11 @@ TEST_CASE("a stream past its deadline is stopped and the connection kept") {
         CHECK(code == errc::timeout);
         co_await expect_well(c);
         CHECK(c.backend_pid() == pid);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("COPY takes lines in and gives them out") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.script("CREATE TABLE lines (a int, b text)");
         for (const std::string options : {"", " (FORMAT csv)"}) {
             const std::string comma = options.empty() ? "\t" : ",";
@@ -219,13 +207,11 @@ TEST_CASE("COPY takes lines in and gives them out") {
         }
         co_await c.script("DROP TABLE lines");
         co_await expect_well(c);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("COPY takes typed rows in binary") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.script("CREATE TABLE typed (a int, b text, c float8)");
         copy_in in = co_await c.copy_from("COPY typed FROM STDIN (FORMAT binary)");
         for (int i = 0; i < 50'000; ++i) {
@@ -250,8 +236,7 @@ TEST_CASE("COPY takes typed rows in binary") {
         CHECK_THROWS_AS(text.write_row(1, "a", 1.0), error);
         co_await text.cancel("no more");
         co_await c.script("DROP TABLE typed");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("COPY gives typed rows out of binary") {
@@ -260,8 +245,7 @@ TEST_CASE("COPY gives typed rows out of binary") {
         std::string b;
         std::optional<double> c;
     };
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         copy_out out = co_await c.copy_to(
             "COPY (SELECT i, i::text, CASE WHEN i % 2 = 0 THEN i / 2.0::float8 END "
             "FROM generate_series(0, 29999) i) TO STDOUT (FORMAT binary)");
@@ -298,13 +282,11 @@ TEST_CASE("COPY gives typed rows out of binary") {
             code = failure.code();
         }
         CHECK(code == errc::bad_input);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a COPY that fails, is given up or dropped copies nothing and leaves a clean session") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const int pid = c.backend_pid();
         co_await c.script("CREATE TABLE nothing (a int)");
 
@@ -369,8 +351,7 @@ TEST_CASE("a COPY that fails, is given up or dropped copies nothing and leaves a
         CHECK(unknown == "42P01");
         co_await c.script("DROP TABLE nothing");
         CHECK(c.backend_pid() == pid);
-    };
-    test::run(work());
+    });
 }
 
 // Cancels its caller, then continues with one of the streams; the caller keeps the handle.
@@ -397,7 +378,7 @@ asio::awaitable<void> go_on_cancelled(std::string way, row_stream& rows, copy_in
 }
 
 TEST_CASE("a stream whose caller gave up before going on with it frees its connection") {
-    const auto work = []() -> asio::awaitable<void> {
+    test::run([]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
         connection for_rows = co_await connection::open(shared().connect);
         connection for_in = co_await connection::open(shared().connect);
@@ -438,13 +419,11 @@ TEST_CASE("a stream whose caller gave up before going on with it frees its conne
             }
         }
         co_await for_in.script("DROP TABLE begun");  // for_in's COPY still holds it
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a COPY past its deadline when it ends has copied nothing") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.script(
             "CREATE TABLE slow (a int); "
             "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS "
@@ -473,8 +452,7 @@ TEST_CASE("a COPY past its deadline when it ends has copied nothing") {
             CHECK(none.one<int>() == 0);
         }
         co_await c.script("DROP TABLE slow; DROP FUNCTION wait");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("what a pool gets back with a stream open is clean for the next borrower") {
@@ -483,8 +461,7 @@ TEST_CASE("what a pool gets back with a stream open is clean for the next borrow
     options.return_timeout = 60s;  // a busy machine needs long to read what is on its way
     connect_options where = shared().connect;
     where.cancel_timeout = 60s;
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool p(co_await asio::this_coro::executor, where, options);
+    test::with_pool(where, options, [&](pool& p) -> asio::awaitable<void> {
         for (int i = 0; i < 3; ++i) {
             pooled_connection lent = co_await p.acquire();
             row_stream rows =
@@ -496,7 +473,5 @@ TEST_CASE("what a pool gets back with a stream open is clean for the next borrow
         CHECK(answer.one<int>() == 42);
         const pool_statistics now = co_await p.statistics();
         CHECK(now.opened == 1);
-        co_await p.close();
-    };
-    test::run(work());
+    });
 }

@@ -1,6 +1,7 @@
 // Transactions, nested ones, cursors and large objects, against the real server.
 #include "support/database.hpp"
 #include "support/postgres.hpp"
+#include "support/with_connection.hpp"
 
 #include <bitdotio/cursor.hpp>
 #include <bitdotio/large_object.hpp>
@@ -45,8 +46,7 @@ asio::awaitable<std::int64_t> rows_of(connection& c, std::string table) {
 }  // namespace
 
 TEST_CASE("a transaction has the isolation and access it was begun with") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         transaction_options options;
         options.isolation = isolation_level::serializable;
         options.read_only = true;
@@ -64,13 +64,11 @@ TEST_CASE("a transaction has the isolation and access it was begun with") {
         const auto refused = co_await failure_of(t.query("CREATE TABLE never (a int)"));
         REQUIRE(refused);
         CHECK(refused->sqlstate() == "25006");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("transactions that contradict each other are told as a conflict") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection one = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& one) -> asio::awaitable<void> {
         connection other = co_await connection::open(shared().connect);
         co_await one.script(
             "CREATE TABLE doctors (on_call bool); "
@@ -95,13 +93,11 @@ TEST_CASE("transactions that contradict each other are told as a conflict") {
         CHECK(conflict->code() == errc::transaction_conflict);
         CHECK(conflict->sqlstate() == "40001");
         co_await one.script("DROP TABLE IF EXISTS doctors");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a nested transaction ends alone, in every way") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.script("CREATE TABLE nested (a int)");
         transaction outer = co_await c.begin();
         co_await outer.execute("INSERT INTO nested VALUES (1)");
@@ -142,13 +138,11 @@ TEST_CASE("a nested transaction ends alone, in every way") {
             co_await c.query("SELECT string_agg(a::text, ',' ORDER BY a) FROM nested");
         CHECK(kept.one<std::string>() == "1,2,5");
         co_await c.script("DROP TABLE nested");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("an outer transaction dropped or rolled back takes the nested one along") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.script("CREATE TABLE along (a int)");
         std::optional<transaction> inner;
         {
@@ -163,15 +157,13 @@ TEST_CASE("an outer transaction dropped or rolled back takes the nested one alon
         const std::int64_t rows = co_await rows_of(c, "along");
         CHECK(rows == 0);
         co_await c.script("DROP TABLE along");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a pool gets a connection with dropped nested transactions back clean") {
     pool_options options;
     options.max_size = 1;
-    const auto work = [&]() -> asio::awaitable<void> {
-        pool p(co_await asio::this_coro::executor, shared().connect, options);
+    test::with_pool(shared().connect, options, [&](pool& p) -> asio::awaitable<void> {
         for (int i = 0; i < 3; ++i) {
             transaction outer = co_await p.begin();
             transaction inner = co_await outer.begin();
@@ -182,9 +174,7 @@ TEST_CASE("a pool gets a connection with dropped nested transactions back clean"
         const pool_statistics now = co_await p.statistics();
         CHECK(now.opened == 1);
         CHECK(now.rolled_back == 3);
-        co_await p.close();
-    };
-    test::run(work());
+    });
 }
 
 // The prepared transactions, which wait for the second phase.
@@ -198,7 +188,7 @@ TEST_CASE("a transaction prepared on one connection is committed or rolled back 
     options.settings = "max_prepared_transactions = 2";
     test::private_postgres server(options);
     server.run("CREATE TABLE twice (a int)");
-    const auto work = [&]() -> asio::awaitable<void> {
+    test::run([&]() -> asio::awaitable<void> {
         pool p(co_await asio::this_coro::executor, server.superuser());
         for (const int number : {1, 2}) {
             transaction t = co_await p.begin();
@@ -223,16 +213,14 @@ TEST_CASE("a transaction prepared on one connection is committed or rolled back 
         REQUIRE(again);
         CHECK(again->sqlstate() == "42704");
         CHECK(again->outcome() == outcome::not_executed);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("to prepare or commit a failed transaction is an error however it is said") {
     test::private_postgres_options options;
     options.settings = "max_prepared_transactions = 2";
     test::private_postgres server(options);
-    const auto work = [&]() -> asio::awaitable<void> {
-        connection c = co_await connection::open(server.superuser());
+    test::with_connection(server.superuser(), [&](connection& c) -> asio::awaitable<void> {
         const auto in_pipeline = [&](std::string sql) -> asio::awaitable<std::uint64_t> {
             pipeline batch;
             batch.add(sql);
@@ -267,13 +255,11 @@ TEST_CASE("to prepare or commit a failed transaction is an error however it is s
         CHECK(none.empty());
         const auto nothing_open = co_await c.script("COMMIT");
         CHECK(nothing_open.size() == 1);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a script inside a transaction is undone with it, and ends with its own savepoint") {
-    const auto work = []() -> asio::awaitable<void> {
-        pool p(co_await asio::this_coro::executor, shared().connect);
+    test::with_pool(shared().connect, [](pool& p) -> asio::awaitable<void> {
         {
             transaction t = co_await p.begin();
             const std::vector<result> answers = co_await t.script(
@@ -294,27 +280,22 @@ TEST_CASE("a script inside a transaction is undone with it, and ends with its ow
         }
         const result gone = co_await p.query("SELECT to_regclass('migrated') IS NULL");
         CHECK(gone.one<bool>());
-        co_await p.close();
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("values bind by name") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const result answer = co_await c.query("SELECT :name::text || ':id', :id::int + :id::int",
                                                named("id", 5), named("name", std::string("a")));
         const auto [text, number] = answer.one<std::tuple<std::string, int>>();
         CHECK(text == "a:id");
         CHECK(number == 10);
         CHECK_THROWS_AS(c.query("SELECT :x", named("y", 1)), error);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("percent signs and backslashes mean themselves, beside values and in them") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const result answer = co_await c.query(
             "SELECT $1::text LIKE '100\\%%' AND 7 % 4 = 3, $1::text LIKE $2, $3::text", "100% wool",
             "%\\% w_ol", "C:\\new\\'%s'");
@@ -322,13 +303,11 @@ TEST_CASE("percent signs and backslashes mean themselves, beside values and in t
         CHECK(beside);
         CHECK(pattern);
         CHECK(path == "C:\\new\\'%s'");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("quoted names and literals mean themselves to the server") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         for (const std::string odd :
              {"plain", "My \"Table\"", "a.b", "; DROP TABLE x; --", "ü\\'"}) {
             CAPTURE(odd);
@@ -340,13 +319,11 @@ TEST_CASE("quoted names and literals mean themselves to the server") {
             CHECK(said.one<std::string>() == odd);
             co_await c.script("DROP TABLE " + table);
         }
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a cursor gives a big result in portions, in binary, in both directions") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         transaction t = co_await c.begin();
         cursor forward =
             co_await cursor::open(t, "SELECT i FROM generate_series(1, $1) i", 100'000);
@@ -377,13 +354,11 @@ TEST_CASE("a cursor gives a big result in portions, in binary, in both direction
         CHECK(over->code() == errc::protocol_violated);
         const result well = co_await c.query("SELECT 1");
         CHECK(well.one<int>() == 1);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a cursor keeps what its statement said of text results and time") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         transaction t = co_await c.begin();
         cursor points = co_await cursor::open(
             t, statement("SELECT point(i, $1) FROM generate_series(1, 3) i").text_results(), 5);
@@ -394,14 +369,12 @@ TEST_CASE("a cursor keeps what its statement said of text results and time") {
         const auto failure = co_await failure_of(slow.fetch(1));
         REQUIRE(failure);
         CHECK(failure->code() == errc::timeout);
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE(
     "cursors that others made are read by their names, and WITH HOLD outlives its transaction") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.script(
             "CREATE FUNCTION opened() RETURNS refcursor LANGUAGE plpgsql AS "
             "$$ DECLARE a refcursor := 'An \"odd\" one'; "
@@ -420,13 +393,11 @@ TEST_CASE(
         REQUIRE(gone);
         CHECK(gone->sqlstate() == "34000");
         co_await c.script("CLOSE held; DROP FUNCTION opened");
-    };
-    test::run(work());
+    });
 }
 
 TEST_CASE("a large object is written, read, sought beyond 2 GiB, cut and removed") {
-    const auto work = []() -> asio::awaitable<void> {
-        connection c = co_await connection::open(shared().connect);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         transaction t = co_await c.begin();
         const oid number = co_await large_object::create(t);
         large_object object =
@@ -464,6 +435,5 @@ TEST_CASE("a large object is written, read, sought beyond 2 GiB, cut and removed
             co_await failure_of(large_object::open(again, number, large_object::mode::read));
         REQUIRE(gone);
         CHECK(gone->sqlstate() == "42704");
-    };
-    test::run(work());
+    });
 }

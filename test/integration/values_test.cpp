@@ -1,5 +1,6 @@
 // Values sent and read back: every C++ type the driver binds and reads, in binary and in text.
 #include "support/database.hpp"
+#include "support/with_connection.hpp"
 
 #include <doctest/doctest.h>
 
@@ -100,20 +101,17 @@ TEST_CASE("values go to the server and come back the same, in binary and in text
 }
 
 TEST_CASE("zones of text results are applied") {
-    const auto work = [](bitdotio::connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.query("SET timezone = 'Asia/Kolkata'");
         const auto text = co_await c.query(
             statement("SELECT '2024-01-01 00:00:00+00'::timestamptz").text_results());
         CHECK(text[0][0].data() == "2024-01-01 05:30:00+05:30");
         CHECK(text.one<bitdotio::timestamptz>() == sys_days(year(2024) / 1 / 1));
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("numeric reads as the very text the server would write") {
-    const auto work = [](bitdotio::connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         for (const char* value :
              {"0", "0.00", "1", "-1", "10000", "9999", "123456789.000100", "0.0001", "0.00001234",
               "-100000000000000000000000000000.5", "99999999999999999999", "1e100", "1e-30",
@@ -124,8 +122,7 @@ TEST_CASE("numeric reads as the very text the server would write") {
         }
         const auto approximate = co_await c.query("SELECT 1.25::numeric");
         CHECK(approximate.one<double>() == 1.25);
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 struct person {
@@ -135,8 +132,7 @@ struct person {
 };
 
 TEST_CASE("rows read as fields, tuples and structs") {
-    const auto work = [](bitdotio::connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const auto answer = co_await c.query(
             "SELECT * FROM (VALUES ('Alice', 45, 1.7::float8), ('Bob', 84, NULL)) "
             "AS p (name, age, height)");
@@ -155,8 +151,7 @@ TEST_CASE("rows read as fields, tuples and structs") {
             years += row["age"].as<int>();
         }
         CHECK(years == 129);
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 template <class T>
@@ -171,8 +166,7 @@ errc reading(const bitdotio::result& answer) {
 }
 
 TEST_CASE("values that do not fit are refused by column, SQL type and C++ type") {
-    const auto work = [](bitdotio::connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const auto null = co_await c.query("SELECT NULL::integer AS missing");
         CHECK(reading<int>(null) == errc::unexpected_null);
         const auto large = co_await c.query("SELECT 70000 AS large");
@@ -199,13 +193,11 @@ TEST_CASE("values that do not fit are refused by column, SQL type and C++ type")
         CHECK(as_text.one<std::string>() == "127.0.0.1");
         CHECK_THROWS_AS(two[0]["absent"], bitdotio::error);
         CHECK_THROWS_AS(two[1], bitdotio::error);
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("enums and jsonb read as text, composites do not") {
-    const auto work = [](bitdotio::connect_options options) -> asio::awaitable<void> {
-        connection c = co_await connection::open(options);
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         co_await c.query("CREATE TYPE mood AS ENUM ('sad', 'happy')");
         co_await c.query("CREATE TYPE pair AS (a integer, b text)");
         const auto mood = co_await c.query("SELECT $1::mood", "happy");
@@ -214,8 +206,7 @@ TEST_CASE("enums and jsonb read as text, composites do not") {
         CHECK(json.one<std::string>() == "{\"a\": 1}");
         const auto pair = co_await c.query("SELECT ROW(1, 'x')::pair");
         CHECK(reading<std::string>(pair) == errc::wrong_type);
-    };
-    test::run(work(shared().connect));
+    });
 }
 
 TEST_CASE("what cannot be bound is refused before anything is sent") {

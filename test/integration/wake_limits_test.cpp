@@ -4,13 +4,14 @@
 #include "support/moody_programs.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
-#include "support/wire_client.hpp"
+#include "support/wire_sessions.hpp"
 
 #include <doctest/doctest.h>
 #include <boost/asio/this_coro.hpp>
 
 #include <chrono>
 #include <string>
+#include <utility>
 
 using namespace std::chrono_literals;
 using test::moody_programs;
@@ -23,14 +24,7 @@ namespace {
 
 // The refusal a client gets; its type is 'Z' if it was let in.
 asio::awaitable<test::reply> answer_to(test_server& server, std::string database) {
-    wire_client client(co_await asio::this_coro::executor);
-    const bool admitted =
-        co_await client.log_in(server.postgres_port(), database, server.key().reveal());
-    if (!admitted) {
-        const auto ended = co_await client.end();
-        CHECK(ended == asio::error::eof);
-    }
-    co_return client.last;
+    return test::answer_to_login(server, std::move(database), server.key().reveal());
 }
 
 }  // namespace
@@ -88,16 +82,12 @@ TEST_CASE("over the connection limit a client gets 53300, and room as soon as on
     options.max_connections = 2;
     test_server server(options);
     const auto full = server.create_database("full").full();
-    const auto work = [&]() -> asio::awaitable<void> {
+    run(30s, [&]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
         wire_client one(executor);
         wire_client two(executor);
-        const auto port = server.postgres_port();
-        const std::string key = server.key().reveal();
-        const bool first = co_await one.log_in(port, full, key);
-        REQUIRE(first);
-        const bool second = co_await two.log_in(port, full, key);
-        REQUIRE(second);
+        co_await test::log_in(one, server, full);
+        co_await test::log_in(two, server, full);
         const test::reply refusal = co_await answer_to(server, full);
         CHECK(refusal.type == 'E');
         CHECK(refusal.field('C') == "53300");
@@ -109,8 +99,7 @@ TEST_CASE("over the connection limit a client gets 53300, and room as soon as on
             answer = co_await answer_to(server, full);
         }
         CHECK(answer.type == 'Z');
-    };
-    run(work(), 30s);
+    });
 }
 
 TEST_CASE("a connection limit that cannot be is refused by name") {

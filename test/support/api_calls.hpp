@@ -14,6 +14,8 @@ namespace test {
 /// so that tests see the wire.
 class api_calls {
 public:
+    /// With the server's first key.
+    explicit api_calls(const test_server& server) : api_calls(server, server.key().reveal()) {}
     api_calls(const test_server& server, std::string key)
         : port_(server.api_port()), ca_file_(server.ca_file()), key_(std::move(key)) {}
 

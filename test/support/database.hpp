@@ -45,4 +45,9 @@ bitdotio::error error_of(boost::asio::awaitable<T> work) {
     throw std::logic_error("unreachable");
 }
 
+template <coroutine_of Work>
+bitdotio::error error_of(Work work) {
+    return error_of(work());
+}
+
 }  // namespace test

@@ -1,6 +1,8 @@
 // Builds forms by hand, and polls jobs until their state is final.
 #include "support/job_calls.hpp"
 
+#include <doctest/doctest.h>
+
 #include <chrono>
 #include <stdexcept>
 #include <thread>
@@ -82,6 +84,17 @@ std::string job_calls::rows(const bitdotio::database_name& database, const std::
     const json::value parsed = json::parse(answer.body);
     if (answer.status != 200) throw std::runtime_error("the query failed: " + answer.body);
     return json::serialize(parsed.at("data"));
+}
+
+void check_failed(const json::object& job, const std::string& type, const std::string& words) {
+    CAPTURE(json::serialize(job));
+    CHECK(job.at("state") == "FAILED");
+    CHECK(job.at("error_type") == json::string(type));
+    CHECK(job.at("error_id").as_string().size() == 36);
+    CHECK(job.at("date_finished").is_string());
+    if (job.contains("export_format")) CHECK(job.at("download_url").is_null());
+    const std::string said(job.at("error_details").at("message").as_string());
+    CHECK(said.find(words) != std::string::npos);
 }
 
 }  // namespace test

@@ -64,4 +64,8 @@ private:
     std::string key_;
 };
 
+/// Checks that a job, as it ended, failed for this reason and with these words.
+void check_failed(const boost::json::object& job, const std::string& type,
+                  const std::string& words);
+
 }  // namespace test

@@ -1,4 +1,4 @@
-// Runs a coroutine to its end from a plain test, with a deadline.
+// Runs a coroutine, or the lambda that is one, to its end from a plain test, with a deadline.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -7,6 +7,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <exception>
 #include <optional>
 #include <stdexcept>
@@ -54,6 +55,29 @@ T run(boost::asio::awaitable<T> work, std::chrono::milliseconds limit = std::chr
         run(store(std::move(work), value), limit);
         return std::move(*value);
     }
+}
+
+template <class T>
+inline constexpr bool is_awaitable = false;
+template <class T>
+inline constexpr bool is_awaitable<boost::asio::awaitable<T>> = true;
+
+/// A callable that is given `Needs` and returns a coroutine: the lambda of a test case.
+template <class Work, class... Needs>
+concept coroutine_of =
+    std::invocable<Work&, Needs...> && is_awaitable<std::invoke_result_t<Work&, Needs...>>;
+
+/// Runs the coroutine that `work` returns.
+///
+/// Lifetime: `work`, and so what it captures by value, lives until the coroutine has ended.
+template <coroutine_of Work>
+auto run(std::chrono::milliseconds limit, Work work) {
+    return run(work(), limit);
+}
+
+template <coroutine_of Work>
+auto run(Work work) {
+    return run(work());
 }
 
 }  // namespace test

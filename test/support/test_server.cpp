@@ -102,6 +102,10 @@ bitdotio::database_name test_server::create_database(std::string_view name) {
     return boost::json::value_to<std::string>(boost::json::parse(answer.body).at("name"));
 }
 
+bitdotio::database_name test_server::fresh_database() {
+    return create_database("fresh-" + std::to_string(++fresh_databases_));
+}
+
 bitdotio::connect_options test_server::connect_options(const bitdotio::database_name& name) const {
     bitdotio::connect_options options;
     options.hosts = {{postgres_host(), postgres_port()}};

@@ -42,6 +42,8 @@ public:
 
     /// Makes the database "<user>/<name>" over the HTTP API and returns its full name.
     bitdotio::database_name create_database(std::string_view name);
+    /// The same with a name that no other database of this server has.
+    bitdotio::database_name fresh_database();
     /// What connection::open needs to reach a database of this server.
     bitdotio::connect_options connect_options(const bitdotio::database_name& name) const;
 
@@ -65,6 +67,7 @@ private:
     boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard_;
     std::thread thread_;
     std::optional<bitdotio::local_server> server_;
+    int fresh_databases_ = 0;
 };
 
 /// An answer of the HTTP API as it came.

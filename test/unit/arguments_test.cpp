@@ -1,5 +1,6 @@
 // The parser of the command line.
 #include "cli/arguments.hpp"
+#include "support/text.hpp"
 
 #include <bitdotio/error.hpp>
 
@@ -12,6 +13,7 @@ namespace {
 
 using namespace bitdotio;
 using namespace std::chrono_literals;
+using test::mentions;
 
 cli::program sample() {
     cli::program program;
@@ -52,10 +54,6 @@ std::string complaint(const std::vector<std::string>& words) {
         return failure.what();
     }
     return "";
-}
-
-bool mentions(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "server/catalog/key_secret.hpp"
 #include "support/child.hpp"
 #include "support/run.hpp"
+#include "support/text.hpp"
 
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -25,6 +26,7 @@ namespace {
 
 using namespace bitdotio;
 using namespace std::chrono_literals;
+using test::contents;
 namespace fs = std::filesystem;
 
 const catalog_time noon{std::chrono::microseconds(1'700'000'000'123'456)};
@@ -156,11 +158,6 @@ asio::awaitable<void> change_after_close(fs::path directory) {
     const caller who = co_await opened->find_user("adam");
     co_await opened->close();
     co_await opened->add_key(who);
-}
-
-std::string contents(const fs::path& file) {
-    std::ifstream in(file, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Connection strings and variables as options: libpq parses them, we interpret them.
 #include "postgres/conninfo.hpp"
+#include "support/text.hpp"
 
 #include <bitdotio/connect_options.hpp>
 
@@ -14,6 +15,7 @@ namespace {
 
 using namespace bitdotio;
 using namespace std::chrono_literals;
+using test::mentions;
 
 std::string complaint(const std::string& text) {
     try {
@@ -23,10 +25,6 @@ std::string complaint(const std::string& text) {
         return failure.what();
     }
     return "";
-}
-
-bool mentions(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
 }
 
 TEST_CASE("keywords and values become the options of those names") {

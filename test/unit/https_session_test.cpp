@@ -1,6 +1,7 @@
 // What a session needs before it opens: an address, and whom to trust.
 #include "service/https_session.hpp"
 #include "support/child.hpp"
+#include "support/text.hpp"
 
 #include <doctest/doctest.h>
 
@@ -10,10 +11,7 @@
 namespace {
 
 using namespace bitdotio;
-
-bool mentions(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
+using test::mentions;
 
 TEST_CASE("an address is read from a URL") {
     struct row {

@@ -5,6 +5,7 @@
 #include "service/profile.hpp"
 #include "support/child.hpp"
 #include "support/environment.hpp"
+#include "support/text.hpp"
 
 #include <doctest/doctest.h>
 
@@ -22,6 +23,7 @@ namespace {
 
 using namespace bitdotio;
 using namespace std::chrono_literals;
+using test::mentions;
 using test::scoped_variable;
 
 // The message of a call that must fail as bad input.
@@ -34,10 +36,6 @@ std::string complaint(Call call) {
         return failure.what();
     }
     return "";
-}
-
-bool mentions(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
 }
 
 // An environment for a test: no variable of ours is set except those it sets, and the profile, if

@@ -5,6 +5,7 @@
 
 #include "support/child.hpp"
 #include "support/environment.hpp"
+#include "support/text.hpp"
 
 #include <doctest/doctest.h>
 
@@ -20,6 +21,7 @@ namespace {
 
 using namespace bitdotio;
 namespace fs = std::filesystem;
+using test::mentions;
 using test::scoped_variable;
 using test::temporary_directory;
 
@@ -64,10 +66,6 @@ std::string complaint(errc code, Call call) {
         return failure.what();
     }
     return "";
-}
-
-bool mentions(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
 }
 
 std::vector<std::string> names_in(const fs::path& directory) {
