@@ -221,6 +221,7 @@ asio::awaitable<bool> gateway_session::admit_with_password() {
         const caller who = co_await around_->catalog->admit(key, peer_);
         known = true;
         account_ = who.name;
+        account_id_ = who.account;
         const database_name name(wanted);
         database_ = co_await around_->catalog->find(who, name);
         co_await around_->quota->session_role(database_);  // refuses a closed database at once
@@ -295,10 +296,7 @@ asio::awaitable<void> gateway_session::converse_with(lease awake, cancel_key key
     // Asked again, because waking may have taken a while.
     std::string role = co_await around_->quota->session_role(database_);
     try {
-        const session_target where = awake.session(role);
-        const time_point deadline =
-            where.waits ? after(around_->wake_timeout) : after(startup_patience);
-        joined_ = co_await connect_backend(where, key, deadline);
+        joined_ = co_await connect_backend(awake, key, role);
     } catch (const boost::system::system_error& thrown) {
         failure = thrown.code().message();
     }
@@ -334,9 +332,17 @@ asio::awaitable<void> gateway_session::hand_across() {
     co_await with_deadline(send(last_words), after(last_words_patience));
 }
 
-asio::awaitable<bool> gateway_session::connect_backend(session_target where, cancel_key key,
-                                                       time_point deadline) {
-    backend_greeting greeting = co_await backend_.open(std::move(where), wish_, deadline);
+asio::awaitable<bool> gateway_session::connect_backend(const lease& awake, cancel_key key,
+                                                       std::string role) {
+    const session_target where = co_await awake.session(role, account_id_);
+    const time_point deadline =
+        where.waits ? after(around_->wake_timeout) : after(startup_patience);
+    backend_greeting greeting = co_await backend_.open(where, wish_, deadline);
+    if (!greeting.key) {
+        // What a key has changed may have kept it out.
+        const bool mended = co_await awake.mend();
+        if (mended) greeting = co_await backend_.open(where, wish_, deadline);
+    }
     if (greeting.key) {
         session_registry::backend there;
         there.server = backend_.address();
