@@ -2,6 +2,7 @@
 #include <bitdotio/error.hpp>
 
 #include "server/base/tls_shutdown.hpp"
+#include "server/gateway/abandoned_session.hpp"
 #include "server/gateway/gateway_session.hpp"
 #include "server/gateway/splice.hpp"
 
@@ -59,6 +60,9 @@ std::string words_for(session_watch::ending why) {
         case ending::life:
             return wire_message::fatal(
                 "57P01", "terminating connection at the end of its longest life", "Connect again.");
+        case ending::flood:
+            return wire_message::fatal("54000", "too many requests wait for an answer",
+                                       "Read the answers to some before sending more.");
         case ending::server_stops:
             return wire_message::fatal("57P01",
                                        "terminating connection due to administrator command");
@@ -313,6 +317,7 @@ asio::awaitable<void> gateway_session::converse_with(lease awake, cancel_key key
         around_->events->refused(declined_, database_.name.full(), peer_);
     }
     if (joined_) co_await hand_across();
+    if (joined_ && backend_key_) co_await end_abandoned(backend_, *backend_key_);
     // Closed before the lease ends, so that PostgreSQL is not put to sleep under a session.
     backend_.close(ignored);
 }
@@ -343,6 +348,7 @@ asio::awaitable<bool> gateway_session::connect_backend(const lease& awake, cance
         const bool mended = co_await awake.mend();
         if (mended) greeting = co_await backend_.open(where, wish_, deadline);
     }
+    backend_key_ = greeting.key;
     if (greeting.key) {
         session_registry::backend there;
         there.server = backend_.address();

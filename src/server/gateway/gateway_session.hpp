@@ -82,6 +82,7 @@ private:
     bool admitted_ = false;  // its key and its database are known
     bool leaving_ = false;   // the server is closing
     bool joined_ = false;    // client and PostgreSQL are connected
+    std::optional<cancel_key> backend_key_;
     session_watch watch_;
     std::optional<splice> traffic_;
 };
