@@ -62,9 +62,9 @@ json::array names_in(const std::string& list) {
 question question_of(const arguments& words) {
     const std::string& command = words.command();
     const std::vector<std::string>& given = words.words();
-    if (command == "serve sleep" || command == "serve wake") {
-        return {"POST", "/server/databases/" + path_of(given[0]) +
-                            (command == "serve sleep" ? "/sleep" : "/wake")};
+    if (command == "serve sleep" || command == "serve wake" || command == "serve repair") {
+        return {"POST",
+                "/server/databases/" + path_of(given[0]) + "/" + command.substr(sizeof "serve")};
     }
     if (command == "serve key list") return {"GET", "/server/keys"};
     if (command == "serve key create") {
@@ -142,6 +142,11 @@ std::vector<command> operate_commands() {
          {profile_option},
          {"DB"}},
         {"serve wake", "", "Wake a database.", {profile_option}, {"DB"}},
+        {"serve repair",
+         "",
+         "Put right what keys have changed that keeps others out of a database.",
+         {profile_option},
+         {"DB"}},
         {"serve key list",
          "",
          "List the keys of the user and of his service accounts.",

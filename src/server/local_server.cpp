@@ -49,6 +49,14 @@ void remove_profile(const std::filesystem::path& file, const std::string& api_ur
     }
 }
 
+// The catalog does not live as long as the databases do.
+asio::awaitable<std::vector<std::string>> accounts_among(std::weak_ptr<catalog> known,
+                                                         std::vector<std::string> ids) {
+    const auto all = known.lock();
+    if (!all) co_return ids;
+    co_return co_await all->accounts_among(std::move(ids));
+}
+
 }  // namespace
 
 class local_server::impl : public std::enable_shared_from_this<impl> {
@@ -156,6 +164,9 @@ asio::awaitable<void> local_server::impl::open_parts() {
     kept.events = events;
     kept.calls = token_bucket::settings(options.call_burst, options.calls_per_second);
     catalog = co_await bitdotio::catalog::open(executor, kept);
+    databases->know_accounts([known = std::weak_ptr(catalog)](std::vector<std::string> ids) {
+        return accounts_among(known, std::move(ids));
+    });
     co_await remove_orphans();
     quota = std::make_shared<storage_quota>(executor, catalog, databases,
                                             options.storage_check_interval);

@@ -57,6 +57,11 @@ TEST_CASE("a running server is told to wake a database, to put it to sleep, and 
     CHECK(status.at("jobs").as_array().empty());
     CHECK(text_at(running.serve({"sleep", name.full()}), "state") == "asleep");
     CHECK(running.server.is_asleep(name));
+    const json::value repaired = running.serve({"repair", name.full()});
+    CHECK(text_at(repaired, "name") == name.full());
+    CHECK(repaired.at("put_right").as_array().empty());
+    CHECK(text_at(running.serve({"sleep", name.full()}), "state") == "asleep");
+    CHECK(running.server.is_asleep(name));
 
     const auto missing = running.bit({"serve", "sleep", "local/none"});
     CHECK(missing.status == 3);

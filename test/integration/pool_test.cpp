@@ -80,7 +80,7 @@ asio::awaitable<void> kill_others(connect_options options) {
     co_await killer.query(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
         "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend' "
-        "AND usename = current_user");
+        "AND usename = session_user");
 }
 
 TEST_CASE("with all backends killed while idle, 100 statements see no error") {

@@ -160,6 +160,7 @@ TEST_CASE("the calls of operators are found by their paths, and nothing else is"
         {"GET", "/server/status", api_call::server_status},
         {"POST", "/server/databases/u/d/wake", api_call::wake},
         {"POST", "/server/databases/u/d/sleep", api_call::sleep},
+        {"POST", "/server/databases/u/d/repair", api_call::repair},
         {"HEAD", "/server/keys", api_call::list_server_keys},
         {"POST", "/server/keys", api_call::create_server_key},
         {"DELETE", "/server/keys/k", api_call::revoke_server_key},

@@ -110,6 +110,35 @@ TEST_CASE("a session rests when everything it asked for has been answered") {
           {'c', message('d', "1\n") + message('c') + sync_message},
           {'s', done + ready('I')}},
          ending::idle},
+        {"PostgreSQL passed over Syncs among a COPY's data",
+         {{'c', query},
+          {'s', message('G', "g")},
+          {'c', sync_message + message('d', "1\n") + sync_message + message('c')},
+          {'s', done + ready('I')}},
+         ending::idle},
+        {"Syncs were sent along with a COPY and its data",
+         {{'c', query + sync_message + message('d', "1\n") + sync_message + message('c')},
+          {'s', message('G', "g") + done + ready('I')}},
+         ending::idle},
+        {"a Sync after the data is owed an answer",
+         {{'c', query + sync_message + message('d', "1\n") + message('c') + sync_message},
+          {'s', message('G', "g") + done + ready('I')}},
+         ending::none},
+        {"data was sent along with a COPY that was refused",
+         {{'c', query + message('d', "1\n") + message('c')}, {'s', message('E', "e") + ready('I')}},
+         ending::idle},
+        {"a COPY failed before the client sent the end of its data",
+         {{'c', query},
+          {'s', message('G', "g")},
+          {'c', sync_message + sync_message},
+          {'s', message('E', "e") + ready('I')},
+          {'c', message('d', "1\n") + message('c')}},
+         ending::idle},
+        {"PostgreSQL skipped queries up to the Sync after an error",
+         {{'c', parse_to_execute + query + query + sync_message},
+          {'s', message('E', "e") + ready('I')}},
+         ending::idle},
+        {"nothing but a Flush was sent", {{'c', message('H')}}, ending::idle},
         {"an error is not the end of it", {{'c', query}, {'s', message('E', "e")}}, ending::none},
         {"a notification came behind", {{'s', message('A', "a")}}, ending::none},
     };
@@ -193,4 +222,35 @@ TEST_CASE("a length that cannot be is passed over without a loop or a wait") {
     read.read(odd, [&](char, char) { ++seen; });
     CHECK(seen == 2);
     CHECK_FALSE(read.between_messages());
+}
+
+TEST_CASE("a client with too many unanswered requests is a flood, and takes no more memory") {
+    session_watch watch = after({{'c', parse_to_execute}});
+    std::string queries;
+    for (int i = 0; i < 1'024; ++i) {
+        queries += query;
+    }
+    std::size_t sent = 0;
+    while (sent <= session_watch::most_owed) {
+        CHECK(watch.due(start) == ending::none);
+        watch.from_client(queries, start);
+        sent += 1'024;
+    }
+    CHECK(watch.due(start) == ending::flood);
+}
+
+TEST_CASE("Syncs among a COPY's data leave nothing behind, however many they are") {
+    session_watch watch = after({{'c', query}, {'s', message('G', "g")}});
+    std::string syncs;
+    for (int i = 0; i < 1'024; ++i) {
+        syncs += sync_message;
+    }
+    for (std::size_t sent = 0; sent < 2 * session_watch::most_owed; sent += 1'024) {
+        watch.from_client(syncs, start);
+    }
+    CHECK(watch.due(start) == ending::none);
+    watch.from_client(message('c'), start);
+    watch.from_server(done + ready('I'), start);
+    watch.handed_on(start);
+    CHECK(watch.due(start + seconds(10)) == ending::idle);
 }

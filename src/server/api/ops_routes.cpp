@@ -95,6 +95,8 @@ asio::awaitable<http_response> ops_routes::dispatch(const http_request& request)
         case api_call::sleep:
             co_return co_await set_awake(std::move(who), name_in_path(to.database()),
                                          to.call == api_call::wake);
+        case api_call::repair:
+            co_return co_await repair(std::move(who), name_in_path(to.database()));
         case api_call::list_server_keys: co_return co_await list_keys(std::move(who));
         case api_call::create_server_key:
             co_return co_await create_key(std::move(who), request.body);
@@ -163,6 +165,17 @@ asio::awaitable<http_response> ops_routes::set_awake(caller who, database_name n
     }
     const json::object told{{"name", text(known.name.full())},
                             {"state", awake ? "awake" : "asleep"}};
+    co_return page(json::serialize(told), "application/json");
+}
+
+asio::awaitable<http_response> ops_routes::repair(caller who, database_name name) const {
+    const database known = co_await catalog_->find(std::move(who), std::move(name));
+    const std::vector<std::string> wrong = co_await databases_->repair(known.id);
+    json::array words;
+    for (const std::string& each : wrong) {
+        words.push_back(text(each));
+    }
+    const json::object told{{"name", text(known.name.full())}, {"put_right", std::move(words)}};
     co_return page(json::serialize(told), "application/json");
 }
 

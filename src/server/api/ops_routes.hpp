@@ -38,6 +38,7 @@ private:
     asio::awaitable<caller> operator_of(const http_request& request, bool basic) const;
     asio::awaitable<http_response> show_status_page(caller who) const;
     asio::awaitable<http_response> set_awake(caller who, database_name name, bool awake) const;
+    asio::awaitable<http_response> repair(caller who, database_name name) const;
     asio::awaitable<http_response> list_keys(caller who) const;
     asio::awaitable<http_response> create_key(caller who, std::string body) const;
     asio::awaitable<http_response> create_account(std::string body) const;

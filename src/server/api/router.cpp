@@ -49,6 +49,7 @@ const std::vector<documented_path>& documented_paths() {
          {{"GET", call::server_status}, {"HEAD", call::server_status}}},
         {"/server/databases/{user}/{db}/wake", audience::operators, {{"POST", call::wake}}},
         {"/server/databases/{user}/{db}/sleep", audience::operators, {{"POST", call::sleep}}},
+        {"/server/databases/{user}/{db}/repair", audience::operators, {{"POST", call::repair}}},
         {"/server/keys",
          audience::operators,
          {{"GET", call::list_server_keys},

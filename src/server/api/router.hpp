@@ -41,6 +41,7 @@ enum class api_call {
     server_status,
     wake,
     sleep,
+    repair,
     list_server_keys,
     create_server_key,
     revoke_server_key,

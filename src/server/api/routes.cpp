@@ -173,6 +173,7 @@ asio::awaitable<http_response> routes::delete_database(caller who, database_name
 asio::awaitable<http_response> routes::query(caller who, const http_request& request) const {
     const api::query_request wish = api::decode_query_request(request.body);
     const database_name name(wish.database_name);
+    const std::string account = who.account;
     const database known = co_await catalog_->find(std::move(who), name);
     const bool writes = known.role != role::reader;
     const storage_state storage = co_await quota_->state(known.id);
@@ -191,15 +192,20 @@ asio::awaitable<http_response> routes::query(caller who, const http_request& req
     query_result answer;
     for (int tries = 0; tries < 2; ++tries) {
         failure.reset();
+        lease awake;
+        bool held = false;
         try {
-            const lease awake = co_await databases_->hold(known.id);
-            answer = co_await run_query(awake.session(role), wish.query_string, terms);
+            awake = co_await databases_->hold(known.id);
+            held = true;
+            const session_target where = co_await awake.session(role, account);
+            answer = co_await run_query(where, wish.query_string, terms);
         } catch (const error& thrown) {
             failure = thrown;
         }
-        // The database was put to sleep before the session began: the next life takes it. Nothing
-        // was sent.
+        // The database was put to sleep before the session began: the next life takes it. Or what
+        // a key has changed kept us out. Nothing was sent.
         if (!failure || failure->phase() != phase::connecting) break;
+        if (held && tries == 0) co_await awake.mend();
     }
     // A failed statement also takes space.
     if (writes) co_await quota_->check(known.id);

@@ -212,6 +212,30 @@ asio::awaitable<void> backend_admin::end_all_sessions(tenant what) {
     co_await end_sessions(std::move(what), std::move(all));
 }
 
+asio::awaitable<std::vector<std::string>> backend_admin::repair(tenant what, bool thorough) {
+    std::optional<error> failure;
+    try {
+        co_return co_await do_repair(std::move(what), thorough);
+    } catch (const error& thrown) {
+        failure = thrown;
+    }
+    throw trouble("did not repair the database", *failure);
+}
+
+asio::awaitable<std::vector<std::string>> backend_admin::do_repair(tenant what, bool thorough) {
+    const std::vector<result> found = co_await run(what.find_faults(max_connections_, thorough));
+    std::vector<std::string> wrong;
+    std::string fixes;
+    // A setting that is wrong is reset before the right one is set.
+    for (const row_view row : found.back()) {
+        wrong.push_back(row[0].as<std::string>());
+        fixes += row[1].as<std::string>() + ";";
+    }
+    if (!fixes.empty()) co_await run(std::move(fixes));
+    if (thorough) co_await set_passwords(std::move(what));
+    co_return wrong;
+}
+
 asio::awaitable<std::int64_t> backend_admin::size_of(tenant what) {
     std::optional<error> failure;
     try {

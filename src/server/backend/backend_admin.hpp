@@ -50,6 +50,10 @@ public:
     /// Ends the sessions in these roles, of session_roles.
     asio::awaitable<void> end_sessions(tenant what, std::vector<std::string> roles);
     asio::awaitable<void> end_all_sessions(tenant what);
+    /// Puts right what keys have changed of a database and its roles. Returns what was wrong.
+    ///
+    /// Parameters: `thorough` also sets the passwords, and looks at all settings of the database.
+    asio::awaitable<std::vector<std::string>> repair(tenant what, bool thorough);
     /// Errors: also errc::not_found.
     asio::awaitable<std::int64_t> size_of(tenant what);
 
@@ -62,6 +66,7 @@ public:
 private:
     asio::awaitable<void> check();
     asio::awaitable<void> do_make(tenant what);
+    asio::awaitable<std::vector<std::string>> do_repair(tenant what, bool thorough);
     asio::awaitable<std::vector<result>> run(std::string sql);
     asio::awaitable<std::vector<result>> run_in(connect_options where, std::string sql);
     asio::awaitable<void> set_passwords(tenant what);

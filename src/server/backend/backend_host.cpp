@@ -21,6 +21,8 @@ constexpr std::size_t makers = 2;
 // The time for sessions to end after they were told to.
 constexpr std::chrono::seconds ending_patience{5};
 constexpr std::chrono::milliseconds ending_interval{200};
+// How often a refused session may have a database looked at.
+constexpr std::chrono::seconds mending_interval{1};
 // The time at the end for a backend that may itself be gone.
 constexpr std::chrono::seconds closing_patience{10};
 
@@ -59,12 +61,17 @@ public:
           admin_(all.admin_),
           tls_(all.tls_) {}
 
-    session_target session(const std::string& role) const override {
+    asio::awaitable<session_target> session(std::string role, std::string) override {
         session_target target;
         target.connect = admin_->session(what, role);
         target.tls = tls_;
         target.waits = true;
-        return target;
+        co_return target;
+    }
+
+    asio::awaitable<bool> mend() override {
+        const auto self = shared_from_this();
+        co_return co_await on_strand(strand_, self, do_mend());
     }
 
     void release(std::uint64_t) noexcept override {
@@ -95,6 +102,19 @@ public:
     asio::steady_timer changed;
 
 private:
+    asio::awaitable<bool> do_mend() {
+        const time_point now = std::chrono::steady_clock::now();
+        if (now - mended_ < mending_interval) co_return false;
+        mended_ = now;
+        try {
+            const std::vector<std::string> wrong = co_await admin_->repair(what, false);
+            co_return !wrong.empty();
+        } catch (const error&) {  // it does not answer us either
+        }
+        co_return false;
+    }
+
+    time_point mended_{};
     const asio::strand<asio::any_io_executor> strand_;
     const std::shared_ptr<backend_admin> admin_;
     const std::shared_ptr<asio::ssl::context> tls_;
@@ -257,6 +277,10 @@ asio::awaitable<bool> backend_host::do_is_asleep(std::string id) {
 asio::awaitable<void> backend_host::do_end_sessions(std::string id,
                                                     std::vector<std::string> roles) {
     co_await admin_->end_sessions(find(id)->what, std::move(roles));
+}
+
+asio::awaitable<std::vector<std::string>> backend_host::do_repair(std::string id) {
+    co_return co_await admin_->repair(find(id)->what, true);
 }
 
 asio::awaitable<std::int64_t> backend_host::do_storage_bytes(std::string id) {

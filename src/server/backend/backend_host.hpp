@@ -58,6 +58,8 @@ public:
     static bool has_backend(const std::filesystem::path& data_directory);
 
     const std::filesystem::path& directory() const noexcept override { return directory_.path(); }
+    /// Does nothing: accounts have no roles of their own here.
+    void know_accounts(account_check) override {}
 
     /// Use `open`.
     backend_host(asio::strand<asio::any_io_executor> strand, data_directory directory,
@@ -79,6 +81,7 @@ private:
     asio::awaitable<void> do_wait_until_asleep(std::string id) override;
     asio::awaitable<bool> do_is_asleep(std::string id) override;
     asio::awaitable<void> do_end_sessions(std::string id, std::vector<std::string> roles) override;
+    asio::awaitable<std::vector<std::string>> do_repair(std::string id) override;
     asio::awaitable<std::int64_t> do_storage_bytes(std::string id) override;
     asio::awaitable<void> do_stop() override;
     asio::awaitable<void> do_close() override;

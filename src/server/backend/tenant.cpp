@@ -97,6 +97,58 @@ std::string tenant::set_passwords(
     return script;
 }
 
+std::string tenant::find_faults(int max_connections, bool thorough) const {
+    const std::string database = quote_literal(database_);
+    const std::string main = quote_identifier(database_);
+    std::string roles;
+    for (const char* each : all_roles) {
+        roles += (roles.empty() ? "" : ", ") + quote_literal(role(each));
+    }
+    const std::string owner = quote_literal(role(session_roles::owner));
+    const std::string admin = quote_literal(role(session_roles::admin));
+    const std::string limited = quote_literal(role(session_roles::limited));
+    const std::string limit = std::to_string(max_connections);
+    return "WITH main AS (SELECT * FROM pg_catalog.pg_database WHERE datname = " + database +
+           "), ours AS (SELECT oid, rolname::text AS name FROM pg_catalog.pg_roles "
+           "WHERE rolname IN (" +
+           roles +
+           ")), settings AS (SELECT s.setdatabase, o.name AS role, one FROM main "
+           "CROSS JOIN pg_catalog.pg_db_role_setting s LEFT JOIN ours o ON o.oid = s.setrole, "
+           "pg_catalog.unnest(s.setconfig) one WHERE (s.setrole = 0 AND s.setdatabase = main.oid) "
+           "OR o.oid IS NOT NULL) "
+           "SELECT 'the connection limit of the database: ' || datconnlimit, 'ALTER DATABASE " +
+           main + " CONNECTION LIMIT " + limit + "' FROM main WHERE datconnlimit <> " + limit +
+           " UNION ALL SELECT 'CONNECT on the database was revoked', " +
+           quote_literal(shut_out_others() + "GRANT CONNECT ON DATABASE " + main + " TO " +
+                         quote_identifier(role(session_roles::owner))) +
+           " WHERE EXISTS (SELECT FROM main, ours WHERE NOT "
+           "pg_catalog.has_database_privilege(ours.oid, main.oid, 'CONNECT')) "
+           "UNION ALL SELECT DISTINCT 'a setting of the database: ' || "
+           "pg_catalog.split_part(one, '=', 1), pg_catalog.format('ALTER DATABASE " +
+           main + " RESET %I', pg_catalog.split_part(one, '=', 1)) FROM settings " +
+           "WHERE role IS NULL AND (" + (thorough ? "true" : "false") +
+           " OR pg_catalog.lower(pg_catalog.split_part(one, '=', 1)) IN "
+           "('local_preload_libraries', 'idle_session_timeout', "
+           "'idle_in_transaction_session_timeout', 'role', 'session_authorization', "
+           "'default_transaction_read_only')) "
+           "UNION ALL SELECT DISTINCT 'the setting ' || pg_catalog.split_part(one, '=', 1) || "
+           "' of the role ' || role, pg_catalog.format('ALTER ROLE %I ', role) || CASE WHEN "
+           "setdatabase = 0 THEN '' ELSE 'IN DATABASE " +
+           main +
+           " ' END || pg_catalog.format('RESET %I', pg_catalog.split_part(one, '=', 1)) "
+           "FROM settings WHERE role IS NOT NULL AND NOT (setdatabase = 0 AND ((role = " +
+           admin + " AND one = 'role=' || " + owner + ") OR (role = " + limited +
+           " AND one = 'default_transaction_read_only=on'))) "
+           "UNION ALL SELECT 'the setting that an admin acts as the owner', "
+           "pg_catalog.format('ALTER ROLE %I SET role TO %L', " +
+           admin + ", " + owner + ") WHERE NOT EXISTS (SELECT FROM settings WHERE role = " + admin +
+           " AND setdatabase = 0 AND one = 'role=' || " + owner +
+           ") UNION ALL SELECT 'the setting that makes a limited session read-only', "
+           "pg_catalog.format('ALTER ROLE %I SET default_transaction_read_only TO on', " +
+           limited + ") WHERE NOT EXISTS (SELECT FROM settings WHERE role = " + limited +
+           " AND setdatabase = 0 AND one = 'default_transaction_read_only=on')";
+}
+
 std::string tenant::drop_database() const {
     return "DROP DATABASE IF EXISTS " + quote_identifier(database_) + " WITH (FORCE)";
 }

@@ -42,6 +42,11 @@ public:
     std::string set_passwords(
         const std::function<std::string(const std::string& role)>& verifier) const;
 
+    /// Finds what keys have changed of it: rows of words and the statement that puts it right.
+    ///
+    /// Parameters: `thorough` also looks for settings of the database that no session needs.
+    std::string find_faults(int max_connections, bool thorough) const;
+
     std::string drop_database() const;
     std::string drop_roles() const;
 

@@ -442,6 +442,21 @@ asio::awaitable<caller> catalog::find_user(std::string name) {
     return look(std::move(work));
 }
 
+asio::awaitable<std::vector<std::string>> catalog::accounts_among(std::vector<std::string> ids) {
+    std::function<std::vector<std::string>()> work = [this, ids = std::move(ids)] {
+        std::vector<std::string> known;
+        for (const std::string& plain : ids) {
+            std::string id = plain;
+            for (const std::size_t at : {8, 13, 18, 23}) {  // where a UUID has its hyphens
+                if (id.size() > at) id.insert(at, 1, '-');
+            }
+            if (known_.state().accounts.contains(id)) known.push_back(plain);
+        }
+        return known;
+    };
+    return look(std::move(work));
+}
+
 asio::awaitable<service_account> catalog::create_account(std::string user, std::string name,
                                                          role what,
                                                          std::vector<database_name> databases) {

@@ -140,6 +140,9 @@ public:
     /// Errors: errc::not_found.
     asio::awaitable<caller> find_user(std::string name);
 
+    /// Which of these accounts exist, by their ids without hyphens; see database_host.
+    asio::awaitable<std::vector<std::string>> accounts_among(std::vector<std::string> ids);
+
     /// Writes what is not yet written and closes the file. Later changes fail with errc::conflict.
     ///
     /// Cancellation: none.

@@ -225,7 +225,7 @@ asio::awaitable<void> backend_link::begin(attempt& now, backend_address where, i
     // knows of a password before it asks for one.
     if (asked > 1) now.given = co_await login.ask_credentials(asked);
     co_await connect(std::move(where));
-    co_await send(wire_message::startup(now.wish, login.user, login.database));
+    co_await send(wire_message::startup(now.wish, login.user, login.database, now.where.options));
     co_await authenticate(now);
     if (now.sqlstate.empty()) co_await read_greeting(now);
     now.greeting.bytes = now.received.substr(now.greeting_at);

@@ -2,6 +2,7 @@
 #include <bitdotio/error.hpp>
 
 #include "server/base/tls_shutdown.hpp"
+#include "server/gateway/abandoned_session.hpp"
 #include "server/gateway/gateway_session.hpp"
 #include "server/gateway/splice.hpp"
 
@@ -59,6 +60,9 @@ std::string words_for(session_watch::ending why) {
         case ending::life:
             return wire_message::fatal(
                 "57P01", "terminating connection at the end of its longest life", "Connect again.");
+        case ending::flood:
+            return wire_message::fatal("54000", "too many requests wait for an answer",
+                                       "Read the answers to some before sending more.");
         case ending::server_stops:
             return wire_message::fatal("57P01",
                                        "terminating connection due to administrator command");
@@ -221,6 +225,7 @@ asio::awaitable<bool> gateway_session::admit_with_password() {
         const caller who = co_await around_->catalog->admit(key, peer_);
         known = true;
         account_ = who.name;
+        account_id_ = who.account;
         const database_name name(wanted);
         database_ = co_await around_->catalog->find(who, name);
         co_await around_->quota->session_role(database_);  // refuses a closed database at once
@@ -295,10 +300,7 @@ asio::awaitable<void> gateway_session::converse_with(lease awake, cancel_key key
     // Asked again, because waking may have taken a while.
     std::string role = co_await around_->quota->session_role(database_);
     try {
-        const session_target where = awake.session(role);
-        const time_point deadline =
-            where.waits ? after(around_->wake_timeout) : after(startup_patience);
-        joined_ = co_await connect_backend(where, key, deadline);
+        joined_ = co_await connect_backend(awake, key, role);
     } catch (const boost::system::system_error& thrown) {
         failure = thrown.code().message();
     }
@@ -315,6 +317,7 @@ asio::awaitable<void> gateway_session::converse_with(lease awake, cancel_key key
         around_->events->refused(declined_, database_.name.full(), peer_);
     }
     if (joined_) co_await hand_across();
+    if (joined_ && backend_key_) co_await end_abandoned(backend_, *backend_key_);
     // Closed before the lease ends, so that PostgreSQL is not put to sleep under a session.
     backend_.close(ignored);
 }
@@ -334,9 +337,18 @@ asio::awaitable<void> gateway_session::hand_across() {
     co_await with_deadline(send(last_words), after(last_words_patience));
 }
 
-asio::awaitable<bool> gateway_session::connect_backend(session_target where, cancel_key key,
-                                                       time_point deadline) {
-    backend_greeting greeting = co_await backend_.open(std::move(where), wish_, deadline);
+asio::awaitable<bool> gateway_session::connect_backend(const lease& awake, cancel_key key,
+                                                       std::string role) {
+    const session_target where = co_await awake.session(role, account_id_);
+    const time_point deadline =
+        where.waits ? after(around_->wake_timeout) : after(startup_patience);
+    backend_greeting greeting = co_await backend_.open(where, wish_, deadline);
+    if (!greeting.key) {
+        // What a key has changed may have kept it out.
+        const bool mended = co_await awake.mend();
+        if (mended) greeting = co_await backend_.open(where, wish_, deadline);
+    }
+    backend_key_ = greeting.key;
     if (greeting.key) {
         session_registry::backend there;
         there.server = backend_.address();

@@ -62,8 +62,7 @@ private:
     asio::awaitable<void> converse();
     asio::awaitable<void> converse_with(lease awake, cancel_key key);
     asio::awaitable<void> hand_across();
-    asio::awaitable<bool> connect_backend(session_target where, cancel_key key,
-                                          time_point deadline);
+    asio::awaitable<bool> connect_backend(const lease& awake, cancel_key key, std::string role);
 
     asio::awaitable<std::string> receive(std::size_t size);
     asio::awaitable<void> send(std::string bytes);
@@ -74,14 +73,16 @@ private:
     asio::ssl::stream<asio::ip::tcp::socket> client_;
     backend_link backend_;
     startup_message wish_;
-    std::string peer_;       // the client's address, without the port
-    std::string account_;    // the account whose key it has shown
+    std::string peer_;     // the client's address, without the port
+    std::string account_;  // the account whose key it has shown
+    std::string account_id_;
     std::string declined_;   // the SQLSTATE with which PostgreSQL itself refused it
     database database_;      // as its caller may use it
     bool secured_ = false;   // TLS is established
     bool admitted_ = false;  // its key and its database are known
     bool leaving_ = false;   // the server is closing
     bool joined_ = false;    // client and PostgreSQL are connected
+    std::optional<cancel_key> backend_key_;
     session_watch watch_;
     std::optional<splice> traffic_;
 };

@@ -1,4 +1,4 @@
-// Counts requests against ReadyForQuery.
+// Keeps requests against ReadyForQuery.
 #include "server/gateway/session_watch.hpp"
 
 #include <algorithm>
@@ -16,19 +16,30 @@ void session_watch::from_client(std::string_view bytes, time_point now) {
         switch (type) {
             case 'Q':
             case 'F':  // a function call
-                owed_.push_back(type);
+                owe(loose_ ? 'q' : 'Q');
                 break;
             case 'S':
-                owed_.push_back(type);
+                if (copying_) break;  // PostgreSQL ignores it
+                owe('S');
                 loose_ = false;
                 break;
-            case 'd':  // part of a COPY, which the statement's own end answers
             case 'c':
             case 'f':
-            case 'X': break;
+                // The end of data that PostgreSQL has not asked for yet, or never will.
+                if (!copying_ && (owed_.empty() ? loose_ : owed_.back() != 'c')) owe('c');
+                copying_ = false;
+                break;
+            case 'd':  // part of a COPY, which the statement's own end answers
+            case 'H':  // asks for answers, not for anything to answer
+                break;
+            case 'X': goodbye_ = true; break;
             default: loose_ = true;
         }
     });
+}
+
+void session_watch::owe(char type) {
+    if (!floods()) owed_.push_back(type);
 }
 
 void session_watch::from_server(std::string_view bytes, time_point now) {
@@ -38,22 +49,53 @@ void session_watch::from_server(std::string_view bytes, time_point now) {
         status_ = 0;
         switch (type) {
             case 'Z':
-                if (!owed_.empty()) owed_.pop_front();
+                answered();
                 status_ = first;
                 break;
-            case 'G':
-            case 'W':
-                // During a COPY that takes data, PostgreSQL ignores Sync: those that the client
-                // sent along with the statement are never answered.
-                while (!owed_.empty() && owed_.front() == 'S') {
-                    owed_.pop_front();
-                }
+            case 'E':
+                failed_ = true;
+                copying_ = false;
                 break;
+            case 'G':
+            case 'W': copy_begins(); break;
             case 'D':
             case 'd': ++rows_; break;
             default: break;
         }
     });
+}
+
+// During a COPY that takes data, PostgreSQL ignores Sync: those that the client sent along with the
+// statement, up to the end of the data, are never answered.
+void session_watch::copy_begins() {
+    const bool by_query = !owed_.empty() && (owed_.front() == 'Q' || owed_.front() == 'q');
+    const auto begin = owed_.begin() + (by_query ? 1 : 0);
+    auto end = begin;
+    while (end != owed_.end() && *end == 'S') {
+        ++end;
+    }
+    copying_ = end == owed_.end() || *end != 'c';
+    owed_.erase(begin, copying_ ? end : end + 1);
+}
+
+void session_watch::answered() {
+    const auto skip_data = [this] {
+        while (!owed_.empty() && owed_.front() == 'c') {
+            owed_.pop_front();
+        }
+    };
+    skip_data();
+    if (failed_ && !owed_.empty() && owed_.front() == 'q') {
+        // Perhaps it was not the query that failed but what came before it: then PostgreSQL has
+        // skipped everything up to the Sync that it answers now.
+        while (!owed_.empty() && owed_.front() != 'S') {
+            owed_.pop_front();
+        }
+    }
+    if (!owed_.empty()) owed_.pop_front();
+    skip_data();
+    failed_ = false;
+    copying_ = false;
 }
 
 void session_watch::handed_on(time_point now) {
@@ -70,6 +112,7 @@ std::chrono::milliseconds session_watch::idle_limit() const noexcept {
 }
 
 session_watch::ending session_watch::due(time_point now) const {
+    if (floods()) return ending::flood;
     if (!rests()) return ending::none;
     if (retired_) return ending::server_stops;
     const auto limit = idle_limit();

@@ -46,8 +46,12 @@ struct session_limits {
 };
 
 /// A session is never ended while a statement may be running, nor within a message, but only when
-/// PostgreSQL has said ReadyForQuery to everything the client asked for. Requests are counted,
-/// because a client may send many before the first answer.
+/// PostgreSQL has said ReadyForQuery to everything the client asked for. Requests are kept in their
+/// order, because a client may send many before the first answer, and PostgreSQL leaves some
+/// unanswered: a Sync while it takes a COPY's data, and after an error all that comes before the
+/// next Sync. Where it cannot be told which they were, the session counts as answered.
+///
+/// A client that has more than `most_owed` requests waiting is `flooding`.
 ///
 /// PostgreSQL's own limits are not enough: the session can lift them with SET.
 ///
@@ -55,7 +59,11 @@ struct session_limits {
 /// See: PostgreSQL manual, 55.2 "Message Flow".
 class session_watch {
 public:
-    enum class ending { none, idle, idle_in_transaction, life, server_stops };
+    enum class ending { none, idle, idle_in_transaction, life, server_stops, flood };
+
+    /// How many requests may wait for an answer; each takes a byte of ours. Far more than sockets
+    /// hold: a client that only sends must have found something that PostgreSQL swallows.
+    static constexpr std::size_t most_owed = 128 * 1024;
 
     session_watch(session_limits limits, time_point now);
 
@@ -69,6 +77,11 @@ public:
     /// Notes that the server is stopping: the session ends as soon as no statement is running.
     void retire() noexcept { retired_ = true; }
 
+    /// Whether more than `most_owed` requests wait.
+    bool floods() const noexcept { return owed_.size() > most_owed; }
+    /// Whether the client has sent Terminate.
+    bool has_said_goodbye() const noexcept { return goodbye_; }
+
     /// Why the session has to end now, if it does.
     ending due(time_point now) const;
     /// When `due` has to be asked again if no message passes; nothing if there is no limit.
@@ -81,16 +94,24 @@ public:
     std::int64_t take_rows() noexcept { return std::exchange(rows_, 0); }
 
 private:
+    void owe(char type);
+    void copy_begins();
+    void answered();
     bool rests() const noexcept;
     std::chrono::milliseconds idle_limit() const noexcept;
 
     session_limits limits_;
     message_boundaries asked_;
     message_boundaries answered_;
-    std::deque<char> owed_;  ///< the messages that PostgreSQL answers with a ReadyForQuery each
-    char status_ = 0;        ///< of the last ReadyForQuery; 0 if something came after it
-    bool loose_ = false;     ///< the client has not yet sent the Sync of what it asked for
+    /// What PostgreSQL answers with a ReadyForQuery each: 'S' for a Sync, 'Q' for a query or a
+    /// function call, 'q' for one after messages without a Sync. Among them 'c' where data ends.
+    std::deque<char> owed_;
+    char status_ = 0;       ///< of the last ReadyForQuery; 0 if something came after it
+    bool loose_ = false;    ///< the client has not yet sent the Sync of what it asked for
+    bool copying_ = false;  ///< PostgreSQL takes data, whose end the client has not sent yet
+    bool failed_ = false;   ///< there was an error since the last ReadyForQuery
     bool handing_on_ = false;
+    bool goodbye_ = false;
     bool retired_ = false;
     std::int64_t rows_ = 0;
     time_point quiet_since_;

@@ -21,6 +21,8 @@ namespace {
 
 // One TLS record holds 16 KiB; two of them per turn cost no more memory than a session does anyway.
 constexpr std::size_t buffer_size = 32 * 1024;
+// The time for what still runs to end after the client has gone.
+constexpr std::chrono::seconds leaving_grace{1};
 // Rows are counted in batches: each costs a message to the catalog.
 constexpr std::int64_t handful = 10'000;
 
@@ -71,6 +73,10 @@ asio::awaitable<splice::part> splice::pump_up() {
             asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, failure));
         if (size == 0) continue;
         watch_.from_client(std::string_view(bytes.data(), size), now());
+        if (watch_.floods()) {
+            alarm_.cancel();
+            co_return part::upstream;
+        }
         boost::system::error_code unsent;
         co_await asio::async_write(backend_, asio::buffer(bytes.data(), size),
                                    asio::redirect_error(asio::use_awaitable, unsent));
@@ -79,7 +85,11 @@ asio::awaitable<splice::part> splice::pump_up() {
     // Once it has answered, PostgreSQL ends a session whose client stopped sending.
     boost::system::error_code ignored;
     backend_.shutdown(asio::socket_base::shutdown_send, ignored);
-    co_return part::upstream;
+    // A process that dies sends no close_notify, and nobody reads answers after a goodbye.
+    if (failure == asio::error::eof && !watch_.has_said_goodbye()) co_return part::upstream;
+    asio::steady_timer grace(co_await asio::this_coro::executor, leaving_grace);
+    co_await grace.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    co_return part::client_gone;
 }
 
 asio::awaitable<splice::part> splice::pump_down() {

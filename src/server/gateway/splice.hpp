@@ -37,7 +37,8 @@ public:
 
     /// Returns when the client has all that `backend` said, when the client is gone, or when the
     /// session has to end: then `client` waits for our own last message, and PostgreSQL has
-    /// nothing under way. A client that only stops sending still gets its answers.
+    /// nothing under way, except after a flood. A client that only stops sending still gets its
+    /// answers: one that says so by TLS's close_notify, and has not said goodbye before.
     ///
     /// Cancellation: terminal; both streams are then to be closed.
     asio::awaitable<session_watch::ending> run();
@@ -46,7 +47,7 @@ public:
     void retire();
 
 private:
-    enum class part { upstream, downstream, limits };
+    enum class part { upstream, downstream, limits, client_gone };
     struct until_over;
 
     asio::awaitable<part> pump_up();

@@ -148,15 +148,26 @@ std::string negotiate_protocol_version(const std::vector<std::string>& options) 
 }
 
 std::string startup(const startup_message& original, std::string_view user,
-                    std::string_view database) {
+                    std::string_view database, std::string_view options) {
     std::string body;
     append_number(body, protocol_3_0);
     append_text(body, "user");
     append_text(body, user);
     append_text(body, "database");
     append_text(body, database);
+    std::string all(options);
+    if (const auto theirs = original.find("options"); theirs && !theirs->empty()) {
+        if (!all.empty()) all += ' ';
+        all += *theirs;
+    }
+    if (!all.empty()) {
+        append_text(body, "options");
+        append_text(body, all);
+    }
     for (const auto& [name, value] : original.parameters) {
-        if (name == "user" || name == "database" || is_protocol_option(name)) continue;
+        if (name == "user" || name == "database" || name == "options" || is_protocol_option(name)) {
+            continue;
+        }
         append_text(body, name);
         append_text(body, value);
     }

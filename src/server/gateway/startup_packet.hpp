@@ -66,9 +66,10 @@ std::string cleartext_password_request();
 /// Says that the newest protocol is 3.0; `options` are those we did not know.
 std::string negotiate_protocol_version(const std::vector<std::string>& options);
 /// A StartupMessage of version 3.0 that asks for `user` and `database`, the other parameters of
-/// `original` kept except protocol options.
+/// `original` kept except protocol options. Its "options" come after `options`, and so outrank
+/// them.
 std::string startup(const startup_message& original, std::string_view user,
-                    std::string_view database);
+                    std::string_view database, std::string_view options = {});
 std::string cancel_request(cancel_key key);
 std::string backend_key_data(cancel_key key);
 

@@ -25,8 +25,12 @@ lease::~lease() {
     release();
 }
 
-session_target lease::session(const std::string& role) const {
-    return owner_->session(role);
+asio::awaitable<session_target> lease::session(std::string role, std::string account) const {
+    return owner_->session(std::move(role), std::move(account));
+}
+
+asio::awaitable<bool> lease::mend() const {
+    return owner_->mend();
 }
 
 void lease::release() noexcept {
@@ -65,6 +69,10 @@ asio::awaitable<bool> database_host::is_asleep(std::string id) {
 
 asio::awaitable<void> database_host::end_sessions(std::string id, std::vector<std::string> roles) {
     return on_strand(strand_, shared_from_this(), do_end_sessions(std::move(id), std::move(roles)));
+}
+
+asio::awaitable<std::vector<std::string>> database_host::repair(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_repair(std::move(id)));
 }
 
 asio::awaitable<std::int64_t> database_host::storage_bytes(std::string id) {

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -30,6 +31,9 @@ struct session_target {
     connect_options connect;
     /// What its TLS trusts, read once for all sessions; null if there never is TLS.
     std::shared_ptr<asio::ssl::context> tls;
+    /// Settings the session begins with, as "-c name=value …". What a client sets itself comes
+    /// after them; what ALTER ROLE and ALTER DATABASE have set comes before them.
+    std::string options;
     /// Whether a server that does not answer may soon be back, or have a successor.
     bool waits = false;
 };
@@ -42,8 +46,11 @@ public:
     held_database(const held_database&) = delete;
     held_database& operator=(const held_database&) = delete;
 
-    /// Parameters: `role` is one of session_roles.
-    virtual session_target session(const std::string& role) const = 0;
+    /// Parameters: `role` is one of session_roles; `account` is the id of the caller's account.
+    /// Errors: any error of a connection, if a role has to be made for the account first.
+    virtual asio::awaitable<session_target> session(std::string role, std::string account) = 0;
+    /// Puts right what may have kept a session out; returns whether anything was wrong.
+    virtual asio::awaitable<bool> mend() = 0;
     /// A lease of this life has ended.
     virtual void release(std::uint64_t life) noexcept = 0;
 };
@@ -60,8 +67,15 @@ public:
     lease& operator=(lease&& other) noexcept;
     ~lease();
 
-    /// How sessions in this role (one of session_roles) are opened. Not for an empty lease.
-    session_target session(const std::string& role) const;
+    /// How the account's sessions in this role (one of session_roles) are opened. Not for an empty
+    /// lease.
+    ///
+    /// Errors: see held_database.
+    asio::awaitable<session_target> session(std::string role, std::string account) const;
+
+    /// Puts right what may have kept a session out, at most once a second for a database. Returns
+    /// whether it is worth trying again. Not for an empty lease.
+    asio::awaitable<bool> mend() const;
 
     /// Gives the database back before destruction.
     void release() noexcept;
@@ -128,6 +142,18 @@ public:
     /// Errors: errc::not_found; any error of a connection: then the sessions may not have ended.
     asio::awaitable<void> end_sessions(std::string id, std::vector<std::string> roles);
 
+    /// Puts right what keys have changed of roles, settings and limits that are the server's, after
+    /// waking the database if it is asleep. Returns what was wrong, in words, wakes included.
+    ///
+    /// Errors: errc::not_found; those of `hold`; any error of a connection.
+    asio::awaitable<std::vector<std::string>> repair(std::string id);
+
+    /// Which of these accounts exist, by their ids without hyphens.
+    using account_check =
+        std::function<asio::awaitable<std::vector<std::string>>(std::vector<std::string>)>;
+    /// Sets how roles of accounts that are gone are found; call it before the first wake.
+    virtual void know_accounts(account_check which) = 0;
+
     /// The size of the database's tables and indexes on disk, without waking it.
     ///
     /// Errors: errc::not_found.
@@ -162,6 +188,7 @@ private:
     virtual asio::awaitable<bool> do_is_asleep(std::string id) = 0;
     virtual asio::awaitable<void> do_end_sessions(std::string id,
                                                   std::vector<std::string> roles) = 0;
+    virtual asio::awaitable<std::vector<std::string>> do_repair(std::string id) = 0;
     virtual asio::awaitable<std::int64_t> do_storage_bytes(std::string id) = 0;
     virtual asio::awaitable<void> do_stop() = 0;
     virtual asio::awaitable<void> do_close() = 0;

@@ -40,6 +40,9 @@ asio::awaitable<connection> open_at_primary(connect_options where) {
 
 asio::awaitable<connection> open_session(session_target where, std::string purpose) {
     where.connect.application_name = std::move(purpose);
+    if (!where.options.empty()) {
+        where.connect.options = where.options + " " + where.connect.options;
+    }
     try {
         co_return co_await open_at_primary(where.connect);
     } catch (const error& failure) {

@@ -20,6 +20,8 @@ namespace {
 
 // PostgreSQL reports its readiness only in a file, which is read this often.
 constexpr std::chrono::milliseconds readiness_interval{1};
+// The places kept for ourselves, so that sessions can be ended and limits lifted when it is full.
+constexpr int reserved_connections = 2;
 constexpr std::uintmax_t largest_log = 4 << 20;
 
 dormancy::settings rule_settings(const instance_settings& settings) {
@@ -41,6 +43,7 @@ instance::instance(asio::strand<asio::any_io_executor> strand,
       wakes_(std::move(wakes)),
       data_directory_(std::move(data_directory)),
       socket_directory_(socket_directory.string()),
+      keeper_(socket_directory_),
       mark_(std::move(mark)),
       rule_(rule_settings(*settings_)),
       next_event_(strand_),
@@ -69,18 +72,6 @@ asio::awaitable<lease> instance::hold() {
     rule_.forget();
     obey();
     throw error(errc::cancelled, "waiting for the database to wake was cancelled");
-}
-
-session_target instance::session(const std::string& as) const {
-    session_target target;
-    // The directory, as libpq takes it for `host`: the socket in it is ".s.PGSQL.5432".
-    target.connect.hosts.emplace_back(socket_directory_, std::uint16_t{5432});
-    target.connect.user = as;
-    target.connect.database = database;
-    target.connect.tls = tls_mode::disable;
-    // A held database is awake: one that is stopped anyway does not come back for this session.
-    target.connect.wake_timeout = std::chrono::milliseconds(0);
-    return target;
 }
 
 void instance::release(std::uint64_t life) noexcept {
@@ -159,9 +150,13 @@ failure_report instance::on_failure() const noexcept {
     return failure_report(settings_->events, "the life of a database");
 }
 
+std::string instance::id() const {
+    return mark_.substr(0, mark_.find('@'));
+}
+
 void instance::tell(instance_event event) const {
     if (!settings_->tell) return;
-    event.id = mark_.substr(0, mark_.find('@'));
+    event.id = id();
     settings_->tell(event);
 }
 
@@ -247,6 +242,9 @@ asio::awaitable<void> instance::start() {
     if (!process_) {
         throw error(errc::cancelled, "the start was no longer wanted");
     }
+    if (!process_->has_ended() && rule_.current() == dormancy::state::waking) {
+        co_await put_right();
+    }
 }
 
 // A killed postmaster leaves children that may still write, and files that say it runs.
@@ -309,8 +307,13 @@ command instance::start_command() const {
              std::string("port=5432"),
              // Small, because there are many instances.
              std::string("shared_buffers=16MB"),
-             "max_connections=" + std::to_string(settings_->max_connections),
-             std::string("superuser_reserved_connections=0"),
+             "max_connections=" + std::to_string(settings_->max_connections + reserved_connections),
+             "superuser_reserved_connections=" + std::to_string(reserved_connections),
+             "hba_file=" + (settings_->login_rules / login_rules_file).string(),
+             "ident_file=" + (settings_->login_rules / login_names_file).string(),
+             // A statement whose client is gone: the gateway cancels it, this is for when it
+             // cannot.
+             std::string("client_connection_check_interval=10s"),
              // No standby and no archive; a short recovery after a crash.
              std::string("wal_level=minimal"),
              std::string("max_wal_senders=0"),

@@ -6,6 +6,7 @@
 #include "server/base/instance_event.hpp"
 #include "server/hosts/database_host.hpp"
 #include "server/instances/dormancy.hpp"
+#include "server/instances/instance_keeper.hpp"
 #include "server/instances/process.hpp"
 #include "server/instances/programs.hpp"
 
@@ -21,6 +22,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,6 +44,11 @@ struct instance_settings {
     std::chrono::milliseconds idle_in_transaction_timeout{};
     int max_connections = 0;
     std::chrono::milliseconds start_timeout{};
+    /// Where the files of write_login_rules are.
+    std::filesystem::path login_rules;
+    /// Finds accounts that exist; may be empty, and is set before the first wake.
+    std::shared_ptr<database_host::account_check> accounts =
+        std::make_shared<database_host::account_check>();
     /// If false, a crash of the machine may lose committed data, or everything.
     bool durable = true;
     /// Called on the host's strand; may be empty.
@@ -52,7 +59,7 @@ struct instance_settings {
 
 /// The instance of one database and its life.
 ///
-/// Thread safety: only on its strand, except `release`, `session` and `socket_directory`.
+/// Thread safety: only on its strand, except `release`, `session`, `mend` and `socket_directory`.
 class instance final : public held_database, public std::enable_shared_from_this<instance> {
 public:
     /// Its only database.
@@ -72,10 +79,16 @@ public:
     asio::awaitable<void> wait_until_asleep();
     bool is_asleep() const noexcept { return !living_; }
 
+    /// Puts right what keys have changed, of an instance that somebody holds. Returns what was
+    /// wrong, also at its wake.
+    asio::awaitable<std::vector<std::string>> repair();
+    asio::awaitable<void> end_sessions(std::vector<std::string> roles);
+
     /// Refuses waiting and new callers, and begins to stop: await `wait_until_asleep`.
     void close();
 
-    session_target session(const std::string& role) const override;
+    asio::awaitable<session_target> session(std::string role, std::string account) override;
+    asio::awaitable<bool> mend() override;
     void release(std::uint64_t life) noexcept override;
 
 private:
@@ -90,10 +103,16 @@ private:
     asio::awaitable<void> start();
     asio::awaitable<void> clear_after_crash();
     asio::awaitable<std::string> last_words();
+    asio::awaitable<void> put_right();
+    asio::awaitable<void> drop_unknown_roles();
+    asio::awaitable<std::size_t> do_repair(bool thorough);
+    asio::awaitable<session_target> do_session(std::string role, std::string account);
+    asio::awaitable<bool> do_mend();
     void obey();
     void lived();
     failure_report on_failure() const noexcept;
     void tell(instance_event event) const;
+    std::string id() const;
     bool is_ready() const;
     command start_command() const;
 
@@ -102,12 +121,16 @@ private:
     const std::shared_ptr<async_semaphore> wakes_;
     const std::filesystem::path data_directory_;
     const std::string socket_directory_;
+    const instance_keeper keeper_;
     const std::string mark_;  ///< the cluster_name, by which its processes are known
     dormancy rule_;
     std::optional<child> process_;
-    bool living_ = false;  ///< `live` is running
-    bool crashed_ = true;  ///< the last life is not known to have ended well
-    std::string failure_;  ///< why the last start failed
+    bool living_ = false;                 ///< `live` is running
+    bool crashed_ = true;                 ///< the last life is not known to have ended well
+    std::string failure_;                 ///< why the last start failed
+    std::set<std::string> roles_;         ///< of accounts, known to exist
+    std::vector<std::string> put_right_;  ///< since the start, and not yet told by `repair`
+    std::chrono::steady_clock::time_point mended_{};
     std::list<std::shared_ptr<waiter>> waiters_;
     alarm next_event_;
     asio::steady_timer asleep_;  ///< cancelled to tell that it is asleep

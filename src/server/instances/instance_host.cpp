@@ -1,12 +1,7 @@
 // Lays out the data directory and keeps the instances in it.
 #include "server/instances/instance_host.hpp"
 
-#include <bitdotio/arrays.hpp>
-#include <bitdotio/connection.hpp>
-
 #include "base/blocking.hpp"
-#include "server/hosts/instance_session.hpp"
-#include "server/hosts/session_role.hpp"
 #include "server/instances/orphan_processes.hpp"
 
 #include <sys/stat.h>
@@ -29,6 +24,7 @@ namespace fs = std::filesystem;
 // <data>/postgres belongs to the user PostgreSQL runs as:
 //   template/  the source of all databases          db/<id>/  their data directories
 //   s/<n>/     their sockets, in short paths        trash/    directories being removed
+//   pg_hba.conf, pg_ident.conf   who may log in
 constexpr const char* postgres_part = "postgres";
 constexpr std::size_t file_workers = 2;
 
@@ -118,6 +114,8 @@ void prepare(prepared_directory& result, const instance_host_options& options) {
     result.settings = std::make_shared<instance_settings>();
     result.settings->programs = find_postgres_programs(options.postgres_programs, version);
     result.settings->run_as = run_as;
+    result.settings->login_rules = part;
+    write_login_rules(part, run_as);
     result.settings->sleep_after = options.sleep_after;
     result.settings->idle_session_timeout = options.idle_session_timeout;
     result.settings->idle_in_transaction_timeout = options.idle_in_transaction_timeout;
@@ -291,17 +289,15 @@ asio::awaitable<bool> instance_host::do_is_asleep(std::string id) {
 
 asio::awaitable<void> instance_host::do_end_sessions(std::string id,
                                                      std::vector<std::string> roles) {
-    const lease awake = co_await do_hold(std::move(id));
-    connection session = co_await with_deadline(
-        open_session(awake.session(session_roles::keeper), "bitdotio keeper"),
-        deadline_after(ending_patience));
-    // Whatever users create, these names keep PostgreSQL's meaning.
-    statement end(
-        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity "
-        "WHERE usename OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.name[])");
-    end.timeout(ending_patience);
-    co_await session.query(end, roles);
-    co_await session.close();
+    const auto one = find(id);
+    const lease awake = co_await one->hold();
+    co_await with_deadline(one->end_sessions(std::move(roles)), deadline_after(ending_patience));
+}
+
+asio::awaitable<std::vector<std::string>> instance_host::do_repair(std::string id) {
+    const auto one = find(id);
+    const lease awake = co_await one->hold();
+    co_return co_await one->repair();
 }
 
 asio::awaitable<std::int64_t> instance_host::do_storage_bytes(std::string id) {

@@ -57,8 +57,8 @@ struct instance_host_options {
 /// One PostgreSQL per database, cloned from a template, running only while someone holds it.
 ///
 /// Every instance has one database, `instance::database`, owned by the role
-/// `session_roles::owner`; its socket lets in the session_roles, none of them a superuser. The
-/// socket is ".s.PGSQL.5432" in a directory of mode 0700.
+/// `session_roles::owner`; its socket lets in accounts' roles, none of them a superuser, and this
+/// process as the superuser. The socket is ".s.PGSQL.5432" in a directory of mode 0700.
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: await `close()`. Without it, the instances of a temporary data directory are killed
@@ -78,6 +78,7 @@ public:
     ~instance_host() override;
 
     const std::filesystem::path& directory() const noexcept override { return directory_.path(); }
+    void know_accounts(account_check which) override { *settings_->accounts = std::move(which); }
 
     /// Use `open`.
     instance_host(asio::strand<asio::any_io_executor> strand, data_directory directory,
@@ -103,6 +104,7 @@ private:
     asio::awaitable<void> do_wait_until_asleep(std::string id) override;
     asio::awaitable<bool> do_is_asleep(std::string id) override;
     asio::awaitable<void> do_end_sessions(std::string id, std::vector<std::string> roles) override;
+    asio::awaitable<std::vector<std::string>> do_repair(std::string id) override;
     asio::awaitable<std::int64_t> do_storage_bytes(std::string id) override;
     /// Stops all instances: fast, then after some seconds by force.
     asio::awaitable<void> do_stop() override;

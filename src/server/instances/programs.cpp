@@ -4,8 +4,10 @@
 #include "base/blocking.hpp"
 #include "server/hosts/session_role.hpp"
 #include "server/instances/instance.hpp"
+#include "server/instances/instance_roles.hpp"
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <unistd.h>
 
 #include <cctype>
@@ -109,6 +111,24 @@ void publish(const fs::path& from, const fs::path& to, bool durable) {
 
 }  // namespace
 
+void write_login_rules(const fs::path& directory, const system_user& owner) {
+    // The system tells PostgreSQL which user is at the other end of the socket.
+    const passwd* self = ::getpwuid(::geteuid());
+    if (!self) {
+        throw error(errc::system_failed, "the user with the id " + std::to_string(::geteuid()) +
+                                             " has no name: PostgreSQL needs one");
+    }
+    const std::string superuser = instance_roles::superuser;
+    const std::string database = instance::database;
+    write_file(directory / login_names_file,
+               "server \"" + std::string(self->pw_name) + "\" " + superuser + "\n", owner);
+    // No group has a superuser among its members, and nobody can make roles.
+    write_file(directory / login_rules_file,
+               "local " + database + " " + superuser + " peer map=server\nlocal " + database +
+                   " +owner,+writer,+reader,+limited trust\n",
+               owner);
+}
+
 postgres_programs find_postgres_programs(const fs::path& directory, const std::string& version) {
     if (!directory.empty()) {
         if (const auto found = programs_in(fs::absolute(directory))) {
@@ -174,67 +194,57 @@ asio::awaitable<void> make_template(postgres_programs programs, system_user run_
     co_await run_blocking(std::move(clear));
 
     // One-megabyte segments: sixteen megabytes would be copied, and kept, for every database.
-    step.arguments = {programs.initdb,       "--pgdata=" + unfinished.string(),
-                      "--username=postgres", "--auth=trust",
-                      "--encoding=UTF8",     "--locale=C.UTF-8",
-                      "--wal-segsize=1",     "--no-sync"};
+    step.arguments = {programs.initdb,
+                      "--pgdata=" + unfinished.string(),
+                      "--username=" + std::string(instance_roles::superuser),
+                      "--auth=trust",
+                      "--encoding=UTF8",
+                      "--locale=C.UTF-8",
+                      "--wal-segsize=1",
+                      "--no-sync"};
     co_await run_program(step, program_patience);
 
-    // Without a line for superusers, nobody who reaches the socket can be one.
+    // Nobody may log in by the rules in the directory itself; see write_login_rules.
     const std::string role = session_roles::owner;
     const std::string database = instance::database;
+    const auto run_lines = [&](const std::string& name, std::vector<std::string> commands) {
+        std::function<void()> write = [=] { write_file(sql, lines(commands), run_as); };
+        step.input = sql;
+        step.arguments = {programs.postgres,  "--single", "-D",        unfinished, "-c",
+                          "exit_on_error=on", "-c",       "fsync=off", name};
+        return write;
+    };
     std::function<void()> rules = [=] {
-        write_file(unfinished / "pg_hba.conf",
-                   "local " + database + " " + role + ",admin,writer,reader,limited,keeper trust\n",
-                   run_as);
-        write_file(sql,
-                   lines({
-                       "CREATE ROLE " + role + " LOGIN",
-                       // What it makes belongs to the owner, whichever role connects next.
-                       "CREATE ROLE admin LOGIN IN ROLE " + role,
-                       "ALTER ROLE admin SET role TO " + role,
-                       // These also cover tables that do not exist yet, whoever makes them.
-                       "CREATE ROLE writer LOGIN IN ROLE pg_read_all_data, pg_write_all_data",
-                       "CREATE ROLE reader LOGIN IN ROLE pg_read_all_data",
-                       "CREATE ROLE limited LOGIN IN ROLE pg_read_all_data",
-                       // For a clear refusal; what counts are the rights it was not given.
-                       "ALTER ROLE limited SET default_transaction_read_only TO on",
-                       "CREATE ROLE keeper LOGIN IN ROLE pg_signal_backend",
-                       "ALTER DATABASE postgres RENAME TO " + database,
-                       "ALTER DATABASE " + database + " OWNER TO " + role,
-                       "REVOKE TEMPORARY ON DATABASE " + database + " FROM PUBLIC",
-                       "GRANT TEMPORARY ON DATABASE " + database + " TO writer",
-                       "UPDATE pg_database SET datistemplate = false WHERE datname = 'template0'",
-                       "DROP DATABASE template0",
-                   }),
-                   run_as);
+        write_file(unfinished / login_rules_file, "local all all reject\n", run_as);
     };
     co_await run_blocking(std::move(rules));
-    const auto single_user = [&](const std::string& name) {
-        return std::vector<std::string>{
-            programs.postgres,  "--single", "-D",        unfinished, "-c",
-            "exit_on_error=on", "-c",       "fsync=off", name};
-    };
-    step.input = sql;
-    step.arguments = single_user("template1");
+    std::function<void()> write = run_lines(
+        "template1", {
+                         "ALTER DATABASE postgres RENAME TO " + database,
+                         "UPDATE pg_database SET datistemplate = false WHERE datname = 'template0'",
+                         "DROP DATABASE template0",
+                     });
+    co_await run_blocking(std::move(write));
     co_await run_program(step, program_patience);
 
-    std::function<void()> schema = [=] {
-        // Large objects also take space, and everybody could make them.
-        const std::string makers =
-            "FUNCTION pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid), "
-            "pg_catalog.lo_from_bytea(oid, bytea)";
-        write_file(sql,
-                   lines({
-                       "ALTER SCHEMA public OWNER TO " + role,
-                       "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
-                       "REVOKE EXECUTE ON " + makers + " FROM PUBLIC",
-                       "GRANT EXECUTE ON " + makers + " TO " + role + ", writer",
-                   }),
-                   run_as);
-    };
-    co_await run_blocking(std::move(schema));
-    step.arguments = single_user(database);
+    // Large objects also take space, and everybody could make them.
+    const std::string makers =
+        "FUNCTION pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid), "
+        "pg_catalog.lo_from_bytea(oid, bytea)";
+    std::vector<std::string> commands = instance_roles::layout();
+    for (const std::string& each : {
+             "ALTER DATABASE " + database + " OWNER TO " + role,
+             "REVOKE TEMPORARY ON DATABASE " + database + " FROM PUBLIC",
+             "GRANT TEMPORARY ON DATABASE " + database + " TO writer",
+             "ALTER SCHEMA public OWNER TO " + role,
+             std::string("REVOKE CREATE ON SCHEMA public FROM PUBLIC"),
+             "REVOKE EXECUTE ON " + makers + " FROM PUBLIC",
+             "GRANT EXECUTE ON " + makers + " TO " + role + ", writer",
+         }) {
+        commands.push_back(each);
+    }
+    write = run_lines(database, commands);
+    co_await run_blocking(std::move(write));
     co_await run_program(step, program_patience);
 
     // It was shut down cleanly, so nothing in its WAL is needed: one empty segment is enough.

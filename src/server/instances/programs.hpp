@@ -19,6 +19,15 @@ struct postgres_programs {
     std::filesystem::path resetwal;
 };
 
+/// Writes the two files that say who may log in to instances, and as whom: accounts' roles, and
+/// this process as the superuser. They are beside the databases, because one pair is for all. It
+/// blocks.
+///
+/// Errors: errc::system_failed.
+void write_login_rules(const std::filesystem::path& directory, const system_user& owner);
+inline constexpr const char* login_rules_file = "pg_hba.conf";
+inline constexpr const char* login_names_file = "pg_ident.conf";
+
 /// Finds the programs in `directory`, or, if that is empty, the newest ones where distributions put
 /// them and in PATH. It blocks.
 ///

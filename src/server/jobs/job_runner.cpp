@@ -27,8 +27,8 @@ asio::awaitable<void> job_runner::carry_out(job_record record, std::filesystem::
         co_return;
     }
     const lease awake = co_await databases_->hold(record.database_id);
-    co_await run_export(*threads_, awake.session(session_role(record.role)), record.export_, file,
-                        counter(record.id));
+    const session_target where = co_await awake.session(session_role(record.role), record.user);
+    co_await run_export(*threads_, where, record.export_, file, counter(record.id));
 }
 
 asio::awaitable<void> job_runner::import_file(job_record record, std::filesystem::path file,
@@ -79,8 +79,8 @@ asio::awaitable<void> job_runner::load(import_run& run, job_record record,
         const storage_state now = co_await quota_->check(id);
         if (now != storage_state::writable) throw over_its_limit();
     };
-    co_await run.load(awake.session(session_role(record.role)), std::move(again),
-                      std::move(within_limit));
+    const session_target where = co_await awake.session(session_role(record.role), record.user);
+    co_await run.load(where, std::move(again), std::move(within_limit));
 }
 
 }  // namespace bitdotio
