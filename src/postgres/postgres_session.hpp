@@ -77,6 +77,9 @@ public:
     // Streams: one at a time, known by its number. Between their calls the session is busy and
     // does nothing else.
     asio::awaitable<std::uint64_t> start_rows(statement sql, params values);
+    /// The same for the statements of a script, or for one `alone`, all in text: the rows of each
+    /// end with a result that has none, but their columns and the command's tag.
+    asio::awaitable<std::uint64_t> start_script(statement sql, bool alone);
     /// Empty at the end.
     asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most);
     /// Starts a COPY; errc::bad_input if the statement is none of that direction.
@@ -239,8 +242,11 @@ private:
     void take_available();
 
     // postgres_stream.cpp: rows and COPY, piece by piece.
-    asio::awaitable<void> begin_flow(const statement& sql, const params& values);
+    asio::awaitable<void> begin_flow(const statement& sql, const params& values,
+                                     kind how = kind::extended);
     asio::awaitable<std::uint64_t> do_start_rows(statement sql, params values);
+    asio::awaitable<std::uint64_t> do_start_script(statement sql, bool alone);
+    asio::awaitable<void> flush_flow();
     asio::awaitable<std::vector<result>> do_next_rows(std::uint64_t stream, std::size_t most);
     void ask_for_pieces(std::size_t most);
     asio::awaitable<void> fill_rows(std::vector<result>& rows, std::size_t most);

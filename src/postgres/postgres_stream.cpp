@@ -11,6 +11,10 @@ asio::awaitable<std::uint64_t> postgres_session::start_rows(statement sql, param
     return on_own_strand(do_start_rows(std::move(sql), std::move(values)));
 }
 
+asio::awaitable<std::uint64_t> postgres_session::start_script(statement sql, bool alone) {
+    return on_own_strand(do_start_script(std::move(sql), alone));
+}
+
 asio::awaitable<std::vector<result>> postgres_session::next_rows(std::uint64_t stream,
                                                                  std::size_t most) {
     return on_own_strand(do_next_rows(stream, most));
@@ -42,7 +46,8 @@ void postgres_session::abandon_stream(std::uint64_t stream) {
 }
 
 // What a stream's first operation shares with a statement.
-asio::awaitable<void> postgres_session::begin_flow(const statement& sql, const params& values) {
+asio::awaitable<void> postgres_session::begin_flow(const statement& sql, const params& values,
+                                                   kind how) {
     if (owes_something()) {
         co_await settle_debts();
     }
@@ -50,10 +55,10 @@ asio::awaitable<void> postgres_session::begin_flow(const statement& sql, const p
         co_await reset_now();
     }
     get_ready();
-    report_.note(sql, true, status() == session_status::in_transaction);
+    report_.note(sql, how == kind::extended, status() == session_status::in_transaction);
     reset_.note(sql.sql());
     stream_.prepare(report_.is_in_transaction(), sql.timeout().value_or(statement_timeout_));
-    send(statement(sql).unprepared(), values, kind::extended);
+    send(statement(sql).unprepared(), values, how);
 }
 
 asio::awaitable<std::uint64_t> postgres_session::do_start_rows(statement sql, params values) {
@@ -62,12 +67,28 @@ asio::awaitable<std::uint64_t> postgres_session::do_start_rows(statement sql, pa
     const turn mine(*this);
     co_await begin_flow(sql, values);
     stream_.begin(flow::rows);
+    co_await flush_flow();
+    co_return stream_.number();
+}
+
+asio::awaitable<std::uint64_t> postgres_session::do_start_script(statement sql, bool alone) {
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const turn mine(*this);
+    const params none;
+    sql.text_results();
+    co_await begin_flow(sql, none, alone ? kind::extended : kind::simple);
+    stream_.begin(flow::rows, true);
+    co_await flush_flow();
+    co_return stream_.number();
+}
+
+asio::awaitable<void> postgres_session::flush_flow() {
     const auto interrupted =
         co_await supervise(flush(), deadline_after(stream_.timeout()), phase::awaiting_reply);
     if (interrupted) {
         conclude_flow(interrupted);
     }
-    co_return stream_.number();
 }
 
 asio::awaitable<std::vector<result>> postgres_session::do_next_rows(std::uint64_t stream,
@@ -116,7 +137,10 @@ asio::awaitable<void> postgres_session::fill_rows(std::vector<result>& rows, std
         if (!answer) {
             co_return;
         }
-        if (libpq::is_piece(PQresultStatus(answer.get()))) {
+        const ExecStatusType status = PQresultStatus(answer.get());
+        const bool ends =
+            stream_.marks_ends() && (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK);
+        if (libpq::is_piece(status) || ends) {
             wanted.add(std::move(answer));
         } else {
             collect(std::move(answer));
