@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace bitdotio {
@@ -31,10 +32,12 @@ public:
           jobs_(std::move(about_jobs)),
           query_timeout_(query_timeout) {}
 
-    /// Never throws because of the request; errors become the API's error bodies.
+    /// Notes who asks. Neither throws because of the request; errors become the API's error bodies.
+    asio::awaitable<std::optional<http_response>> admit(http_request& request) const;
     asio::awaitable<http_response> answer(http_request request) const;
 
 private:
+    asio::awaitable<std::optional<http_response>> judge(http_request& request) const;
     asio::awaitable<http_response> dispatch(const http_request& request) const;
     asio::awaitable<caller> authorize(const http_request& request) const;
     asio::awaitable<http_response> list_databases(caller who) const;
