@@ -165,8 +165,8 @@ asio::awaitable<void> local_server::impl::open_parts() {
     co_await open_certificate();
 
     const std::shared_ptr<const job_routes> about_jobs = co_await open_jobs();
-    const auto answers =
-        std::make_shared<routes>(catalog, databases, quota, about_jobs, options.query_timeout);
+    const auto answers = std::make_shared<routes>(catalog, databases, quota, about_jobs,
+                                                  options.query_timeout, options.largest_answer);
     postgres.emplace(executor, pg_tls, catalog, databases, quota);
     postgres->report_to(events);
     overview all(catalog, databases, jobs, events, postgres->server());

@@ -210,11 +210,15 @@ asio::awaitable<http_response> routes::query(caller who, const http_request& req
 
     query_terms terms;
     terms.timeout = query_timeout_;
+    terms.largest_answer = largest_answer_;
+    terms.directory = databases_->directory();
+    const bool objects = query_parameter(request.to.query, "data_format") == "objects";
+    terms.format = objects ? data_format::objects : data_format::rows;
     const bool limited = over && writes && !frees;
     const std::string role = limited ? session_roles::limited : session_role(known.role);
     terms.single = frees;  // nothing else may be sent along
     std::optional<error> failure;
-    query_result answer;
+    query_answer answer;
     for (int tries = 0; tries < 2; ++tries) {
         failure.reset();
         try {
@@ -233,10 +237,8 @@ asio::awaitable<http_response> routes::query(caller who, const http_request& req
         co_return storage_refusal(known, co_await storage_of(known.id));
     }
     if (failure) throw *failure;
-    catalog_->count_rows(known.id, static_cast<std::int64_t>(answer.rows.size()));
-    const bool objects = query_parameter(request.to.query, "data_format") == "objects";
-    co_return http_response(
-        200, api::encode_query_answer(answer, objects ? data_format::objects : data_format::rows));
+    catalog_->count_rows(known.id, answer.rows);
+    co_return std::move(answer.response);
 }
 
 asio::awaitable<http_response> routes::about_accounts(caller who, const route& to) const {
