@@ -56,6 +56,18 @@ struct local_server_options {
     /// How many sessions a database can have at once, queries of the API included; others are
     /// refused with SQLSTATE 53300. From 1 to 10,000.
     int max_connections = 60;
+    /// How many connections the API, and the Postgres endpoint, each have at once; and how many
+    /// from one address, where those from this machine itself are not counted. A newcomer beyond
+    /// them takes the place of the oldest connection that has not shown a key. If there is no such
+    /// connection, it is refused: with 503, or SQLSTATE 53300. From 1.
+    int max_clients = 1'000;
+    int max_clients_per_address = 500;
+    /// How many bytes of requests' bodies the API keeps in memory at once; a request that finds no
+    /// room waits, ten seconds at most, and is refused with 503 then.
+    std::uint64_t request_memory = std::uint64_t{64} << 20;
+    /// How long the answer to a query of the API may be, in bytes of JSON; a longer one is an
+    /// error. This library's client takes 64 MiB.
+    std::uint64_t largest_answer = std::uint64_t{64} << 20;
     /// A client whose database has not woken after this time is refused with SQLSTATE 57P03.
     std::chrono::milliseconds wake_timeout{60'000};
     /// The owner of the first key: the user part of database names.

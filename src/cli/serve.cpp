@@ -154,6 +154,19 @@ local_server_options server_options(const arguments& words) {
     if (const auto limit = words.get_size("--max-connections")) {
         options.max_connections = static_cast<int>(std::min<std::int64_t>(*limit, 1'000'000));
     }
+    if (const auto most = words.get_size("--max-clients")) {
+        options.max_clients = static_cast<int>(std::min<std::int64_t>(*most, 1'000'000));
+    }
+    if (const auto most = words.get_size("--max-clients-per-address")) {
+        options.max_clients_per_address =
+            static_cast<int>(std::min<std::int64_t>(*most, 1'000'000));
+    }
+    if (const auto size = words.get_size("--request-memory")) {
+        options.request_memory = static_cast<std::uint64_t>(*size);
+    }
+    if (const auto size = words.get_size("--largest-answer")) {
+        options.largest_answer = static_cast<std::uint64_t>(*size);
+    }
     options.wake_timeout = words.get_duration("--wake-timeout").value_or(options.wake_timeout);
     options.user = words.get("--user").value_or(options.user);
     options.run_as = words.get("--run-as").value_or(options.run_as);
@@ -283,6 +296,14 @@ command serve_command() {
          {"", "--max-connections", "COUNT",
           "How many sessions a database can have at once, queries of the API "
           "included (60)."},
+         {"", "--max-clients", "COUNT",
+          "How many connections the API and the Postgres endpoint each have at once (1,000)."},
+         {"", "--max-clients-per-address", "COUNT",
+          "How many of them from one address other than this machine's (500)."},
+         {"", "--request-memory", "BYTES",
+          "How much of requests' bodies is in memory at once (67108864)."},
+         {"", "--largest-answer", "BYTES",
+          "How long the answer to a query of the API may be (67108864)."},
          {"", "--wake-timeout", "DURATION",
           "How long a client waits for its database to wake (60s)."},
          {"", "--profile", "FILE",

@@ -30,9 +30,11 @@ public:
         in_transaction_ = in_transaction;
         timeout_ = timeout;
     }
-    void begin(kind what) noexcept {
+    /// Parameters: `marks_ends` if its rows are of several statements, and the end of each counts.
+    void begin(kind what, bool marks_ends = false) noexcept {
         what_ = what;
         wants_pieces_ = what == kind::rows;
+        marks_ends_ = marks_ends;
     }
     /// Of a COPY from here on only answers are to come.
     void await_answers() noexcept { what_ = kind::rows; }
@@ -53,6 +55,7 @@ public:
     bool is_open() const noexcept { return what_ != kind::none; }
     bool is(kind what) const noexcept { return what_ == what; }
     bool is_abandoned() const noexcept { return abandoned_; }
+    bool marks_ends() const noexcept { return marks_ends_; }
     /// Whether the holder of the stream of this number may go on with it.
     bool belongs_to(kind what, std::uint64_t number) const noexcept {
         return what_ == what && number == number_ && !abandoned_;
@@ -105,6 +108,7 @@ private:
     bool abandoned_ = false;
     bool in_transaction_ = false;
     bool wants_pieces_ = false;
+    bool marks_ends_ = false;
     std::chrono::milliseconds timeout_{0};
     libpq::result rest_;
 };

@@ -60,6 +60,7 @@ public:
     asio::awaitable<pipeline_results> run_pipeline(std::shared_ptr<const pipeline> shared);
 
     asio::awaitable<std::uint64_t> start_rows(statement sql, params values);
+    asio::awaitable<std::uint64_t> start_script(statement sql, bool alone);
     asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most);
     asio::awaitable<copy_start> start_copy(statement sql, bool in);
     asio::awaitable<void> write_copy(std::uint64_t stream, std::string data);
@@ -169,7 +170,8 @@ private:
     void take_available();
 
     // postgres_stream.cpp: rows and COPY, piece by piece.
-    asio::awaitable<void> begin_stream(const statement& sql, const params& values);
+    asio::awaitable<void> begin_stream(const statement& sql, const params& values, kind how);
+    asio::awaitable<void> flush_stream();
     void ask_for_pieces(std::size_t most);
     asio::awaitable<void> fill_rows(std::vector<result>& rows, std::size_t most);
     asio::awaitable<void> await_copy_start(copy_format& format);

@@ -62,6 +62,11 @@ public:
     asio::awaitable<std::uint64_t> start_rows(statement sql, params values) {
         return on_own_strand(exchange_.start_rows(std::move(sql), std::move(values)));
     }
+    /// The same for the statements of a script, or for one `alone`, all in text: the rows of each
+    /// end with a result that has none, but their columns and the command's tag.
+    asio::awaitable<std::uint64_t> start_script(statement sql, bool alone) {
+        return on_own_strand(exchange_.start_script(std::move(sql), alone));
+    }
     /// Empty at the end.
     asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most) {
         return on_own_strand(exchange_.next_rows(stream, most));

@@ -8,7 +8,8 @@
 namespace bitdotio {
 
 // What a stream's first operation shares with a statement.
-asio::awaitable<void> postgres_exchange::begin_stream(const statement& sql, const params& values) {
+asio::awaitable<void> postgres_exchange::begin_stream(const statement& sql, const params& values,
+                                                      kind how) {
     if (owes_something()) {
         co_await settle_debts();
     }
@@ -16,24 +17,40 @@ asio::awaitable<void> postgres_exchange::begin_stream(const statement& sql, cons
         co_await reset_now();
     }
     get_ready();
-    report_.note(sql, true, status() == session_status::in_transaction);
+    report_.note(sql, how == kind::extended, status() == session_status::in_transaction);
     note_changes(sql.sql());
     stream_.prepare(report_.is_in_transaction(), sql.timeout().value_or(statement_timeout_));
-    send(statement(sql).unprepared(), values, kind::extended);
+    send(statement(sql).unprepared(), values, how);
 }
 
 asio::awaitable<std::uint64_t> postgres_exchange::start_rows(statement sql, params values) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
-    co_await begin_stream(sql, values);
+    co_await begin_stream(sql, values, kind::extended);
     stream_.begin(open_stream::kind::rows);
+    co_await flush_stream();
+    co_return stream_.number();
+}
+
+asio::awaitable<std::uint64_t> postgres_exchange::start_script(statement sql, bool alone) {
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const turn mine(*this);
+    const params none;
+    sql.text_results();
+    co_await begin_stream(sql, none, alone ? kind::extended : kind::simple);
+    stream_.begin(open_stream::kind::rows, true);
+    co_await flush_stream();
+    co_return stream_.number();
+}
+
+asio::awaitable<void> postgres_exchange::flush_stream() {
     const auto interrupted =
         co_await supervise(wire_.flush(), deadline_after(stream_.timeout()), phase::awaiting_reply);
     if (interrupted) {
         conclude_stream(interrupted);
     }
-    co_return stream_.number();
 }
 
 asio::awaitable<std::vector<result>> postgres_exchange::next_rows(std::uint64_t stream,
@@ -82,7 +99,10 @@ asio::awaitable<void> postgres_exchange::fill_rows(std::vector<result>& rows, st
         if (!answer) {
             co_return;
         }
-        if (libpq::is_piece(PQresultStatus(answer.get()))) {
+        const ExecStatusType status = PQresultStatus(answer.get());
+        const bool ends =
+            stream_.marks_ends() && (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK);
+        if (libpq::is_piece(status) || ends) {
             wanted.add(std::move(answer));
         } else {
             collect(std::move(answer));
@@ -98,7 +118,7 @@ asio::awaitable<copy_start> postgres_exchange::start_copy(statement sql, bool in
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
     const params none;
-    co_await begin_stream(sql, none);
+    co_await begin_stream(sql, none, kind::extended);
     copy_format format = copy_format::text;
     const auto interrupted = co_await supervise(
         await_copy_start(format), deadline_after(stream_.timeout()), phase::awaiting_reply);

@@ -4,6 +4,7 @@
 
 #include "base/blocking.hpp"
 #include "base/deadline.hpp"
+#include "server/api/body_budget.hpp"
 #include "server/api/http_listener.hpp"
 #include "server/api/ops_routes.hpp"
 #include "server/api/request_dispatcher.hpp"
@@ -175,18 +176,16 @@ asio::awaitable<void> local_server::impl::open_parts() {
     co_await open_certificate();
 
     const std::shared_ptr<const job_routes> about_jobs = co_await open_jobs();
-    const auto answers =
-        std::make_shared<routes>(catalog, databases, quota, about_jobs, options.query_timeout);
+    const auto answers = std::make_shared<routes>(catalog, databases, quota, about_jobs,
+                                                  options.query_timeout, options.largest_answer);
     postgres.emplace(executor, pg_tls, catalog, databases, quota);
     postgres->report_to(events);
     overview all(catalog, databases, jobs, events, postgres->server());
     const auto operations =
         std::make_shared<ops_routes>(catalog, databases, std::move(all), options.user);
     const auto dispatcher = std::make_shared<request_dispatcher>(answers, operations, events);
-    const http_handler handler = [dispatcher](http_request request) {
-        return dispatcher->answer(std::move(request));
-    };
-    http = make_http_server(executor, http_tls, handler);
+    const auto memory = std::make_shared<body_budget>(executor, options.request_memory);
+    http = make_http_server(executor, http_tls, dispatcher, memory);
     http->report_to(events);
     postgres->wait_for_wakes(options.wake_timeout);
     session_limits limits;
@@ -194,6 +193,11 @@ asio::awaitable<void> local_server::impl::open_parts() {
     limits.idle_in_transaction = options.idle_session_timeout;
     limits.life = options.session_life;
     postgres->limit_sessions(limits);
+    connection_limits crowd;
+    crowd.most = static_cast<std::size_t>(options.max_clients);
+    crowd.most_per_address = static_cast<std::size_t>(options.max_clients_per_address);
+    http->limit(crowd);
+    postgres->server()->limit(crowd);
     http->listen(options.listen, options.api_port);
     postgres->server()->listen(options.listen, options.postgres_port);
     host = certificate->name_for(reachable(options.listen));
@@ -212,6 +216,11 @@ asio::awaitable<void> local_server::impl::open_parts() {
 }
 
 void local_server::impl::check_options() const {
+    if (options.max_clients < 1 || options.max_clients_per_address < 1) {
+        throw error(errc::bad_input,
+                    "a server must let in a client: max_clients and max_clients_per_address are 1 "
+                    "or more");
+    }
     if (!options.durable && !options.data_directory.empty()) {
         throw error(errc::bad_input,
                     "databases without durability live in a temporary data directory only: name "

@@ -57,7 +57,7 @@ public:
                 request.user_agent = options_.user_agent;
                 request.body = body;
                 https_response response = co_await https_->request(std::move(request), deadline);
-                if (response.status < 400) {
+                if (is_success(response)) {
                     co_return std::move(response.body);
                 }
                 retry_after = response.retry_after;
@@ -88,7 +88,7 @@ public:
         request.user_agent = options_.user_agent;
         try {
             https_response response = co_await https_->request(std::move(request), no_deadline);
-            if (response.status >= 400) throw refused(what, response);
+            if (!is_success(response)) throw refused(what, response);
             co_return std::move(response.body);
         } catch (const error& failure) {
             if (failure.http_status() != 0) throw;

@@ -7,10 +7,13 @@
 
 #include <boost/asio/strand.hpp>
 
+#include <fcntl.h>
+#include <unistd.h>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <random>
 #include <utility>
 
 namespace bitdotio {
@@ -95,12 +98,25 @@ struct writing {
     }
 
     void write(const std::string& piece) {
-        if (!handle) {
-            beside = file.string() + ".part";
-            handle.reset(std::fopen(beside.c_str(), "wbe"));
-        }
+        if (!handle) open();
         if (!handle || std::fwrite(piece.data(), 1, piece.size(), handle.get()) != piece.size()) {
             throw failed(errc::system_failed, "write", beside);
+        }
+    }
+
+    // A file that nobody else has, neither another download to the same place nor a user.
+    void open() {
+        std::random_device chance;
+        for (int tries = 0; tries < 100; ++tries) {
+            const fs::path candidate = file.string() + "." + std::to_string(chance()) + ".part";
+            const int made =
+                ::open(candidate.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+            if (made < 0 && errno == EEXIST) continue;
+            if (made < 0) throw failed(errc::system_failed, "write", candidate);
+            beside = candidate;
+            handle.reset(::fdopen(made, "wb"));
+            if (!handle) ::close(made);
+            return;
         }
     }
 

@@ -18,7 +18,8 @@ namespace bitdotio {
 std::shared_ptr<body_source> make_file_source(std::filesystem::path file, std::string before,
                                               std::string after);
 
-/// A file that takes a body. It is written beside its place until `finish`, and removed without it.
+/// A file that takes a body. It is written beside its place until `finish`, under a name that no
+/// other file has, and removed without it.
 class file_sink : public body_sink {
 public:
     /// Puts it where it belongs.

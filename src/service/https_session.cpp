@@ -1,5 +1,7 @@
 // HTTPS through Beast; the only unit of the client side that includes it.
 #include "service/https_session.hpp"
+#include "base/chunk_extensions.hpp"
+#include "service/answer_limit.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
@@ -18,8 +20,11 @@
 #include <boost/beast/http/write.hpp>
 
 #include <poll.h>
+#include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 namespace bitdotio {
@@ -32,6 +37,15 @@ namespace {
 
 constexpr std::uint64_t largest_body = 64u << 20;
 constexpr std::size_t streamed_at_once = 256 * 1024;
+// As long as that much may take, either way; so long also lasts the wait for an answer.
+constexpr std::chrono::seconds piece_patience{120};
+constexpr std::chrono::seconds answer_patience{600};
+
+// What is around a body: its header, and answers that only announce another. The buffer bounds what
+// must be read whole: the line before a chunk, and all trailers.
+constexpr std::uint32_t longest_header = 16 * 1024;
+constexpr int most_interim_answers = 8;
+constexpr std::size_t buffer_size = 32 * 1024;
 
 std::string place(const https_address& address) {
     return address.host + ":" + std::to_string(address.port);
@@ -53,31 +67,6 @@ constexpr auto as_terminal = [](asio::cancellation_type type) {
 };
 
 }  // namespace
-
-https_address https_address::parse(const std::string& url) {
-    const auto malformed = [&](const char* why) {
-        return error(errc::bad_input, "the API address \"" + url + "\" is malformed: " + why +
-                                          "; it must look like https://host:port");
-    };
-    http_url found;
-    try {
-        found = http_url::parse(url);
-    } catch (const error& failure) {
-        throw malformed(failure.what());
-    }
-    if (!found.secure) {
-        throw malformed("it does not begin with https://");
-    }
-    if (url.find_first_of("?#") != std::string::npos) {
-        throw malformed("it has a query or a fragment");
-    }
-    https_address address(found);
-    address.path = std::move(found.target);
-    while (address.path.ends_with('/')) {
-        address.path.pop_back();
-    }
-    return address;
-}
 
 std::shared_ptr<ssl::context> make_client_tls(const std::string& ca_file) {
     auto tls = std::make_shared<ssl::context>(ssl::context::tls_client);
@@ -166,15 +155,12 @@ private:
                 throw lost(failure);
             }
         }
-        http::response_parser<http::empty_body> header;
-        header.body_limit(boost::none);
-        co_await http::async_read_header(socket_, buffer_, header,
-                                         asio::redirect_error(asio::use_awaitable, failure));
-        if (failure) {
-            throw lost(failure);
-        }
+        std::optional<http::response_parser<http::empty_body>> announced;
+        co_await with_deadline(read_header(announced), deadline_after(answer_patience));
+        http::response_parser<http::empty_body>& header = *announced;
         https_response response;
         response.status = static_cast<int>(header.get().result_int());
+        response.location = shown_location(header.get()[http::field::location]);
         const std::string_view after = header.get()[http::field::retry_after];
         std::int64_t seconds = 0;
         if (std::from_chars(after.data(), after.data() + after.size(), seconds).ec == std::errc() &&
@@ -189,6 +175,29 @@ private:
         }
         reusable_ = keeps;
         co_return response;
+    }
+
+    // The header of the answer, after those that only announce it, such as 100 Continue.
+    asio::awaitable<void> read_header(
+        std::optional<http::response_parser<http::empty_body>>& header) {
+        co_await asio::this_coro::reset_cancellation_state(as_terminal);
+        for (int seen = 0; seen <= most_interim_answers; ++seen) {
+            header.emplace();
+            header->body_limit(boost::none);
+            header->header_limit(longest_header);
+            boost::system::error_code failure;
+            co_await http::async_read_header(socket_, buffer_, *header,
+                                             asio::redirect_error(asio::use_awaitable, failure));
+            if (failure) {
+                throw lost(failure);
+            }
+            const unsigned status = header->get().result_int();
+            if (status >= 200 || status == 101) {
+                co_return;
+            }
+        }
+        throw violated("it is announced more than " + std::to_string(most_interim_answers) +
+                       " times");
     }
 
     template <class Message>
@@ -222,8 +231,7 @@ private:
                 throw error(errc::bad_input, "the file changed while it was sent");
             }
             left -= piece.size();
-            co_await asio::async_write(socket_, asio::buffer(piece),
-                                       asio::redirect_error(asio::use_awaitable, failure));
+            co_await with_deadline(send_piece(piece, failure), deadline_after(piece_patience));
         }
         // A server that refuses a body midway answers and hangs up: its answer counts.
         if (failure && failure != asio::error::broken_pipe &&
@@ -232,8 +240,25 @@ private:
         }
     }
 
+    asio::awaitable<void> send_piece(const std::string& piece, boost::system::error_code& failure) {
+        co_await asio::this_coro::reset_cancellation_state(as_terminal);
+        co_await asio::async_write(socket_, asio::buffer(piece),
+                                   asio::redirect_error(asio::use_awaitable, failure));
+        if (failure == asio::error::operation_aborted) throw lost(failure);
+    }
+
+    template <class Parser>
+    asio::awaitable<void> read_piece(Parser& parser, boost::system::error_code& failure) {
+        co_await asio::this_coro::reset_cancellation_state(as_terminal);
+        co_await http::async_read(socket_, buffer_, parser,
+                                  asio::redirect_error(asio::use_awaitable, failure));
+        if (failure == asio::error::operation_aborted) throw lost(failure);
+    }
+
     asio::awaitable<std::string> receive(http::response_parser<http::empty_body>&& header) {
         http::response_parser<http::string_body> parser(std::move(header));
+        chunk_extensions extensions;
+        parser.on_chunk_header(extensions);
         parser.body_limit(largest_body);
         boost::system::error_code failure;
         if (parser.content_length_remaining().value_or(0) > largest_body) {
@@ -250,6 +275,8 @@ private:
     asio::awaitable<void> receive_streamed(http::response_parser<http::empty_body>&& header,
                                            body_sink& sink) {
         http::response_parser<http::buffer_body> parser(std::move(header));
+        chunk_extensions extensions;
+        parser.on_chunk_header(extensions);
         parser.body_limit(boost::none);
         while (!parser.is_done()) {
             std::string piece(streamed_at_once, '\0');
@@ -257,8 +284,7 @@ private:
             room.data = piece.data();
             room.size = piece.size();
             boost::system::error_code failure;
-            co_await http::async_read(socket_, buffer_, parser,
-                                      asio::redirect_error(asio::use_awaitable, failure));
+            co_await with_deadline(read_piece(parser, failure), deadline_after(piece_patience));
             if (failure && failure != http::error::need_buffer) {
                 throw lost(failure);
             }
@@ -310,7 +336,32 @@ private:
         }
     }
 
+    // The error of an answer that is not as HTTP would have it, or out of bounds.
+    error violated(const std::string& why) const {
+        return error(errc::protocol_violated,
+                     "the answer of " + place(address_) + " cannot be taken: " + why)
+            .with(phase::awaiting_reply)
+            .with(outcome::unknown);
+    }
+
     error lost(const boost::system::error_code& failure) const {
+        if (failure == http::error::body_limit) {
+            return error(errc::result_too_large, answer_too_long(largest_body))
+                .with(phase::awaiting_reply)
+                .with(outcome::unknown);
+        }
+        if (failure == http::error::header_limit) {
+            return violated("its header is longer than " + std::to_string(longest_header) +
+                            " bytes");
+        }
+        if (failure == http::error::buffer_overflow) {
+            return violated("the line before a chunk, or the trailers, are longer than " +
+                            std::to_string(buffer_size) + " bytes");
+        }
+        if (chunk_extensions::is_excess(failure)) {
+            return violated("the extensions of its chunks are longer than " +
+                            std::to_string(chunk_extensions::most) + " bytes");
+        }
         const bool cancelled = failure == asio::error::operation_aborted;
         const bool malformed =
             failure.category() == http::make_error_code(http::error::bad_version).category() &&
@@ -331,7 +382,7 @@ private:
     const https_address address_;
     const std::shared_ptr<ssl::context> tls_;
     ssl::stream<tcp::socket> socket_;
-    boost::beast::flat_buffer buffer_;
+    boost::beast::flat_buffer buffer_{buffer_size};
     bool connected_ = false;
     bool sent_ = false;
     std::atomic<bool> reusable_{false};

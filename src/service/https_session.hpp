@@ -4,7 +4,7 @@
 #include <bitdotio/error.hpp>
 
 #include "base/deadline.hpp"
-#include "base/http_url.hpp"
+#include "service/https_address.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -20,22 +20,6 @@ class context;
 }
 
 namespace bitdotio {
-
-/// Where an API is.
-struct https_address {
-    https_address() = default;
-    /// The place of a URL of https, without its target.
-    explicit https_address(const http_url& url) : host(url.host), port(url.port) {}
-
-    /// Takes "https://host[:port][/path]", also with an IPv6 address in brackets.
-    ///
-    /// Errors: errc::bad_input naming what is wrong.
-    static https_address parse(const std::string& url);
-
-    std::string host;
-    std::uint16_t port = 443;
-    std::string path;  ///< put before every target; has no slash at its end
-};
 
 /// A body that comes from somewhere piece by piece.
 class body_source {
@@ -81,6 +65,7 @@ struct https_response {
 
     int status = 0;
     std::string body;
+    std::string location;  ///< where a redirection leads, without what may be secret in it
     std::optional<std::chrono::seconds> retry_after;
 };
 
@@ -100,9 +85,11 @@ public:
     /// Sends a request and returns the whole answer, connecting first if it is new.
     ///
     /// Errors: errc::connect_failed and tls_failed with outcome not_sent; errc::connection_lost
-    ///     and timeout with outcome unknown once anything may have been sent; errc::
-    ///     protocol_violated for an answer that is not HTTP or larger than 64 MiB; what source
-    ///     and sink throw.
+    ///     and timeout with outcome unknown once anything may have been sent, timeout also if
+    ///     the server sends or takes no 256 KiB within two minutes; errc::result_too_large for a
+    ///     body of more than 64 MiB that is not for a sink; errc::protocol_violated for an answer
+    ///     that is not HTTP, or whose header or other parts around its body are out of bounds;
+    ///     what source and sink throw.
     /// Cancellation: terminal, partial, total; the session cannot be used again.
     asio::awaitable<https_response> request(https_request request, time_point deadline);
 

@@ -10,6 +10,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -23,23 +24,36 @@ std::string string_text(std::string_view text) {
     return json::serialize(json::string_view(text.data(), text.size()));
 }
 
-// A value as JSON text. A value that is JSON already is copied as it is: if it were read and
+// Writes text as a JSON string, which may become six times as long, in pieces.
+void write_string(std::string_view text, const json_sink& to) {
+    json::serializer writer;
+    writer.reset(json::string_view(text.data(), text.size()));
+    char room[16 * 1024];
+    while (!writer.done()) {
+        const json::string_view piece = writer.read(room);
+        to(std::string_view(piece.data(), piece.size()));
+    }
+}
+
+// Writes a value as JSON text. A value that is JSON already is copied as it is: if it were read and
 // written again, its numbers would lose digits.
-std::string value_text(const query_value& value, const std::string& type) {
+void write_value(const query_value& value, const std::string& type, const json_sink& to) {
     struct visitor {
         const std::string& type;
-        std::string operator()(std::monostate) const { return "null"; }
-        std::string operator()(bool v) const { return v ? "true" : "false"; }
-        std::string operator()(std::int64_t v) const { return std::to_string(v); }
-        std::string operator()(double v) const {
-            if (std::isfinite(v)) return json::serialize(json::value(v));
-            return std::isnan(v) ? R"("NaN")" : v > 0 ? R"("Infinity")" : R"("-Infinity")";
+        const json_sink& to;
+        void operator()(std::monostate) const { to("null"); }
+        void operator()(bool v) const { to(v ? "true" : "false"); }
+        void operator()(std::int64_t v) const { to(std::to_string(v)); }
+        void operator()(double v) const {
+            if (std::isfinite(v)) return to(json::serialize(json::value(v)));
+            to(std::isnan(v) ? R"("NaN")" : v > 0 ? R"("Infinity")" : R"("-Infinity")");
         }
-        std::string operator()(const std::string& v) const {
-            return type == "json" || type == "jsonb" ? v : string_text(v);
+        void operator()(const std::string& v) const {
+            if (type == "json" || type == "jsonb") return to(v);
+            write_string(v, to);
         }
     };
-    return std::visit(visitor{type}, value);
+    std::visit(visitor{type, to}, value);
 }
 
 // The columns that rows show: an object has room for one of each name, the last.
@@ -92,26 +106,45 @@ std::vector<query_value> decode_row(const json::value& row,
 
 }  // namespace
 
-std::string encode_query_answer(const query_result& value, data_format format) {
+row_encoder::row_encoder(std::vector<query_result::column> columns, data_format format)
+    : columns_(std::move(columns)),
+      shown_(shown_columns(columns_, format)),
+      named_(format == data_format::objects) {
+    for (const std::size_t i : shown_) {
+        const std::string comma = keys_.empty() ? "" : ",";
+        keys_.push_back(comma + (named_ ? string_text(columns_[i].name) + ":" : ""));
+    }
+}
+
+void row_encoder::add(const std::function<query_value(std::size_t)>& value_of,
+                      const json_sink& to) {
+    if (!std::exchange(first_, false)) to(",");
+    to(named_ ? "{" : "[");
+    for (std::size_t at = 0; at < shown_.size(); ++at) {
+        to(keys_[at]);
+        write_value(value_of(shown_[at]), columns_[shown_[at]].type, to);
+    }
+    to(named_ ? "}" : "]");
+}
+
+std::string encode_query_head(const std::string& query_string,
+                              const std::vector<query_result::column>& columns) {
     json::object metadata;
-    for (const query_result::column& column : value.columns) {
+    for (const query_result::column& column : columns) {
         metadata[column.name] = column.type;
     }
-    const bool named = format == data_format::objects;
-    const std::vector<std::size_t> shown = shown_columns(value.columns, format);
-    std::string data;
+    return R"({"query_string":)" + string_text(query_string) + R"(,"metadata":)" +
+           json::serialize(metadata) + R"(,"data":[)";
+}
+
+std::string encode_query_answer(const query_result& value, data_format format) {
+    std::string text = encode_query_head(value.query_string, value.columns);
+    const json_sink to = [&](std::string_view piece) { text += piece; };
+    row_encoder rows(value.columns, format);
     for (const std::vector<query_value>& row : value.rows) {
-        std::string fields;
-        for (const std::size_t i : shown) {
-            fields += fields.empty() ? "" : ",";
-            fields += named ? string_text(value.columns[i].name) + ":" : "";
-            fields += value_text(row[i], value.columns[i].type);
-        }
-        data += data.empty() ? "" : ",";
-        data += named ? "{" + fields + "}" : "[" + fields + "]";
+        rows.add([&](std::size_t i) { return row[i]; }, to);
     }
-    return R"({"query_string":)" + string_text(value.query_string) + R"(,"metadata":)" +
-           json::serialize(metadata) + R"(,"data":[)" + data + "]}";
+    return text += query_tail;
 }
 
 query_result decode_query_answer(std::string_view body) {

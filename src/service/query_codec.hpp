@@ -3,10 +3,41 @@
 
 #include <bitdotio/models.hpp>
 
+#include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace bitdotio::api {
+
+/// Takes JSON text piece by piece. A long value comes in several.
+using json_sink = std::function<void(std::string_view)>;
+
+/// Writes the rows of an answer one by one, so that no more than a piece of them is in memory.
+///
+/// Thread safety: a value.
+class row_encoder {
+public:
+    row_encoder(std::vector<query_result::column> columns, data_format format);
+
+    const std::vector<query_result::column>& columns() const noexcept { return columns_; }
+    /// Parameters: `value_of` gives the row's value of a column; `to` also gets the comma before
+    ///     every row but the first.
+    void add(const std::function<query_value(std::size_t)>& value_of, const json_sink& to);
+
+private:
+    std::vector<query_result::column> columns_;
+    std::vector<std::size_t> shown_;  // an object has room for one column of each name
+    std::vector<std::string> keys_;   // what stands before the values
+    bool named_;
+    bool first_ = true;
+};
+
+/// What stands before the rows of an answer, and what after them.
+std::string encode_query_head(const std::string& query_string,
+                              const std::vector<query_result::column>& columns);
+inline constexpr std::string_view query_tail = "]}";
 
 /// Strings of columns whose type is json or jsonb are copied as they are.
 ///

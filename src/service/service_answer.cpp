@@ -29,6 +29,17 @@ bool is_sqlstate(const std::string& text) {
 }  // namespace
 
 error refused(const char* what, const https_response& response) {
+    if (response.status < 400) {  // nobody follows it: the key would go elsewhere
+        return error(errc::api_failed,
+                     std::string("cannot ") + what + ": the service answered with HTTP " +
+                         std::to_string(response.status) +
+                         (response.location.empty() ? ""
+                                                    : ", a redirection to " + response.location) +
+                         ", which is not followed: api_url must be the service's own address")
+            .with_http(response.status, response.body)
+            .with(phase::replied)
+            .with(outcome::not_executed);
+    }
     const api::error_answer answer = api::decode_error(response.body);
     std::string text = std::string("cannot ") + what + ": ";
     text += answer.message.empty() ? "the service gave no reason" : answer.message;
@@ -40,12 +51,16 @@ error refused(const char* what, const https_response& response) {
         message.sqlstate = answer.type;
         message.message = answer.message;
     }
-    // A request refused for the caller's fault was not carried out; one that failed may have been.
+    const bool too_large = answer.type == "result_too_large";
+    if (too_large) code = errc::result_too_large;
+    // A request refused for the caller's fault was not carried out; one that failed may have been,
+    // and so may one whose answer is too large.
+    const bool known = response.status < 500 && !too_large;
     return error(code, std::move(text))
         .with(std::move(message))
         .with_http(response.status, response.body)
         .with(phase::replied)
-        .with(response.status < 500 ? outcome::not_executed : outcome::unknown);
+        .with(known ? outcome::not_executed : outcome::unknown);
 }
 
 std::string in_path(const std::string& id, const char* of_what) {

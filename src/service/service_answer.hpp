@@ -10,7 +10,12 @@
 
 namespace bitdotio {
 
-/// The error of an answer with a status of 400 and up.
+/// Whether the call was carried out.
+inline bool is_success(const https_response& response) noexcept {
+    return response.status >= 200 && response.status < 300;
+}
+
+/// The error of an answer that is no success. Redirections are errors too.
 ///
 /// Parameters: `what` says what could not be done.
 error refused(const char* what, const https_response& response);

@@ -9,6 +9,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -229,4 +230,29 @@ TEST_CASE("a key given as a word is soon gone from the list of processes") {
         CAPTURE(ended.err);
         CHECK(ended.status == 0);
     }
+}
+
+TEST_CASE("a query that is interrupted is stopped, and leaves nothing") {
+    const service here;
+    const std::string name = "local/interrupted";
+    REQUIRE(here.bit({"db", "create", "-n", "interrupted"}).status == 0);
+    const auto query = [&](const std::string& sql) {
+        return here.bit({"query", "-d", name, "-q", sql});
+    };
+    REQUIRE(query("CREATE TABLE t (n int)").status == 0);
+    test::child asking({BIT_PROGRAM, "query", "-d", name, "-q",
+                        "SELECT pg_advisory_lock(7); INSERT INTO t SELECT 1 FROM pg_sleep(120)"},
+                       here.environment());
+    const std::string held = "SELECT 'held' FROM pg_locks WHERE locktype = 'advisory'";
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!mentions(query(held).out, "held")) {
+        REQUIRE(std::chrono::steady_clock::now() < deadline);
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    asking.send(SIGINT);
+    CHECK(asking.wait().status != 0);
+    // The lock is free when that session has ended.
+    CHECK(query("SELECT pg_advisory_lock(7)").status == 0);
+    CHECK(std::chrono::steady_clock::now() < deadline + std::chrono::seconds(30));
+    CHECK_FALSE(mentions(query("SELECT 'kept' FROM t").out, "kept"));
 }

@@ -8,10 +8,16 @@
 #include "support/text.hpp"
 
 #include <doctest/doctest.h>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <fstream>
+#include <iterator>
 #include <sstream>
+#include <tuple>
 
 namespace {
 
@@ -49,12 +55,29 @@ awaitable<void> there_and_back(client_options options, database_name name, fs::p
     REQUIRE(exported.state == job_state::done);
     CHECK(exported.format == export_format::csv);
     CHECK(exported.file_name == "rows.csv");
+    std::ofstream(directory / "back.csv.part") << "somebody's own";
     co_await service.download(exported, directory / "back.csv");
     std::string wanted = "n,t\n";
     for (int i = 0; i < 100'000; ++i)
         wanted += std::to_string(i) + ",\"row \"\"\"\"\"\n";
     CHECK(contents(directory / "back.csv") == wanted);
-    CHECK_FALSE(fs::exists(directory / "back.csv.part"));
+    CHECK(contents(directory / "back.csv.part") == "somebody's own");
+    fs::remove(directory / "back.csv.part");
+    fs::remove(directory / "back.csv");
+    // Two into the same place do not mix, and leave nothing beside it.
+    const auto before = std::distance(fs::directory_iterator(directory), {});
+    const auto executor = co_await asio::this_coro::executor;
+    auto both = asio::experimental::make_parallel_group(
+        asio::co_spawn(executor, service.download(exported, directory / "back.csv"),
+                       asio::deferred),
+        asio::co_spawn(executor, service.download(exported, directory / "back.csv"),
+                       asio::deferred));
+    const auto ended =
+        co_await both.async_wait(asio::experimental::wait_for_all(), asio::use_awaitable);
+    CHECK_FALSE(std::get<1>(ended));
+    CHECK_FALSE(std::get<2>(ended));
+    CHECK(contents(directory / "back.csv") == wanted);
+    CHECK(std::distance(fs::directory_iterator(directory), {}) == before + 1);
     co_await service.close();
 }
 

@@ -6,6 +6,8 @@
 
 #include "service/https_session.hpp"
 
+#include <bitdotio/client.hpp>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -226,7 +228,7 @@ TEST_CASE("an answer that breaks off is a loss, one that is not HTTP a violation
         {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nwords", errc::connection_lost},
         {"SSH-2.0-OpenSSH_9.2\r\n\r\n", errc::protocol_violated},
         {"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", errc::protocol_violated},
-        {"HTTP/1.1 200 OK\r\nContent-Length: 67108865\r\n\r\n", errc::protocol_violated},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 67108865\r\n\r\n", errc::result_too_large},
     };
     for (const row& one : table) {
         CAPTURE(one.answer);
@@ -238,6 +240,92 @@ TEST_CASE("an answer that breaks off is a loss, one that is not HTTP a violation
         REQUIRE(failure);
         check_failure(*failure, one.code, phase::awaiting_reply, outcome::unknown);
     }
+}
+
+TEST_CASE("what is around the body of an answer is bounded, and said to be") {
+    const std::string chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const std::string announced = "HTTP/1.1 100 Continue\r\n\r\n";
+    std::string extended;  // each of them short
+    for (int i = 0; i < 20; ++i)
+        extended += "1;" + std::string(1'000, 'a') + "\r\nx\r\n";
+    std::string often;
+    for (int i = 0; i < 9; ++i)
+        often += announced;
+    struct row {
+        std::string answer;
+        std::string words;
+    };
+    const row table[] = {
+        {"HTTP/1.1 200 " + std::string(100'000, 'a'), "its header is longer than 16384 bytes"},
+        {"HTTP/1.1 200 OK\r\nX: " + std::string(100'000, 'a'), "its header is longer"},
+        {often + answer_text("{}"), "announced more than 8 times"},
+        {chunked + "1;" + std::string(100'000, 'a'), "the line before a chunk"},
+        {chunked + extended, "the extensions of its chunks"},
+        {chunked + "0\r\nX: " + std::string(100'000, 'a'), "the trailers"},
+    };
+    for (const row& one : table) {
+        CAPTURE(one.words);
+        const auto what = std::make_shared<script>();
+        what->answer = one.answer;
+        std::optional<error> failure;
+        test::run(failed_by_hand(what, failure));
+        REQUIRE(failure);
+        check_failure(*failure, errc::protocol_violated, phase::awaiting_reply, outcome::unknown);
+        CHECK(mentions(failure->what(), one.words));
+    }
+}
+
+TEST_CASE("an answer is read after those that only announce it") {
+    const auto what = std::make_shared<script>();
+    what->answer = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" +
+                   answer_text("{}");
+    std::optional<https_response> got;
+    bool reusable = false;
+    test::run(answered_by_hand(what, got, reusable));
+    REQUIRE(got);
+    CHECK(got->status == 200);
+    CHECK(got->body == "{}");
+    CHECK(reusable);
+}
+
+// What a call of the client fails with when it is answered like this.
+awaitable<void> call_by_hand(std::shared_ptr<script> what, std::optional<error>& failure) {
+    const auto executor = co_await asio::this_coro::executor;
+    client_options options = shared().server.client_options();
+    options.api_url = "https://127.0.0.1:" + std::to_string(start_script(executor, what));
+    client service(executor, options);
+    try {
+        co_await service.delete_database(database_name("local/my-db"));
+    } catch (const error& thrown) {
+        failure = thrown;
+    }
+    co_await service.close();
+}
+
+TEST_CASE("a redirection is an error that says where it leads, but no secrets") {
+    const auto what = std::make_shared<script>();
+    what->answer =
+        answer_text("", "Location: https://me:hunter2@elsewhere/db?api_key=v2_x\r\n", "302 Found");
+    std::optional<error> failure;
+    test::run(call_by_hand(what, failure));
+    REQUIRE(failure);
+    CHECK(failure->code() == errc::api_failed);
+    CHECK(failure->http_status() == 302);
+    CHECK(failure->outcome() == outcome::not_executed);
+    CHECK(mentions(failure->what(), "HTTP 302, a redirection to https://elsewhere/db,"));
+    CHECK_FALSE(mentions(failure->what(), "hunter2"));
+    CHECK_FALSE(mentions(failure->what(), "v2_x"));
+}
+
+TEST_CASE("an answer that the server finds too large says so by its code") {
+    const auto what = std::make_shared<script>();
+    what->answer = answer_text(R"({"message":"too long","error":{"type":"result_too_large"}})", "",
+                               "400 Bad Request");
+    std::optional<error> failure;
+    test::run(call_by_hand(what, failure));
+    REQUIRE(failure);
+    CHECK(failure->code() == errc::result_too_large);
+    CHECK(failure->outcome() == outcome::unknown);
 }
 
 }  // namespace

@@ -7,12 +7,15 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <boost/asio/write.hpp>
 
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <new>
@@ -113,6 +116,103 @@ TEST_CASE("a tcp_server that cannot make a server_connection tells the log, and 
     CHECK(one.told == std::vector<std::string>{"internal_failure: no TLS",
                                                "internal_failure: std::bad_alloc",
                                                "internal_failure: std::runtime_error"});
+}
+
+// A connection that stays until it is cut. It says at once whether it is welcome, and its client
+// may show who it is.
+class lasting_connection final : public server_connection {
+public:
+    lasting_connection(tcp::socket socket, bool proves)
+        : socket_(std::move(socket)), proves_(proves) {}
+
+    asio::any_io_executor executor() override { return socket_.get_executor(); }
+    asio::awaitable<void> serve() override {
+        if (proves_) prove();
+        const std::string words = refusal().empty() ? "welcome" : refusal();
+        co_await asio::async_write(socket_, asio::buffer(words + "\n"), asio::use_awaitable);
+        char byte = 0;
+        const auto room = asio::buffer(&byte, 1);
+        co_await asio::async_read(socket_, room, asio::use_awaitable);
+    }
+    void leave() override { cut(); }
+    void cut() noexcept override {
+        boost::system::error_code ignored;
+        socket_.close(ignored);
+    }
+
+private:
+    tcp::socket socket_;
+    const bool proves_;
+};
+
+// A tcp_server with two places, whose guests show who they are or not, in the order they come.
+struct small_house {
+    explicit small_house(std::vector<bool> proves)
+        : entrance(std::make_shared<tcp_server>(io.get_executor(), [this,
+                                                                    proves](tcp::socket socket) {
+              return std::make_shared<lasting_connection>(std::move(socket), proves.at(count++));
+          })) {
+        connection_limits two;
+        two.most = 2;
+        entrance->limit(two);
+        entrance->listen("127.0.0.1", 0);
+        entrance->open();
+    }
+
+    // Connects and returns what is said.
+    std::string visit() {
+        tcp::socket& client = clients.emplace_back(io);
+        client.connect(tcp::endpoint(asio::ip::make_address("127.0.0.1"), entrance->port()));
+        return hear(clients.size() - 1);
+    }
+    // The next line for a guest; empty when it has been cut.
+    std::string hear(std::size_t guest) {
+        std::string line;
+        auto heard = asio::async_read_until(clients[guest], asio::dynamic_buffer(line), '\n',
+                                            asio::use_future);
+        while (heard.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+            CHECK(io.run_one_for(std::chrono::seconds(10)) == 1);
+        }
+        try {
+            heard.get();
+        } catch (const boost::system::system_error&) {
+            return "";
+        }
+        return line;
+    }
+    void close() {
+        asio::co_spawn(io, entrance->close(std::chrono::milliseconds(0)),
+                       [](std::exception_ptr) {});
+        io.run();
+    }
+
+    asio::io_context io{1};
+    std::deque<tcp::socket> clients;
+    std::size_t count = 0;
+    std::shared_ptr<tcp_server> entrance;
+};
+
+TEST_CASE("a newcomer takes the place of the oldest guest who has not shown who it is") {
+    small_house house({true, false, false, true});
+    CHECK(house.visit() == "welcome\n");
+    CHECK(house.visit() == "welcome\n");
+    CHECK(house.visit() == "welcome\n");
+    CHECK(house.hear(1) == "");
+    CHECK(house.visit() == "welcome\n");
+    CHECK(house.hear(2) == "");
+    house.close();
+}
+
+TEST_CASE("a newcomer is told that there is no place, and gets one when a guest has left") {
+    small_house house({true, true, true, true});
+    CHECK(house.visit() == "welcome\n");
+    CHECK(house.visit() == "welcome\n");
+    CHECK(house.visit() == "the server has 2 connections already\n");
+    house.clients[0].close();
+    while (house.io.run_one_for(std::chrono::milliseconds(100)) > 0) {
+    }
+    CHECK(house.visit() == "welcome\n");
+    house.close();
 }
 
 }  // namespace

@@ -1,10 +1,15 @@
 // Serves a kept-alive connection request by request; the server's only unit of Beast.
 #include <bitdotio/error.hpp>
 
+#include "base/chunk_extensions.hpp"
 #include "server/api/api_error.hpp"
+#include "server/api/body_budget.hpp"
+#include "server/api/client_watch.hpp"
 #include "server/api/http_listener.hpp"
+#include "server/api/http_rules.hpp"
 #include "server/base/tls_shutdown.hpp"
 
+#include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
@@ -19,6 +24,7 @@
 #include <boost/beast/http/write.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -33,8 +39,6 @@ using asio::redirect_error;
 using asio::use_awaitable;
 using asio::ip::tcp;
 
-constexpr std::uint32_t header_limit = 16 * 1024;
-constexpr std::uint64_t body_limit = 8 * 1024 * 1024;
 // An idle connection is kept this long: longer than clients keep theirs, so that clients hang up
 // and no request meets a server that is closing.
 constexpr std::chrono::seconds idle_patience{90};
@@ -45,6 +49,11 @@ constexpr std::chrono::seconds patience{30};
 constexpr std::size_t piece_size = 256 * 1024;
 constexpr std::chrono::seconds piece_patience{120};
 
+// How long a request waits for room for its body.
+constexpr std::chrono::seconds room_patience{10};
+// How long a client may go on with a body that was refused before the connection is cut.
+constexpr std::chrono::seconds refused_patience{10};
+
 using header_parser = http::request_parser<http::empty_body>;
 using memory_parser = http::request_parser<http::string_body>;
 using stream_parser = http::request_parser<http::buffer_body>;
@@ -52,8 +61,11 @@ using stream_parser = http::request_parser<http::buffer_body>;
 class http_session final : public server_connection,
                            public std::enable_shared_from_this<http_session> {
 public:
-    http_session(tcp::socket socket, asio::ssl::context& tls, const http_handler& handler)
-        : stream_(std::move(socket), tls), handler_(handler) {}
+    http_session(tcp::socket socket, asio::ssl::context& tls,
+                 std::shared_ptr<const http_service> service, std::shared_ptr<body_budget> memory)
+        : stream_(std::move(socket), tls),
+          service_(std::move(service)),
+          memory_(std::move(memory)) {}
 
     asio::any_io_executor executor() override { return stream_.get_executor(); }
 
@@ -70,7 +82,7 @@ public:
         while (!leaving_ && co_await serve_one()) {
         }
         lowest().expires_never();
-        co_await tls_shutdown(stream_, lowest().socket(), true);
+        co_await tls_shutdown(stream_, lowest().socket(), true, farewell_);
     }
 
     void leave() override {
@@ -93,6 +105,7 @@ private:
         incoming_body(http_session& session, header_parser&& header)
             : session_(&session), parser_(std::move(header)) {
             parser_.body_limit(boost::none);  // the reader of the body counts
+            parser_.on_chunk_header(extensions_);
         }
 
         asio::awaitable<std::string> next() override {
@@ -126,79 +139,135 @@ private:
     private:
         http_session* session_;
         stream_parser parser_;
+        chunk_extensions extensions_;
         boost::system::error_code failure_;
     };
 
     // Serves one request; returns false if the connection ends with it.
     asio::awaitable<bool> serve_one() {
         header_parser header;
-        header.header_limit(header_limit);
+        header.header_limit(http_bounds::header);
         header.body_limit(boost::none);
         boost::system::error_code failure;
-
-        idle_ = buffer_.size() == 0;
-        lowest().expires_after(idle_patience);
-        co_await http::async_read_header(stream_, buffer_, header,
-                                         redirect_error(use_awaitable, failure));
-        idle_ = false;
-        http_request request;
-        std::shared_ptr<incoming_body> streamed;
-        bool keep_alive = false;
-        unsigned version = 11;
+        co_await await_request(failure);
         if (!failure) {
-            keep_alive = header.keep_alive();
-            version = header.get().version();
-            request = take(header.get());
-            request.peer = peer_;
-            invited_ = false;
-            if (const auto refusal = refuse_header(header.get())) {
-                co_await send(*refusal, version, false, false);
-                co_return false;
-            }
-            if (request.to.streams) {
-                streamed = std::make_shared<incoming_body>(*this, std::move(header));
-                request.stream = streamed;
-            } else {
-                co_await read_into(request.body, std::move(header), failure);
-            }
+            lowest().expires_after(patience);
+            co_await http::async_read_header(stream_, buffer_, header,
+                                             redirect_error(use_awaitable, failure));
         }
         if (failure) {
-            if (const auto refusal = refuse(failure)) {
-                co_await send(*refusal, 11, false, false);
-            }
+            co_await send_refusal(refuse_unreadable(failure), 11);
             co_return false;
         }
-        const bool head = request.method == "HEAD";
+        const unsigned version = header.get().version();
+        std::optional<http_response> refused = refuse_header(header.get());
+        if (!refused && !refusal().empty()) refused = api_error(503, refusal(), "too_many");
+        if (refused) {
+            co_await send_refusal(std::move(refused), version);
+            co_return false;
+        }
+        const bool has_body = header.chunked() || header.content_length().value_or(0) > 0;
+        const bool head = header.get().method() == http::verb::head;
+        bool keep_alive = header.keep_alive();
+        invited_ = false;
+        http_request request = take(header.get());
+        if (const auto length = header.content_length()) request.declared = *length;
+
         lowest().expires_never();
-        http_response answer = co_await handle(std::move(request));
+        refused = co_await admit(request);
+        if (refused) {  // a body is not read: it ends the connection
+            keep_alive = keep_alive && !has_body && !leaving_;
+            if (has_body) farewell_ = refused_patience;
+            co_await send(std::move(*refused), version, keep_alive, head);
+            co_return keep_alive;
+        }
+        if (request.who) prove();
+        std::shared_ptr<incoming_body> streamed;
+        body_budget::share room;
+        if (request.to.streams) {
+            streamed = std::make_shared<incoming_body>(*this, std::move(header));
+            request.stream = streamed;
+        } else if (has_body) {
+            refused = co_await read_body(request, std::move(header), room, failure);
+        }
+        if (refused || failure) {
+            farewell_ = refused_patience;
+            co_await send_refusal(std::move(refused), version);
+            co_return false;
+        }
+        const api_call call = request.to.call.value();
+        std::optional<http_response> answer;
+        if (!serves_gone(call)) {
+            answer = co_await answer_watched(std::move(request), !streamed);
+        } else {
+            answer = co_await answer_to(std::move(request));
+        }
+        room = {};
+        if (!answer) co_return false;  // nobody is there to read it
+        if (call == api_call::download && answer->status < 400) prove();
         if (streamed) {
             keep_alive = keep_alive && streamed->is_done();
+            if (!streamed->is_done()) farewell_ = refused_patience;
             streamed->end();
             if (streamed->failure()) {  // the answer to half a body does not count
-                if (const auto refusal = refuse(streamed->failure())) {
-                    co_await send(*refusal, version, false, false);
-                }
+                co_await send_refusal(refuse_unreadable(streamed->failure()), version);
                 co_return false;
             }
         }
         keep_alive = keep_alive && !leaving_;
-        co_await send(std::move(answer), version, keep_alive, head);
+        co_await send(std::move(*answer), version, keep_alive, head);
         co_return keep_alive && !leaving_;
     }
 
-    asio::awaitable<void> read_into(std::string& body, header_parser&& header,
-                                    boost::system::error_code& failure) {
-        if (header.content_length_remaining().value_or(0) > body_limit) {
-            failure = http::error::body_limit;
-            co_return;
+    // Waits for the first bytes of a request. Newcomers have less time for it than clients that
+    // have shown a key.
+    asio::awaitable<void> await_request(boost::system::error_code& failure) {
+        if (buffer_.size() > 0) co_return;
+        idle_ = true;
+        lowest().expires_after(std::exchange(new_, false) ? patience : idle_patience);
+        const auto room = buffer_.prepare(4'096);
+        const std::size_t size =
+            co_await stream_.async_read_some(room, redirect_error(use_awaitable, failure));
+        buffer_.commit(size);
+        idle_ = false;
+    }
+
+    // Reads a body into memory that is reserved for it. Returns the refusal if it is too large, or
+    // there is no room.
+    asio::awaitable<std::optional<http_response>> read_body(http_request& request,
+                                                            header_parser&& header,
+                                                            body_budget::share& room,
+                                                            boost::system::error_code& failure) {
+        const std::uint64_t most = std::min(largest_body(request.to), memory_->most());
+        if (request.declared.value_or(0) > most) {
+            co_return refuse_unreadable(http::error::body_limit, most);
+        }
+        std::string busy;
+        try {
+            room = co_await memory_->reserve(request.declared.value_or(most),
+                                             std::chrono::steady_clock::now() + room_patience);
+        } catch (const error& full) {
+            if (full.code() != errc::server_busy) throw;
+            busy = full.what();
+        }
+        if (!busy.empty()) {
+            http_response refused = api_error(503, busy, "unavailable");
+            refused.headers.emplace_back("Retry-After", "1");
+            co_return refused;
         }
         memory_parser incoming(std::move(header));
-        incoming.body_limit(body_limit);
+        chunk_extensions extensions;
+        incoming.on_chunk_header(extensions);
+        incoming.body_limit(most);
         lowest().expires_after(patience);
         co_await invite(incoming.get());
         co_await http::async_read(stream_, buffer_, incoming,
                                   redirect_error(use_awaitable, failure));
-        body = std::move(incoming.get().body());
+        lowest().expires_never();
+        if (failure) co_return refuse_unreadable(failure, most);
+        request.body = std::move(incoming.get().body());
+        room.shrink(request.body.size());
+        co_return std::nullopt;
     }
 
     // Answers "Expect: 100-continue", once.
@@ -208,13 +277,6 @@ private:
         if (!beast::iequals(header[http::field::expect], "100-continue")) co_return;
         http::response<http::empty_body> go_on(http::status::continue_, 11);
         co_await http::async_write(stream_, go_on, use_awaitable);
-    }
-
-    // A host and perhaps a port, as far as the bytes show: we repeat it in addresses.
-    static bool is_host(std::string_view text) {
-        return text.find_first_not_of(
-                   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%:[]") ==
-               std::string_view::npos;
     }
 
     template <class Message>
@@ -229,70 +291,53 @@ private:
         request.content_type = message[http::field::content_type];
         request.range = message[http::field::range];
         request.if_range = message[http::field::if_range];
+        request.peer = peer_;
+        request.begun = std::chrono::steady_clock::now();
         return request;
     }
 
-    asio::awaitable<http_response> handle(http_request request) {
+    asio::awaitable<std::optional<http_response>> admit(http_request& request) {
         std::string why;
         try {
-            co_return co_await handler_(std::move(request));
+            co_return co_await service_->admit(request);
         } catch (const std::exception& failure) {
             why = failure.what();
         }
         co_return api_error(500, "the server failed: " + why);
     }
 
-    // The answer to a request we do not take; nothing if nobody asked or listens.
-    static std::optional<http_response> refuse(const boost::system::error_code& failure) {
-        if (failure == http::error::header_limit) {
-            return api_error(
-                431, "the header is longer than " + std::to_string(header_limit) + " bytes");
+    asio::awaitable<http_response> answer_to(http_request request) {
+        std::string why;
+        try {
+            co_return co_await service_->answer(std::move(request));
+        } catch (const std::exception& failure) {
+            why = failure.what();
         }
-        if (failure == http::error::body_limit) {
-            return api_error(413,
-                             "the body is longer than " + std::to_string(body_limit) + " bytes");
-        }
-        if (failure == http::error::end_of_stream || failure == http::error::partial_message) {
-            return std::nullopt;
-        }
-        if (failure.category() == http::make_error_code(http::error::bad_method).category()) {
-            return api_error(400, "not an HTTP/1.1 request: " + failure.message());
-        }
-        return std::nullopt;
+        co_return api_error(500, "the server failed: " + why);
     }
 
-    // Refuses ambiguous requests, such as a body in an unknown coding: nobody can tell where it
-    // ends and the next request begins.
-    template <class Message>
-    static std::optional<http_response> refuse_header(const Message& message) {
-        const std::size_t hosts = message.count(http::field::host);
-        if (hosts > 1 || (hosts == 0 && message.version() >= 11) ||
-            !is_host(message[http::field::host])) {
-            return api_error(400, "not an HTTP/1.1 request: it must have one header Host");
-        }
-        const auto coding = message.find(http::field::transfer_encoding);
-        if (coding == message.end()) return std::nullopt;
-        if (message.version() < 11) {
-            return api_error(400, "not an HTTP/1.1 request: a transfer coding in HTTP/1.0");
-        }
-        if (message.count(http::field::transfer_encoding) == 1 &&
-            beast::iequals(coding->value(), "chunked")) {
-            return std::nullopt;
-        }
-        return api_error(501, "the only transfer coding this server knows is chunked");
+    // Answers a request, or cancels it and returns nothing if the client goes meanwhile.
+    asio::awaitable<std::optional<http_response>> answer_watched(http_request request,
+                                                                 bool may_read) {
+        const asio::any_io_executor here = executor();
+        auto watch = watch_client(may_read, request.gone);
+        auto both = asio::experimental::make_parallel_group(
+            beside(here, answer_to(std::move(request))), beside(here, std::move(watch)));
+        auto [order, failure, answer, watch_failure] =
+            co_await both.async_wait(asio::experimental::wait_for_one(), use_awaitable);
+        if (order[0] == 1 && !watch_failure) co_return std::nullopt;
+        if (failure) std::rethrow_exception(failure);
+        co_return std::move(answer);
     }
 
-    template <class Message>
-    static void fill(Message& message, const http_response& answer, bool keep_alive) {
-        message.set(http::field::server, "bitdotio/" BITDOTIO_VERSION);
-        message.set(http::field::content_type, answer.content_type);
-        if (!answer.allow.empty()) message.set(http::field::allow, answer.allow);
-        if (answer.status == 401) message.set(http::field::www_authenticate, "Bearer");
-        for (const auto& [name, value] : answer.headers) {
-            // Added to existing ones: browsers read one challenge of each WWW-Authenticate.
-            message.insert(name, value);
-        }
-        message.keep_alive(keep_alive);
+    asio::awaitable<void> watch_client(bool may_read, std::shared_ptr<bool> gone) {
+        co_await client_leaves(stream_, lowest().socket(), buffer_,
+                               may_read ? http_bounds::header : 0);
+        *gone = true;
+    }
+
+    asio::awaitable<void> send_refusal(std::optional<http_response> refused, unsigned version) {
+        if (refused) co_await send(std::move(*refused), version, false, false);
     }
 
     asio::awaitable<void> send(http_response answer, unsigned version, bool keep_alive, bool head) {
@@ -300,14 +345,14 @@ private:
         lowest().expires_after(patience);
         if (!answer.stream && !head) {
             http::response<http::string_body> message(status, version);
-            fill(message, answer, keep_alive);
+            fill_header(message, answer, keep_alive);
             message.body() = std::move(answer.body);
             message.prepare_payload();
             co_await http::async_write(stream_, message, use_awaitable);
             co_return;
         }
         http::response<http::empty_body> message(status, version);
-        fill(message, answer, keep_alive);
+        fill_header(message, answer, keep_alive);
         message.content_length(answer.stream ? answer.length : answer.body.size());
         http::response_serializer<http::empty_body> header(message);
         co_await http::async_write_header(stream_, header, use_awaitable);
@@ -325,10 +370,13 @@ private:
     }
 
     beast::ssl_stream<beast::tcp_stream> stream_;
-    const http_handler handler_;
-    beast::flat_buffer buffer_;
+    const std::shared_ptr<const http_service> service_;
+    const std::shared_ptr<body_budget> memory_;
+    beast::flat_buffer buffer_{http_bounds::buffer};
     std::string peer_;
-    std::string here_;      // the address that was reached, for clients that name none
+    std::string here_;  // the address that was reached, for clients that name none
+    std::chrono::seconds farewell_ = usual_farewell;
+    bool new_ = true;       // it has sent no request yet
     bool idle_ = false;     // between two requests
     bool invited_ = false;  // to send the body of this request
     bool leaving_ = false;  // the server is closing
@@ -336,10 +384,16 @@ private:
 
 }  // namespace
 
+bool serves_gone(api_call call) noexcept {
+    return call != api_call::query && call != api_call::wake && call != api_call::start_import;
+}
+
 std::shared_ptr<tcp_server> make_http_server(asio::any_io_executor executor,
-                                             asio::ssl::context& tls, http_handler handler) {
-    return std::make_shared<tcp_server>(executor, [&tls, handler](tcp::socket socket) {
-        return std::make_shared<http_session>(std::move(socket), tls, handler);
+                                             asio::ssl::context& tls,
+                                             std::shared_ptr<const http_service> service,
+                                             std::shared_ptr<body_budget> memory) {
+    return std::make_shared<tcp_server>(executor, [&tls, service, memory](tcp::socket socket) {
+        return std::make_shared<http_session>(std::move(socket), tls, service, memory);
     });
 }
 

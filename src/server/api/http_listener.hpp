@@ -1,15 +1,18 @@
-// Serves HTTPS/1.1: passes requests to a handler and sends its answers.
+// Serves HTTPS/1.1: lets requests be judged by their headers, then answered.
 #pragma once
 
 #include "server/api/router.hpp"
 #include "server/base/tcp_server.hpp"
+#include "server/catalog/catalog_rules.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,7 +48,14 @@ struct http_request {
     std::string range;
     std::string if_range;
     std::string peer;  ///< the client's address, without the port
+    std::chrono::steady_clock::time_point begun;
+    /// Who asks, once the request is admitted; nobody for what needs no key.
+    std::optional<caller> who;
+    /// How long the body is, if it says so.
+    std::optional<std::uint64_t> declared;
     std::string body;
+    /// Becomes true if the client goes while its request is under way.
+    std::shared_ptr<bool> gone = std::make_shared<bool>(false);
     /// Receives the account's name once the key is known, for the log.
     std::shared_ptr<std::string> account;
     /// Replaces `body` if the route says so; lives until the answer is returned. Its reader limits
@@ -68,14 +78,40 @@ struct http_response {
     std::uint64_t length = 0;
 };
 
-using http_handler = std::function<asio::awaitable<http_response>(http_request)>;
+/// What a server does with its requests.
+class http_service {
+public:
+    http_service() = default;
+    virtual ~http_service() = default;
+    http_service(const http_service&) = delete;
+    http_service& operator=(const http_service&) = delete;
 
-/// Makes an HTTPS server: connections are kept alive; headers, bodies and times are limited.
+    /// Judges a request by its header, before a byte of its body is read, and notes in it who asks.
+    /// Returns the refusal if there is one.
+    virtual asio::awaitable<std::optional<http_response>> admit(http_request& request) const = 0;
+    /// Answers an admitted request. It is cancelled if the client goes meanwhile, see
+    /// `serves_gone`.
+    virtual asio::awaitable<http_response> answer(http_request request) const = 0;
+};
+
+/// Whether a call is carried out although its client has gone: all are but those that wait long,
+/// for a statement, for a database to wake or for a body.
+bool serves_gone(api_call call) noexcept;
+
+class body_budget;
+
+/// Makes an HTTPS server: connections are kept alive; headers, bodies, times and memory are
+/// limited, see http_bounds.
 ///
-/// Parameters: `handler` runs on the connection's strand; what it throws is answered with 500.
-///     Bodies that are not streamed are limited to 8 MiB.
+/// A client that ends its side of the connection, or of TLS, while its request is under way is
+/// taken for gone within two seconds, as by most servers.
+///
+/// Parameters: `service` runs on the connection's strand; what it throws is answered with 500.
+///     `memory` is for the bodies of all its connections together, as far as they are not streamed.
 /// Lifetime: `tls` must outlive the server.
 std::shared_ptr<tcp_server> make_http_server(asio::any_io_executor executor,
-                                             asio::ssl::context& tls, http_handler handler);
+                                             asio::ssl::context& tls,
+                                             std::shared_ptr<const http_service> service,
+                                             std::shared_ptr<body_budget> memory);
 
 }  // namespace bitdotio

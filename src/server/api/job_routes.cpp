@@ -83,14 +83,30 @@ asio::awaitable<http_response> job_routes::answer(caller who, const http_request
     }
 }
 
-asio::awaitable<http_response> job_routes::start_import(caller who,
-                                                        const http_request& request) const {
+asio::awaitable<database> job_routes::importable(caller who, const http_request& request) const {
     const database_name name = name_in_path(request.to.database());
-    const database known = co_await catalog_->find(who, name);
+    const database known = co_await catalog_->find(std::move(who), name);
     if (known.role == role::reader) {
         throw error(errc::permission_denied,
                     "a READER may not import into the database \"" + name.full() + "\"");
     }
+    co_return known;
+}
+
+asio::awaitable<std::optional<http_response>> job_routes::judge_import(
+    const http_request& request) const {
+    co_await importable(request.who.value(), request);
+    // What is around the file in a form: its other fields, and the marks between them.
+    constexpr std::uint64_t form = 1 << 20;
+    if (request.declared.value_or(0) > largest_ && *request.declared - largest_ > form) {
+        co_return api_error(413, form_too_large(largest_).what(), "too_large");
+    }
+    co_return std::nullopt;
+}
+
+asio::awaitable<http_response> job_routes::start_import(caller who,
+                                                        const http_request& request) const {
+    const database known = co_await importable(who, request);
     job_record wanted;
     wanted.id = new_id();
     wanted.kind = job_kind::import_;

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace bitdotio {
@@ -26,6 +27,10 @@ public:
                std::shared_ptr<worker_threads> threads, download_link links,
                std::chrono::milliseconds link_life, std::uint64_t largest);
 
+    /// Judges an import by its header, for the caller who is noted in it.
+    ///
+    /// Errors: as routes answers them.
+    asio::awaitable<std::optional<http_response>> judge_import(const http_request& request) const;
     /// Parameters: `who` owns the key of the request.
     /// Errors: as routes answers them.
     asio::awaitable<http_response> answer(caller who, const http_request& request) const;
@@ -33,6 +38,7 @@ public:
     asio::awaitable<http_response> download(const http_request& request) const;
 
 private:
+    asio::awaitable<database> importable(caller who, const http_request& request) const;
     asio::awaitable<http_response> start_import(caller who, const http_request& request) const;
     asio::awaitable<http_response> start_export(caller who, const http_request& request) const;
     asio::awaitable<http_response> status(caller who, job_kind kind,

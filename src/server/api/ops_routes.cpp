@@ -58,6 +58,16 @@ json::value time_or_null(const std::optional<catalog_time>& when) {
 
 }  // namespace
 
+asio::awaitable<std::optional<http_response>> ops_routes::admit(http_request& request) const {
+    std::exception_ptr thrown;
+    try {
+        co_return co_await judge(request);
+    } catch (...) {
+        thrown = std::current_exception();
+    }
+    co_return refusal(thrown);
+}
+
 asio::awaitable<http_response> ops_routes::answer(http_request request) const {
     std::exception_ptr thrown;
     try {
@@ -65,16 +75,20 @@ asio::awaitable<http_response> ops_routes::answer(http_request request) const {
     } catch (...) {
         thrown = std::current_exception();
     }
-    http_response refused = refusal_of(thrown);
-    if (refused.status == 401) refused.headers.emplace_back("WWW-Authenticate", challenge);
-    co_return refused;
+    co_return refusal(thrown);
 }
 
-asio::awaitable<http_response> ops_routes::dispatch(const http_request& request) const {
+http_response ops_routes::refusal(const std::exception_ptr& thrown) const {
+    http_response refused = refusal_of(thrown);
+    if (refused.status == 401) refused.headers.emplace_back("WWW-Authenticate", challenge);
+    return refused;
+}
+
+asio::awaitable<std::optional<http_response>> ops_routes::judge(http_request& request) const {
     const route& to = request.to;
     const bool reads = request.method == "GET" || request.method == "HEAD";
-    caller who = co_await operator_of(request, reads);
-    if (request.account) *request.account = who.name;
+    request.who = co_await operator_of(request, reads);
+    if (request.account) *request.account = request.who->name;
     if (to.allow.empty()) {
         co_return api_error(404, "there is no such path: " + to.path, "not_found");
     }
@@ -83,6 +97,12 @@ asio::awaitable<http_response> ops_routes::dispatch(const http_request& request)
         refused.allow = to.allow;
         co_return refused;
     }
+    co_return std::nullopt;
+}
+
+asio::awaitable<http_response> ops_routes::dispatch(const http_request& request) const {
+    const route& to = request.to;
+    caller who = request.who.value();
     switch (*to.call) {
         case api_call::metrics:
             co_return page(co_await overview_.metrics(), metrics_text::content_type);

@@ -8,7 +8,9 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace bitdotio {
@@ -30,10 +32,13 @@ public:
           overview_(std::move(all)),
           user_(std::move(user)) {}
 
-    /// Never throws because of the request.
+    /// Notes who asks. Neither throws because of the request.
+    asio::awaitable<std::optional<http_response>> admit(http_request& request) const;
     asio::awaitable<http_response> answer(http_request request) const;
 
 private:
+    asio::awaitable<std::optional<http_response>> judge(http_request& request) const;
+    http_response refusal(const std::exception_ptr& thrown) const;
     asio::awaitable<http_response> dispatch(const http_request& request) const;
     asio::awaitable<caller> operator_of(const http_request& request, bool basic) const;
     asio::awaitable<http_response> show_status_page(caller who) const;

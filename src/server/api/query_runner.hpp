@@ -3,12 +3,14 @@
 
 #include <bitdotio/models.hpp>
 
+#include "server/api/http_listener.hpp"
 #include "server/hosts/database_host.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
 #include <chrono>
-#include <cstddef>
+#include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -22,17 +24,34 @@ struct query_terms {
 
     /// Longer than people wait for an answer, shorter than proxies do.
     std::chrono::milliseconds timeout{300'000};
-    /// The limit of an answer, in bytes of memory: JSON in one piece takes several times as much.
-    std::size_t largest_answer = std::size_t{32} << 20;
+    /// The limit of an answer, in bytes of JSON.
+    std::uint64_t largest_answer = std::uint64_t{64} << 20;
+    /// Where answers that are not short are put until they are sent.
+    std::filesystem::path directory;
+    data_format format = data_format::rows;
     /// Refuses more than one statement, as PostgreSQL itself does.
     bool single = false;
 };
 
+/// What came of a query: an answer with status 200, and the number of its rows.
+struct query_answer {
+    query_answer() = default;
+
+    http_response response;
+    std::int64_t rows = 0;
+};
+
 /// Runs the statements in one implicit transaction; the last one's rows are the answer.
 ///
+/// It is complete, and the transaction committed, when this returns. Rows become JSON as they come:
+/// however many they are, some hundred KiB and the longest row are in memory.
+///
 /// Parameters: `where` is a database that the caller holds meanwhile.
-/// Errors: those of connection::open and connection::script.
-asio::awaitable<query_result> run_query(session_target where, std::string sql, query_terms terms);
+/// Errors: those of connection::open and connection::script; errc::timeout;
+///     errc::result_too_large.
+/// Cancellation: terminal, partial, total; the statement is stopped, and rolled back unless it had
+///     been committed.
+asio::awaitable<query_answer> run_query(session_target where, std::string sql, query_terms terms);
 
 /// Whether a statement's first word is DELETE, TRUNCATE, DROP or VACUUM: these are allowed in a
 /// database that is over its storage limit.

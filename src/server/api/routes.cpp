@@ -34,6 +34,16 @@ http_response storage_refusal(const database& known, std::int64_t used) {
 
 }  // namespace
 
+asio::awaitable<std::optional<http_response>> routes::admit(http_request& request) const {
+    std::exception_ptr thrown;
+    try {
+        co_return co_await judge(request);
+    } catch (...) {
+        thrown = std::current_exception();
+    }
+    co_return refusal_of(thrown);
+}
+
 asio::awaitable<http_response> routes::answer(http_request request) const {
     std::exception_ptr thrown;
     try {
@@ -44,7 +54,8 @@ asio::awaitable<http_response> routes::answer(http_request request) const {
     co_return refusal_of(thrown);
 }
 
-asio::awaitable<http_response> routes::dispatch(const http_request& request) const {
+// All that can be said of a request without its body.
+asio::awaitable<std::optional<http_response>> routes::judge(http_request& request) const {
     const route& to = request.to;
     if (to.allow.empty()) {
         // Without the parameters, which may hold a key.
@@ -56,12 +67,27 @@ asio::awaitable<http_response> routes::dispatch(const http_request& request) con
         refused.allow = to.allow;
         co_return refused;
     }
+    if (to.who == audience::anyone) co_return std::nullopt;
+    request.who = co_await authorize(request);
+    switch (*to.call) {
+        case api_call::start_import: co_return co_await jobs_->judge_import(request);
+        case api_call::update_database:
+        case api_call::start_export:
+            co_await catalog_->find(*request.who, name_in_path(to.database()));
+            break;
+        default: break;
+    }
+    co_return std::nullopt;
+}
+
+asio::awaitable<http_response> routes::dispatch(const http_request& request) const {
+    const route& to = request.to;
     switch (*to.call) {
         case api_call::health: co_return http_response(200, R"({"status":"ok"})");
         case api_call::download: co_return co_await jobs_->download(request);
         default: break;
     }
-    caller who = co_await authorize(request);
+    caller who = request.who.value();
     switch (*to.call) {
         case api_call::list_databases: co_return co_await list_databases(std::move(who));
         case api_call::create_database:
@@ -185,11 +211,15 @@ asio::awaitable<http_response> routes::query(caller who, const http_request& req
 
     query_terms terms;
     terms.timeout = query_timeout_;
+    terms.largest_answer = largest_answer_;
+    terms.directory = databases_->directory();
+    const bool objects = query_parameter(request.to.query, "data_format") == "objects";
+    terms.format = objects ? data_format::objects : data_format::rows;
     const bool limited = over && writes && !frees;
     const std::string role = limited ? session_roles::limited : session_role(known.role);
     terms.single = frees;  // nothing else may be sent along
     std::optional<error> failure;
-    query_result answer;
+    query_answer answer;
     for (int tries = 0; tries < 2; ++tries) {
         failure.reset();
         lease awake;
@@ -213,10 +243,8 @@ asio::awaitable<http_response> routes::query(caller who, const http_request& req
         co_return storage_refusal(known, co_await storage_of(known.id));
     }
     if (failure) throw *failure;
-    catalog_->count_rows(known.id, static_cast<std::int64_t>(answer.rows.size()));
-    const bool objects = query_parameter(request.to.query, "data_format") == "objects";
-    co_return http_response(
-        200, api::encode_query_answer(answer, objects ? data_format::objects : data_format::rows));
+    catalog_->count_rows(known.id, answer.rows);
+    co_return std::move(answer.response);
 }
 
 asio::awaitable<http_response> routes::about_accounts(caller who, const route& to) const {

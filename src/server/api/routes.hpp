@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace bitdotio {
@@ -21,20 +22,24 @@ namespace bitdotio {
 /// Thread safety: `answer` may be called from any thread, also concurrently.
 class routes {
 public:
-    /// Parameters: `query_timeout` ends a query of the API.
+    /// Parameters: `query_timeout` ends a query of the API, whose answer has at most
+    ///     `largest_answer` bytes.
     routes(std::shared_ptr<catalog> known, std::shared_ptr<database_host> databases,
            std::shared_ptr<storage_quota> quota, std::shared_ptr<const job_routes> about_jobs,
-           std::chrono::milliseconds query_timeout)
+           std::chrono::milliseconds query_timeout, std::uint64_t largest_answer)
         : catalog_(std::move(known)),
           databases_(std::move(databases)),
           quota_(std::move(quota)),
           jobs_(std::move(about_jobs)),
-          query_timeout_(query_timeout) {}
+          query_timeout_(query_timeout),
+          largest_answer_(largest_answer) {}
 
-    /// Never throws because of the request; errors become the API's error bodies.
+    /// Notes who asks. Neither throws because of the request; errors become the API's error bodies.
+    asio::awaitable<std::optional<http_response>> admit(http_request& request) const;
     asio::awaitable<http_response> answer(http_request request) const;
 
 private:
+    asio::awaitable<std::optional<http_response>> judge(http_request& request) const;
     asio::awaitable<http_response> dispatch(const http_request& request) const;
     asio::awaitable<caller> authorize(const http_request& request) const;
     asio::awaitable<http_response> list_databases(caller who) const;
@@ -53,6 +58,7 @@ private:
     std::shared_ptr<storage_quota> quota_;
     std::shared_ptr<const job_routes> jobs_;
     std::chrono::milliseconds query_timeout_;
+    std::uint64_t largest_answer_;
 };
 
 }  // namespace bitdotio

@@ -1,4 +1,4 @@
-// Accepts connections, and ends them in order.
+// Accepts connections, finds room for them, and ends them in order.
 #include <bitdotio/error.hpp>
 
 #include "server/base/event_log.hpp"
@@ -16,6 +16,22 @@ using asio::ip::tcp;
 
 // The time for connections to notice that they were cut; they only have to unwind.
 constexpr std::chrono::seconds unwinding{5};
+
+// How many clients at once are told that there is no place for them.
+constexpr std::size_t most_refused = 64;
+
+// What counts as one address; empty for this machine.
+std::string network_of(const tcp::socket& socket) {
+    boost::system::error_code gone;
+    asio::ip::address address = socket.remote_endpoint(gone).address();
+    if (address.is_v6() && address.to_v6().is_v4_mapped()) {
+        address = asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
+    }
+    if (gone || address.is_loopback()) return {};
+    if (address.is_v4()) return address.to_string();
+    const auto bytes = address.to_v6().to_bytes();
+    return {bytes.begin(), bytes.begin() + 8};
+}
 
 tcp::endpoint parse_endpoint(const std::string& address, std::uint16_t port) {
     boost::system::error_code failure;
@@ -112,25 +128,87 @@ bool tcp_server::refuses() noexcept {
 }
 
 void tcp_server::begin(tcp::socket socket) {
+    visitor guest;
+    guest.network = network_of(socket);
+    std::string refusal = find_room(guest.network);
+    const bool refused = !refusal.empty();
+    if (refused && refused_ >= most_refused) return;  // the socket's destructor hangs up
     const std::shared_ptr<server_connection> who = make_connection_(std::move(socket));
-    connections_.insert(who);
+    who->refusal_ = std::move(refusal);
+    guest.who = who;
+    const std::uint64_t number = ++last_number_;
+    count(connections_.emplace(number, std::move(guest)).first->second, refused);
     auto ended = [self = shared_from_this(), report = on_failure(),
-                  who](std::exception_ptr thrown) noexcept {
+                  number](std::exception_ptr thrown) noexcept {
         if (is_unforeseen(thrown)) report(thrown);
-        self->forget(who);
+        self->forget(number);
     };
     const std::shared_ptr<asio::cancellation_signal> end(who, &who->end_);
     try {
         auto at_home = asio::bind_executor(strand_, std::move(ended));
         spawn_alone(who->executor(), who->serve(), std::move(at_home), end);
     } catch (...) {
-        connections_.erase(who);
+        forget(number);
         throw;
     }
 }
 
-void tcp_server::forget(const std::shared_ptr<server_connection>& who) noexcept {
-    connections_.erase(who);
+// Makes room for one more, or says why there is none.
+std::string tcp_server::find_room(const std::string& network) {
+    if (!network.empty()) {
+        const auto there = by_network_.find(network);
+        if (there != by_network_.end() && there->second >= limits_.most_per_address &&
+            !evict(network)) {
+            return "the server has " + std::to_string(limits_.most_per_address) +
+                   " connections from this address already";
+        }
+    }
+    if (served_ >= limits_.most && !evict("")) {
+        return "the server has " + std::to_string(limits_.most) + " connections already";
+    }
+    return {};
+}
+
+// Ends the oldest connection, of this network or of any, whose client has not shown who it is.
+bool tcp_server::evict(const std::string& network) {
+    for (auto& [number, guest] : connections_) {
+        if (!guest.counted || guest.refused || guest.who->proven_) continue;
+        if (!network.empty() && guest.network != network) continue;
+        uncount(guest);
+        end(guest.who);
+        return true;
+    }
+    return false;
+}
+
+void tcp_server::count(visitor& who, bool refused) {
+    if (!refused && !who.network.empty()) ++by_network_[who.network];
+    who.refused = refused;
+    who.counted = true;
+    ++(refused ? refused_ : served_);
+}
+
+void tcp_server::uncount(visitor& who) noexcept {
+    if (!std::exchange(who.counted, false)) return;
+    --(who.refused ? refused_ : served_);
+    if (who.refused || who.network.empty()) return;
+    const auto there = by_network_.find(who.network);
+    if (--there->second == 0) by_network_.erase(there);
+}
+
+void tcp_server::end(const std::shared_ptr<server_connection>& who) {
+    auto cut = [who] {
+        who->cut();
+        who->end_.emit(asio::cancellation_type::terminal);
+    };
+    post_work(who->executor(), guarded(std::move(cut), on_failure()));
+}
+
+void tcp_server::forget(std::uint64_t number) noexcept {
+    const auto guest = connections_.find(number);
+    if (guest == connections_.end()) return;
+    uncount(guest->second);
+    connections_.erase(guest);
     changed_.cancel();
 }
 
@@ -146,7 +224,8 @@ void tcp_server::ask_to_leave() {
 void tcp_server::ask_all_to_leave() {
     boost::system::error_code ignored;
     acceptor_.close(ignored);
-    for (const auto& who : connections_) {
+    for (const auto& [number, guest] : connections_) {
+        const auto who = guest.who;
         post_work(who->executor(), guarded([who] { who->leave(); }, on_failure()));
     }
 }
@@ -162,12 +241,8 @@ asio::awaitable<void> tcp_server::do_empty(std::chrono::milliseconds grace) {
 
 asio::awaitable<void> tcp_server::do_close(std::chrono::milliseconds grace) {
     co_await do_empty(grace);
-    for (const auto& who : connections_) {
-        auto end = [who] {
-            who->cut();
-            who->end_.emit(asio::cancellation_type::terminal);
-        };
-        post_work(who->executor(), guarded(std::move(end), on_failure()));
+    for (const auto& [number, guest] : connections_) {
+        end(guest.who);
     }
     co_await wait_until_empty(std::chrono::steady_clock::now() + unwinding);
 }

@@ -1,4 +1,4 @@
-// A listening socket and its connections: serves each, and waits for all when closing.
+// A listening socket and its connections: serves each, bounds them, and waits for all when closing.
 #pragma once
 
 #include "base/deadline.hpp"
@@ -14,11 +14,11 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
-#include <vector>
 
 namespace bitdotio {
 
@@ -41,12 +41,35 @@ public:
     /// Cuts the connection at once (TCP reset).
     virtual void cut() noexcept = 0;
 
+protected:
+    /// The client has shown who it is: others make room for newcomers before it does.
+    void prove() noexcept { proven_ = true; }
+    /// Why there is no place for this client, to be told to it in place of any service; empty for
+    /// the others.
+    const std::string& refusal() const noexcept { return refusal_; }
+
 private:
     friend class tcp_server;
     asio::cancellation_signal end_;  // ends any wait of `serve`
+    std::string refusal_;
+    std::atomic<bool> proven_{false};
+};
+
+/// How many connections a tcp_server has at once.
+struct connection_limits {
+    connection_limits() = default;
+
+    std::size_t most = 1'000;
+    /// From one address, where an IPv6 network of 64 bits is one. Those of this machine itself are
+    /// not counted: a proxy here stands for all its clients.
+    std::size_t most_per_address = 500;
 };
 
 /// Listens for connections, accepts, serves and counts them.
+///
+/// A newcomer at a limit takes the place of the oldest connection whose client has not shown who it
+/// is. If there is no such connection, the newcomer is served its refusal; newcomers beyond 64 of
+/// these at once are hung up on.
 ///
 /// Thread safety: every function may be called from any thread.
 /// Lifetime: held by shared_ptr; await `close` before letting go of it.
@@ -68,6 +91,9 @@ public:
     /// Sets who is told of failures here or in a connection, except broken connections; call it
     /// before `open`.
     void report_to(std::shared_ptr<const event_log> events) { events_ = std::move(events); }
+
+    /// Sets how many connections there may be; call it before `open`.
+    void limit(connection_limits limits) noexcept { limits_ = limits; }
 
     /// Lets clients in.
     void open();
@@ -91,16 +117,35 @@ private:
     asio::awaitable<void> do_empty(std::chrono::milliseconds grace);
     asio::awaitable<void> do_close(std::chrono::milliseconds grace);
     asio::awaitable<void> wait_until_empty(time_point deadline);
+    // A connection, and what it takes of the limits.
+    struct visitor {
+        std::shared_ptr<server_connection> who;
+        std::string network;   // empty for this machine
+        bool refused = false;  // it only waits to be told so
+        bool counted = false;
+    };
+    using visitors = std::map<std::uint64_t, visitor>;  // in the order they came
+
     void begin(asio::ip::tcp::socket socket);
     bool refuses() noexcept;
-    void forget(const std::shared_ptr<server_connection>& who) noexcept;
+    std::string find_room(const std::string& network);
+    bool evict(const std::string& network);
+    void count(visitor& who, bool refused);
+    void uncount(visitor& who) noexcept;
+    void end(const std::shared_ptr<server_connection>& who);
+    void forget(std::uint64_t number) noexcept;
     failure_report on_failure() const noexcept;
 
     asio::strand<asio::any_io_executor> strand_;
     connection_factory make_connection_;
     asio::ip::tcp::acceptor acceptor_;
     asio::steady_timer changed_;  // cancelled whenever a connection leaves
-    std::unordered_set<std::shared_ptr<server_connection>> connections_;
+    visitors connections_;
+    connection_limits limits_;
+    std::uint64_t last_number_ = 0;
+    std::size_t served_ = 0;   // connections that take a place
+    std::size_t refused_ = 0;  // connections that wait to be told that there is none
+    std::unordered_map<std::string, std::size_t> by_network_;
     std::shared_ptr<const event_log> events_;
     bool accepting_ = false;
     std::uint16_t port_ = 0;

@@ -115,6 +115,7 @@ asio::awaitable<void> gateway_session::serve() {
     peer_ = client_.next_layer().remote_endpoint(gone).address().to_string();
     admitted_ = co_await with_deadline(admit(), after(startup_patience));
     if (admitted_) {
+        prove();
         co_await converse();
     }
     co_await tls_shutdown(client_, client_.next_layer(), secured_);
@@ -148,6 +149,10 @@ asio::awaitable<bool> gateway_session::admit() {
     if (!secured_) {
         co_await refuse("28000", "this server takes connections over TLS only",
                         "Connect with sslmode=require, or better sslmode=verify-full.");
+        co_return false;
+    }
+    if (!refusal().empty()) {
+        co_await refuse("53300", refusal(), "Close connections that are not used.");
         co_return false;
     }
     if (wants_replication(wish_)) {
