@@ -258,10 +258,16 @@ void postgres_session::conclude(kind how, phase when, const std::optional<error>
 }
 
 error postgres_session::lost(phase when) {
-    const error failure =
-        report_.loss(when, conn_ ? libpq::last_words(conn_.get()) : "it is closed");
+    const error failure = report_.loss(when, words_of_loss());
     finish();
     return failure;
+}
+
+std::string postgres_session::words_of_loss() const {
+    if (!cut_because_.empty()) {
+        return cut_because_;
+    }
+    return conn_ ? libpq::last_words(conn_.get()) : "it is closed";
 }
 
 }  // namespace bitdotio

@@ -359,9 +359,12 @@ void postgres_session::close() {
     });
 }
 
-void postgres_session::cut() {
+void postgres_session::cut(std::string why) {
     status_ = session_status::closed;
-    dispatch_work(strand_, [self = shared_from_this()]() noexcept { self->cut_now(); });
+    dispatch_work(strand_, [self = shared_from_this(), why = std::move(why)]() mutable noexcept {
+        self->cut_because_ = std::move(why);
+        self->cut_now();
+    });
 }
 
 void postgres_session::cut_now() noexcept {
@@ -382,7 +385,11 @@ asio::awaitable<void> postgres_session::do_clean(std::chrono::milliseconds timeo
     if (status() == session_status::idle && !under_way_ && !owes_something()) {
         co_return;
     }
-    if (conn_ && !under_way_) {
+    if (conn_ && under_way_) {
+        cut("its pooled_connection was given back while an operation on it was under way");
+        co_return;
+    }
+    if (conn_) {
         try {
             const turn mine(*this);
             give_up_at_ = deadline_after(timeout);

@@ -76,9 +76,14 @@ public:
 
     // Streams: one at a time, known by its number. Between their calls the session is busy and
     // does nothing else.
-    asio::awaitable<std::uint64_t> start_rows(statement sql, params values);
+    /// Parameters: `until` limits this step, beside the statement's timeout.
+    asio::awaitable<std::uint64_t> start_rows(statement sql, params values,
+                                              time_point until = no_deadline);
     /// Empty at the end.
-    asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most);
+    ///
+    /// Parameters: `most` at least 1; `until` as above.
+    asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most,
+                                                   time_point until = no_deadline);
     /// Starts a COPY; errc::bad_input if the statement is none of that direction.
     asio::awaitable<copy_start> start_copy(statement sql, bool in);
     asio::awaitable<void> write_copy(std::uint64_t stream, std::string data);
@@ -137,7 +142,9 @@ public:
     /// Says goodbye and closes, once nothing is under way.
     void close();
     /// Closes at once and without a goodbye; what is under way ends as a lost connection.
-    void cut();
+    ///
+    /// Parameters: `why`, for the error of its user.
+    void cut(std::string why);
 
 private:
     enum class kind { extended, simple };
@@ -209,6 +216,7 @@ private:
                   bool in_transaction);
     bool alive();
     error lost(phase when);
+    std::string words_of_loss() const;
     void take_status();
 
     // postgres_reset.cpp: what the last borrower left.
@@ -240,8 +248,9 @@ private:
 
     // postgres_stream.cpp: rows and COPY, piece by piece.
     asio::awaitable<void> begin_flow(const statement& sql, const params& values);
-    asio::awaitable<std::uint64_t> do_start_rows(statement sql, params values);
-    asio::awaitable<std::vector<result>> do_next_rows(std::uint64_t stream, std::size_t most);
+    asio::awaitable<std::uint64_t> do_start_rows(statement sql, params values, time_point until);
+    asio::awaitable<std::vector<result>> do_next_rows(std::uint64_t stream, std::size_t most,
+                                                      time_point until);
     void ask_for_pieces(std::size_t most);
     asio::awaitable<void> fill_rows(std::vector<result>& rows, std::size_t most);
     asio::awaitable<copy_start> do_start_copy(statement sql, bool in);
@@ -293,6 +302,7 @@ private:
     bool send_again_ = false;  // it was refused for being prepared, and did nothing
     bool roll_back_first_ = false;
     bool close_when_done_ = false;
+    std::string cut_because_;
 
     std::atomic<session_status> status_{session_status::closed};
     std::atomic<int> pid_{0};

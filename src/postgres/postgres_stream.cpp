@@ -7,13 +7,15 @@
 
 namespace bitdotio {
 
-asio::awaitable<std::uint64_t> postgres_session::start_rows(statement sql, params values) {
-    return on_own_strand(do_start_rows(std::move(sql), std::move(values)));
+asio::awaitable<std::uint64_t> postgres_session::start_rows(statement sql, params values,
+                                                            time_point until) {
+    return on_own_strand(do_start_rows(std::move(sql), std::move(values), until));
 }
 
 asio::awaitable<std::vector<result>> postgres_session::next_rows(std::uint64_t stream,
-                                                                 std::size_t most) {
-    return on_own_strand(do_next_rows(stream, most));
+                                                                 std::size_t most,
+                                                                 time_point until) {
+    return on_own_strand(do_next_rows(stream, most, until));
 }
 
 asio::awaitable<copy_start> postgres_session::start_copy(statement sql, bool in) {
@@ -56,14 +58,15 @@ asio::awaitable<void> postgres_session::begin_flow(const statement& sql, const p
     send(statement(sql).unprepared(), values, kind::extended);
 }
 
-asio::awaitable<std::uint64_t> postgres_session::do_start_rows(statement sql, params values) {
+asio::awaitable<std::uint64_t> postgres_session::do_start_rows(statement sql, params values,
+                                                               time_point until) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
     co_await begin_flow(sql, values);
     stream_.begin(flow::rows);
-    const auto interrupted =
-        co_await supervise(flush(), deadline_after(stream_.timeout()), phase::awaiting_reply);
+    const time_point deadline = std::min(until, deadline_after(stream_.timeout()));
+    const auto interrupted = co_await supervise(flush(), deadline, phase::awaiting_reply);
     if (interrupted) {
         conclude_flow(interrupted);
     }
@@ -71,14 +74,16 @@ asio::awaitable<std::uint64_t> postgres_session::do_start_rows(statement sql, pa
 }
 
 asio::awaitable<std::vector<result>> postgres_session::do_next_rows(std::uint64_t stream,
-                                                                    std::size_t most) {
+                                                                    std::size_t most,
+                                                                    time_point until) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
     require_flow(flow::rows, stream);
     std::vector<result> rows;
-    const auto interrupted = co_await supervise(
-        fill_rows(rows, most), deadline_after(stream_.timeout()), phase::awaiting_reply);
+    const time_point deadline = std::min(until, deadline_after(stream_.timeout()));
+    const auto interrupted =
+        co_await supervise(fill_rows(rows, most), deadline, phase::awaiting_reply);
     if (interrupted) {
         rows.clear();
     }
@@ -305,7 +310,7 @@ asio::awaitable<void> postgres_session::end_flow() {
 
 void postgres_session::require_flow(flow wanted, std::uint64_t stream) const {
     if (!conn_) {
-        throw report_.loss_before(phase::awaiting_reply, "it is closed");
+        throw report_.loss_before(phase::awaiting_reply, words_of_loss());
     }
     if (!stream_.belongs_to(wanted, stream)) {
         throw error(errc::protocol_violated, "the stream is over").with(outcome::not_sent);
