@@ -73,7 +73,9 @@ public:
     bool is_asleep() const noexcept { return !living_; }
 
     /// Refuses waiting and new callers, and begins to stop: await `wait_until_asleep`.
-    void close();
+    ///
+    /// Parameters: `discards` if its data is removed afterwards.
+    void close(bool discards = false);
 
     session_target session(const std::string& role) const override;
     void release(std::uint64_t life) noexcept override;
