@@ -132,7 +132,8 @@ public:
     asio::awaitable<void> download(export_job job, std::filesystem::path file);
 
 #ifndef BITDOTIO_WITHOUT_POSTGRES
-    /// The pool of a database, made on first use with client_options::pool and shared by all.
+    /// The pool of a database, made on first use with client_options::pool and shared by all; made
+    /// anew where it was closed by itself. Pools of a closed client refuse their callers.
     ///
     /// Errors: errc::bad_input if the Postgres endpoint is unknown, or for pool options that are
     ///     invalid.
@@ -149,7 +150,8 @@ public:
     bitdotio::connect_options connect_options(const database_name& name) const;
 #endif
 
-    /// Closes all pools and sessions; waits for lent connections to come back.
+    /// Closes all pools and sessions; serves callers that wait already, and waits for lent
+    /// connections to come back.
     ///
     /// Parameters, errors, cancellation: as pool::close, all pools together.
     asio::awaitable<void> close(std::chrono::milliseconds drain = std::chrono::seconds(10));

@@ -63,6 +63,8 @@ enum class copy_format { text, binary };
 /// See: PostgreSQL manual, SQL command COPY; 55.2.6 "COPY Operations".
 class copy_in {
 public:
+    /// No COPY: every use fails with errc::protocol_violated, as of one moved from.
+    copy_in() noexcept = default;
     /// Made by copy_from.
     copy_in(wire::open_part<postgres_session> stream, copy_format format) noexcept;
 
@@ -109,7 +111,7 @@ private:
     asio::awaitable<void> send_rows(std::size_t at_least);
 
     wire::open_part<postgres_session> stream_;
-    copy_format format_;
+    copy_format format_ = copy_format::text;
     std::string rows_;             // of write_row, not yet sent
     bool header_written_ = false;  // by us
     bool bytes_written_ = false;   // by the caller, who writes header and end too
@@ -123,6 +125,8 @@ private:
 /// Thread safety: as its connection: from any thread, one operation at a time.
 class copy_out {
 public:
+    /// No COPY: every use fails with errc::protocol_violated, as of one moved from.
+    copy_out() noexcept = default;
     /// Made by copy_to.
     copy_out(wire::open_part<postgres_session> stream, copy_format format) noexcept;
 
@@ -165,7 +169,8 @@ private:
     std::string_view take(std::size_t size);
 
     wire::open_part<postgres_session> stream_;
-    copy_format format_;
+    copy_format format_ = copy_format::text;
+    bool over_ = false;    // read to its end, or failed
     std::string piece_;    // whole rows, from which next_row reads
     std::size_t at_ = 0;   // after the row that was read last
     std::size_t row_ = 0;  // rows read

@@ -29,6 +29,9 @@ class cursor {
 public:
     enum class direction { forward_only, scroll };
 
+    /// No cursor: every use fails with errc::protocol_violated, as of one moved from.
+    cursor() = default;
+
     /// Opens a cursor for a query with its values bound.
     template <class... Values>
     static asio::awaitable<cursor> open(transaction& in, statement sql, const Values&... values) {
@@ -45,7 +48,7 @@ public:
                        std::move(bound.values));
     }
 
-    /// The next `count` rows, fewer at the end, none after it.
+    /// The next `count` rows, fewer at the end, none after it. 0 asks the server nothing.
     asio::awaitable<result> fetch(std::size_t count);
     /// The `count` rows before, the nearest first. Only for a cursor that can scroll.
     asio::awaitable<result> fetch_backward(std::size_t count);
@@ -64,11 +67,13 @@ private:
                                            std::size_t level, direction towards, statement sql,
                                            params values);
     asio::awaitable<result> run(std::string sql);
+    asio::awaitable<result> fetch_towards(const char* which_way, std::size_t count);
+    const std::shared_ptr<transaction_scope>& scope() const;
 
     std::shared_ptr<transaction_scope> scope_;
-    std::size_t level_;
+    std::size_t level_ = 0;
     std::string name_;
-    statement marks_;  // the marks of the query; its text is gone
+    statement marks_{""};  // the marks of the query; its text is gone
 };
 
 }  // namespace bitdotio

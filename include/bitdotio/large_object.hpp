@@ -25,12 +25,16 @@ public:
     enum class mode { read, write, read_write };
     enum class origin { begin = 0, current = 1, end = 2 };
 
+    /// No large object: every use fails with errc::protocol_violated, as of one moved from.
+    large_object() noexcept = default;
+
     /// Creates an empty large object and returns its number, a new one unless `wanted` is given.
     static asio::awaitable<oid> create(transaction& in, oid wanted = 0);
     static asio::awaitable<void> unlink(transaction& in, oid object);
     static asio::awaitable<large_object> open(transaction& in, oid object, mode how);
 
-    /// Reads the bytes from the present position, fewer at the end, none after it.
+    /// Reads the bytes from the present position, fewer at the end, none after it: 16 MiB with each
+    /// trip. However large `count` is, memory is taken only for what is there.
     asio::awaitable<bytes> read(std::size_t count);
     /// Writes at the present position. A piece can be about 100 MB; smaller ones are better.
     asio::awaitable<void> write(bytes data);
@@ -48,8 +52,8 @@ private:
     asio::awaitable<result> run(statement sql, params values);
 
     std::shared_ptr<transaction_scope> scope_;
-    std::size_t level_;
-    int descriptor_;  // the server's
+    std::size_t level_ = 0;
+    int descriptor_ = -1;  // the server's
 };
 
 }  // namespace bitdotio

@@ -133,18 +133,21 @@ public:
     /// Lifetime: it works on the executor of the coroutine that awaits this, as connection::open.
     static asio::awaitable<local_server> start(local_server_options options);
 
+    /// No server, as one moved from: `stop` does nothing, every other use fails with
+    /// errc::protocol_violated.
+    local_server() noexcept = default;
     local_server(local_server&&) noexcept;
     local_server& operator=(local_server&&) noexcept;
     ~local_server();
 
-    const std::string& api_url() const noexcept;
-    const std::string& postgres_host() const noexcept;
-    std::uint16_t postgres_port() const noexcept;
+    const std::string& api_url() const;
+    const std::string& postgres_host() const;
+    std::uint16_t postgres_port() const;
     /// PEM file of the authority that signed both endpoints' certificates; empty if it is one that
     /// the system knows.
-    const std::string& ca_file() const noexcept;
+    const std::string& ca_file() const;
     /// The first key, whose user is local_server_options::user.
-    const api_key& key() const noexcept;
+    const api_key& key() const;
     /// The options a client needs to use this server: addresses, CA file, key.
     bitdotio::client_options client_options() const;
 
@@ -194,12 +197,16 @@ public:
 
     /// Stops everything and removes what is temporary. Calling it again does nothing.
     ///
+    /// All databases stop at once: a lasting one writes its checkpoint, a temporary one only ends
+    /// its sessions, because its files are removed.
+    ///
     /// Cancellation: none; it ends within some seconds, by force if it must.
     asio::awaitable<void> stop();
 
 private:
     class impl;
     explicit local_server(std::shared_ptr<impl> impl);
+    const std::shared_ptr<impl>& running() const;
     std::shared_ptr<impl> impl_;
 };
 

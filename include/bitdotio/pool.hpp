@@ -24,6 +24,22 @@ namespace asio = boost::asio;
 
 class pool_core;
 
+namespace wire {
+
+/// A statement and the place in the caller's source where it was handed over, which a parameter
+/// after any number of values could not tell. Not for use by others.
+struct placed_statement {
+    template <class Sql>
+        requires std::is_convertible_v<Sql, statement> placed_statement(
+            Sql&& sql_, std::source_location where_ = std::source_location::current())
+            : sql(std::forward<Sql>(sql_)), where(where_) {}
+
+        statement sql;
+        std::source_location where;
+};
+
+}  // namespace wire
+
 /// A connection on loan from a pool; its destructor gives it back.
 ///
 /// A connection that comes back in a transaction is rolled back, a broken one is replaced, all off
@@ -125,48 +141,57 @@ public:
     /// that the server refuses (SQLSTATE 25006) is sent once more on a new connection, which leads
     /// elsewhere after a failover. The caller sees a slower statement.
     ///
+    /// The timeout of the statement is that of the call: waiting for a connection, waking the
+    /// database and sending again included, see pool_options::timeouts.
+    ///
     /// Errors and cancellation: those of `acquire` and connection::query, with the number of
-    ///     `attempts()`. `outcome()` covers all of them.
+    ///     `attempts()`. `outcome()` covers all of them. errc::timeout with phase::acquiring and
+    ///     outcome::not_sent if the time of the call was up before it had a connection.
     template <class... Values>
-    asio::awaitable<result> query(statement sql, const Values&... values) {
-        wire::bound bound(std::move(sql), values...);
-        return run(std::move(bound.sql), std::move(bound.values));
+    asio::awaitable<result> query(wire::placed_statement sql, const Values&... values) {
+        wire::bound bound(std::move(sql.sql), values...);
+        return run(std::move(bound.sql), std::move(bound.values), sql.where);
     }
-    asio::awaitable<result> run(statement sql, params values);
+    asio::awaitable<result> run(statement sql, params values,
+                                std::source_location where = std::source_location::current());
 
     /// As `query`, its errors and cancellation too; returns how many rows were affected.
     template <class... Values>
-    asio::awaitable<std::uint64_t> execute(statement sql, const Values&... values) {
-        wire::bound bound(std::move(sql), values...);
-        return count(std::move(bound.sql), std::move(bound.values));
+    asio::awaitable<std::uint64_t> execute(wire::placed_statement sql, const Values&... values) {
+        wire::bound bound(std::move(sql.sql), values...);
+        return count(std::move(bound.sql), std::move(bound.values), sql.where);
     }
 
     /// As connection::run, on a connection of the pool, which comes back at the end. Only a
-    /// pipeline of which nothing was sent moves on to another connection.
+    /// pipeline of which nothing was sent moves on to another connection. Its timeout is that of
+    /// the call, as for `query`.
     ///
     /// Errors and cancellation: those of `acquire` and of connection::run.
-    asio::awaitable<pipeline_results> run(pipeline batch);
+    asio::awaitable<pipeline_results> run(
+        pipeline batch, std::source_location where = std::source_location::current());
     /// As connection::stream, on a connection of the pool, which comes back at the end. Runs again
     /// as `query` does, also when the first call of row_stream::next finds the failure, but never
-    /// after a row has been handed out.
+    /// after a row has been handed out. The timeout of the statement is that of each step: of this
+    /// call, waiting for a connection included, and of each row_stream::next.
     ///
     /// Errors and cancellation: as for `query`.
     template <class... Values>
-    asio::awaitable<row_stream> stream(statement sql, const Values&... values) {
-        wire::bound bound(std::move(sql), values...);
-        return start_stream(std::move(bound.sql), std::move(bound.values));
+    asio::awaitable<row_stream> stream(wire::placed_statement sql, const Values&... values) {
+        wire::bound bound(std::move(sql.sql), values...);
+        return start_stream(std::move(bound.sql), std::move(bound.values), sql.where);
     }
 
     /// Begins a transaction on a connection of the pool, which comes back when it ends.
     ///
-    /// Errors and cancellation: those of `acquire` and connection::query.
+    /// Errors and cancellation: those of `acquire` and connection::query; errc::timeout after
+    ///     transaction_options::begin_timeout.
     asio::awaitable<bitdotio::transaction> begin(
         transaction_options options = transaction_options(),
         std::source_location where = std::source_location::current());
 
     /// Runs `work(transaction&)`, an awaitable, in a transaction: commits when it ends well, rolls
     /// back when it throws, and passes on what it returns or throws. It runs once, see
-    /// retry_transaction.
+    /// retry_transaction. If `work` commits or rolls back itself, the transaction ends there.
     ///
     /// Parameters: a named callable; a temporary would be destroyed while it runs.
     /// Errors: those of `begin`, of `work`, and of transaction::commit. Unknown outcomes of commit
@@ -196,26 +221,32 @@ public:
     /// Errors: errc::bad_input as for pool_options.
     void resize(std::size_t min_size, std::size_t max_size);
 
-    /// Refuses new callers and closes idle connections; returns when all lent ones have come back
-    /// and are closed. Calling it again does the same.
+    /// Refuses new callers, serves those who wait already, closes what nobody uses, and returns
+    /// when all connections have come back and are closed. Calling it again does the same.
     ///
-    /// Parameters: `drain` is how long it waits for lent connections.
-    /// Errors: errc::timeout if not all have come back by then, saying who holds them: connections
-    ///     still lent are cut, and their users get errc::connection_lost. The pool is closed.
+    /// Parameters: `drain` is how long it waits for callers and lent connections.
+    /// Errors: errc::timeout if not all is over by then, saying who holds connections: callers that
+    ///     still wait get errc::pool_closed, connections still lent are cut, and their users get
+    ///     errc::connection_lost. The pool is closed.
     /// Cancellation: terminal, partial, total: stops waiting; the pool stays closed.
     asio::awaitable<void> close(std::chrono::milliseconds drain = std::chrono::seconds(10));
 
+    /// Whether `close` has begun: new callers are refused for good.
+    bool is_closed() const noexcept;
+
     /// What all copies of a pool share; not for use by others.
     const std::shared_ptr<pool_core>& core() const noexcept { return core_; }
-    /// Commits, and asks the server for the outcome if it is unknown; for `transaction` and
-    /// retry_transaction.
-    asio::awaitable<void> commit(bitdotio::transaction& open);
+    /// Commits, and asks the server for the outcome if it is unknown; does nothing if it has ended.
+    /// For `transaction` and retry_transaction.
+    asio::awaitable<void> commit(bitdotio::transaction& open,
+                                 std::source_location where = std::source_location::current());
 
 private:
     class stream_source;
 
-    asio::awaitable<std::uint64_t> count(statement sql, params values);
-    asio::awaitable<row_stream> start_stream(statement sql, params values);
+    asio::awaitable<std::uint64_t> count(statement sql, params values, std::source_location where);
+    asio::awaitable<row_stream> start_stream(statement sql, params values,
+                                             std::source_location where);
 
     std::shared_ptr<pool_core> core_;
 };
@@ -228,10 +259,10 @@ auto pool::transaction(Work& work, transaction_options options, std::source_loca
     if constexpr (std::is_void_v<value>) {
         // If it throws, `open` is abandoned: the pool rolls it back off this path.
         co_await work(open);
-        co_await commit(open);
+        co_await commit(open, where);
     } else {
         value answer = co_await work(open);
-        co_await commit(open);
+        co_await commit(open, where);
         co_return answer;
     }
 }

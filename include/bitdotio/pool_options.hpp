@@ -11,6 +11,12 @@
 
 namespace bitdotio {
 
+/// What the timeout of a statement or a pipeline covers in a pool.
+enum class timeout_scope {
+    whole_call,       ///< Waiting for a connection, waking the database, and sending again too.
+    statement_alone,  ///< What runs on a connection, as on one of your own, once for each try.
+};
+
 // Not an aggregate, on purpose: g++ 12 destroys aggregate temporaries twice inside a co_await
 // expression. Make one, set its members, pass it.
 
@@ -25,8 +31,12 @@ struct pool_options {
     /// The most connections. Must be greater than `min_size`.
     std::size_t max_size = 100;
     /// How long `acquire` may wait, 30 s if not set. While the database is waking, and only if this
-    /// is not set, the wait goes on until `connect_options::wake_timeout`.
+    /// is not set, `connect_options::wake_timeout` decides instead, whether longer or, with nothing
+    /// open, shorter.
     std::optional<std::chrono::milliseconds> acquire_timeout;
+    /// Whether a timeout that the caller gives to a statement or a pipeline limits its whole call
+    /// to the pool: a caller that says 500 ms is told after 500 ms.
+    timeout_scope timeouts = timeout_scope::whole_call;
     /// An idle connection is closed after this time, so that the database may sleep. Slightly below
     /// the five minutes after which the service closes it; `serverless()` sets less.
     std::chrono::milliseconds idle_timeout{290'000};

@@ -7,6 +7,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <chrono>
+#include <source_location>
 
 namespace bitdotio {
 
@@ -22,12 +23,14 @@ namespace asio = boost::asio;
 /// and given its number to another.
 ///
 /// Parameters: `failure` as thrown by transaction::commit of a transaction that was begun with
-///     transaction_options::resolvable; `limit` is the time for all of it.
+///     transaction_options::resolvable; `limit` is the time for all of it; `where` it is asked, for
+///     reports of who holds connections.
 /// Errors: errc::bad_input if the failure has no `transaction_id()`; errc::pool_closed.
 /// Cancellation: terminal, partial, total; errc::cancelled, and nothing is known.
 /// Thread safety: may be called from any thread.
 /// See: PostgreSQL manual, 9.26.8 "Transaction ID and Snapshot Information Functions".
-asio::awaitable<outcome> resolve_commit(pool from, error failure,
-                                        std::chrono::milliseconds limit = std::chrono::seconds(10));
+asio::awaitable<outcome> resolve_commit(
+    pool from, error failure, std::chrono::milliseconds limit = std::chrono::seconds(10),
+    std::source_location where = std::source_location::current());
 
 }  // namespace bitdotio

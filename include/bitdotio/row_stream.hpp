@@ -7,6 +7,7 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -18,11 +19,13 @@ namespace bitdotio {
 
 namespace asio = boost::asio;
 
-/// Some rows of a stream, in order; never empty.
+/// Some rows of a stream, in order; never empty, unless none were asked for.
 ///
 /// Thread safety: a value that is not copied.
 class row_chunk {
 public:
+    /// No rows.
+    row_chunk() noexcept = default;
     explicit row_chunk(std::vector<result> parts) noexcept;
 
     std::size_t size() const noexcept { return size_; }
@@ -65,17 +68,23 @@ private:
 /// Thread safety: as its connection: from any thread, one operation at a time.
 class row_stream {
 public:
-    /// The stream that replaces one that failed, or throws its failure.
-    using replacement = std::function<asio::awaitable<row_stream>(error failure, bool rows_seen,
-                                                                  std::shared_ptr<void> lease)>;
+    /// The stream that replaces one that failed, to be open by `until`, or throws its failure.
+    using replacement = std::function<asio::awaitable<row_stream>(
+        error failure, bool rows_seen, std::shared_ptr<void> lease,
+        std::chrono::steady_clock::time_point until)>;
 
+    /// No stream: `next` fails with errc::protocol_violated, as that of a stream moved from.
+    row_stream() noexcept = default;
     /// Made by `stream`.
     ///
-    /// Parameters: `after_failure` is called once; empty if nothing may replace the stream.
-    explicit row_stream(wire::open_part<postgres_session> stream,
-                        replacement after_failure = nullptr) noexcept;
+    /// Parameters: `after_failure` is called once; empty if nothing may replace the stream;
+    ///     `step_timeout` is the limit of a step in which it is replaced, 0 for none.
+    explicit row_stream(
+        wire::open_part<postgres_session> stream, replacement after_failure = nullptr,
+        std::chrono::milliseconds step_timeout = std::chrono::milliseconds(0)) noexcept;
 
-    /// The next rows, at least one and at most `most`; nothing at the end, and again after it.
+    /// The next rows, at least one and at most `most`; nothing at the end, and again after it. 0
+    /// gives an empty chunk, which is not the end, and reads nothing.
     ///
     /// The timeout of the statement applies to each call by itself. Rows are handed on as they
     /// come; from libpq 17 on, which makes that cheaper, in pieces as large as the first `most`,
@@ -91,7 +100,9 @@ public:
 private:
     wire::open_part<postgres_session> stream_;
     replacement after_failure_;
+    std::chrono::milliseconds step_timeout_{0};
     bool rows_seen_ = false;
+    bool over_ = false;  // read to its end, or failed
 };
 
 }  // namespace bitdotio

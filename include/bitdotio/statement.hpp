@@ -29,8 +29,8 @@ public:
         return *this;
     }
 
-    /// Fails with errc::timeout after this time, from the start of each run; overrides
-    /// connect_options::statement_timeout. Zero means no limit.
+    /// Fails with errc::timeout after this time, from the start of each run, in a pool from the
+    /// call on; overrides connect_options::statement_timeout. Zero means no limit.
     statement&& timeout(std::chrono::milliseconds value) && {
         timeout_ = value;
         return std::move(*this);
@@ -78,7 +78,7 @@ public:
     std::optional<std::size_t> largest_result() const noexcept { return largest_result_; }
 
     /// Says that running it twice does no harm: it sets what it sets, or finds its own mark. Then a
-    /// pool sends it once more if the connection broke and the outcome is unknown, or if it lost
+    /// pool sends it again if the connection broke and the outcome is unknown, and once if it lost
     /// against another (SQLSTATE 40001, 40P01); a stream only while no row has been handed out.
     /// Nobody checks the promise.
     ///

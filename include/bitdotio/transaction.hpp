@@ -32,9 +32,15 @@ namespace asio = boost::asio;
 /// must be run again, as retry_transaction does. A loss while COMMIT is under way is
 /// errc::commit_outcome_unknown, also where COMMIT is run as a statement.
 ///
+/// A statement of yours may end it (COMMIT, ROLLBACK, PREPARE TRANSACTION; alone, in a script, last
+/// in a pipeline): then it is over, and all else with it or with those nested in it fails with
+/// errc::protocol_violated before anything is sent.
+///
 /// Thread safety: as its connection: from any thread, one operation at a time.
 class transaction {
 public:
+    /// No transaction: every use fails with errc::protocol_violated, as of one moved from.
+    transaction() noexcept = default;
     /// Made by `begin`.
     explicit transaction(wire::open_part<transaction_scope> open) noexcept;
 
@@ -51,6 +57,8 @@ public:
         return run(std::move(bound.sql), std::move(bound.values));
     }
     asio::awaitable<result> run(statement sql, params values);
+    /// Errors: errc::bad_input, and nothing is sent, if a statement but the last would end the
+    ///     transaction: the rest would run outside of any.
     asio::awaitable<pipeline_results> run(pipeline batch);
 
     /// As connection::script, as part of this transaction: several statements in one text, such as
@@ -101,8 +109,8 @@ public:
     /// Cancellation: terminal, partial, total, see Errors.
     asio::awaitable<void> rollback();
 
-    /// Whether neither commit nor rollback was called.
-    bool is_open() const noexcept { return static_cast<bool>(open_); }
+    /// Whether neither commit nor rollback was called, and no statement has ended it.
+    bool is_open() const noexcept;
 
     /// What its cursors, large objects and retries share with it; not for use by others.
     ///

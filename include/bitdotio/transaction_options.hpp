@@ -1,6 +1,7 @@
 // How a transaction begins: its isolation, and what it may do.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 
@@ -27,6 +28,11 @@ struct transaction_options {
     /// pool::transaction and retry_transaction then settle it by themselves; other callers use
     /// resolve_commit. Needs PostgreSQL 13; on a standby it changes nothing.
     bool resolvable = false;
+
+    /// How long its beginning may take: in a pool until it has begun on a connection, waiting for
+    /// one and waking the database included. Not set means connect_options::statement_timeout for
+    /// BEGIN alone; zero means no limit.
+    std::optional<std::chrono::milliseconds> begin_timeout;
 
     /// The statement that begins it.
     ///

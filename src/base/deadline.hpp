@@ -13,6 +13,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <tuple>
@@ -28,9 +29,26 @@ using time_point = std::chrono::steady_clock::time_point;
 /// No deadline.
 inline constexpr time_point no_deadline = time_point::max();
 
+/// The time `wait` after `then`; no deadline if the clock does not reach so far.
+inline time_point later(time_point then, std::chrono::milliseconds wait) {
+    return wait >= std::chrono::floor<std::chrono::milliseconds>(no_deadline - then) ? no_deadline
+                                                                                     : then + wait;
+}
+
 /// The deadline that a timeout starting now means; zero means none.
 inline time_point deadline_after(std::chrono::milliseconds timeout) {
-    return timeout.count() == 0 ? no_deadline : std::chrono::steady_clock::now() + timeout;
+    return timeout.count() == 0 ? no_deadline : later(std::chrono::steady_clock::now(), timeout);
+}
+
+/// What is left until `deadline` as a timeout: at least a millisecond, because zero means no limit;
+/// zero for no deadline.
+inline std::chrono::milliseconds left_until(time_point deadline) {
+    if (deadline == no_deadline) {
+        return std::chrono::milliseconds(0);
+    }
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    return std::max(left, std::chrono::milliseconds(1));
 }
 
 /// Runs `operation` until it ends or `deadline` passes; then cancels it and waits for its end.

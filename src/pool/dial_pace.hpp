@@ -40,7 +40,8 @@ public:
         woke_ = failing_since_ && !busy_;
         forget_failures();
         fatal_until_.reset();
-        at_once_ = std::min(at_once_ * 2, settings_.max_connecting);
+        at_once_ =
+            at_once_ > settings_.max_connecting / 2 ? settings_.max_connecting : at_once_ * 2;
     }
 
     void failed(dial_verdict verdict, time_point now, double jitter) {
@@ -92,11 +93,17 @@ public:
 
     std::optional<time_point> failing_since() const { return failing_since_; }
 
-    /// The deadline of a waiter that lets a waking database extend it.
-    time_point extended(time_point deadline) const {
-        return failing_since_ && !busy_
-                   ? std::max(deadline, *failing_since_ + settings_.wake_timeout)
-                   : deadline;
+    /// The deadline of a waiter that leaves it to a waking database: longer than its own, and, if
+    /// there is nothing else to wait for, shorter too.
+    ///
+    /// Parameters: `came` is when the waiter came; `asleep` whether nothing is open.
+    time_point while_waking(time_point came, time_point deadline, bool asleep) const {
+        if (!failing_since_ || busy_) {
+            return deadline;
+        }
+        const time_point own =
+            asleep ? std::min(deadline, came + settings_.wake_timeout) : deadline;
+        return std::max(own, *failing_since_ + settings_.wake_timeout);
     }
 
     /// Whether the last dial ended a sleep; asked once after `succeeded`.

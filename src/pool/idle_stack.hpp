@@ -21,6 +21,7 @@ struct pooled {
     time_point dies{};   ///< the end of its lifetime
     time_point since{};  ///< when it began to rest
     time_point heard{};  ///< when its peer was last known to answer
+    time_point opened{};
 };
 
 /// The idle resources of a pool, in the order in which they began to rest.
@@ -46,9 +47,20 @@ public:
         entries_.insert(place, std::move(one));
     }
 
-    entry take_top() {
-        entry one = std::move(entries_.back());
-        entries_.pop_back();
+    /// The topmost that was not opened before `then`, as its place from the bottom.
+    std::optional<std::size_t> newer_than(time_point then) const {
+        for (std::size_t place = entries_.size(); place > 0; --place) {
+            if (entries_[place - 1].opened >= then) {
+                return place - 1;
+            }
+        }
+        return std::nullopt;
+    }
+    const entry& at(std::size_t place) const { return entries_[place]; }
+
+    entry take_at(std::size_t place) {
+        entry one = std::move(entries_[place]);
+        entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(place));
         return one;
     }
 

@@ -2,13 +2,10 @@
 #include <bitdotio/pool.hpp>
 #include <bitdotio/resolve_commit.hpp>
 
+#include "pool/pool_attempts.hpp"
 #include "pool/pool_core.hpp"
-#include "postgres/failure.hpp"
 #include "postgres/postgres_session.hpp"
-#include "postgres/statement_attempts.hpp"
 #include "postgres/transaction_scope.hpp"
-
-#include <boost/system/system_error.hpp>
 
 #include <exception>
 #include <optional>
@@ -54,50 +51,9 @@ asio::awaitable<pooled_connection> pool::acquire(std::source_location where) {
 
 namespace {
 
-// The error being handled. A caller that is cancelled between two tries may not await the second:
-// Asio says so with an exception of its own.
-error current_failure() {
-    try {
-        throw;
-    } catch (const error& failure) {
-        return failure;
-    } catch (const boost::system::system_error&) {
-        return error(errc::cancelled, "cancelled before it was tried again");
-    }
-}
-
-// The tries of one call, on connections of its pool.
-class pool_attempts {
-public:
-    pool_attempts(std::shared_ptr<pool_core> core, bool may_run_twice)
-        : core_(std::move(core)), so_far_(may_run_twice), wakes_(core_->wakes()) {}
-
-    asio::awaitable<pooled_connection> lend(
-        std::source_location where = std::source_location::current()) {
-        return core_->acquire(where);
-    }
-
-    // Returns if there is to be another try; otherwise throws the failure, which happened on the
-    // session `failed_on`.
-    void go_on(const error& failure, postgres_session* failed_on, bool rows_seen = false) {
-        if (core_->wakes() != wakes_) {
-            so_far_.woke();
-        }
-        if (!so_far_.again(failure, rows_seen)) {
-            throw so_far_.told(failure);
-        }
-        core_->count_retry(failure);
-        if (failed_on && is_read_only_server(failure)) {
-            failed_on->close();
-            core_->distrust_idle();
-        }
-    }
-
-private:
-    const std::shared_ptr<pool_core> core_;
-    statement_attempts so_far_;
-    const std::uint64_t wakes_;
-};
+// How long a COMMIT without an answer is asked after.
+constexpr std::chrono::milliseconds resolve_limit{10'000};
+constexpr std::chrono::milliseconds no_timeout{0};
 
 // Tells the observer how a statement ended; costs nothing if there is none.
 class query_report {
@@ -133,75 +89,104 @@ private:
 
 }  // namespace
 
-asio::awaitable<result> pool::run(statement sql, params values) {
-    pool_attempts all(core_, sql.may_run_twice());
+asio::awaitable<result> pool::run(statement sql, params values, std::source_location where) {
+    pool_attempts all(core_, sql.may_run_twice(), core_->deadline_of(sql.timeout()), where);
     const query_report report(*core_, sql.sql());
     while (true) {
-        pooled_connection lent;
-        try {
-            lent = co_await all.lend();
-            result answer = co_await lent->run(sql, values);
-            report.went_well();
-            co_return answer;
-        } catch (...) {
-            report.go_on(all, current_failure(), lent->session().get());
+        {
+            pooled_connection lent;
+            try {
+                lent = co_await all.lend();
+                statement limited(sql);
+                all.limit(limited);
+                result answer = co_await lent->run(std::move(limited), values);
+                report.went_well();
+                co_return answer;
+            } catch (...) {
+                report.go_on(all, current_failure(), lent->session().get());
+            }
         }
+        co_await all.pause();
     }
 }
 
-asio::awaitable<std::uint64_t> pool::count(statement sql, params values) {
-    const result answer = co_await run(std::move(sql), std::move(values));
+asio::awaitable<std::uint64_t> pool::count(statement sql, params values,
+                                           std::source_location where) {
+    const result answer = co_await run(std::move(sql), std::move(values), where);
     co_return answer.affected_rows();
 }
 
-asio::awaitable<pipeline_results> pool::run(pipeline batch) {
-    pool_attempts all(core_, false);
-    const auto shared = std::make_shared<const pipeline>(std::move(batch));
+asio::awaitable<pipeline_results> pool::run(pipeline batch, std::source_location where) {
+    pool_attempts all(core_, false, core_->deadline_of(batch.timeout()), where);
+    const auto shared = std::make_shared<pipeline>(std::move(batch));
     while (true) {
-        pooled_connection lent;
-        try {
-            lent = co_await all.lend();
-            co_return co_await lent->session()->run_pipeline(shared);
-        } catch (...) {  // nothing of it was sent
-            all.go_on(current_failure(), nullptr);
+        {
+            pooled_connection lent;
+            try {
+                lent = co_await all.lend();
+                all.limit(*shared);
+                co_return co_await lent->session()->run_pipeline(shared);
+            } catch (...) {  // nothing of it was sent
+                all.go_on(current_failure(), nullptr);
+            }
         }
+        co_await all.pause();
     }
 }
 
 // A stream that may start again, until its first row has been handed out.
 class pool::stream_source : public std::enable_shared_from_this<stream_source> {
 public:
-    stream_source(std::shared_ptr<pool_core> core, statement sql, params values)
+    stream_source(std::shared_ptr<pool_core> core, statement sql, params values,
+                  std::source_location where)
         : sql_(std::move(sql)),
           values_(std::move(values)),
-          all_(std::move(core), sql_.may_run_twice()) {}
+          all_(core, sql_.may_run_twice(), core->deadline_of(sql_.timeout()), where) {}
 
     asio::awaitable<row_stream> open() {
         const auto self = shared_from_this();
         while (true) {
-            const auto lent = std::make_shared<pooled_connection>();
-            try {
-                *lent = co_await all_.lend();
-                const std::uint64_t number = co_await (*lent)->session()->start_rows(sql_, values_);
-                session_ = (*lent)->session();
-                row_stream::replacement again = [self](error failure, bool rows_seen,
-                                                       std::shared_ptr<void> lease) {
-                    return self->open_again(failure, rows_seen, std::move(lease));
-                };
-                co_return row_stream({(*lent)->session(), number, lent}, std::move(again));
-            } catch (...) {
-                all_.go_on(current_failure(), (*lent)->session().get());
+            {
+                const auto lent = std::make_shared<pooled_connection>();
+                try {
+                    *lent = co_await all_.lend();
+                    const auto session = (*lent)->session();
+                    const std::uint64_t number =
+                        co_await session->start_rows(sql_, values_, all_.deadline());
+                    session_ = session;
+                    row_stream::replacement again = [self](error failure, bool rows_seen,
+                                                           std::shared_ptr<void> lease,
+                                                           time_point until) {
+                        return self->open_again(failure, rows_seen, std::move(lease), until);
+                    };
+                    co_return row_stream({session, number, lent}, std::move(again), step_timeout());
+                } catch (...) {
+                    all_.go_on(current_failure(), (*lent)->session().get());
+                }
             }
+            co_await all_.pause();
         }
     }
 
 private:
+    // A step that opens the stream again has no longer than another.
+    std::chrono::milliseconds step_timeout() const {
+        return all_.deadline() == no_deadline ? no_timeout : sql_.timeout().value_or(no_timeout);
+    }
+
     // Not a coroutine: it decides, and throws, before anything is awaited.
     asio::awaitable<row_stream> open_again(const error& failure, bool rows_seen,
-                                           std::shared_ptr<void> lease) {
+                                           std::shared_ptr<void> lease, time_point until) {
+        all_.set_deadline(until);
         all_.go_on(failure, session_.lock().get(), rows_seen);
         lease.reset();
-        return open();
+        return reopen();
+    }
+
+    asio::awaitable<row_stream> reopen() {
+        const auto self = shared_from_this();
+        co_await all_.pause();
+        co_return co_await open();
     }
 
     const statement sql_;
@@ -210,29 +195,44 @@ private:
     std::weak_ptr<postgres_session> session_;
 };
 
-asio::awaitable<row_stream> pool::start_stream(statement sql, params values) {
-    const auto source = std::make_shared<stream_source>(core_, std::move(sql), std::move(values));
+asio::awaitable<row_stream> pool::start_stream(statement sql, params values,
+                                               std::source_location where) {
+    const auto source =
+        std::make_shared<stream_source>(core_, std::move(sql), std::move(values), where);
     co_return co_await source->open();
 }
 
 asio::awaitable<bitdotio::transaction> pool::begin(transaction_options options,
                                                    std::source_location where) {
     const std::string begin = options.begin_statement();
-    pool_attempts all(core_, true);  // an empty transaction changes nothing
+    // An empty transaction changes nothing.
+    pool_attempts all(core_, true, deadline_after(options.begin_timeout.value_or(no_timeout)),
+                      where);
     while (true) {
-        const auto lent = std::make_shared<pooled_connection>();
-        try {
-            *lent = co_await all.lend(where);
-            co_await (*lent)->script(begin);
-            co_return bitdotio::transaction(
-                outermost((*lent)->session(), lent, options.resolvable));
-        } catch (...) {
-            all.go_on(current_failure(), nullptr);
+        {
+            const auto lent = std::make_shared<pooled_connection>();
+            try {
+                *lent = co_await all.lend();
+                statement limited(begin);
+                if (options.begin_timeout) {
+                    limited.timeout(*options.begin_timeout);
+                }
+                all.limit(limited);
+                co_await (*lent)->script(std::move(limited));
+                co_return bitdotio::transaction(
+                    outermost((*lent)->session(), lent, options.resolvable));
+            } catch (...) {
+                all.go_on(current_failure(), nullptr);
+            }
         }
+        co_await all.pause();
     }
 }
 
-asio::awaitable<void> pool::commit(bitdotio::transaction& open) {
+asio::awaitable<void> pool::commit(bitdotio::transaction& open, std::source_location where) {
+    if (!open.is_open()) {
+        co_return;  // the work has ended it
+    }
     std::optional<error> unknown;
     try {
         co_await open.commit();
@@ -247,7 +247,7 @@ asio::awaitable<void> pool::commit(bitdotio::transaction& open) {
     }
     outcome found = outcome::unknown;
     try {
-        found = co_await resolve_commit(*this, *unknown);
+        found = co_await resolve_commit(*this, *unknown, resolve_limit, where);
     } catch (const std::exception&) {  // the caller has cancelled, or the pool is closed
     }
     if (found == outcome::unknown) {
@@ -263,6 +263,10 @@ asio::awaitable<void> pool::commit(bitdotio::transaction& open) {
 
 asio::awaitable<pool_statistics> pool::statistics() {
     return core_->statistics();
+}
+
+bool pool::is_closed() const noexcept {
+    return core_->is_closed();
 }
 
 void pool::reset() noexcept {

@@ -20,6 +20,17 @@ bool leads_through_sockets(const connect_options& connect) {
                        [](const host_port& one) { return is_unix_socket(one.host); });
 }
 
+// Times beyond the clock's reach, such as milliseconds::max(), mean for ever.
+std::chrono::milliseconds bounded(std::chrono::milliseconds time) {
+    constexpr std::chrono::milliseconds for_ever = std::chrono::hours(24 * 365 * 50);
+    return std::min(time, for_ever);
+}
+
+pool_options bounded(pool_options options) {
+    options.leak_after = bounded(options.leak_after);
+    return options;
+}
+
 auto state_settings(const pool_options& options, const connect_options& connect) {
     options.check();
     pool_state<std::shared_ptr<postgres_session>>::settings settings;
@@ -27,13 +38,13 @@ auto state_settings(const pool_options& options, const connect_options& connect)
     settings.max_size = options.max_size;
     settings.max_waiters = options.max_waiters;
     settings.max_connecting = options.max_connecting;
-    settings.idle_timeout = options.idle_timeout;
-    settings.max_lifetime = options.max_lifetime;
+    settings.idle_timeout = bounded(options.idle_timeout);
+    settings.max_lifetime = bounded(options.max_lifetime);
     settings.lifetime_jitter = options.lifetime_jitter;
-    settings.probe_after =
-        leads_through_sockets(connect) ? std::chrono::milliseconds(0) : options.probe_after;
-    settings.wake_timeout = connect.wake_timeout;
-    settings.breaker_after = options.breaker_after;
+    settings.probe_after = leads_through_sockets(connect) ? std::chrono::milliseconds(0)
+                                                          : bounded(options.probe_after);
+    settings.wake_timeout = bounded(connect.wake_timeout);
+    settings.breaker_after = bounded(options.breaker_after);
     return settings;
 }
 
@@ -42,7 +53,7 @@ auto state_settings(const pool_options& options, const connect_options& connect)
 pool_core::pool_core(asio::any_io_executor executor, connect_options connect, pool_options options)
     : strand_(asio::make_strand(executor)),
       connector_(executor, std::move(connect)),
-      options_(std::move(options)),
+      options_(bounded(std::move(options))),
       state_(state_settings(options_, connector_.options())),
       next_event_(strand_),
       drained_(strand_, no_deadline) {}
@@ -60,12 +71,14 @@ void pool_core::start() {
     }
 }
 
-asio::awaitable<pooled_connection> pool_core::acquire(std::source_location where) {
+asio::awaitable<pooled_connection> pool_core::acquire(std::source_location where,
+                                                      acquire_limits limits) {
     birth_.check_same_process("the pool");
-    return on_strand(strand_, shared_from_this(), do_acquire(where));
+    return on_strand(strand_, shared_from_this(), do_acquire(where, limits));
 }
 
-asio::awaitable<pooled_connection> pool_core::do_acquire(std::source_location where) {
+asio::awaitable<pooled_connection> pool_core::do_acquire(std::source_location where,
+                                                         acquire_limits limits) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const auto now = std::chrono::steady_clock::now();
@@ -73,8 +86,12 @@ asio::awaitable<pooled_connection> pool_core::do_acquire(std::source_location wh
     const state::ticket ticket = next_ticket_++;
     const auto waiting = std::make_shared<waiter>(strand_, where, now);
     waiters_.emplace(ticket, waiting);
-    if (const auto why =
-            state_.enqueue(ticket, now, now + timeout, !options_.acquire_timeout.has_value())) {
+    state::wish wanted;
+    wanted.until = limits.until;
+    wanted.newer_than = limits.newer_than;
+    wanted.goes_on = limits.goes_on;
+    if (const auto why = state_.enqueue(ticket, now, later(now, timeout),
+                                        !options_.acquire_timeout.has_value(), wanted)) {
         refuse(state::refused(ticket, *why), now);
     }
     obey();
@@ -128,6 +145,9 @@ void pool_core::obey() {
             leak && orders.next ? std::min(*leak, *orders.next) : (leak ? leak : orders.next);
     }
     next_event_.set(orders.next, weak_from_this(), std::mem_fn(&pool_core::obey), on_failure());
+    if (state_.is_over()) {
+        give_up_dials();
+    }
     if (is_drained()) {
         drained_.cancel();
     }
@@ -148,6 +168,7 @@ void pool_core::refuse(const state::refused& one, time_point now) {
     pool_picture now_is = picture(now);
     now_is.waited = one.waited;
     now_is.place = one.place;
+    now_is.by_caller = one.by_caller;
     now_is.stands_still = leases_.stands_still_since(unlucky->came);
     unlucky->refused = refusal_error(one.why, now_is);
     unlucky->done = true;
@@ -200,7 +221,7 @@ asio::awaitable<void> pool_core::dial(dial_signal signal, std::uint64_t generati
     } catch (...) {  // of a user's function
         failed.emplace(errc::system_failed, "cannot connect: what was thrown is no std::exception");
     }
-    if (failed && state_.is_closed()) {
+    if (failed && state_.is_over()) {
         state_.dial_abandoned();
     } else if (failed) {
         const auto now = std::chrono::steady_clock::now();
@@ -295,7 +316,7 @@ asio::awaitable<void> pool_core::do_return(resource session) {
         co_await session->clean(options_.return_timeout);
     } catch (...) {
         failed(std::current_exception());
-        session->cut();
+        session->cut("it could not be cleaned up for the next borrower");
     }
     --returning_;
     if (session->status() != session_status::idle) {

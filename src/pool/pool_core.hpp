@@ -4,6 +4,7 @@
 #include <bitdotio/pool.hpp>
 
 #include "base/alarm.hpp"
+#include "base/deadline.hpp"
 #include "base/fork_guard.hpp"
 #include "pool/lease_book.hpp"
 #include "pool/pool_state.hpp"
@@ -24,6 +25,20 @@
 
 namespace bitdotio {
 
+/// What a caller says of its wait for a connection.
+///
+/// Thread safety: a value.
+struct acquire_limits {
+    acquire_limits() = default;
+
+    /// The caller's own deadline, beside that of the pool.
+    time_point until = no_deadline;
+    /// When the caller saw a connection die; only one that was opened later will do.
+    time_point newer_than = time_point::min();
+    /// Whether it goes on with what it began before the pool was closed.
+    bool goes_on = false;
+};
+
 /// Thread safety: the public functions may be called from any thread; the rest runs on the strand.
 class pool_core : public std::enable_shared_from_this<pool_core> {
 public:
@@ -32,9 +47,13 @@ public:
     /// Begins to keep the minimum open, once the pool is shared.
     void start();
 
-    asio::awaitable<pooled_connection> acquire(std::source_location where);
+    asio::awaitable<pooled_connection> acquire(std::source_location where,
+                                               acquire_limits limits = acquire_limits());
     asio::awaitable<pool_statistics> statistics();
     asio::awaitable<void> close(std::chrono::milliseconds drain);
+    /// Refuses new callers, as `close` does, and returns at once.
+    void begin_close() noexcept;
+    bool is_closed() const noexcept { return closed_.load(std::memory_order_acquire); }
     void reset() noexcept;
     void resize(std::size_t min_size, std::size_t max_size);
 
@@ -58,6 +77,14 @@ public:
     }
     bool has_observer() const noexcept { return options_.observer != nullptr; }
 
+    /// The deadline of a call that begins now, with the timeout that its caller has set.
+    time_point deadline_of(std::optional<std::chrono::milliseconds> timeout) const {
+        const bool whole = options_.timeouts == timeout_scope::whole_call;
+        return whole && timeout ? deadline_after(*timeout) : no_deadline;
+    }
+    /// How long the database may take to wake.
+    std::chrono::milliseconds wake_timeout() const { return connector_.options().wake_timeout; }
+
 private:
     using resource = std::shared_ptr<postgres_session>;
     using state = pool_state<resource>;
@@ -75,7 +102,8 @@ private:
     };
 
     // pool_core.cpp: how connections come and go.
-    asio::awaitable<pooled_connection> do_acquire(std::source_location where);
+    asio::awaitable<pooled_connection> do_acquire(std::source_location where,
+                                                  acquire_limits limits);
     asio::awaitable<void> dial(dial_signal signal, std::uint64_t generation);
     asio::awaitable<void> do_probe(resource session);
     asio::awaitable<void> do_return(resource session);
@@ -106,6 +134,9 @@ private:
     // pool_upkeep.cpp: what the pool does as a whole.
     asio::awaitable<pool_statistics> do_statistics();
     asio::awaitable<void> do_close(std::chrono::milliseconds drain);
+    void refuse_new();
+    void give_up_dials();
+    error end_by_force(std::chrono::milliseconds drain);
     asio::awaitable<void> wait_until_drained();
     bool is_drained() const;
     void report_leaks(time_point now);
@@ -126,6 +157,7 @@ private:
     asio::steady_timer drained_;
     pool_statistics counted_;
     std::atomic<std::uint64_t> wakes_{0};
+    std::atomic<bool> closed_{false};  // to new callers
 };
 
 }  // namespace bitdotio

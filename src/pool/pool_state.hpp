@@ -51,14 +51,26 @@ public:
         duration breaker_after{60'000};  // 0: never
     };
 
+    /// What a caller says beyond how long it may take here.
+    struct wish {
+        wish() = default;
+        /// Its own deadline, which nothing extends.
+        time_point until = time_point::max();
+        /// It has just seen a resource die: one that was opened before will not do.
+        time_point newer_than = time_point::min();
+        /// It was served before and goes on: it is let in although no new callers are.
+        bool goes_on = false;
+    };
+
     struct refused {
         refused(ticket who_, refusal why_) : who(who_), why(why_) {}
-        refused(ticket who_, refusal why_, duration waited_, std::size_t place_)
-            : who(who_), why(why_), waited(waited_), place(place_) {}
+        refused(ticket who_, refusal why_, duration waited_, std::size_t place_, bool by_caller_)
+            : who(who_), why(why_), waited(waited_), place(place_), by_caller(by_caller_) {}
         ticket who;
         refusal why;
         duration waited{0};
-        std::size_t place = 0;  ///< in the queue, from 1; 0 if it was not let in
+        std::size_t place = 0;   ///< in the queue, from 1; 0 if it was not let in
+        bool by_caller = false;  ///< it was its own deadline that passed
     };
 
     struct orders {
@@ -75,9 +87,9 @@ public:
           pace_({given.max_connecting, given.wake_timeout, given.breaker_after}) {}
 
     /// Someone wants a resource until `deadline`, which a waking database extends if `extendable`.
-    std::optional<refusal> enqueue(ticket who, time_point now, time_point deadline,
-                                   bool extendable) {
-        if (closed_) {
+    std::optional<refusal> enqueue(ticket who, time_point now, time_point deadline, bool extendable,
+                                   const wish& wanted = wish()) {
+        if (closed_ || (draining_ && !wanted.goes_on)) {
             return refusal::closed;
         }
         if (waiters_.empty() && dialling_ == 0) {
@@ -94,8 +106,8 @@ public:
             idle_.empty()) {
             return refusal::queue_full;
         }
-        waiters_.push_back({who, now, deadline, extendable});
-        first_deadline_ = std::min(first_deadline_, deadline);
+        waiters_.push_back({who, now, deadline, extendable, wanted});
+        first_deadline_ = std::min(first_deadline_, limit(waiters_.back()));
         return std::nullopt;
     }
 
@@ -145,7 +157,7 @@ public:
         const double spread = 1 + settings_.lifetime_jitter * (2 * jitter - 1);
         const duration lifetime(static_cast<std::int64_t>(
             static_cast<double>(settings_.max_lifetime.count()) * spread));
-        keep({std::move(what), generation, now + lifetime, now, now});
+        keep({std::move(what), generation, now + lifetime, now, now, now});
     }
 
     void dial_failed(dial_verdict verdict, time_point now, double jitter) {
@@ -184,7 +196,10 @@ public:
     /// Stops lending what is open now; lent resources are closed when they come back.
     void reset() { ++generation_; }
 
-    void close() { closed_ = true; }
+    /// Lets no new callers in: those who wait are still served, then all is closed.
+    void drain() { draining_ = true; }
+    /// Refuses everybody.
+    void close() { draining_ = closed_ = true; }
 
     /// What to do now.
     ///
@@ -193,7 +208,7 @@ public:
     orders decide(time_point now, Alive&& alive) {
         orders now_do;
         now_do.close = std::exchange(retired_, {});
-        if (closed_) {
+        if (is_over()) {
             refuse_everyone(now_do, refusal::closed, now);
             close_idle(now_do, close_reason::pool_closed);
             return now_do;
@@ -204,13 +219,20 @@ public:
             refuse_everyone(now_do, refusal::fatal, now);
         }
         refuse_late(now_do, now);
+        if (is_over()) {
+            close_idle(now_do, close_reason::pool_closed);
+            return now_do;
+        }
         close_rested(now_do, now);
         order_dials(now_do, now);
         set_next(now_do, now);
         return now_do;
     }
 
-    bool is_closed() const { return closed_; }
+    /// Whether new callers are refused.
+    bool is_closing() const { return draining_; }
+    /// Whether nobody is to be served any more: what is being dialled is of no use.
+    bool is_over() const { return closed_ || (draining_ && waiters_.empty()); }
     bool is_waking() const { return pace_.is_failing(); }
     /// Dialling has failed for longer than a wake may take, and nothing is open.
     bool is_broken(time_point now) const { return open() == 0 && pace_.is_broken(now); }
@@ -241,6 +263,7 @@ private:
         time_point came;
         time_point deadline;
         bool extendable;
+        wish wanted;
     };
     struct probe {
         entry of;
@@ -266,7 +289,7 @@ private:
         const auto retire = [&](close_reason why) {
             retired_.emplace_back(std::move(one.what), why);
         };
-        if (closed_) {
+        if (is_over()) {
             retire(close_reason::pool_closed);
         } else if (one.generation != generation_) {
             retire(close_reason::pool_reset);
@@ -277,7 +300,7 @@ private:
 
     void refuse(orders& now_do, const waiter& w, refusal why, time_point now, std::size_t place) {
         now_do.refuse.emplace_back(w.who, why, std::chrono::duration_cast<duration>(now - w.came),
-                                   place);
+                                   place, w.wanted.until <= now);
     }
 
     void refuse_everyone(orders& now_do, refusal why, time_point now) {
@@ -318,30 +341,43 @@ private:
 
     template <class Alive>
     void lend_idle(orders& now_do, time_point now, Alive& alive) {
-        while (!waiters_.empty() && !idle_.empty()) {
-            const bool suspect = is_suspect(idle_.top(), now);
-            if (suspect && probing_.size() >= waiters_.size()) {
+        std::size_t first = 0;  // those before it find nothing that is new enough
+        while (first < waiters_.size() && !idle_.empty()) {
+            const auto place = idle_.newer_than(waiters_[first].wanted.newer_than);
+            if (!place) {
+                ++first;
+                continue;
+            }
+            const bool suspect = is_suspect(idle_.at(*place), now);
+            if (suspect && probing_.size() >= waiters_.size() - first) {
                 return;  // each waiter has a probe that may turn out well
             }
-            entry one = idle_.take_top();
+            entry one = idle_.take_at(*place);
             if (!alive(one.what)) {
                 now_do.close.emplace_back(std::move(one.what), close_reason::dead);
             } else if (suspect) {
                 now_do.probe.push_back(one.what);
                 probing_.push_back({std::move(one), now});
             } else {
-                now_do.lend.emplace_back(waiters_.front().who, one.what);
+                const auto lucky = waiters_.begin() + static_cast<std::ptrdiff_t>(first);
+                now_do.lend.emplace_back(lucky->who, one.what);
                 used_.push_back(std::move(one));
-                waiters_.pop_front();
+                waiters_.erase(lucky);
             }
         }
     }
 
     time_point limit(const waiter& w) const {
-        return w.extendable ? pace_.extended(w.deadline) : w.deadline;
+        const time_point here =
+            w.extendable ? pace_.while_waking(w.came, w.deadline, open() == 0) : w.deadline;
+        return std::min(here, w.wanted.until);
     }
 
     void refuse_late(orders& now_do, time_point now) {
+        const bool is_empty = open() == 0;
+        if (std::exchange(was_empty_, is_empty) != is_empty) {
+            first_deadline_ = time_point::min();  // `limit` looks at that
+        }
         if (now < first_deadline_) {
             return;
         }
@@ -355,6 +391,8 @@ private:
             const bool late = limit(w) <= now;
             if (late) {
                 refuse(now_do, w, why, now, place);
+                // So short a wait may fall into a pause: the next caller is to find a try made.
+                asked_ = asked_ || (why == refusal::waking && now < w.deadline);
             } else {
                 first_deadline_ = std::min(first_deadline_, limit(w));
             }
@@ -374,6 +412,9 @@ private:
     std::size_t wanted() const {
         const std::size_t coming = dialling_ + (silent_ ? 0 : probing_.size());
         const std::size_t for_waiters = waiters_.size() > coming ? waiters_.size() - coming : 0;
+        if (draining_) {
+            return for_waiters;
+        }
         const std::size_t for_minimum =
             settings_.min_size > size() ? settings_.min_size - size() : 0;
         const std::size_t to_know = asked_ && dialling_ == 0 ? 1 : 0;
@@ -384,10 +425,24 @@ private:
         if (size() == 0) {
             pace_.start_slowly();
         }
-        const std::size_t room = settings_.max_size - std::min(size(), settings_.max_size);
-        now_do.dials = std::min({wanted(), room, pace_.allowed(now, dialling_)});
+        const std::size_t dials = std::min(wanted(), pace_.allowed(now, dialling_));
+        make_room(now_do, dials);
+        now_do.dials = std::min(dials, room());
         dialling_ += now_do.dials;
         asked_ = asked_ && now_do.dials == 0;
+    }
+
+    std::size_t room() const { return settings_.max_size - std::min(size(), settings_.max_size); }
+
+    // What rests is too old for those who have just seen one die, and in their way.
+    void make_room(orders& now_do, std::size_t dials) {
+        const auto is_too_old = [&](const entry& one) {
+            return std::any_of(waiters_.begin(), waiters_.end(),
+                               [&](const waiter& w) { return one.opened < w.wanted.newer_than; });
+        };
+        while (dials > room() && !idle_.empty() && is_too_old(idle_.bottom())) {
+            now_do.close.emplace_back(idle_.take_bottom().what, close_reason::evicted);
+        }
     }
 
     void set_next(orders& now_do, time_point now) const {
@@ -423,7 +478,9 @@ private:
     std::optional<time_point> last_end_;
     time_point suspect_until_ = time_point::min();  // a resource not heard since then is suspect
     bool silent_ = false;                           // the last probe was not answered
+    bool draining_ = false;
     bool closed_ = false;
+    bool was_empty_ = true;  // nothing was open when waiters were last looked at
     bool refuse_all_ = false;
     bool distrusted_ = false;
     bool asked_ = false;  // somebody was refused because it is broken

@@ -37,17 +37,14 @@ asio::awaitable<void> pool_core::close(std::chrono::milliseconds drain) {
 asio::awaitable<void> pool_core::do_close(std::chrono::milliseconds drain) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
-    state_.close();
-    obey();
-    for (const dial_signal& signal : std::set(dials_)) {
-        signal->emit(asio::cancellation_type::terminal);
-    }
+    refuse_new();
     if (is_drained()) {
         co_return;
     }
     bool late = false;
     try {
-        co_await with_deadline(wait_until_drained(), std::chrono::steady_clock::now() + drain);
+        co_await with_deadline(wait_until_drained(),
+                               later(std::chrono::steady_clock::now(), drain));
     } catch (const error& failure) {
         late = failure.code() == errc::timeout;
         if (!late) {
@@ -55,13 +52,47 @@ asio::awaitable<void> pool_core::do_close(std::chrono::milliseconds drain) {
         }
     }
     if (late && !is_drained()) {
-        const auto now = std::chrono::steady_clock::now();
-        const std::string holders = leases_.describe(now);
-        state_.each_used([](const resource& lent) { lent->cut(); });
-        throw error(errc::timeout,
-                    "the pool is closed, but not all of its connections had come back after " +
-                        lease_book::in_words(drain) + "; they were cut; held by " + holders);
+        throw end_by_force(drain);
     }
+}
+
+void pool_core::begin_close() noexcept {
+    if (birth_.is_here()) {
+        soon([self = shared_from_this()] { self->refuse_new(); });
+    }
+}
+
+void pool_core::refuse_new() {
+    closed_.store(true, std::memory_order_release);
+    state_.drain();
+    obey();
+}
+
+// Nobody is left to be served by them.
+void pool_core::give_up_dials() {
+    for (const dial_signal& signal : std::exchange(dials_, {})) {
+        signal->emit(asio::cancellation_type::terminal);
+    }
+}
+
+error pool_core::end_by_force(std::chrono::milliseconds drain) {
+    const auto now = std::chrono::steady_clock::now();
+    const std::string time = lease_book::in_words(drain);
+    const std::size_t refused = state_.waiting();
+    std::string words = "the pool is closed";
+    if (refused > 0) {
+        words += "; " + std::to_string(refused) + (refused == 1 ? " caller" : " callers") +
+                 " had no connection after " + time + " and were refused";
+    }
+    if (state_.used() > 0) {
+        words += "; not all of its connections had come back after " + time +
+                 ", and they were cut; held by " + leases_.describe(now);
+    }
+    const std::string why = "the pool was closed, and cut what had not come back after " + time;
+    state_.each_used([&](const resource& lent) { lent->cut(why); });
+    state_.close();
+    obey();
+    return error(errc::timeout, words);
 }
 
 asio::awaitable<void> pool_core::wait_until_drained() {
@@ -78,7 +109,7 @@ asio::awaitable<void> pool_core::wait_until_drained() {
 }
 
 bool pool_core::is_drained() const {
-    return state_.is_closed() && state_.size() == 0 && returning_ == 0;
+    return state_.is_over() && state_.size() == 0 && returning_ == 0;
 }
 
 void pool_core::reset() noexcept {

@@ -91,7 +91,14 @@ error refusal_error(refusal why, const pool_picture& pool) {
     if (why == refusal::fatal && pool.last_dial) {
         return pool.last_dial->with(outcome::not_sent);
     }
+    const bool late = why == refusal::timed_out || why == refusal::waking || why == refusal::busy;
     error made(code(why, pool), words(why, pool));
+    if (late && pool.by_caller) {
+        made = made.with_code(errc::timeout)
+                   .with_message(std::string("the time of the call was up before it had a "
+                                             "connection: ") +
+                                 made.what());
+    }
     if (pool.last_dial) {
         made = made.with(pool.last_dial->server());
     }

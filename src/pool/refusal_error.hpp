@@ -23,6 +23,8 @@ struct pool_picture {
     std::size_t place = 0;  ///< in the queue, from 1; 0 if it never stood there
     std::optional<std::chrono::milliseconds> failing_for;
     std::optional<std::chrono::milliseconds> next_dial;
+    /// It was the caller's own deadline that passed, not the pool's.
+    bool by_caller = false;
     /// Who holds connections, if all are lent.
     std::string holders;
     /// Nothing came back in all the time it waited.

@@ -38,13 +38,15 @@ std::optional<outcome> meaning(const result& answer, const std::string& place) {
                                  : outcome::unknown;
 }
 
-asio::awaitable<outcome> ask(pool from, std::string number, std::string place) {
+asio::awaitable<outcome> ask(pool from, std::string number, std::string place,
+                             std::source_location where) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     asio::steady_timer pause(co_await asio::this_coro::executor);
     for (std::size_t time = 1;; ++time) {
         try {
-            const result answer =
-                co_await from.query(statement(question).read_only().unprepared(), number);
+            statement asked = statement(question).read_only().unprepared();
+            params values(number);
+            const result answer = co_await from.run(std::move(asked), std::move(values), where);
             if (const auto known = meaning(answer, place)) {
                 co_return *known;
             }
@@ -67,7 +69,8 @@ asio::awaitable<outcome> ask(pool from, std::string number, std::string place) {
 
 }  // namespace
 
-asio::awaitable<outcome> resolve_commit(pool from, error failure, std::chrono::milliseconds limit) {
+asio::awaitable<outcome> resolve_commit(pool from, error failure, std::chrono::milliseconds limit,
+                                        std::source_location where) {
     const std::string id = failure.transaction_id();
     const std::size_t slash = id.find('/');
     if (slash == std::string::npos) {
@@ -76,8 +79,8 @@ asio::awaitable<outcome> resolve_commit(pool from, error failure, std::chrono::m
             .with(outcome::not_sent);
     }
     try {
-        co_return co_await with_deadline(ask(from, id.substr(0, slash), id.substr(slash + 1)),
-                                         deadline_after(limit));
+        co_return co_await with_deadline(
+            ask(from, id.substr(0, slash), id.substr(slash + 1), where), deadline_after(limit));
     } catch (const error& ended) {
         if (ended.code() != errc::timeout) {
             throw;

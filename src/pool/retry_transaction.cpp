@@ -80,18 +80,19 @@ asio::awaitable<transaction> transaction_retry::begin() {
         std::optional<transaction> open;
         std::optional<error> failure;
         try {
-            co_await limit(begin_into(open));
+            co_await begin_into(open);
         } catch (const error& thrown) {
             failure = thrown;
         }
         if (!failure) {
             co_return std::move(*open);
         }
-        if (failure->code() == errc::timeout && failure->phase() == phase::none) {
-            failure = failure->with(phase::acquiring)
-                          .with_message(
-                              "the time for all tries of the transaction was up before "
-                              "it could begin");
+        if (failure->code() == errc::timeout &&
+            std::chrono::steady_clock::now() >= progress_->deadline) {
+            failure = failure->with_message(
+                std::string("the time for all tries of the transaction was up before it could "
+                            "begin: ") +
+                failure->what());
         }
         plan(*failure, failure->code() == errc::connection_lost);
         try {
@@ -104,13 +105,19 @@ asio::awaitable<transaction> transaction_retry::begin() {
 
 asio::awaitable<void> transaction_retry::begin_into(std::optional<transaction>& open) {
     progress_->committing = false;
-    open.emplace(co_await progress_->from.begin(progress_->options.transaction, progress_->where));
+    transaction_options options = progress_->options.transaction;
+    const auto left = left_until(progress_->deadline);
+    const auto own = options.begin_timeout.value_or(std::chrono::milliseconds(0));
+    if (left.count() != 0 && (own.count() == 0 || left < own)) {
+        options.begin_timeout = left;
+    }
+    open.emplace(co_await progress_->from.begin(std::move(options), progress_->where));
 }
 
 asio::awaitable<void> transaction_retry::commit(transaction& open) {
     if (open.is_open()) {  // or `work` has ended it
         progress_->committing = true;
-        co_await progress_->from.commit(open);
+        co_await progress_->from.commit(open, progress_->where);
     }
 }
 

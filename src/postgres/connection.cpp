@@ -84,7 +84,11 @@ asio::awaitable<std::uint64_t> connection::count(statement sql, params values) {
 
 asio::awaitable<transaction> connection::begin(transaction_options options) {
     const auto session = open_session(session_);
-    co_await session->script(options.begin_statement());
+    statement begin(options.begin_statement());
+    if (options.begin_timeout) {
+        begin.timeout(*options.begin_timeout);
+    }
+    co_await session->script(std::move(begin));
     co_return transaction(outermost(session, nullptr, options.resolvable));
 }
 

@@ -11,6 +11,7 @@
 
 #include <boost/asio/ip/tcp.hpp>
 
+#include <algorithm>
 #include <random>
 #include <string_view>
 #include <tuple>
@@ -294,11 +295,13 @@ asio::awaitable<connector::session> connector::open() const {
                 std::chrono::steady_clock::now() - begin);
             delay = verdict == dial_verdict::busy ? busy_delay(failed, random_fraction())
                                                   : wake_delay(failed, waited, random_fraction());
-            if (verdict == dial_verdict::fatal || waited + delay > options_->wake_timeout) {
+            if (verdict == dial_verdict::fatal || waited >= options_->wake_timeout) {
                 const error last =
                     verdict == dial_verdict::waking ? still_asleep(failure) : failure;
                 throw last.with_attempts(static_cast<int>(failed) + failure.attempts() - 1);
             }
+            // The last try is made when the time is up, not a pause before.
+            delay = std::min(delay, options_->wake_timeout - waited);
         }
         pause.expires_after(delay);
         boost::system::error_code aborted;

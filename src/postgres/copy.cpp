@@ -11,7 +11,8 @@ namespace bitdotio {
 namespace {
 
 error over() {
-    return error(errc::protocol_violated, "the COPY is already finished or was given up")
+    return error(errc::protocol_violated,
+                 "no COPY is open: it was never begun, is finished, or was given up")
         .with(outcome::not_sent);
 }
 
@@ -52,6 +53,9 @@ void copy_in::begin_rows() {
 }
 
 void copy_in::add_row(const params& row) {
+    if (!stream_) {
+        throw over();
+    }
     if (format_ != copy_format::binary) {
         throw error(errc::bad_input,
                     "write_row needs a binary COPY: add (FORMAT binary) to the statement, or "
@@ -78,6 +82,9 @@ asio::awaitable<void> copy_in::send_rows(std::size_t at_least) {
 }
 
 asio::awaitable<std::uint64_t> copy_in::finish() {
+    if (!stream_) {
+        throw over();
+    }
     if (format_ == copy_format::binary && !bytes_written_) {
         begin_rows();
         wire::put(rows_, std::uint16_t{0xffff});
@@ -105,6 +112,9 @@ copy_out::copy_out(wire::open_part<postgres_session> stream, copy_format format)
     : stream_(std::move(stream)), format_(format) {}
 
 asio::awaitable<std::optional<std::string>> copy_out::next() {
+    if (!stream_ && !over_) {
+        throw over();
+    }
     if (!stream_) {
         co_return std::nullopt;
     }
@@ -113,11 +123,13 @@ asio::awaitable<std::optional<std::string>> copy_out::next() {
         data = co_await stream_->read_copy(stream_.number(), 65'536);
     } catch (const error& failure) {
         if (!is_out_of_turn(failure)) {
+            over_ = true;
             stream_.abandon();  // also where it never reached the session
         }
         throw;
     }
     if (data.empty()) {
+        over_ = true;
         stream_.end();
         co_return std::nullopt;
     }
@@ -126,6 +138,9 @@ asio::awaitable<std::optional<std::string>> copy_out::next() {
 
 // See: PostgreSQL manual, SQL command COPY, "Binary Format".
 asio::awaitable<bool> copy_out::load_row(std::size_t columns) {
+    if (!stream_ && !over_) {
+        throw over();
+    }
     if (format_ != copy_format::binary) {
         throw error(errc::bad_input,
                     "next_row needs a binary COPY: add (FORMAT binary) to the statement, or read "

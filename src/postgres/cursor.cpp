@@ -3,9 +3,18 @@
 
 #include "postgres/transaction_scope.hpp"
 
+#include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 namespace bitdotio {
+
+namespace {
+
+// The largest count that FETCH and MOVE take.
+constexpr std::int64_t farthest = 2'147'483'647;
+
+}  // namespace
 
 cursor::cursor(std::shared_ptr<transaction_scope> scope, std::size_t level, std::string name,
                statement marks) noexcept
@@ -28,20 +37,51 @@ asio::awaitable<cursor> cursor::declare(std::shared_ptr<transaction_scope> scope
 asio::awaitable<result> cursor::run(std::string sql) {
     statement next = marks_;
     next.replace_sql(std::move(sql));
-    return scope_->run(level_, std::move(next), params());
+    return scope()->run(level_, std::move(next), params());
+}
+
+const std::shared_ptr<transaction_scope>& cursor::scope() const {
+    if (!scope_) {
+        throw error(errc::protocol_violated, "the cursor was never opened, or was moved from")
+            .with(outcome::not_sent);
+    }
+    return scope_;
+}
+
+// The server takes 0 for the row that it stands on, and counts no further than it can number rows.
+asio::awaitable<result> cursor::fetch_towards(const char* which_way, std::size_t count) {
+    const auto open = scope();
+    if (count == 0) {
+        co_await open->enter(level_);
+        co_return result();
+    }
+    const std::string number = count > farthest ? "ALL" : std::to_string(count);
+    co_return co_await run("FETCH " + (which_way + (" " + number)) + " FROM " + name_);
 }
 
 asio::awaitable<result> cursor::fetch(std::size_t count) {
-    return run("FETCH FORWARD " + std::to_string(count) + " FROM " + name_);
+    return fetch_towards("FORWARD", count);
 }
 
 asio::awaitable<result> cursor::fetch_backward(std::size_t count) {
-    return run("FETCH BACKWARD " + std::to_string(count) + " FROM " + name_);
+    return fetch_towards("BACKWARD", count);
 }
 
 asio::awaitable<std::uint64_t> cursor::move(std::int64_t count) {
-    const result moved = co_await run("MOVE FORWARD " + std::to_string(count) + " FROM " + name_);
-    co_return moved.affected_rows();
+    const auto open = scope();
+    co_await open->enter(level_);
+    std::uint64_t all = 0;
+    while (count != 0) {
+        const std::int64_t step = std::clamp<std::int64_t>(count, -farthest, farthest);
+        const result moved =
+            co_await run("MOVE FORWARD " + std::to_string(step) + " FROM " + name_);
+        all += moved.affected_rows();
+        if (moved.affected_rows() < static_cast<std::uint64_t>(std::abs(step))) {
+            break;  // its end
+        }
+        count -= step;
+    }
+    co_return all;
 }
 
 asio::awaitable<void> cursor::close() {

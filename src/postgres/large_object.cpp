@@ -3,9 +3,17 @@
 
 #include "postgres/transaction_scope.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace bitdotio {
+
+namespace {
+
+// The server takes memory for the whole of what is asked for, whatever there is to read.
+constexpr std::size_t largest_piece = 16 << 20;
+
+}  // namespace
 
 large_object::large_object(std::shared_ptr<transaction_scope> scope, std::size_t level,
                            int descriptor) noexcept
@@ -33,13 +41,30 @@ asio::awaitable<large_object> large_object::open(transaction& in, oid object, mo
 }
 
 asio::awaitable<result> large_object::run(statement sql, params values) {
+    if (!scope_) {
+        throw error(errc::protocol_violated, "the large object was never opened, or was moved from")
+            .with(outcome::not_sent);
+    }
     return scope_->run(level_, std::move(sql), std::move(values));
 }
 
 asio::awaitable<bytes> large_object::read(std::size_t count) {
-    const params values(descriptor_, static_cast<std::int64_t>(count));
-    const result piece = co_await run("SELECT loread($1::int, $2::int8::int)", values);
-    co_return piece.one<bytes>();
+    bytes all;
+    while (true) {
+        const std::size_t wanted = std::min(count - all.size(), largest_piece);
+        const params values(descriptor_, static_cast<std::int64_t>(wanted));
+        const result answer = co_await run("SELECT loread($1::int, $2::int8::int)", values);
+        bytes piece = answer.one<bytes>();
+        const std::size_t size = piece.size();
+        if (all.empty()) {
+            all = std::move(piece);
+        } else {
+            all.insert(all.end(), piece.begin(), piece.end());
+        }
+        if (size < wanted || all.size() == count) {
+            co_return all;
+        }
+    }
 }
 
 asio::awaitable<void> large_object::write(bytes data) {

@@ -377,7 +377,7 @@ void postgres_exchange::conclude(kind how, phase when, const std::optional<error
 }
 
 error postgres_exchange::lost(phase when) {
-    const error failure = report_.loss(when, wire_.last_words());
+    const error failure = report_.loss(when, words_of_loss());
     finish();
     return failure;
 }

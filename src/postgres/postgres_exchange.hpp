@@ -59,9 +59,10 @@ public:
     asio::awaitable<void> commit();
     asio::awaitable<pipeline_results> run_pipeline(std::shared_ptr<const pipeline> shared);
 
-    asio::awaitable<std::uint64_t> start_rows(statement sql, params values);
+    asio::awaitable<std::uint64_t> start_rows(statement sql, params values, time_point until);
     asio::awaitable<std::uint64_t> start_script(statement sql, bool alone);
-    asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most);
+    asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most,
+                                                   time_point until);
     asio::awaitable<copy_start> start_copy(statement sql, bool in);
     asio::awaitable<void> write_copy(std::uint64_t stream, std::string data);
     asio::awaitable<std::uint64_t> finish_copy_in(std::uint64_t stream,
@@ -108,7 +109,9 @@ public:
     /// Says goodbye and closes, once nothing is under way.
     void close() noexcept;
     /// Ends it at once and without a goodbye; what is under way ends as a lost connection.
-    void cut() noexcept;
+    ///
+    /// Parameters: `why`, for the error of its user.
+    void cut(std::string why) noexcept;
 
 private:
     enum class kind { extended, simple };
@@ -147,6 +150,9 @@ private:
     void conclude(kind how, phase when, const std::optional<error>& interrupted,
                   bool in_transaction);
     error lost(phase when);
+    std::string words_of_loss() const {
+        return cut_because_.empty() ? wire_.last_words() : cut_because_;
+    }
     void take_status();
     void finish() noexcept;
     void abort() noexcept;
@@ -171,7 +177,7 @@ private:
 
     // postgres_stream.cpp: rows and COPY, piece by piece.
     asio::awaitable<void> begin_stream(const statement& sql, const params& values, kind how);
-    asio::awaitable<void> flush_stream();
+    asio::awaitable<void> flush_stream(time_point until);
     void ask_for_pieces(std::size_t most);
     asio::awaitable<void> fill_rows(std::vector<result>& rows, std::size_t most);
     asio::awaitable<void> await_copy_start(copy_format& format);
@@ -203,6 +209,7 @@ private:
     bool send_again_ = false;  // it was refused for being prepared, and did nothing
     bool roll_back_first_ = false;
     bool close_when_done_ = false;
+    std::string cut_because_;
     std::atomic<session_status> status_{session_status::closed};
 };
 

@@ -104,7 +104,7 @@ asio::awaitable<bool> postgres_session::probe(std::chrono::milliseconds timeout)
     }
     auto give_up = [self]() noexcept {
         if (!self->exchange_.is_under_way()) {
-            self->exchange_.cut();
+            self->exchange_.cut("it gave no sign of life");
         }
     };
     dispatch_work(strand_, give_up);
@@ -136,9 +136,11 @@ void postgres_session::close() {
     dispatch_work(strand_, [self = shared_from_this()]() noexcept { self->exchange_.close(); });
 }
 
-void postgres_session::cut() {
+void postgres_session::cut(std::string why) {
     exchange_.refuse_more();
-    dispatch_work(strand_, [self = shared_from_this()]() noexcept { self->exchange_.cut(); });
+    dispatch_work(strand_, [self = shared_from_this(), why = std::move(why)]() mutable noexcept {
+        self->exchange_.cut(std::move(why));
+    });
 }
 
 }  // namespace bitdotio

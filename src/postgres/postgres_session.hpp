@@ -59,8 +59,10 @@ public:
 
     // Streams: one at a time, known by its number. Between their calls the session is busy and
     // does nothing else.
-    asio::awaitable<std::uint64_t> start_rows(statement sql, params values) {
-        return on_own_strand(exchange_.start_rows(std::move(sql), std::move(values)));
+    /// Parameters: `until` limits this step, beside the statement's timeout.
+    asio::awaitable<std::uint64_t> start_rows(statement sql, params values,
+                                              time_point until = no_deadline) {
+        return on_own_strand(exchange_.start_rows(std::move(sql), std::move(values), until));
     }
     /// The same for the statements of a script, or for one `alone`, all in text: the rows of each
     /// end with a result that has none, but their columns and the command's tag.
@@ -68,8 +70,11 @@ public:
         return on_own_strand(exchange_.start_script(std::move(sql), alone));
     }
     /// Empty at the end.
-    asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most) {
-        return on_own_strand(exchange_.next_rows(stream, most));
+    ///
+    /// Parameters: `most` at least 1; `until` as above.
+    asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most,
+                                                   time_point until = no_deadline) {
+        return on_own_strand(exchange_.next_rows(stream, most, until));
     }
     /// Starts a COPY; errc::bad_input if the statement is none of that direction.
     asio::awaitable<copy_start> start_copy(statement sql, bool in) {
@@ -137,7 +142,9 @@ public:
     /// Says goodbye and closes, once nothing is under way.
     void close();
     /// Closes at once and without a goodbye; what is under way ends as a lost connection.
-    void cut();
+    ///
+    /// Parameters: `why`, for the error of its user.
+    void cut(std::string why);
 
 private:
     template <class T>
@@ -154,7 +161,7 @@ private:
     struct failure_end {
         std::weak_ptr<postgres_session> session;
         void operator()(const std::exception_ptr&) const noexcept {
-            if (const auto self = session.lock()) self->exchange_.cut();
+            if (const auto self = session.lock()) self->exchange_.cut({});
         }
     };
     // Its next user learns that the session is lost.

@@ -23,13 +23,14 @@ asio::awaitable<void> postgres_exchange::begin_stream(const statement& sql, cons
     send(statement(sql).unprepared(), values, how);
 }
 
-asio::awaitable<std::uint64_t> postgres_exchange::start_rows(statement sql, params values) {
+asio::awaitable<std::uint64_t> postgres_exchange::start_rows(statement sql, params values,
+                                                             time_point until) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
     co_await begin_stream(sql, values, kind::extended);
     stream_.begin(open_stream::kind::rows);
-    co_await flush_stream();
+    co_await flush_stream(until);
     co_return stream_.number();
 }
 
@@ -41,27 +42,29 @@ asio::awaitable<std::uint64_t> postgres_exchange::start_script(statement sql, bo
     sql.text_results();
     co_await begin_stream(sql, none, alone ? kind::extended : kind::simple);
     stream_.begin(open_stream::kind::rows, true);
-    co_await flush_stream();
+    co_await flush_stream(no_deadline);
     co_return stream_.number();
 }
 
-asio::awaitable<void> postgres_exchange::flush_stream() {
-    const auto interrupted =
-        co_await supervise(wire_.flush(), deadline_after(stream_.timeout()), phase::awaiting_reply);
+asio::awaitable<void> postgres_exchange::flush_stream(time_point until) {
+    const time_point deadline = std::min(until, deadline_after(stream_.timeout()));
+    const auto interrupted = co_await supervise(wire_.flush(), deadline, phase::awaiting_reply);
     if (interrupted) {
         conclude_stream(interrupted);
     }
 }
 
 asio::awaitable<std::vector<result>> postgres_exchange::next_rows(std::uint64_t stream,
-                                                                  std::size_t most) {
+                                                                  std::size_t most,
+                                                                  time_point until) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
     require_stream(open_stream::kind::rows, stream);
     std::vector<result> rows;
-    const auto interrupted = co_await supervise(
-        fill_rows(rows, most), deadline_after(stream_.timeout()), phase::awaiting_reply);
+    const time_point deadline = std::min(until, deadline_after(stream_.timeout()));
+    const auto interrupted =
+        co_await supervise(fill_rows(rows, most), deadline, phase::awaiting_reply);
     if (interrupted) {
         rows.clear();
     }
@@ -275,7 +278,7 @@ asio::awaitable<void> postgres_exchange::end_stream() {
 
 void postgres_exchange::require_stream(open_stream::kind wanted, std::uint64_t stream) const {
     if (!wire_.is_open()) {
-        throw report_.loss_before(phase::awaiting_reply, "it is closed");
+        throw report_.loss_before(phase::awaiting_reply, words_of_loss());
     }
     if (!stream_.belongs_to(wanted, stream)) {
         throw error(errc::protocol_violated, "the stream is over").with(outcome::not_sent);

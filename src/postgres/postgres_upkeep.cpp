@@ -43,7 +43,8 @@ void postgres_exchange::close() noexcept {
     }
 }
 
-void postgres_exchange::cut() noexcept {
+void postgres_exchange::cut(std::string why) noexcept {
+    cut_because_ = std::move(why);
     if (under_way_) {
         close_when_done_ = true;
         wire_.shut_down();  // which the operation reads as the end of the connection
@@ -134,7 +135,12 @@ asio::awaitable<void> postgres_exchange::clean(std::chrono::milliseconds timeout
     if (status() == session_status::idle && !under_way_ && !owes_something()) {
         co_return;
     }
-    if (wire_.is_open() && !under_way_) {
+    if (wire_.is_open() && under_way_) {
+        refuse_more();
+        cut("its pooled_connection was given back while an operation on it was under way");
+        co_return;
+    }
+    if (wire_.is_open()) {
         try {
             const turn mine(*this);
             give_up_at_ = deadline_after(timeout);

@@ -36,19 +36,30 @@ row_view row_chunk::operator[](std::size_t row) const {
                                             "; they count from 0");
 }
 
-row_stream::row_stream(wire::open_part<postgres_session> stream, replacement after_failure) noexcept
-    : stream_(std::move(stream)), after_failure_(std::move(after_failure)) {}
+row_stream::row_stream(wire::open_part<postgres_session> stream, replacement after_failure,
+                       std::chrono::milliseconds step_timeout) noexcept
+    : stream_(std::move(stream)),
+      after_failure_(std::move(after_failure)),
+      step_timeout_(step_timeout) {}
 
 asio::awaitable<std::optional<row_chunk>> row_stream::next(std::size_t most) {
+    if (!stream_ && !over_) {
+        throw error(errc::protocol_violated, "the row_stream was never opened, or was moved from")
+            .with(outcome::not_sent);
+    }
     if (!stream_) {
         co_return std::nullopt;
     }
+    if (most == 0) {
+        co_return row_chunk();
+    }
+    const time_point until = deadline_after(step_timeout_);
     std::vector<result> rows;
     std::optional<error> failure;
     do {
         failure.reset();
         try {
-            rows = co_await stream_->next_rows(stream_.number(), most);
+            rows = co_await stream_->next_rows(stream_.number(), most, until);
         } catch (const error& thrown) {
             if (is_out_of_turn(thrown)) {
                 throw;
@@ -58,10 +69,11 @@ asio::awaitable<std::optional<row_chunk>> row_stream::next(std::size_t most) {
         if (failure) {
             const replacement next_one = std::move(after_failure_);
             auto lease = stream_.abandon();  // where it was given up before it began
+            over_ = true;
             if (!next_one) {
                 throw *failure;
             }
-            auto next = next_one(*failure, rows_seen_, std::move(lease));
+            auto next = next_one(*failure, rows_seen_, std::move(lease), until);
             try {
                 *this = co_await std::move(next);
             } catch (const boost::system::system_error&) {  // who is cancelled may await nothing
@@ -72,6 +84,7 @@ asio::awaitable<std::optional<row_chunk>> row_stream::next(std::size_t most) {
     rows_seen_ = rows_seen_ || !rows.empty();
     if (rows.empty()) {
         stream_.end();
+        over_ = true;
         co_return std::nullopt;
     }
     co_return row_chunk(std::move(rows));

@@ -155,6 +155,21 @@ bool ends_transaction(std::string_view sql) noexcept {
     return commits(sql) || is_one_of(next_word(rest), {"ROLLBACK", "ABORT"});
 }
 
+bool leaves_transaction(std::string_view sql) noexcept {
+    if (!ends_transaction(sql)) {
+        return false;
+    }
+    std::string_view rest = sql;
+    if (!ascii::equal_ignoring_case(next_word(rest), "ROLLBACK")) {
+        return true;
+    }
+    std::string_view second = next_word(rest);
+    if (is_one_of(second, {"WORK", "TRANSACTION"})) {
+        second = next_word(rest);
+    }
+    return !ascii::equal_ignoring_case(second, "TO");
+}
+
 bool is_one_statement(std::string_view script) noexcept {
     const std::size_t end = script.find(';');
     return end == script.npos || script.find_first_not_of("; \t\r\n", end) == script.npos;

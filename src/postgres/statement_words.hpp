@@ -24,6 +24,9 @@ bool may_commit_midway(std::string_view sql) noexcept;
 /// Whether the statement ends a transaction, whichever way.
 bool ends_transaction(std::string_view sql) noexcept;
 
+/// The same of one in a transaction, where ROLLBACK TO ends no more than a savepoint.
+bool leaves_transaction(std::string_view sql) noexcept;
+
 /// Whether the text is certainly no more than one statement; in doubt it is not.
 bool is_one_statement(std::string_view script) noexcept;
 

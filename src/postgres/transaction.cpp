@@ -2,8 +2,10 @@
 #include <bitdotio/transaction.hpp>
 
 #include "postgres/postgres_session.hpp"
+#include "postgres/statement_words.hpp"
 #include "postgres/transaction_scope.hpp"
 
+#include <string>
 #include <utility>
 
 namespace bitdotio {
@@ -13,10 +15,16 @@ transaction::transaction(wire::open_part<transaction_scope> open) noexcept
 
 const std::shared_ptr<transaction_scope>& transaction::scope() const {
     if (!open_) {
-        throw error(errc::protocol_violated, "the transaction is already committed or rolled back")
+        throw error(errc::protocol_violated,
+                    "no transaction is open: it was never begun, or is already committed or rolled "
+                    "back")
             .with(outcome::not_sent);
     }
     return open_.owner();
+}
+
+bool transaction::is_open() const noexcept {
+    return open_ && open_->is_open();
 }
 
 asio::awaitable<result> transaction::run(statement sql, params values) {
@@ -26,6 +34,15 @@ asio::awaitable<result> transaction::run(statement sql, params values) {
 
 asio::awaitable<pipeline_results> transaction::run(pipeline batch) {
     const auto session = co_await scope()->enter(level());
+    for (std::size_t i = 0; i + 1 < batch.size(); ++i) {
+        if (leaves_transaction(batch.sql(i).sql())) {
+            throw error(errc::bad_input,
+                        "statement " + std::to_string(i) +
+                            " of the pipeline ends the transaction, so that those after it would "
+                            "run outside of it: put it last")
+                .with(outcome::not_sent);
+        }
+    }
     for (std::size_t i = 0; i < batch.size(); ++i) {
         open_->note(batch.sql(i));
     }

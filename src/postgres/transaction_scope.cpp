@@ -43,11 +43,31 @@ void transaction_scope::close() noexcept {
     lease_.reset();
 }
 
-asio::awaitable<std::shared_ptr<postgres_session>> transaction_scope::enter(std::size_t level) {
+bool transaction_scope::is_open() const noexcept {
+    return session_ && session_->status() != session_status::idle;
+}
+
+// What the server said last, with ReadyForQuery, tells a transaction that a statement has ended:
+// whatever came next would be a transaction of its own.
+void transaction_scope::require_open(std::size_t level) {
+    if (session_ && !is_open()) {
+        ended_by_hand_ = true;
+        close();
+    }
+    if (ended_by_hand_) {
+        throw error(errc::protocol_violated,
+                    "the transaction is over: a statement in it, such as COMMIT or ROLLBACK, has "
+                    "ended it; nothing was sent")
+            .with(outcome::not_sent);
+    }
     if (!session_ || level > depth_) {
         throw error(errc::protocol_violated, "the transaction is already committed or rolled back")
             .with(outcome::not_sent);
     }
+}
+
+asio::awaitable<std::shared_ptr<postgres_session>> transaction_scope::enter(std::size_t level) {
+    require_open(level);
     if (level < depth_) {
         throw error(errc::protocol_violated,
                     "a transaction nested in this one is open: commit it, roll it back or drop "
@@ -127,11 +147,9 @@ asio::awaitable<std::string> transaction_scope::ask_for_id(
 }
 
 asio::awaitable<void> transaction_scope::rollback(std::size_t level) {
+    require_open(level);
     const auto session = session_;
     const auto lease = lease_;
-    if (!session || level > depth_) {
-        co_await enter(level);  // says what is wrong
-    }
     try {
         if (level > 1) {
             const std::string name = savepoint(level);
@@ -168,7 +186,7 @@ void transaction_scope::abandon(std::size_t level) noexcept {
         return;
     }
     // With a lease, the pool sees the open transaction when it comes back.
-    if (!lease_) {
+    if (!lease_ && is_open()) {
         session_->roll_back_first();
     }
     close();

@@ -47,6 +47,9 @@ public:
     /// outermost, by whoever has the connection next.
     void abandon(std::size_t level) noexcept;
 
+    /// Whether it goes on: it was not ended here, nor, as the server says, by a statement.
+    bool is_open() const noexcept;
+
     std::shared_ptr<void> lease() const { return lease_; }
     std::shared_ptr<postgres_session> session() const { return session_; }
 
@@ -60,11 +63,13 @@ private:
     static std::string savepoint(std::size_t level);
     static asio::awaitable<std::string> ask_for_id(std::shared_ptr<postgres_session> session);
     void close() noexcept;
+    void require_open(std::size_t level);
 
     std::shared_ptr<postgres_session> session_;  // none when it is over
     std::shared_ptr<void> lease_;
     bool resolvable_;
     bool may_have_committed_ = false;
+    bool ended_by_hand_ = false;
     std::size_t depth_ = 1;
     std::optional<std::size_t> dropped_;  // the outermost of the nested that were dropped
     std::size_t cursors_ = 0;

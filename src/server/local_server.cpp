@@ -402,24 +402,32 @@ local_server::~local_server() {
     }
 }
 
-const std::string& local_server::api_url() const noexcept {
-    return impl_->api_url;
+const std::shared_ptr<local_server::impl>& local_server::running() const {
+    if (!impl_) {
+        throw error(errc::protocol_violated,
+                    "the local_server was never started, or was moved from");
+    }
+    return impl_;
 }
 
-const std::string& local_server::postgres_host() const noexcept {
-    return impl_->host;
+const std::string& local_server::api_url() const {
+    return running()->api_url;
 }
 
-std::uint16_t local_server::postgres_port() const noexcept {
-    return impl_->postgres->server()->port();
+const std::string& local_server::postgres_host() const {
+    return running()->host;
 }
 
-const std::string& local_server::ca_file() const noexcept {
-    return impl_->ca_file;
+std::uint16_t local_server::postgres_port() const {
+    return running()->postgres->server()->port();
 }
 
-const api_key& local_server::key() const noexcept {
-    return impl_->catalog->first_key();
+const std::string& local_server::ca_file() const {
+    return running()->ca_file;
+}
+
+const api_key& local_server::key() const {
+    return running()->catalog->first_key();
 }
 
 client_options local_server::client_options() const {
@@ -434,79 +442,82 @@ client_options local_server::client_options() const {
 
 asio::awaitable<service_account> local_server::create_account(
     std::string name, role what, std::vector<database_name> databases) {
-    const auto shared = impl_;
+    const auto shared = running();
     co_return co_await shared->catalog->create_account(shared->options.user, std::move(name), what,
                                                        std::move(databases));
 }
 
 asio::awaitable<service_account> local_server::grant(std::string account_id, database_name name) {
-    const auto shared = impl_;
+    const auto shared = running();
     co_return co_await shared->catalog->grant(shared->options.user, std::move(account_id),
                                               std::move(name));
 }
 
 asio::awaitable<service_account> local_server::revoke(std::string account_id, database_name name) {
-    const auto shared = impl_;
+    const auto shared = running();
     co_return co_await shared->catalog->revoke(shared->options.user, std::move(account_id),
                                                std::move(name));
 }
 
 asio::awaitable<void> local_server::remove_account(std::string account_id) {
-    const auto shared = impl_;
+    const auto shared = running();
     co_await shared->catalog->remove_account(shared->options.user, std::move(account_id));
 }
 
 asio::awaitable<void> local_server::sleep(database_name name) {
-    const auto shared = impl_;
+    const auto shared = running();
     co_await shared->databases->sleep_now(co_await shared->id_of(std::move(name)));
 }
 
 asio::awaitable<void> local_server::wait_until_asleep(database_name name) {
-    const auto shared = impl_;
+    const auto shared = running();
     co_await shared->databases->wait_until_asleep(co_await shared->id_of(std::move(name)));
 }
 
 asio::awaitable<bool> local_server::is_asleep(database_name name) {
-    const auto shared = impl_;
+    const auto shared = running();
     co_return co_await shared->databases->is_asleep(co_await shared->id_of(std::move(name)));
 }
 
 asio::awaitable<void> local_server::refuse_next(int count) {
-    impl_->postgres->server()->refuse_next(count);
+    running()->postgres->server()->refuse_next(count);
     co_return;
 }
 
 asio::awaitable<void> local_server::hang_up(database_name name) {
-    const auto shared = impl_;
+    const auto shared = running();
     co_await shared->postgres->hang_up(co_await shared->id_of(std::move(name)));
 }
 
 asio::awaitable<void> local_server::reload_certificate() {
-    const auto shared = impl_;
+    const auto shared = running();
     co_await shared->certificate->reload();
 }
 
 asio::awaitable<void> local_server::wake(database_name name) {
-    const auto shared = impl_;
+    const auto shared = running();
     const lease awake = co_await shared->databases->hold(co_await shared->id_of(std::move(name)));
 }
 
 asio::awaitable<void> local_server::delay(database_name name, std::chrono::milliseconds time) {
-    const auto shared = impl_;
+    const auto shared = running();
     co_await shared->postgres->delay(co_await shared->id_of(std::move(name)), time);
 }
 
 asio::awaitable<void> local_server::fill(database_name name, bool full) {
-    const auto shared = impl_;
+    const auto shared = running();
     co_await shared->postgres->fill(co_await shared->id_of(std::move(name)), full);
 }
 
 asio::awaitable<std::uint64_t> local_server::accepted_connections() {
-    co_return impl_->postgres->server()->accepted();
+    co_return running()->postgres->server()->accepted();
 }
 
 asio::awaitable<void> local_server::stop() {
     const auto shared = impl_;
+    if (!shared) {
+        co_return;
+    }
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await on_strand(shared->strand, shared, shared->stop());
 }

@@ -5,6 +5,9 @@
 
 #include "base/backoff.hpp"
 #include "base/fork_guard.hpp"
+#ifndef BITDOTIO_WITHOUT_POSTGRES
+#include "pool/pool_core.hpp"
+#endif
 #include "service/https_pool.hpp"
 #include "service/service_answer.hpp"
 
@@ -131,17 +134,23 @@ public:
         check_same_process();
         const std::scoped_lock lock(pools_mutex_);
         const auto found = pools_.find(name);
-        if (found != pools_.end()) {
+        if (found != pools_.end() && (closed_ || !found->second.is_closed())) {
             return found->second;
         }
-        return pools_.emplace(name, bitdotio::pool(executor_, connect_to(name), options_.pool))
-            .first->second;
+        const bitdotio::pool fresh(executor_, connect_to(name), options_.pool);
+        if (closed_) {  // nobody would close it
+            fresh.core()->begin_close();
+        }
+        return pools_.insert_or_assign(name, fresh).first->second;
     }
 
-    std::vector<bitdotio::pool> pools() {
+    // All pools, which refuse new callers from now on, as further ones do.
+    std::vector<bitdotio::pool> close_pools() {
         const std::scoped_lock lock(pools_mutex_);
+        closed_ = true;
         std::vector<bitdotio::pool> all;
         for (const auto& [name, one] : pools_) {
+            one.core()->begin_close();
             all.push_back(one);
         }
         return all;
@@ -162,6 +171,7 @@ private:
     // The only lock of the library, never held over a suspension: `pool` is not an awaitable.
     std::mutex pools_mutex_;
     std::map<database_name, bitdotio::pool> pools_;
+    bool closed_ = false;
 #endif
 };
 

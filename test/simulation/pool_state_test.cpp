@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -53,14 +54,19 @@ struct connection {
     place where;
     std::uint64_t generation;
     time_point dies_early, dies_late;  // its lifetime ends in between
-    time_point since, heard, asked;
+    time_point since, heard, asked, opened;
     bool dead = false;  // the look before lending sees it
 };
 
 struct waiter {
     state::ticket who;
-    time_point deadline;
+    time_point came;
+    time_point deadline;  // of the pool
     bool extendable;
+    time_point until;       // its own
+    time_point newer_than;  // what it may be lent
+
+    bool may_have(const connection& one) const { return one.opened >= newer_than; }
 };
 
 struct flight {
@@ -92,7 +98,7 @@ private:
         s.idle_timeout = 20s;
         s.max_lifetime = 60s;
         s.probe_after = chance_.one_in(4) ? 0s : 5s;
-        s.wake_timeout = 60s;
+        s.wake_timeout = chance_.one_in(4) ? std::chrono::seconds(chance_.below(20)) : 60s;
         s.breaker_after = chance_.one_in(4) ? 0s : 60s;
         return s;
     }
@@ -133,7 +139,7 @@ private:
             case 14: return pass(std::chrono::milliseconds(chance_.below(120'000)));
             case 15: return resize();
             case 16: return chance_.one_in(2) ? reset() : distrust();
-            case 17: return chance_.one_in(8) ? close() : wait_for_timer();
+            case 17: return chance_.one_in(8) ? drain() : wait_for_timer();
         }
     }
 
@@ -142,7 +148,15 @@ private:
         const auto deadline = now_ + std::chrono::milliseconds(1 + chance_.below(40'000));
         const bool extendable = chance_.one_in(2);
         const bool unasked = waiting_.empty() && flights_.empty();
-        const auto refused = pool_.enqueue(who, now_, deadline, extendable);
+        state::wish wanted;
+        if (chance_.one_in(4)) {
+            wanted.until = now_ + std::chrono::milliseconds(chance_.below(20'000));
+        }
+        if (chance_.one_in(4)) {
+            wanted.newer_than = now_;
+        }
+        wanted.goes_on = chance_.one_in(4);
+        const auto refused = pool_.enqueue(who, now_, deadline, extendable, wanted);
         say("arrives " + std::to_string(who) + (refused ? ", refused" : ""));
         if (failing_ && !pool_.is_waking()) {
             require(unasked && now_ - last_failure_ > 30s, "failures are forgotten when stale");
@@ -150,7 +164,9 @@ private:
         }
         if (!refused) {
             require(!closed_, "a closed pool lets nobody in");
-            waiting_.push_back({who, deadline, extendable});
+            require(!draining_ || wanted.goes_on,
+                    "a closing pool lets in who goes on, and no more");
+            waiting_.push_back({who, now_, deadline, extendable, wanted.until, wanted.newer_than});
         } else if (*refused == refusal::broken) {
             require(connections_.empty(), "what is open is lent, however dialling fails");
             require(failing_ && now_ - failing_since_ >= 60s, "it takes a minute to be broken");
@@ -161,7 +177,8 @@ private:
         } else if (*refused == refusal::fatal) {
             require(now_ - fatal_at_ < 250ms, "a fatal failure is remembered for a moment only");
         } else {
-            require(closed_ && *refused == refusal::closed, "who comes is let in");
+            require(closed_ || (draining_ && !wanted.goes_on), "who comes is let in");
+            require(*refused == refusal::closed, "who comes is let in");
         }
         obey();
     }
@@ -214,12 +231,12 @@ private:
         if (well) {
             const int what = ++last_connection_;
             say("opened " + std::to_string(what));
-            connections_[what] = {place::idle, ended.generation, now_ + 54s, now_ + 66s, now_, now_,
-                                  {}};
+            connections_[what] = {
+                place::idle, ended.generation, now_ + 54s, now_ + 66s, now_, now_, {}, now_};
             pool_.dialled(what, ended.generation, now_, chance_.fraction());
             failing_ = false;
             fatal_at_ = {};
-        } else if (closed_) {
+        } else if (is_over()) {
             pool_.dial_abandoned();
         } else {
             const auto verdict = static_cast<dial_verdict>(chance_.below(3));
@@ -289,12 +306,23 @@ private:
         obey();
     }
 
+    // The time to drain may be up at once.
+    void drain() {
+        say("lets nobody in any more");
+        pool_.drain();
+        draining_ = true;
+        obey();
+        if (chance_.one_in(3)) close();
+    }
+
     void close() {
         say("closes");
         pool_.close();
-        closed_ = true;
+        draining_ = closed_ = true;
         obey();
     }
+
+    bool is_over() const { return closed_ || (draining_ && waiting_.empty()); }
 
     // Timers fire in time; no decision comes later than the pool asked for.
     void pass(std::chrono::milliseconds time) {
@@ -333,11 +361,15 @@ private:
         }
         require(orders.probe.empty() || pool_.probing() <= wanting,
                 "no more are probed than are wanted");
+        for (const auto& [what, why] : orders.close) {
+            closed(what, why);
+        }
         for (const state::refused& one : orders.refuse) {
             refused(one);
         }
         for (const auto& [what, why] : orders.close) {
-            closed(what, why);
+            require(why != close_reason::pool_closed || is_over(),
+                    "a pool serves those who wait before it is closed");
         }
         dialled(orders.dials, flying, somebody_wants);
         next_ = orders.next;
@@ -349,10 +381,13 @@ private:
         say("lends " + std::to_string(what) + " to " + std::to_string(who));
         require(!closed_, "a closed pool lends nothing");
         require(!waiting_.empty(), "only who waits is lent something");
-        require(waiting_.front().who == who, "first come, first served");
-        waiting_.erase(waiting_.begin());
         require(connections_.count(what) == 1, "what is lent is open");
         connection& one = connections_.at(what);
+        const auto first = std::find_if(waiting_.begin(), waiting_.end(),
+                                        [&](const waiter& w) { return w.may_have(one); });
+        require(first != waiting_.end() && first->who == who,
+                "first come, first served, of those for whom it is new enough");
+        waiting_.erase(first);
         require(one.where == place::idle, "nothing is lent twice");
         require(!one.dead, "nothing is lent that is seen to be dead");
         require(one.generation == generation_, "nothing from before a reset is lent");
@@ -379,12 +414,20 @@ private:
             case refusal::timed_out:
             case refusal::waking:
             case refusal::busy:
-                require(found->deadline <= now_, "nobody is refused before the time is up");
-                require(!found->extendable || one.why != refusal::waking ||
-                            now_ - failing_since_ >= 60s,
+                require(one.by_caller == (found->until <= now_), "whose time was up is told");
+                if (found->until <= now_) break;
+                if (!found->extendable || one.why != refusal::waking) {
+                    require(found->deadline <= now_, "nobody is refused before the time is up");
+                    break;
+                }
+                require(now_ - failing_since_ >= settings_.wake_timeout,
                         "who leaves it to the database waits for it to wake");
+                require(found->deadline <= now_ ||
+                            (connections_.empty() && now_ - found->came >= settings_.wake_timeout),
+                        "a wake is waited for as long as it may take");
                 break;
         }
+        asked_ = asked_ || (one.why == refusal::waking && now_ < found->deadline);
         waiting_.erase(found);
     }
 
@@ -409,7 +452,9 @@ private:
                 require(connections_.size() + flights_.size() >= settings_.max_size,
                         "only what is too much is too much");
                 break;
-            case close_reason::pool_closed: require(closed_, "only a closed pool is closed"); break;
+            case close_reason::pool_closed:
+                require(draining_, "only a closed pool is closed");
+                break;
             case close_reason::evicted: break;
             case close_reason::broken: require(false, "the state never sees that"); break;
         }
@@ -418,7 +463,7 @@ private:
     void dialled(std::size_t dials, std::size_t flying, bool somebody_wants) {
         if (dials == 0) return;
         say("dials " + std::to_string(dials));
-        require(!closed_, "a closed pool does not dial");
+        require(!is_over(), "a closed pool does not dial");
         require(somebody_wants, "nothing is dialled, and nobody woken, without need");
         require(flying + dials <= std::max<std::size_t>(settings_.max_connecting, 1),
                 "so many dials at once and no more");
@@ -450,18 +495,25 @@ private:
     void nobody_is_forgotten() {
         require(!closed_ || waiting_.empty(), "nobody waits for a closed pool");
         for (const waiter& w : waiting_) {
-            const bool longer = w.extendable && failing_ && !busy_ && now_ - failing_since_ < 60s;
+            const bool longer = w.extendable && failing_ && !busy_ &&
+                                now_ - failing_since_ < settings_.wake_timeout;
             require(w.deadline > now_ || longer, "nobody waits past the deadline");
+            require(w.until > now_, "nobody waits past a deadline of their own");
         }
         require(waiting_.empty() || next_.has_value(), "somebody who waits has a timer");
         std::size_t healthy = 0;
+        std::set<state::ticket> beside;
         for (const auto& [what, one] : connections_) {
-            healthy += one.where == place::idle && !one.dead;
+            if (one.where != place::idle || one.dead) continue;
+            ++healthy;
+            for (const waiter& w : waiting_) {
+                if (w.may_have(one)) beside.insert(w.who);
+            }
         }
-        require(waiting_.size() <= pool_.probing() || healthy == 0,
-                "nobody waits beside what is free");
+        require(beside.size() <= pool_.probing(), "nobody waits beside what is free");
         require(healthy == 0 || connections_.size() + flights_.size() <= settings_.max_size,
                 "what is too much does not rest");
+        require(!is_over() || healthy == 0, "nothing rests in a closed pool");
     }
 
     // From here on all goes well: every waiter is served, and a closed pool becomes empty.
@@ -505,6 +557,7 @@ private:
     std::uint64_t generation_ = 0;
     state::ticket last_ticket_ = 0;
     int last_connection_ = 0;
+    bool draining_ = false;
     bool closed_ = false;
     bool asked_ = false;
     bool failing_ = false;

@@ -385,3 +385,30 @@ TEST_CASE("in random lives nobody waits forever, and nobody's instance is stoppe
         }
     }
 }
+
+TEST_CASE("what is thrown away is stopped at once, its sessions a moment later") {
+    dormancy empty = awake(0);
+    empty.close(true);
+    CHECK(empty.decide(start).stop == stop::immediate);
+    CHECK(empty.decide(start + seconds(2)).stop == stop::kill);
+
+    dormancy used = awake(2);
+    used.close(true);
+    CHECK(used.decide(start).stop == stop::fast);
+    CHECK(used.decide(start + milliseconds(249)).stop == stop::no);
+    CHECK(used.decide(start + milliseconds(250)).stop == stop::immediate);
+    CHECK(used.decide(start + milliseconds(2'249)).stop == stop::no);
+    CHECK(used.decide(start + milliseconds(2'250)).stop == stop::kill);
+
+    // One that was falling asleep in good order too.
+    dormancy falling = awake(0);
+    falling.sleep_now();
+    CHECK(falling.decide(start).stop == stop::fast);
+    falling.close(true);
+    CHECK(falling.decide(start + milliseconds(250)).stop == stop::immediate);
+
+    dormancy lasting = awake(0);
+    lasting.close();
+    CHECK(lasting.decide(start).stop == stop::fast);
+    CHECK(lasting.decide(start + seconds(9)).stop == stop::no);
+}

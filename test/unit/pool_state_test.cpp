@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
 #include <random>
 #include <set>
 
@@ -274,6 +275,114 @@ TEST_CASE("a closed pool refuses everyone and closes what is idle and what comes
     pool.returned(2, start);
     CHECK(pool.decide(start, alive).close == closes{{2, close_reason::pool_closed}});
     CHECK(pool.size() == 0);
+}
+
+TEST_CASE("a pool that is being closed serves those who wait, and nobody new") {
+    state pool(with(0, 1));
+    pool.enqueue(1, start, start + 30s, false);
+    pool.enqueue(2, start, start + 30s, false);
+    CHECK(pool.decide(start, alive).dials == 1);
+    pool.drain();
+    CHECK(pool.enqueue(3, start, start + 30s, false) == refusal::closed);
+    state::wish onward;
+    onward.goes_on = true;
+    CHECK_FALSE(pool.enqueue(4, start, start + 30s, false, onward));
+    CHECK(refused(pool.decide(start, alive)).empty());
+    CHECK_FALSE(pool.is_over());
+    pool.dialled(7, 0, start, 0.5);
+    for (state::ticket who : {1, 2, 4}) {
+        const auto now_do = pool.decide(start, alive);
+        CHECK(lent(now_do) == std::vector<std::pair<state::ticket, int>>{{who, 7}});
+        CHECK(now_do.close.empty());
+        pool.returned(7, start);
+    }
+    CHECK(pool.is_over());
+    CHECK(pool.decide(start, alive).close == closes{{7, close_reason::pool_closed}});
+    CHECK(pool.size() == 0);
+}
+
+TEST_CASE("when its time is up, a pool that is being closed refuses those who still wait") {
+    state pool(with(0, 1));
+    pool.enqueue(1, start, start + 30s, false);
+    pool.decide(start, alive);
+    pool.drain();
+    CHECK(refused(pool.decide(start, alive)).empty());
+    pool.close();
+    CHECK(refused(pool.decide(start, alive)) ==
+          std::vector<std::pair<state::ticket, refusal>>{{1, refusal::closed}});
+}
+
+TEST_CASE("a caller's own deadline ends its wait, whatever the pool or a waking database allow") {
+    state pool(with(0, 1));
+    state::wish hurried;
+    hurried.until = start + 500ms;
+    pool.enqueue(1, start, start + 30s, true, hurried);
+    pool.enqueue(2, start, start + 30s, true);
+    CHECK(pool.decide(start, alive).next == start + 500ms);
+    pool.dial_failed(dial_verdict::waking, start, 0.5);
+    CHECK(refused(pool.decide(start + 499ms, alive)).empty());
+    const auto now_do = pool.decide(start + 500ms, alive);
+    REQUIRE(now_do.refuse.size() == 1);
+    CHECK(now_do.refuse[0].who == 1);
+    CHECK(now_do.refuse[0].why == refusal::waking);
+    CHECK(now_do.refuse[0].by_caller);
+    CHECK(pool.waiting() == 1);
+}
+
+TEST_CASE("a wake that may take less than the wait for a connection shortens it") {
+    auto settings = with(0, 1);
+    settings.wake_timeout = 2s;
+    state pool(settings);
+    pool.enqueue(1, start, start + 30s, true);
+    pool.enqueue(2, start, start + 30s, false);
+    CHECK(pool.decide(start, alive).dials == 1);
+    pool.dial_failed(dial_verdict::waking, start, 0.5);
+    CHECK(refused(pool.decide(start + 1'999ms, alive)).empty());
+    CHECK(refused(pool.decide(start + 2s, alive)) ==
+          std::vector<std::pair<state::ticket, refusal>>{{1, refusal::waking}});
+    CHECK(pool.waiting() == 1);
+}
+
+TEST_CASE("who lets no database wake finds that a try has been made since the last one") {
+    auto settings = with(0, 1);
+    settings.wake_timeout = 0s;
+    state pool(settings);
+    pool.enqueue(1, start, start + 30s, true);
+    CHECK(pool.decide(start, alive).dials == 1);
+    pool.dial_failed(dial_verdict::waking, start, 0.5);
+    const auto now_do = pool.decide(start, alive);
+    CHECK(now_do.refuse.size() == 1);
+    REQUIRE(now_do.next);
+    CHECK(pool.decide(*now_do.next, alive).dials == 1);
+}
+
+TEST_CASE("who has seen one die is lent one that was opened later, and makes room for it") {
+    state pool = with_idle(2, with(0, 2));
+    state::wish wary;
+    wary.newer_than = start + 1s;
+    pool.enqueue(1, start + 1s, start + 30s, false, wary);
+    pool.enqueue(2, start + 1s, start + 30s, false);
+    const auto first = pool.decide(start + 1s, alive);
+    CHECK(lent(first) == std::vector<std::pair<state::ticket, int>>{{2, 2}});
+    CHECK(first.close == closes{{1, close_reason::evicted}});
+    CHECK(first.dials == 1);
+    pool.returned(2, start + 1s);
+    CHECK(pool.decide(start + 1s, alive).lend.empty());
+    pool.dialled(3, 0, start + 2s, 0.5);
+    CHECK(lent(pool.decide(start + 2s, alive)) ==
+          std::vector<std::pair<state::ticket, int>>{{1, 3}});
+}
+
+TEST_CASE("any number of connections at once is one") {
+    auto settings = with(0, std::numeric_limits<std::size_t>::max());
+    settings.max_connecting = std::numeric_limits<std::size_t>::max();
+    state pool(settings);
+    for (int i = 0; i < 100; ++i) {
+        pool.enqueue(static_cast<state::ticket>(i + 1), start, start + 30s, false);
+        REQUIRE(pool.decide(start, alive).dials == 1);
+        pool.dialled(i, 0, start, 0.5);
+        REQUIRE(pool.decide(start, alive).lend.size() == 1);
+    }
 }
 
 TEST_CASE("connections end at their lifetime, spread by chance, idle ones by a timer") {

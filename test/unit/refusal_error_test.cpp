@@ -56,6 +56,19 @@ TEST_CASE("each refusal has a code of its own, and none was sent") {
     CHECK(refusal_error(refusal::broken, pool).code() == errc::server_busy);
 }
 
+TEST_CASE("the deadline of a call is its own, whatever it waited for") {
+    pool_picture pool = full_pool();
+    pool.by_caller = true;
+    for (const refusal why : {refusal::timed_out, refusal::busy, refusal::waking}) {
+        const error failure = refusal_error(why, pool);
+        CHECK(failure.code() == errc::timeout);
+        CHECK(failure.outcome() == outcome::not_sent);
+        CHECK(failure.phase() == bitdotio::phase::acquiring);
+        CHECK(says(failure, "the time of the call was up before it had a connection: "));
+    }
+    CHECK(refusal_error(refusal::closed, pool).code() == errc::pool_closed);
+}
+
 TEST_CASE("a timeout says how long it waited, its place, the counts and who holds them") {
     const error failure = refusal_error(refusal::timed_out, full_pool());
     CHECK(says(failure, "after 30 s as number 2"));

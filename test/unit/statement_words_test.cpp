@@ -128,4 +128,15 @@ TEST_CASE("what ends a transaction is known by its first words") {
     }
 }
 
+TEST_CASE("to go back to a savepoint does not leave the transaction") {
+    for (const char* sql : {"COMMIT", "end work", "PREPARE TRANSACTION 'a'", "ROLLBACK", "ABORT",
+                            "rollback work", "ROLLBACK TRANSACTION", "ROLLBACK AND CHAIN"}) {
+        CHECK(leaves_transaction(sql));
+    }
+    for (const char* sql : {"ROLLBACK TO a", "rollback to savepoint a", "ROLLBACK WORK TO a",
+                            "ROLLBACK /* so */ TRANSACTION TO a", "SELECT 1", "RELEASE a"}) {
+        CHECK_FALSE(leaves_transaction(sql));
+    }
+}
+
 }  // namespace

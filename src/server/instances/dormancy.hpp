@@ -32,8 +32,11 @@ public:
         duration broken_for = std::chrono::seconds(10);
         /// How long each stop request may take before a harder one follows.
         duration patience = std::chrono::seconds(10);
-        /// The same before the instance accepts connections: nothing has to be finished.
+        /// The same before the instance accepts connections, or when its data is to be removed:
+        /// nothing has to be finished.
         duration starting_patience = std::chrono::seconds(2);
+        /// How long sessions of an instance whose data is to be removed may take to end.
+        duration parting_patience = std::chrono::milliseconds(250);
     };
 
     enum class state { asleep, waking, awake, falling_asleep };
@@ -89,10 +92,15 @@ public:
     /// It must stop although someone is connected; the next life serves those who wait.
     void sleep_now() { must_sleep_ = state_ != state::asleep; }
     /// It must stop and never start again; those who wait are refused.
-    void close() {
+    ///
+    /// Parameters: `discards` if its data is removed afterwards, so that it need not be in order.
+    void close(bool discards = false) {
         closed_ = true;
+        discards_ = discards_ || discards;
         sleep_now();
     }
+    /// Whether its end need not be in order.
+    bool discards() const { return discards_; }
 
     orders decide(time_point now);
 
@@ -117,6 +125,7 @@ private:
     int quick_exits_ = 0;
     bool must_sleep_ = false;
     bool closed_ = false;
+    bool discards_ = false;
     time_point started_at_{};
     time_point empty_since_{};
     time_point stop_asked_at_{};
@@ -146,6 +155,7 @@ inline dormancy::orders dormancy::decide(time_point now) {
             break;
         case state::awake:
             if (must_sleep_) {
+                if (discards_) patience_ = options_.parting_patience;
                 ask_to_stop(result, now);
             } else if (waiting_ > 0) {
                 result.admit = true;
@@ -159,7 +169,11 @@ inline dormancy::orders dormancy::decide(time_point now) {
                 }
             }
             break;
-        case state::falling_asleep: ask_to_stop(result, now); break;
+        case state::falling_asleep:
+            // Begun in order, it need not end so any more.
+            if (discards_ && stop_asked_ == stop::fast) patience_ = options_.parting_patience;
+            ask_to_stop(result, now);
+            break;
     }
     return result;
 }
@@ -167,8 +181,14 @@ inline dormancy::orders dormancy::decide(time_point now) {
 inline void dormancy::ask_to_stop(orders& result, time_point now) {
     if (stop_asked_ == stop::no || now >= stop_asked_at_ + patience_) {
         switch (stop_asked_) {
-            case stop::no: stop_asked_ = stop::fast; break;
-            case stop::fast: stop_asked_ = stop::immediate; break;
+            case stop::no:
+                // Sessions are told; where there are none, no checkpoint is waited for.
+                stop_asked_ = discards_ && connected_ == 0 ? stop::immediate : stop::fast;
+                break;
+            case stop::fast:
+                stop_asked_ = stop::immediate;
+                if (discards_) patience_ = options_.starting_patience;
+                break;
             case stop::immediate:
             case stop::kill: stop_asked_ = stop::kill; break;
         }

@@ -104,8 +104,8 @@ asio::awaitable<void> instance::wait_until_asleep() {
     }
 }
 
-void instance::close() {
-    rule_.close();
+void instance::close(bool discards) {
+    rule_.close(discards);
     obey();
 }
 
@@ -184,7 +184,7 @@ asio::awaitable<void> instance::live() {
         failure_ = loggable_failure(std::current_exception());
         status = -1;
     }
-    crashed_ = status != 0;
+    crashed_ = status != 0 && !rule_.discards();
     process_.reset();
     if (crashed_) {
         const auto words = std::make_shared<std::string>();

@@ -85,7 +85,9 @@ public:
     asio::awaitable<void> end_sessions(std::vector<std::string> roles);
 
     /// Refuses waiting and new callers, and begins to stop: await `wait_until_asleep`.
-    void close();
+    ///
+    /// Parameters: `discards` if its data is removed afterwards.
+    void close(bool discards = false);
 
     asio::awaitable<session_target> session(std::string role, std::string account) override;
     asio::awaitable<bool> mend() override;

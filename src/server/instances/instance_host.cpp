@@ -329,8 +329,9 @@ asio::awaitable<void> instance_host::do_stop() {
         co_return;
     }
     closed_ = true;
+    const bool discards = directory_.is_temporary();
     for (const auto& [id, each] : instances_) {
-        each->close();
+        each->close(discards);
     }
     // Waits for callers that make or remove files now; those still waiting are refused.
     std::vector<async_semaphore::pass> all;
@@ -338,7 +339,9 @@ asio::awaitable<void> instance_host::do_stop() {
         all.push_back(co_await file_work_.enter());
     }
     for (const auto& [id, each] : instances_) {
-        each->close();
+        each->close(discards);  // also those that were made meanwhile
+    }
+    for (const auto& [id, each] : instances_) {
         co_await each->wait_until_asleep();
     }
 }
