@@ -3,6 +3,7 @@
 
 #include <bitdotio/error.hpp>
 
+#include "base/saturated.hpp"
 #include "base/spawn.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -28,9 +29,16 @@ using time_point = std::chrono::steady_clock::time_point;
 /// No deadline.
 inline constexpr time_point no_deadline = time_point::max();
 
-/// The deadline that a timeout starting now means; zero means none.
+/// The point in time that is `delay` from now, however long that is.
+template <class Rep, class Period>
+time_point from_now(std::chrono::duration<Rep, Period> delay) {
+    return later(std::chrono::steady_clock::now(), delay);
+}
+
+/// The deadline that a timeout starting now means; zero means none, and so does one that ends
+/// beyond the clock.
 inline time_point deadline_after(std::chrono::milliseconds timeout) {
-    return timeout.count() == 0 ? no_deadline : std::chrono::steady_clock::now() + timeout;
+    return timeout.count() == 0 ? no_deadline : from_now(timeout);
 }
 
 /// Runs `operation` until it ends or `deadline` passes; then cancels it and waits for its end.

@@ -20,6 +20,20 @@ bool leads_through_sockets(const connect_options& connect) {
                        [](const host_port& one) { return is_unix_socket(one.host); });
 }
 
+// "Never" is a time that the clock can count.
+pool_options bounded(pool_options options) {
+    for (std::chrono::milliseconds* time :
+         {&options.idle_timeout, &options.return_timeout, &options.max_lifetime,
+          &options.probe_after, &options.probe_timeout, &options.breaker_after,
+          &options.leak_after}) {
+        *time = capped(*time);
+    }
+    if (options.acquire_timeout) {
+        options.acquire_timeout = capped(*options.acquire_timeout);
+    }
+    return options;
+}
+
 auto state_settings(const pool_options& options, const connect_options& connect) {
     options.check();
     pool_state<std::shared_ptr<postgres_session>>::settings settings;
@@ -32,7 +46,7 @@ auto state_settings(const pool_options& options, const connect_options& connect)
     settings.lifetime_jitter = options.lifetime_jitter;
     settings.probe_after =
         leads_through_sockets(connect) ? std::chrono::milliseconds(0) : options.probe_after;
-    settings.wake_timeout = connect.wake_timeout;
+    settings.wake_timeout = capped(connect.wake_timeout);
     settings.breaker_after = options.breaker_after;
     return settings;
 }
@@ -42,7 +56,7 @@ auto state_settings(const pool_options& options, const connect_options& connect)
 pool_core::pool_core(asio::any_io_executor executor, connect_options connect, pool_options options)
     : strand_(asio::make_strand(executor)),
       connector_(executor, std::move(connect)),
-      options_(std::move(options)),
+      options_(bounded(std::move(options))),
       state_(state_settings(options_, connector_.options())),
       next_event_(strand_),
       drained_(strand_, no_deadline) {}

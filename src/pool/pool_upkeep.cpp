@@ -47,7 +47,7 @@ asio::awaitable<void> pool_core::do_close(std::chrono::milliseconds drain) {
     }
     bool late = false;
     try {
-        co_await with_deadline(wait_until_drained(), std::chrono::steady_clock::now() + drain);
+        co_await with_deadline(wait_until_drained(), from_now(drain));
     } catch (const error& failure) {
         late = failure.code() == errc::timeout;
         if (!late) {
@@ -60,7 +60,8 @@ asio::awaitable<void> pool_core::do_close(std::chrono::milliseconds drain) {
         state_.each_used([](const resource& lent) { lent->cut(); });
         throw error(errc::timeout,
                     "the pool is closed, but not all of its connections had come back after " +
-                        lease_book::in_words(drain) + "; they were cut; held by " + holders);
+                        lease_book::in_words(capped(drain)) + "; they were cut; held by " +
+                        holders);
     }
 }
 

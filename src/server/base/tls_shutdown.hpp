@@ -36,7 +36,7 @@ asio::awaitable<void> end_and_drain(Stream& stream, asio::ip::tcp::socket& socke
 /// The same, for at most two seconds; never throws for what the network does.
 template <class Stream>
 asio::awaitable<void> tls_shutdown(Stream& stream, asio::ip::tcp::socket& socket, bool secured) {
-    const time_point deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    const time_point deadline = from_now(std::chrono::seconds(2));
     boost::system::error_code ignored;
     co_await with_deadline(end_and_drain(stream, socket, secured), deadline);
     socket.close(ignored);
