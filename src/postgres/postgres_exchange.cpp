@@ -53,14 +53,20 @@ asio::awaitable<result> postgres_session::do_run(statement sql, params values) {
     if (std::exchange(send_again_, false)) {
         co_await exchange(sql, values, kind::extended, phase::awaiting_reply);
     }
-    co_return report_.take_last_answer();
+    result answer = report_.take_last_answer();
+    const std::vector<result*> told{&answer};
+    co_await tell_types(told, sql.timeout().value_or(statement_timeout_));
+    co_return answer;
 }
 
 asio::awaitable<std::vector<result>> postgres_session::do_script(statement sql) {
     const turn mine(*this);
     const params none;
     co_await exchange(sql, none, kind::simple, phase::awaiting_reply);
-    co_return report_.take_answers();
+    std::vector<result> answers = report_.take_answers();
+    const auto told = type_book::answers_of(answers);
+    co_await tell_types(told, sql.timeout().value_or(statement_timeout_));
+    co_return answers;
 }
 
 asio::awaitable<void> postgres_session::do_commit() {
@@ -87,6 +93,7 @@ asio::awaitable<void> postgres_session::exchange(const statement& sql, const par
     const bool in_transaction = status() == session_status::in_transaction;
     report_.note(sql, how == kind::extended, in_transaction);
     reset_.note(sql.sql());
+    types_.note(sql.sql());
     if (report_.commits()) {
         when = phase::committing;
     }

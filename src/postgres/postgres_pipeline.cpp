@@ -84,7 +84,10 @@ asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(
         leave_pipeline();
         take_status();
     }
-    co_return became.finish(interrupted, cut);
+    pipeline_results all = became.finish(interrupted, cut);
+    const auto told = type_book::answers_of(all);
+    co_await tell_types(told, batch.timeout().value_or(statement_timeout_));
+    co_return all;
 }
 
 // What has to be known of a pipeline to say what its failure means.
@@ -95,6 +98,7 @@ phase postgres_session::note_batch(const pipeline& batch) {
     for (std::size_t i = 0; i < batch.size(); ++i) {
         ends = ends || commits(batch.sql(i).sql());
         reset_.note(batch.sql(i).sql());
+        types_.note(batch.sql(i).sql());
     }
     return report_.is_in_transaction() && ends ? phase::committing : phase::awaiting_reply;
 }

@@ -26,6 +26,7 @@
 #include "postgres/reset_plan.hpp"
 #include "postgres/statement_cache.hpp"
 #include "postgres/statement_report.hpp"
+#include "postgres/type_book.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -217,6 +218,10 @@ private:
     error unfit(const std::string& why);
     void require_reset(const std::optional<error>& interrupted);
 
+    // postgres_types.cpp: what the types of an answer are.
+    asio::awaitable<void> tell_types(std::vector<result*> answers,
+                                     std::chrono::milliseconds timeout);
+
     // postgres_transfer.cpp: bytes there and back.
     void send(const statement& sql, const params& values, kind how);
     void check_sent(bool sent);
@@ -285,6 +290,7 @@ private:
     pipeline_report* batch_ = nullptr;  // of the pipeline under way
     open_stream stream_;
     reset_plan reset_;
+    type_book types_;
     idle_watch watch_;
     std::optional<std::vector<notification>> notified_;  // none before somebody asks for them
     server_role role_;

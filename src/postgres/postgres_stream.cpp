@@ -85,6 +85,7 @@ asio::awaitable<std::vector<result>> postgres_session::do_next_rows(std::uint64_
     if (rows.empty()) {
         conclude_flow(interrupted);
     }
+    types_.tell(type_book::answers_of(rows));  // what is known already
     co_return rows;
 }
 

@@ -1,4 +1,6 @@
 // A statement's bytes to the server and its answers back.
+#include <bitdotio/named.hpp>
+
 #include "postgres/postgres_session.hpp"
 
 #include <utility>
@@ -7,6 +9,7 @@ namespace bitdotio {
 
 void postgres_session::send(const statement& sql, const params& values, kind how) {
     check_text(sql);
+    wire::check_count(sql.sql(), values.size());
     plan_ = {};
     if (sql.largest_result()) {
         statement alone(sql);

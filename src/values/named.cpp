@@ -80,6 +80,10 @@ error not_bound(const error& failure) {
 }
 
 void check_count(std::string_view sql, std::size_t given) {
+    constexpr std::size_t most = 65'535;  // more are refused for that
+    if (given == 0 || given > most) {
+        return;
+    }
     const auto taken = greatest_parameter(sql);
     if (taken && given > *taken) {
         const auto counted = [](std::size_t count, const char* what) {
@@ -90,7 +94,8 @@ void check_count(std::string_view sql, std::size_t given) {
                         " given, and the statement takes " +
                         (*taken == 0 ? "none: it has no $1"
                                      : counted(*taken, "value") + ": its last parameter is $" +
-                                           std::to_string(*taken)));
+                                           std::to_string(*taken)))
+            .with(outcome::not_sent);
     }
 }
 
