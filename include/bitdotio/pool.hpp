@@ -132,6 +132,12 @@ public:
         wire::bound bound(std::move(sql), values...);
         return run(std::move(bound.sql), std::move(bound.values));
     }
+    template <class... Values>
+        requires wire::with_temporary_aggregate<Values...> asio::awaitable<result> query(
+            statement sql, Values&&... values) {
+            wire::refuse_temporary_aggregate<Values...>();
+            return query(std::move(sql), std::as_const(values)...);
+        }
     asio::awaitable<result> run(statement sql, params values);
 
     /// As `query`, its errors and cancellation too; returns how many rows were affected.
@@ -140,6 +146,12 @@ public:
         wire::bound bound(std::move(sql), values...);
         return count(std::move(bound.sql), std::move(bound.values));
     }
+    template <class... Values>
+        requires wire::with_temporary_aggregate<Values...> asio::awaitable<std::uint64_t> execute(
+            statement sql, Values&&... values) {
+            wire::refuse_temporary_aggregate<Values...>();
+            return execute(std::move(sql), std::as_const(values)...);
+        }
 
     /// As connection::run, on a connection of the pool, which comes back at the end. Only a
     /// pipeline of which nothing was sent moves on to another connection.
@@ -156,6 +168,12 @@ public:
         wire::bound bound(std::move(sql), values...);
         return start_stream(std::move(bound.sql), std::move(bound.values));
     }
+    template <class... Values>
+        requires wire::with_temporary_aggregate<Values...> asio::awaitable<row_stream> stream(
+            statement sql, Values&&... values) {
+            wire::refuse_temporary_aggregate<Values...>();
+            return stream(std::move(sql), std::as_const(values)...);
+        }
 
     /// Begins a transaction on a connection of the pool, which comes back when it ends.
     ///
