@@ -1,4 +1,5 @@
 // Types of a database's own, read as what the catalog says they are, never as what they look like.
+#include "support/postgres.hpp"
 #include "support/values.hpp"
 
 #include <bitdotio/arrays.hpp>
@@ -26,8 +27,9 @@ using namespace bitdotio;
 using test::refusal;
 using test::says;
 
-test::database& shared() {
-    static test::database instance;
+// Its superuser may create base types.
+test::private_postgres& shared() {
+    static test::private_postgres instance;
     return instance;
 }
 
@@ -49,7 +51,7 @@ constexpr const char* types =
     "CREATE TYPE word (input = word_in, output = word_out, send = word_send, delimiter = ':');";
 
 asio::awaitable<connection> open_with_types() {
-    connection c = co_await connection::open(shared().connect);
+    connection c = co_await connection::open(shared().superuser());
     const auto known = co_await c.query("SELECT to_regtype('word') IS NOT NULL");
     if (!known.one<bool>()) {
         co_await c.script(types);
@@ -114,7 +116,7 @@ TEST_CASE("ranges and multiranges of the database's own read in binary") {
     const auto work = []() -> asio::awaitable<void> {
         connection c = co_await open_with_types();
         const auto spans = co_await c.query(
-            "SELECT '[1,5)'::span, '{[1,2],[4,5]}'::spanmultirange, ARRAY['(3,]']::span[]");
+            "SELECT '[1,5)'::span, '{[1,2],[4,5]}'::span_multirange, ARRAY['(3,]']::span[]");
         CHECK(spans[0][0].as<range<int>>() == range<int>{1, 5});
         const multirange<int> two(range<int>{1, 2, true, true}, range<int>{4, 5, true, true});
         CHECK(spans[0][1].as<multirange<int>>() == two);
