@@ -69,6 +69,7 @@ private:
 
 template <>
 struct from_sql<array_view> {
+    static constexpr bool refers_to_result = true;
     static array_view read(const field_view& field) { return array_view(field); }
 };
 

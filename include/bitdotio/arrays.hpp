@@ -3,6 +3,7 @@
 
 #include <bitdotio/array_view.hpp>
 #include <bitdotio/field.hpp>
+#include <bitdotio/shape.hpp>
 #include <bitdotio/to_sql.hpp>
 
 #include <array>
@@ -158,6 +159,7 @@ void write_text_elements(const T& value, std::string& out) {
 /// Arrays of types whose numbers are fixed travel in binary, with their type. Arrays of strings,
 /// enums and composites travel as text, and the server infers their type.
 template <wire::array_container T>
+    requires wire::bindable<wire::without_optional<typename wire::array_traits<T>::leaf>>
 struct to_sql<T> {
     using traits = wire::array_traits<T>;
     using leaf = wire::without_optional<typename traits::leaf>;
@@ -211,6 +213,9 @@ private:
 ///     errc::unexpected_null for NULL elements unless they are std::optional.
 template <wire::array_container T>
 struct from_sql<T> {
+    static constexpr bool refers_to_result =
+        wire::refers_to_result<typename wire::array_traits<T>::leaf>();
+
     static T read(const field_view& field) {
         constexpr std::string_view wanted = wire::cpp_name<T>();
         array_view array(field, wanted);

@@ -7,6 +7,7 @@
 #include <iosfwd>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace bitdotio {
@@ -14,7 +15,11 @@ namespace bitdotio {
 /// The value of a bit or a varbit. (A std::vector<bool> is an array of booleans instead.)
 ///
 /// Thread safety: a value.
+// Not an aggregate, on purpose: see pool_options.hpp.
 struct bit_string {
+    bit_string() = default;
+    bit_string(std::vector<bool> bits_) noexcept : bits(std::move(bits_)) {}
+
     std::vector<bool> bits;
 
     /// Takes "0101". Errors: errc::bad_input if there are other characters.

@@ -79,6 +79,12 @@ public:
         wire::bound bound(std::move(sql), values...);
         return run(std::move(bound.sql), std::move(bound.values));
     }
+    template <class... Values>
+        requires wire::with_temporary_aggregate<Values...> asio::awaitable<result> query(
+            statement sql, Values&&... values) {
+            wire::refuse_temporary_aggregate<Values...>();
+            return query(std::move(sql), std::as_const(values)...);
+        }
 
     /// The same with parameters bound beforehand.
     ///
@@ -93,6 +99,12 @@ public:
         wire::bound bound(std::move(sql), values...);
         return count(std::move(bound.sql), std::move(bound.values));
     }
+    template <class... Values>
+        requires wire::with_temporary_aggregate<Values...> asio::awaitable<std::uint64_t> execute(
+            statement sql, Values&&... values) {
+            wire::refuse_temporary_aggregate<Values...>();
+            return execute(std::move(sql), std::as_const(values)...);
+        }
 
     /// Runs several statements separated by semicolons, in one implicit transaction unless they
     /// say otherwise; results come in text, one for each statement.
@@ -120,6 +132,12 @@ public:
         wire::bound bound(std::move(sql), values...);
         return start_stream(std::move(bound.sql), std::move(bound.values));
     }
+    template <class... Values>
+        requires wire::with_temporary_aggregate<Values...> asio::awaitable<row_stream> stream(
+            statement sql, Values&&... values) {
+            wire::refuse_temporary_aggregate<Values...>();
+            return stream(std::move(sql), std::as_const(values)...);
+        }
 
     /// Starts "COPY … FROM STDIN" or "COPY … TO STDOUT", see copy_in and copy_out.
     ///

@@ -1,6 +1,7 @@
 // COPY: rows in bulk, into a table and out of one, as bytes or as typed rows.
 #pragma once
 
+#include <bitdotio/named.hpp>
 #include <bitdotio/open_part.hpp>
 #include <bitdotio/params.hpp>
 #include <bitdotio/shape.hpp>
@@ -86,6 +87,12 @@ public:
         add_row(params(values...));
         return send_rows(about);
     }
+    template <class... Values>
+        requires wire::with_temporary_aggregate<Values...> asio::awaitable<void> write_row(
+            Values&&... values) {
+            wire::refuse_temporary_aggregate<Values...>();
+            return write_row(std::as_const(values)...);
+        }
 
     /// Ends the COPY and returns the number of rows copied.
     ///
@@ -99,6 +106,7 @@ public:
     /// Gives the COPY up: nothing was copied. The server's log shows `reason`.
     ///
     /// Errors: errc::connection_lost, timeout, cancelled: nothing was copied then either.
+    ///     errc::bad_input for a reason with a zero byte; the COPY is open still.
     /// Cancellation: terminal, partial, total; the COPY is given up all the same.
     asio::awaitable<void> cancel(std::string reason);
 

@@ -39,6 +39,12 @@ public:
         return declare(in.scope(), in.level(), direction::forward_only, std::move(bound.sql),
                        std::move(bound.values));
     }
+    template <class... Values>
+        requires wire::with_temporary_aggregate<Values...>
+    static asio::awaitable<cursor> open(transaction& in, statement sql, Values&&... values) {
+        wire::refuse_temporary_aggregate<Values...>();
+        return open(in, std::move(sql), std::as_const(values)...);
+    }
     /// Opens a cursor that can also go back.
     template <class... Values>
     static asio::awaitable<cursor> open_scroll(transaction& in, statement sql,
@@ -46,6 +52,12 @@ public:
         wire::bound bound(std::move(sql), values...);
         return declare(in.scope(), in.level(), direction::scroll, std::move(bound.sql),
                        std::move(bound.values));
+    }
+    template <class... Values>
+        requires wire::with_temporary_aggregate<Values...>
+    static asio::awaitable<cursor> open_scroll(transaction& in, statement sql, Values&&... values) {
+        wire::refuse_temporary_aggregate<Values...>();
+        return open_scroll(in, std::move(sql), std::as_const(values)...);
     }
 
     /// The next `count` rows, fewer at the end, none after it. 0 asks the server nothing.

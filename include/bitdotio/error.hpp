@@ -93,6 +93,7 @@ enum class phase {
 
 /// What is known about the statement that failed.
 enum class outcome {
+    none,          ///< Nothing is said: the error is about something else, such as reading a row.
     not_sent,      ///< It never left this process.
     not_executed,  ///< It reached the server and provably changed nothing.
     executed,      ///< It took effect, although an error was reported.

@@ -17,6 +17,12 @@ namespace bitdotio {
 
 class field_view;
 
+namespace wire {
+// What a session knows of the types of a database's own.
+class known_types;
+struct known_type;
+}  // namespace wire
+
 /// How a field is read into a C++ type: the customisation point for types of your own.
 ///
 /// A specialisation has `static T read(const field_view& field)`, called for values that are not
@@ -38,9 +44,11 @@ public:
     /// Parameters: `column_name` ends in a zero byte; it and the value must outlive the field.
     ///     `value` is nothing for NULL.
     field_view(const char* column_name, std::size_t column, std::size_t row, oid type, bool binary,
-               std::optional<std::string_view> value) noexcept
+               std::optional<std::string_view> value,
+               const wire::known_types* types = nullptr) noexcept
         : data_(value ? value->data() : ""),
           name_(column_name),
+          types_(types),
           size_(value ? value->size() : 0),
           row_(row),
           column_(static_cast<std::uint32_t>(column)),
@@ -52,7 +60,8 @@ public:
     /// The value as the server sent it; empty if NULL.
     std::string_view data() const noexcept { return {data_, size_}; }
     bool is_binary() const noexcept { return binary_; }
-    /// Its type; oids::unspecified inside a text form that does not tell its type.
+    /// Its type; oids::unspecified inside a text form that does not tell its type. For a domain
+    /// it is the type that the domain is made of.
     oid type() const noexcept { return type_; }
     /// The column's name, also for a value inside the column's value.
     std::string_view name() const noexcept { return name_; }
@@ -83,13 +92,19 @@ public:
                      bool outlives_reading = true) const noexcept;
     /// Whether views into the value may be handed out: not if it had to be unescaped.
     bool outlives_reading() const noexcept { return !temporary_; }
+    /// Whether it is a part of the column's value.
+    bool is_inner() const noexcept { return inner_; }
+    // What is known of a type, null for nothing; for the readers of this library.
+    const wire::known_type* known(oid type) const noexcept;
 
 private:
+    std::string named_type() const;
     error null_error(std::string_view wanted) const;
     std::string subject() const;
 
     const char* data_;
     const char* name_;
+    const wire::known_types* types_;
     std::size_t size_;
     std::size_t row_;
     std::uint32_t column_;
@@ -173,6 +188,7 @@ struct from_sql<std::string> {
 };
 template <>
 struct from_sql<std::string_view> {
+    static constexpr bool refers_to_result = true;
     static std::string_view read(const field_view& field) { return wire::read_view(field); }
 };
 template <>
@@ -187,14 +203,52 @@ template <>
 struct from_sql<timestamp> {
     static timestamp read(const field_view& field) { return wire::read_timestamp(field); }
 };
+// Other units than microseconds, if nothing is lost; see to_sql.
+template <class T>
+    requires wire::is_clock_time<T>
+struct from_sql<T> {
+    static T read(const field_view& field) {
+        using kept = wire::in_microseconds<T>;
+        using unit = typename T::duration;
+        const kept value = from_sql<kept>::read(field);
+        if (value == kept::max()) return T::max();
+        if (value == kept::min()) return T::min();
+        if constexpr (std::ratio_less_v<typename T::period, std::micro>) {
+            if (value > std::chrono::floor<std::chrono::microseconds>(T::max()) ||
+                value < std::chrono::ceil<std::chrono::microseconds>(T::min())) {
+                throw field.mismatch(wire::cpp_name<T>(), "the value is out of its range");
+            }
+            return value;
+        } else {
+            const auto whole = std::chrono::floor<unit>(value);
+            if (whole != value) {
+                throw field.mismatch(wire::cpp_name<T>(), "a part of a unit would be lost");
+            }
+            return whole;
+        }
+    }
+};
 template <>
 struct from_sql<uuid> {
     static uuid read(const field_view& field) { return wire::read_uuid(field); }
 };
 
+namespace wire {
+// Whether there is a from_sql for the type.
+template <class T>
+concept readable = requires(const field_view& field) {
+    from_sql<T>::read(field);
+};
+}  // namespace wire
+
 template <class T>
 T field_view::as() const {
-    if constexpr (wire::is_optional<T>) {
+    if constexpr (!wire::readable<wire::without_optional<T>>) {
+        static_assert(wire::never<T>,
+                      "no value reads as this C++ type: include the header that docs/types.md "
+                      "names for it (bitdotio/calendar.hpp, arrays.hpp, composites.hpp, …), or "
+                      "give it a bitdotio::from_sql");
+    } else if constexpr (wire::is_optional<T>) {
         if (is_null()) {
             return std::nullopt;
         }

@@ -60,8 +60,8 @@ inline constexpr oid int8multirange = 4536;
 inline constexpr oid first_user = 16384;  ///< types of a database's own are numbered from here
 }  // namespace oids
 
-/// The SQL name of a type ("integer", "text[]"…), or "type 12345" for one this library does not
-/// know.
+/// The SQL name of a type ("integer", "text[]"…), or "type with OID 12345" for one this library
+/// does not know.
 std::string type_name(oid type);
 
 /// The type made from another, or the one it is made from; oids::unspecified where there is none,

@@ -89,6 +89,11 @@ template <class T>
 void params::add(const T& value) {
     if constexpr (wire::null_constant<T>) {
         add_null();
+    } else if constexpr (!wire::bindable<wire::without_optional<T>>) {
+        static_assert(wire::never<T>,
+                      "values of this C++ type cannot be bound: include the header that "
+                      "docs/types.md names for it (bitdotio/calendar.hpp, arrays.hpp, "
+                      "composites.hpp, …), or give it a bitdotio::to_sql");
     } else if constexpr (wire::is_optional<T>) {
         if (value) {
             add(*value);

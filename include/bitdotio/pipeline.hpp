@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bitdotio/error.hpp>
+#include <bitdotio/named.hpp>
 #include <bitdotio/params.hpp>
 #include <bitdotio/result.hpp>
 #include <bitdotio/statement.hpp>
@@ -31,16 +32,23 @@ class pipeline {
 public:
     explicit pipeline(pipeline_sync sync = pipeline_sync::each_statement) : sync_(sync) {}
 
-    /// Adds a statement with its values. A timeout of the statement itself is ignored.
+    /// Adds a statement with its values, by number or by name (see `named`). A timeout of the
+    /// statement itself is ignored.
+    ///
+    /// Errors: errc::bad_input for values that cannot be bound, or are more than the statement
+    ///     takes.
     template <class... Values>
     pipeline& add(statement sql, const Values&... values) {
-        entries_.push_back({std::move(sql), params(values...)});
+        wire::bound bound(std::move(sql), values...);
+        entries_.push_back({std::move(bound.sql), std::move(bound.values)});
         return *this;
     }
 
     /// The timeout of the whole; overrides connect_options::statement_timeout. Zero means no limit.
+    ///
+    /// Errors: errc::bad_input if it is negative.
     pipeline& timeout(std::chrono::milliseconds value) {
-        timeout_ = value;
+        timeout_ = wire::checked_timeout(value, "pipeline::timeout");
         return *this;
     }
 
@@ -83,13 +91,17 @@ public:
     /// The result of a statement.
     ///
     /// Errors: the statement's own; errc::unexpected_shape if there is no such statement.
-    const result& operator[](std::size_t index) const;
+    const result& operator[](std::size_t index) const&;
+    result operator[](std::size_t index) &&;
     /// The error of a statement, nullptr if it succeeded.
-    const error* failure(std::size_t index) const;
+    const error* failure(std::size_t index) const&;
+    std::optional<error> failure(std::size_t index) &&;
     /// Whether every statement succeeded.
     bool succeeded() const noexcept;
 
 private:
+    friend class type_book;  // of the session
+
     const entry& at(std::size_t index) const;
 
     std::vector<entry> entries_;

@@ -152,6 +152,12 @@ public:
         wire::bound bound(std::move(sql.sql), values...);
         return run(std::move(bound.sql), std::move(bound.values), sql.where);
     }
+    template <class... Values>
+        requires wire::with_temporary_aggregate<Values...> asio::awaitable<result> query(
+            wire::placed_statement sql, Values&&... values) {
+            wire::refuse_temporary_aggregate<Values...>();
+            return query(std::move(sql), std::as_const(values)...);
+        }
     asio::awaitable<result> run(statement sql, params values,
                                 std::source_location where = std::source_location::current());
 
@@ -161,6 +167,12 @@ public:
         wire::bound bound(std::move(sql.sql), values...);
         return count(std::move(bound.sql), std::move(bound.values), sql.where);
     }
+    template <class... Values>
+        requires wire::with_temporary_aggregate<Values...> asio::awaitable<std::uint64_t> execute(
+            wire::placed_statement sql, Values&&... values) {
+            wire::refuse_temporary_aggregate<Values...>();
+            return execute(std::move(sql), std::as_const(values)...);
+        }
 
     /// As connection::run, on a connection of the pool, which comes back at the end. Only a
     /// pipeline of which nothing was sent moves on to another connection. Its timeout is that of
@@ -180,6 +192,12 @@ public:
         wire::bound bound(std::move(sql.sql), values...);
         return start_stream(std::move(bound.sql), std::move(bound.values), sql.where);
     }
+    template <class... Values>
+        requires wire::with_temporary_aggregate<Values...> asio::awaitable<row_stream> stream(
+            wire::placed_statement sql, Values&&... values) {
+            wire::refuse_temporary_aggregate<Values...>();
+            return stream(std::move(sql), std::as_const(values)...);
+        }
 
     /// Begins a transaction on a connection of the pool, which comes back when it ends.
     ///

@@ -2,13 +2,16 @@
 #pragma once
 
 #include <bitdotio/field.hpp>
+#include <bitdotio/shape.hpp>
 #include <bitdotio/to_sql.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace bitdotio {
@@ -19,8 +22,19 @@ namespace bitdotio {
 /// upper is not: [1,3] comes back as [1,4).
 ///
 /// Thread safety: a value.
+// Not an aggregate, on purpose: see pool_options.hpp.
 template <class T>
 struct range {
+    range() = default;
+    explicit range(std::optional<T> lower_) : lower(std::move(lower_)) {}
+    range(std::optional<T> lower_, std::optional<T> upper_, bool includes_lower_ = true,
+          bool includes_upper_ = false, bool is_empty_ = false)
+        : lower(std::move(lower_)),
+          upper(std::move(upper_)),
+          includes_lower(includes_lower_),
+          includes_upper(includes_upper_),
+          is_empty(is_empty_) {}
+
     std::optional<T> lower;  ///< nothing: no bound
     std::optional<T> upper;
     bool includes_lower = true;
@@ -48,6 +62,14 @@ struct range {
 /// Thread safety: a value.
 template <class T>
 struct multirange {
+    multirange() = default;
+    multirange(std::vector<range<T>> ranges_) : ranges(std::move(ranges_)) {}
+    /// Of the ranges one by one, for where a braced list cannot stand: g++ 12 compiles none inside
+    /// a co_await expression.
+    template <std::same_as<range<T>>... Ranges>
+        requires(sizeof...(Ranges) > 0)
+    explicit multirange(const Ranges&... ranges_) : ranges{ranges_...} {}
+
     std::vector<range<T>> ranges;
 
     friend bool operator==(const multirange&, const multirange&) = default;
@@ -67,6 +89,9 @@ struct range_form {
 };
 // Fills in `form`, which must not be moved afterwards.
 void read_range(const field_view& field, std::string_view wanted, range_form& form);
+// The type of a range's bounds, and the range of a multirange.
+oid bound_type(const field_view& field);
+oid range_type(const field_view& field);
 // The ranges of a multirange, each in the field's form.
 std::vector<std::string_view> read_multirange(const field_view& field, std::string_view wanted);
 char range_flags(bool empty, bool lower, bool upper, bool includes_lower, bool includes_upper);
@@ -97,6 +122,7 @@ void write_text_bound(const std::optional<T>& value, std::string& out) {
 /// Ranges of int, std::int64_t, decimal, timestamp, timestamptz and date bind as the type of that
 /// name, others as text whose type the server infers.
 template <class T>
+    requires wire::bindable<T>
 struct to_sql<range<T>> {
     static constexpr oid type = range_of(to_sql<T>::type);
     static constexpr bool binary = to_sql<T>::binary && type != oids::unspecified;
@@ -127,10 +153,12 @@ struct to_sql<range<T>> {
     }
 };
 
-/// Errors: errc::wrong_type also for a range type of the database's own in binary, which does not
-///     tell the type of its bounds: ask for text with statement::text_results.
+/// Errors: errc::wrong_type also for a range type of the database's own in binary where the session
+///     does not know it, as in a stream: ask for text with statement::text_results.
 template <class T>
 struct from_sql<range<T>> {
+    static constexpr bool refers_to_result = wire::refers_to_result<T>();
+
     static range<T> read(const field_view& field) {
         wire::range_form form;
         wire::read_range(field, wire::cpp_name<range<T>>(), form);
@@ -138,7 +166,7 @@ struct from_sql<range<T>> {
             return range<T>::empty();
         }
         range<T> value;
-        const oid type = bound_of(field.type());
+        const oid type = wire::bound_type(field);
         if (form.lower) {
             value.lower = field.inner(type, form.lower, field.is_binary()).template as<T>();
         }
@@ -152,6 +180,7 @@ struct from_sql<range<T>> {
 };
 
 template <class T>
+    requires wire::bindable<T>
 struct to_sql<multirange<T>> {
     using element = to_sql<range<T>>;
     static constexpr oid type = multirange_of(element::type);
@@ -184,12 +213,14 @@ struct to_sql<multirange<T>> {
 
 template <class T>
 struct from_sql<multirange<T>> {
+    static constexpr bool refers_to_result = wire::refers_to_result<T>();
+
     static multirange<T> read(const field_view& field) {
         multirange<T> value;
+        const oid type = wire::range_type(field);
         for (const std::string_view part :
              wire::read_multirange(field, wire::cpp_name<multirange<T>>())) {
-            value.ranges.push_back(
-                from_sql<range<T>>::read(field.inner(range_in(field.type()), part)));
+            value.ranges.push_back(from_sql<range<T>>::read(field.inner(type, part)));
         }
         return value;
     }

@@ -5,7 +5,9 @@
 #include <bitdotio/shape.hpp>
 
 #include <cstddef>
+#include <string>
 #include <string_view>
+#include <utility>
 
 struct pg_result;
 
@@ -35,7 +37,8 @@ public:
 
 private:
     friend class result;  // and its iterator
-    row_view(const pg_result* result, std::size_t row) noexcept : result_(result), row_(row) {}
+    row_view(const pg_result* result, std::size_t row, const wire::known_types* types) noexcept
+        : result_(result), types_(types), row_(row) {}
 
     field_view field(std::size_t column) const noexcept;
     void require_columns(std::size_t expected) const;
@@ -46,7 +49,74 @@ private:
     }
 
     const pg_result* result_;
+    const wire::known_types* types_;
     std::size_t row_;
+};
+
+/// A field of a result that is gone at the end of the full expression, as in
+/// `(co_await c.query(sql))[0]["name"].as<std::string>()`. It is read there, into what does not
+/// refer to the result.
+///
+/// Thread safety: none.
+class temporary_field {
+public:
+    explicit temporary_field(field_view field) noexcept : field_(field) {}
+    temporary_field(const temporary_field&) = delete;
+    temporary_field& operator=(const temporary_field&) = delete;
+
+    bool is_null() const noexcept { return field_.is_null(); }
+    bool is_binary() const noexcept { return field_.is_binary(); }
+    oid type() const noexcept { return field_.type(); }
+    std::string data() && { return std::string(field_.data()); }
+    std::string name() && { return std::string(field_.name()); }
+
+    /// As field_view::as.
+    template <class T>
+    T as() && {
+        static_assert(!wire::refers_to_result<T>(),
+                      "a view would dangle, because the result is a temporary: name the result on "
+                      "the line before, or read a std::string");
+        return field_.as<T>();
+    }
+    // Name the result on the line before.
+    template <class T>
+    T as() const& = delete;
+
+private:
+    const field_view field_;
+};
+
+/// A row of a result that is gone at the end of the full expression; see temporary_field.
+///
+/// Thread safety: none.
+class temporary_row {
+public:
+    explicit temporary_row(row_view row) noexcept : row_(row) {}
+    temporary_row(const temporary_row&) = delete;
+    temporary_row& operator=(const temporary_row&) = delete;
+
+    std::size_t size() const noexcept { return row_.size(); }
+    /// Errors: as row_view's.
+    temporary_field operator[](std::size_t column) && { return temporary_field(row_[column]); }
+    temporary_field operator[](std::string_view name) && { return temporary_field(row_[name]); }
+    // Name the result on the line before.
+    temporary_field operator[](std::size_t column) const& = delete;
+    temporary_field operator[](std::string_view name) const& = delete;
+
+    /// As row_view::as.
+    template <class T>
+    T as() && {
+        static_assert(!wire::refers_to_result<T>(),
+                      "a view would dangle, because the result is a temporary: name the result on "
+                      "the line before, or read a std::string");
+        return row_.as<T>();
+    }
+    // Name the result on the line before.
+    template <class T>
+    T as() const& = delete;
+
+private:
+    const row_view row_;
 };
 
 }  // namespace bitdotio

@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace bitdotio {
@@ -30,7 +31,9 @@ public:
 
     std::size_t size() const noexcept { return size_; }
     /// Errors: errc::unexpected_shape if there is no such row.
-    row_view operator[](std::size_t row) const;
+    row_view operator[](std::size_t row) const&;
+    // Name the chunk on the line before.
+    row_view operator[](std::size_t row) && = delete;
 
     /// Calls `visit` with each row.
     template <class Visit>
@@ -44,7 +47,14 @@ public:
 
     /// All rows as `T`, see row_view::as.
     template <class T>
-    std::vector<T> rows_as() const {
+    std::vector<T> rows_as() && {
+        static_assert(!wire::refers_to_result<T>(),
+                      "a view would dangle, because the chunk is a temporary: name the chunk on "
+                      "the line before, or read a std::string");
+        return std::as_const(*this).template rows_as<T>();
+    }
+    template <class T>
+    std::vector<T> rows_as() const& {
         std::vector<T> rows;
         rows.reserve(size());
         each([&](const row_view& row) { rows.push_back(row.template as<T>()); });

@@ -10,6 +10,11 @@
 
 namespace bitdotio {
 
+namespace wire {
+// The time, or errc::bad_input naming the option if it is negative.
+std::chrono::milliseconds checked_timeout(std::chrono::milliseconds value, const char* name);
+}  // namespace wire
+
 /// The text of a statement with the marks that say how it may be run.
 ///
 /// A string converts to it, so most callers never name this type:
@@ -30,13 +35,16 @@ public:
     }
 
     /// Fails with errc::timeout after this time, from the start of each run, in a pool from the
-    /// call on; overrides connect_options::statement_timeout. Zero means no limit.
+    /// call on; overrides connect_options::statement_timeout. Zero means no limit, and so does a
+    /// time beyond the clock's end.
+    ///
+    /// Errors: errc::bad_input if it is negative.
     statement&& timeout(std::chrono::milliseconds value) && {
-        timeout_ = value;
+        timeout_ = wire::checked_timeout(value, "statement::timeout");
         return std::move(*this);
     }
     statement& timeout(std::chrono::milliseconds value) & {
-        timeout_ = value;
+        timeout_ = wire::checked_timeout(value, "statement::timeout");
         return *this;
     }
     std::optional<std::chrono::milliseconds> timeout() const noexcept { return timeout_; }

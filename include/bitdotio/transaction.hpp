@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace bitdotio {
@@ -56,6 +57,12 @@ public:
         wire::bound bound(std::move(sql), values...);
         return run(std::move(bound.sql), std::move(bound.values));
     }
+    template <class... Values>
+        requires wire::with_temporary_aggregate<Values...> asio::awaitable<result> query(
+            statement sql, Values&&... values) {
+            wire::refuse_temporary_aggregate<Values...>();
+            return query(std::move(sql), std::as_const(values)...);
+        }
     asio::awaitable<result> run(statement sql, params values);
     /// Errors: errc::bad_input, and nothing is sent, if a statement but the last would end the
     ///     transaction: the rest would run outside of any.
@@ -72,6 +79,12 @@ public:
         wire::bound bound(std::move(sql), values...);
         return count(std::move(bound.sql), std::move(bound.values));
     }
+    template <class... Values>
+        requires wire::with_temporary_aggregate<Values...> asio::awaitable<std::uint64_t> execute(
+            statement sql, Values&&... values) {
+            wire::refuse_temporary_aggregate<Values...>();
+            return execute(std::move(sql), std::as_const(values)...);
+        }
 
     /// As connection::stream. If it is dropped midway, the rest of its rows is read and discarded,
     /// because stopping the statement would end the transaction; a cursor does not need even that.
@@ -80,6 +93,12 @@ public:
         wire::bound bound(std::move(sql), values...);
         return start_stream(std::move(bound.sql), std::move(bound.values));
     }
+    template <class... Values>
+        requires wire::with_temporary_aggregate<Values...> asio::awaitable<row_stream> stream(
+            statement sql, Values&&... values) {
+            wire::refuse_temporary_aggregate<Values...>();
+            return stream(std::move(sql), std::as_const(values)...);
+        }
     asio::awaitable<copy_in> copy_from(statement sql);
     asio::awaitable<copy_out> copy_to(statement sql);
 

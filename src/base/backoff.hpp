@@ -3,6 +3,8 @@
 
 #include <bitdotio/retry_options.hpp>
 
+#include "base/saturated.hpp"
+
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -52,10 +54,13 @@ inline std::optional<std::chrono::milliseconds> retry_delay(
         return std::nullopt;
     }
     if (retry_after) {
-        return *retry_after;
+        return std::min(*retry_after, std::chrono::floor<std::chrono::seconds>(longest_time));
     }
-    const auto doubled = options.first_delay * (std::int64_t{1} << std::min(failed - 1, 20));
-    const auto most = std::min<std::chrono::milliseconds>(doubled, options.max_delay);
+    const auto highest = capped(options.max_delay);
+    auto most = std::min(options.first_delay, highest);
+    for (int doubled = 1; doubled < failed && most < highest; ++doubled) {
+        most = std::min(most * 2, highest);
+    }
     return std::chrono::milliseconds(
         static_cast<std::int64_t>(static_cast<double>(most.count()) * (1 - jitter)));
 }

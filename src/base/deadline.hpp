@@ -3,6 +3,7 @@
 
 #include <bitdotio/error.hpp>
 
+#include "base/saturated.hpp"
 #include "base/spawn.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -29,15 +30,16 @@ using time_point = std::chrono::steady_clock::time_point;
 /// No deadline.
 inline constexpr time_point no_deadline = time_point::max();
 
-/// The time `wait` after `then`; no deadline if the clock does not reach so far.
-inline time_point later(time_point then, std::chrono::milliseconds wait) {
-    return wait >= std::chrono::floor<std::chrono::milliseconds>(no_deadline - then) ? no_deadline
-                                                                                     : then + wait;
+/// The point in time that is `delay` from now, however long that is.
+template <class Rep, class Period>
+time_point from_now(std::chrono::duration<Rep, Period> delay) {
+    return later(std::chrono::steady_clock::now(), delay);
 }
 
-/// The deadline that a timeout starting now means; zero means none.
+/// The deadline that a timeout starting now means; zero means none, and so does one that ends
+/// beyond the clock.
 inline time_point deadline_after(std::chrono::milliseconds timeout) {
-    return timeout.count() == 0 ? no_deadline : later(std::chrono::steady_clock::now(), timeout);
+    return timeout.count() == 0 ? no_deadline : from_now(timeout);
 }
 
 /// What is left until `deadline` as a timeout: at least a millisecond, because zero means no limit;

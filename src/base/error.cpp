@@ -77,6 +77,7 @@ std::string_view to_string(phase value) noexcept {
 
 std::string_view to_string(outcome value) noexcept {
     switch (value) {
+        case outcome::none: return "none";
         case outcome::not_sent: return "not sent";
         case outcome::not_executed: return "not executed";
         case outcome::executed: return "executed";
@@ -92,7 +93,7 @@ struct error::contents {
     int http_status = 0;
     std::string http_body{};
     bitdotio::phase phase = bitdotio::phase::none;
-    bitdotio::outcome outcome = bitdotio::outcome::not_sent;
+    bitdotio::outcome outcome = bitdotio::outcome::none;
     std::string transaction_id{};
     int attempts = 1;
     bool woke_database = false;

@@ -279,7 +279,7 @@ asio::awaitable<listener_event> listener::next() {
 
 asio::awaitable<std::optional<listener_event>> listener::next_within(
     std::chrono::milliseconds timeout) {
-    const time_point deadline = later(std::chrono::steady_clock::now(), timeout);
+    const time_point deadline = from_now(timeout);
     std::optional<listener_event> event;
     try {
         event = co_await with_deadline(next(), deadline);

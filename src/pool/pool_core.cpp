@@ -20,14 +20,17 @@ bool leads_through_sockets(const connect_options& connect) {
                        [](const host_port& one) { return is_unix_socket(one.host); });
 }
 
-// Times beyond the clock's reach, such as milliseconds::max(), mean for ever.
-std::chrono::milliseconds bounded(std::chrono::milliseconds time) {
-    constexpr std::chrono::milliseconds for_ever = std::chrono::hours(24 * 365 * 50);
-    return std::min(time, for_ever);
-}
-
+// "Never" is a time that the clock can count.
 pool_options bounded(pool_options options) {
-    options.leak_after = bounded(options.leak_after);
+    for (std::chrono::milliseconds* time :
+         {&options.idle_timeout, &options.return_timeout, &options.max_lifetime,
+          &options.probe_after, &options.probe_timeout, &options.breaker_after,
+          &options.leak_after}) {
+        *time = capped(*time);
+    }
+    if (options.acquire_timeout) {
+        options.acquire_timeout = capped(*options.acquire_timeout);
+    }
     return options;
 }
 
@@ -38,13 +41,13 @@ auto state_settings(const pool_options& options, const connect_options& connect)
     settings.max_size = options.max_size;
     settings.max_waiters = options.max_waiters;
     settings.max_connecting = options.max_connecting;
-    settings.idle_timeout = bounded(options.idle_timeout);
-    settings.max_lifetime = bounded(options.max_lifetime);
+    settings.idle_timeout = options.idle_timeout;
+    settings.max_lifetime = options.max_lifetime;
     settings.lifetime_jitter = options.lifetime_jitter;
-    settings.probe_after = leads_through_sockets(connect) ? std::chrono::milliseconds(0)
-                                                          : bounded(options.probe_after);
-    settings.wake_timeout = bounded(connect.wake_timeout);
-    settings.breaker_after = bounded(options.breaker_after);
+    settings.probe_after =
+        leads_through_sockets(connect) ? std::chrono::milliseconds(0) : options.probe_after;
+    settings.wake_timeout = capped(connect.wake_timeout);
+    settings.breaker_after = options.breaker_after;
     return settings;
 }
 

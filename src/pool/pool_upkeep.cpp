@@ -43,8 +43,7 @@ asio::awaitable<void> pool_core::do_close(std::chrono::milliseconds drain) {
     }
     bool late = false;
     try {
-        co_await with_deadline(wait_until_drained(),
-                               later(std::chrono::steady_clock::now(), drain));
+        co_await with_deadline(wait_until_drained(), from_now(drain));
     } catch (const error& failure) {
         late = failure.code() == errc::timeout;
         if (!late) {

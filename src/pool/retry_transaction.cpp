@@ -174,7 +174,7 @@ void transaction_retry::plan(const error& failure, bool may_run_again) {
     if (may_run_again) {
         delay = retry_delay(progress_->pace, progress_->attempts, std::nullopt, random_fraction());
     }
-    if (!delay || std::chrono::steady_clock::now() + *delay >= progress_->deadline) {
+    if (!delay || from_now(*delay) >= progress_->deadline) {
         throw progress_->told(failure);
     }
     progress_->last = failure;

@@ -100,6 +100,11 @@ asio::awaitable<std::uint64_t> copy_in::finish() {
 }
 
 asio::awaitable<void> copy_in::cancel(std::string reason) {
+    if (reason.find('\0') != std::string::npos) {
+        throw error(errc::bad_input,
+                    "the reason to give up the COPY contains a zero byte, which PostgreSQL cannot "
+                    "take; the COPY is still open");
+    }
     auto ending = std::move(stream_);
     if (!ending) {
         throw over();

@@ -79,6 +79,40 @@ void append_setting(std::string& line, const std::string& name, const std::strin
     }
 }
 
+// C ends a string there, so that what stands before it would be used.
+void refuse_zero_byte(const std::string& name, std::string_view value) {
+    if (value.find('\0') != std::string_view::npos) {
+        throw error(errc::bad_input, name + " contains a zero byte, which PostgreSQL cannot take")
+            .with(outcome::not_sent);
+    }
+}
+
+void check_texts(const connect_options& options) {
+    const std::pair<const char*, const std::string&> texts[] = {
+        {"user", options.user},
+        {"password", options.password},
+        {"password_file", options.password_file},
+        {"database", options.database},
+        {"ca_file", options.ca_file},
+        {"crl_file", options.crl_file},
+        {"certificate_file", options.certificate_file},
+        {"key_file", options.key_file},
+        {"key_password", options.key_password},
+        {"application_name", options.application_name},
+        {"options", options.options}};
+    for (const auto& [name, value] : texts) {
+        refuse_zero_byte(std::string("connect_options::") + name, value);
+    }
+    for (const host_port& host : options.hosts) {
+        refuse_zero_byte("a host of connect_options::hosts", host.host);
+        refuse_zero_byte("an address of connect_options::hosts", host.address);
+    }
+    for (const auto& [keyword, value] : options.extra_parameters) {
+        refuse_zero_byte("a keyword of connect_options::extra_parameters", keyword);
+        refuse_zero_byte("\"" + keyword + "\" of connect_options::extra_parameters", value);
+    }
+}
+
 std::string startup_words(const connect_options& options) {
     std::string line = options.options;
     for (const auto& [name, value] : options.settings) {
@@ -100,6 +134,7 @@ void check(const connect_options& options) {
                         "with port 0");
         }
     }
+    check_texts(options);
     if (options.connect_timeout.count() <= 0 || options.cancel_timeout.count() <= 0) {
         throw error(errc::bad_input,
                     "connect_timeout and cancel_timeout of connect_options must be above 0 ms");
@@ -168,6 +203,9 @@ libpq_parameters dial_parameters(const connect_options& options, const host_port
         given.emplace_back("ssl_min_protocol_version", word_of(options.min_tls_version));
     }
     given.insert(given.end(), options.extra_parameters.begin(), options.extra_parameters.end());
+    for (const auto& [keyword, value] : given) {  // a password that was asked for, or read
+        refuse_zero_byte("the connection's " + keyword, value);
+    }
     return given;
 }
 

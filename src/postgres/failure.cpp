@@ -321,8 +321,7 @@ plan_verdict judge_plan(const server_message& refusal) noexcept {
     if (in_class(refusal.sqlstate, "42") || refusal.sqlstate == "XX000") {
         return plan_verdict::suspect;
     }
-    return in_class(refusal.sqlstate, "22") ? plan_verdict::suspect_of_values
-                                            : plan_verdict::fine;
+    return in_class(refusal.sqlstate, "22") ? plan_verdict::suspect_of_values : plan_verdict::fine;
 }
 
 bool echoes_earlier(const server_message& refusal) noexcept {

@@ -2,6 +2,7 @@
 #include <bitdotio/pipeline.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace bitdotio {
 
@@ -14,7 +15,7 @@ const pipeline_results::entry& pipeline_results::at(std::size_t index) const {
     return entries_[index];
 }
 
-const result& pipeline_results::operator[](std::size_t index) const {
+const result& pipeline_results::operator[](std::size_t index) const& {
     const entry& wanted = at(index);
     if (wanted.failure) {
         throw *wanted.failure;
@@ -22,9 +23,18 @@ const result& pipeline_results::operator[](std::size_t index) const {
     return wanted.answer;
 }
 
-const error* pipeline_results::failure(std::size_t index) const {
+result pipeline_results::operator[](std::size_t index) && {
+    (void)std::as_const(*this)[index];
+    return std::move(entries_[index].answer);
+}
+
+const error* pipeline_results::failure(std::size_t index) const& {
     const entry& wanted = at(index);
     return wanted.failure ? &*wanted.failure : nullptr;
+}
+
+std::optional<error> pipeline_results::failure(std::size_t index) && {
+    return at(index).failure;
 }
 
 bool pipeline_results::succeeded() const noexcept {

@@ -77,14 +77,24 @@ asio::awaitable<result> postgres_exchange::run(statement sql, params values) {
     if (std::exchange(send_again_, false)) {
         co_await ask(sql, values, kind::extended, phase::awaiting_reply);
     }
-    co_return report_.take_last_answer();
+    result answer = report_.take_last_answer();
+    if (type_book::concerns(answer)) {
+        std::vector<result*> told{&answer};
+        co_await tell_types(std::move(told), sql.timeout().value_or(statement_timeout_));
+    }
+    co_return answer;
 }
 
 asio::awaitable<std::vector<result>> postgres_exchange::script(statement sql) {
     const turn mine(*this);
     const params none;
     co_await ask(sql, none, kind::simple, phase::awaiting_reply);
-    co_return report_.take_answers();
+    std::vector<result> answers = report_.take_answers();
+    std::vector<result*> told = type_book::concerned(answers);
+    if (!told.empty()) {
+        co_await tell_types(std::move(told), sql.timeout().value_or(statement_timeout_));
+    }
+    co_return answers;
 }
 
 asio::awaitable<void> postgres_exchange::commit() {

@@ -21,6 +21,7 @@
 #include "postgres/postgres_wire.hpp"
 #include "postgres/reset_plan.hpp"
 #include "postgres/statement_report.hpp"
+#include "postgres/type_book.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
@@ -170,6 +171,10 @@ private:
     asio::awaitable<void> restore_encoding();
     static error changed_encoding();
 
+    // postgres_types.cpp: what the types of an answer are.
+    asio::awaitable<void> tell_types(std::vector<result*> answers,
+                                     std::chrono::milliseconds timeout);
+
     // postgres_pipeline.cpp: many statements, one trip.
     asio::awaitable<void> talk_pipeline(const pipeline& batch);
     phase note_batch(const pipeline& batch);
@@ -198,6 +203,7 @@ private:
     pipeline_report* batch_ = nullptr;  // of the pipeline under way
     open_stream stream_;
     reset_plan reset_;
+    type_book types_;
     idle_watch watch_;
     std::optional<std::vector<notification>> notified_;  // none before somebody asks for them
     server_role role_;

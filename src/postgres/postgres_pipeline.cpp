@@ -83,7 +83,12 @@ asio::awaitable<pipeline_results> postgres_exchange::run_pipeline(
         co_await restore_encoding();
         throw changed_encoding();
     }
-    co_return became.finish(interrupted, cut);
+    pipeline_results all = became.finish(interrupted, cut);
+    std::vector<result*> told = type_book::concerned(all);
+    if (!told.empty()) {
+        co_await tell_types(std::move(told), batch.timeout().value_or(statement_timeout_));
+    }
+    co_return all;
 }
 
 // What has to be known of a pipeline to say what its failure means.

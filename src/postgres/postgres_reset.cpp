@@ -104,6 +104,7 @@ void postgres_exchange::note_meanings(std::string_view command_tag) {
 void postgres_exchange::forget_meanings() {
     if (std::exchange(meanings_changed_, false)) {
         wire_.statements().forget_inferred();
+        types_.forget();
     }
 }
 

@@ -71,6 +71,7 @@ asio::awaitable<std::vector<result>> postgres_exchange::next_rows(std::uint64_t 
     if (rows.empty()) {
         conclude_stream(interrupted);
     }
+    types_.tell(type_book::concerned(rows));  // what is known already
     co_return rows;
 }
 

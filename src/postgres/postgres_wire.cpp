@@ -1,6 +1,8 @@
 // Bytes and statements over a connection of libpq.
 #include "postgres/postgres_wire.hpp"
 
+#include <bitdotio/named.hpp>
+
 #include "postgres/failure.hpp"
 #include "postgres/libpq_poll.hpp"
 
@@ -157,6 +159,9 @@ void postgres_wire::choose_plan(const statement& sql) {
         plan_ = statements_.look_up(
             sql.sql(), bound_.types(),
             infers ? std::chrono::steady_clock::now() : statement_cache::time_point());
+    }
+    if (plan_.what != statement_cache::action::prepared) {  // which was looked at before
+        wire::check_count(sql.sql(), static_cast<std::size_t>(bound_.count()));
     }
 }
 

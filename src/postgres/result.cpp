@@ -22,7 +22,7 @@ std::size_t result::column_count() const noexcept {
     return static_cast<std::size_t>(PQnfields(result_.get()));
 }
 
-std::string_view result::column_name(std::size_t column) const {
+std::string_view result::column_name(std::size_t column) const& {
     if (column >= column_count()) {
         throw no_such_column(result_.get(), std::to_string(column));
     }
@@ -45,24 +45,36 @@ std::uint64_t result::affected_rows() const noexcept {
     return count;
 }
 
-std::string_view result::command_tag() const noexcept {
+std::string_view result::command_tag() const& noexcept {
     return result_ ? PQcmdStatus(result_.get()) : "";
 }
 
-row_view result::operator[](std::size_t row) const {
+std::string result::column_name(std::size_t column) && {
+    return std::string(std::as_const(*this).column_name(column));
+}
+
+std::string result::command_tag() && {
+    return std::string(std::as_const(*this).command_tag());
+}
+
+temporary_row result::operator[](std::size_t row) && {
+    return temporary_row(std::as_const(*this)[row]);
+}
+
+row_view result::operator[](std::size_t row) const& {
     if (row >= size()) {
         throw error(errc::unexpected_shape,
                     "no row " + std::to_string(row) + "; the result has " + std::to_string(size()));
     }
-    return {result_.get(), row};
+    return {result_.get(), row, types_.get()};
 }
 
-result::iterator result::begin() const noexcept {
-    return {result_.get(), 0};
+result::iterator result::begin() const& noexcept {
+    return {result_.get(), 0, types_.get()};
 }
 
-result::iterator result::end() const noexcept {
-    return {result_.get(), size()};
+result::iterator result::end() const& noexcept {
+    return {result_.get(), size(), types_.get()};
 }
 
 void result::require_columns(std::size_t expected) const {

@@ -35,8 +35,8 @@ field_view row_view::field(std::size_t index) const noexcept {
         value.emplace(PQgetvalue(result_, row, column),
                       static_cast<std::size_t>(PQgetlength(result_, row, column)));
     }
-    return {PQfname(result_, column),        index, row_, PQftype(result_, column),
-            PQfformat(result_, column) == 1, value};
+    return {PQfname(result_, column),        index, row_,  PQftype(result_, column),
+            PQfformat(result_, column) == 1, value, types_};
 }
 
 void row_view::require_columns(std::size_t expected) const {

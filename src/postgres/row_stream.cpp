@@ -23,7 +23,7 @@ row_chunk::row_chunk(std::vector<result> parts) noexcept : parts_(std::move(part
     }
 }
 
-row_view row_chunk::operator[](std::size_t row) const {
+row_view row_chunk::operator[](std::size_t row) const& {
     std::size_t left = row;
     for (const result& part : parts_) {
         if (left < part.size()) {

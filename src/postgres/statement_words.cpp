@@ -2,6 +2,7 @@
 #include "postgres/statement_words.hpp"
 
 #include "base/ascii.hpp"
+#include "values/sql_scanner.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -83,14 +84,25 @@ std::string_view take_word(std::string_view& sql) {
 
 session_change changed_by_set(std::string_view rest) {
     std::string_view what = next_word(rest);
+    if (what.empty()) {  // a quoted name
+        return session_change::settings | session_change::role;
+    }
+    std::string_view behind = rest;
+    if (next_word(behind).empty() && behind.starts_with('.')) {
+        return session_change::settings;  // SET local.foo
+    }
     if (is_one_of(what, {"LOCAL", "TRANSACTION", "CONSTRAINTS"})) {
         return session_change::none;
     }
     if (ascii::equal_ignoring_case(what, "SESSION")) {
         what = next_word(rest);
-    }
-    if (what.empty()) {  // a quoted name
-        return session_change::settings | session_change::role;
+        behind = rest;
+        if (what.empty()) {
+            return session_change::settings | session_change::role;
+        }
+        if (next_word(behind).empty() && behind.starts_with('.')) {
+            return session_change::settings;
+        }
     }
     return is_one_of(what, {"ROLE", "AUTHORIZATION", "SESSION_AUTHORIZATION"})
                ? session_change::role
@@ -110,32 +122,45 @@ session_change changed_by_statement(std::string_view first, std::string_view res
     return session_change::none;
 }
 
-// By a word anywhere in a statement, and the one before it.
-session_change changed_by_word(std::string_view first, std::string_view before,
-                               std::string_view word) {
+// What is remembered of the words of a statement.
+struct words_so_far {
+    std::string_view first{};
+    std::string_view before{};
+    bool updates = false;
+};
+
+// By a word anywhere in a statement, and those before it.
+session_change changed_by_word(const words_so_far& said, std::string_view word) {
     switch (ascii::to_upper(word.front())) {
         case 'H':
             if (ascii::equal_ignoring_case(word, "HOLD") &&
-                ascii::equal_ignoring_case(before, "WITH"))
+                ascii::equal_ignoring_case(said.before, "WITH"))
                 return session_change::cursors;
+            break;
+        case 'N':
+            if (ascii::equal_ignoring_case(word, "NEXTVAL")) return session_change::sequences;
             break;
         case 'P':
             if (begins(word, "PG_ADVISORY_LOCK") || begins(word, "PG_TRY_ADVISORY_LOCK")) {
                 return session_change::locks;
             }
             if (begins(word, "PG_TEMP")) return session_change::temporary;
+            if (ascii::equal_ignoring_case(word, "PG_SETTINGS") && said.updates) {
+                return session_change::settings | session_change::role;
+            }
             if (ascii::equal_ignoring_case(word, "PREPARE") &&
-                ascii::equal_ignoring_case(first, "DO"))
+                ascii::equal_ignoring_case(said.first, "DO"))
                 return session_change::statements;
             break;
         case 'S':
             if (ascii::equal_ignoring_case(word, "SET_CONFIG"))
                 return session_change::settings | session_change::role;
+            if (ascii::equal_ignoring_case(word, "SETVAL")) return session_change::sequences;
             break;
         case 'T':
             if (is_one_of(word, {"TEMP", "TEMPORARY"}) &&
-                (ascii::equal_ignoring_case(first, "CREATE") ||
-                 is_one_of(before, {"INTO", "LOCAL", "GLOBAL"}))) {
+                (ascii::equal_ignoring_case(said.first, "CREATE") ||
+                 is_one_of(said.before, {"CREATE", "REPLACE", "INTO", "LOCAL", "GLOBAL"}))) {
                 return session_change::temporary;
             }
             break;
@@ -143,6 +168,84 @@ session_change changed_by_word(std::string_view first, std::string_view before,
     }
     return session_change::none;
 }
+
+// Goes through the words of a text, statement by statement. Within quotes and comments a statement
+// may begin behind a semicolon only: whether they are quotes at all depends on a setting.
+class change_finder {
+public:
+    session_change found() const { return found_; }
+
+    void read(std::string_view text, bool begins_here) {
+        words_so_far said;
+        if (begins_here) {
+            begin(text, said);
+        }
+        sql::scanner scan(text);
+        std::size_t at = 0;
+        while (!scan.at_end()) {
+            const std::size_t begun = at;
+            const std::string_view part = scan.next();
+            at += part.size();
+            switch (scan.kind()) {
+                case sql::part_kind::quoted:
+                    within(part, said);
+                    said.before = {};
+                    break;
+                case sql::part_kind::comment: within(part, said); break;
+                case sql::part_kind::name: each_word(part, said); break;
+                default:
+                    if (part == ";") {
+                        said = {};
+                        begin(text.substr(at), said);
+                    } else if (begins_word(part.front()) &&
+                               (begun == 0 || !ascii::is_word(text[begun - 1]))) {
+                        std::string_view rest = text.substr(begun);
+                        word(take_word(rest), said);
+                    }
+            }
+        }
+    }
+
+private:
+    void begin(std::string_view text, words_so_far& said) {
+        said.first = next_word(text);
+        found_ = found_ | changed_by_statement(said.first, text);
+    }
+
+    void word(std::string_view one, words_so_far& said) {
+        found_ = found_ | changed_by_word(said, one);
+        said.updates = said.updates || ascii::equal_ignoring_case(one, "UPDATE");
+        said.before = one;
+    }
+
+    void each_word(std::string_view text, words_so_far& said) {
+        while (!text.empty()) {
+            if (begins_word(text.front())) {
+                word(take_word(text), said);
+            } else {
+                text.remove_prefix(1);
+            }
+        }
+    }
+
+    // Words in quotes and comments, which follow on no word outside of them.
+    void within(std::string_view part, words_so_far said) {
+        said.before = {};
+        while (!part.empty()) {
+            if (part.front() == ';') {
+                said = {};
+                part.remove_prefix(1);
+                begin(part, said);
+            } else if (begins_word(part.front())) {
+                word(take_word(part), said);
+            } else {
+                part.remove_prefix(1);
+            }
+        }
+    }
+
+    session_change found_ = session_change::none;
+};
 
 }  // namespace
 
@@ -191,22 +294,9 @@ bool sets_search_path(std::string_view sql) noexcept {
 }
 
 session_change session_changes_of(std::string_view sql) noexcept {
-    session_change all = session_change::none;
-    while (!sql.empty()) {
-        const std::string_view first = next_word(sql);
-        all = all | changed_by_statement(first, sql);
-        std::string_view before;
-        while (!sql.empty() && sql.front() != ';') {
-            if (!begins_word(sql.front())) {
-                sql.remove_prefix(1);
-                continue;
-            }
-            const std::string_view word = take_word(sql);
-            all = all | changed_by_word(first, before, word);
-            before = word;
-        }
-    }
-    return all;
+    change_finder all;
+    all.read(sql, true);
+    return all.found();
 }
 
 bool commits(std::string_view sql) noexcept {

@@ -25,6 +25,8 @@
 
 #include <algorithm>
 #include <exception>
+#include <string>
+#include <tuple>
 #include <utility>
 
 namespace bitdotio {
@@ -33,6 +35,18 @@ namespace {
 
 // PostgreSQL has already sent its last message; clients only need time to read it.
 constexpr std::chrono::milliseconds session_grace{500};
+
+// "Never" is a time that the clock can count.
+local_server_options bounded(local_server_options options) {
+    for (std::chrono::milliseconds* time :
+         {&options.sleep_after, &options.idle_session_timeout, &options.session_life,
+          &options.stop_grace, &options.wake_timeout, &options.storage_check_interval,
+          &options.query_timeout, &options.download_link_life, &options.jobs_kept,
+          &options.certificate_check_interval}) {
+        *time = capped(*time);
+    }
+    return options;
+}
 
 // The address where clients on this machine reach what listens on `address`.
 std::string reachable(const std::string& address) {
@@ -63,7 +77,7 @@ asio::awaitable<std::vector<std::string>> accounts_among(std::weak_ptr<catalog> 
 class local_server::impl : public std::enable_shared_from_this<impl> {
 public:
     impl(asio::any_io_executor executor, local_server_options wanted)
-        : options(std::move(wanted)),
+        : options(bounded(std::move(wanted))),
           strand(asio::make_strand(executor)),
           stopped(strand, no_deadline),
           events(std::make_shared<event_log>(options.log)),
@@ -220,6 +234,41 @@ void local_server::impl::check_options() const {
         throw error(errc::bad_input,
                     "a server must let in a client: max_clients and max_clients_per_address are 1 "
                     "or more");
+    }
+    const std::pair<const char*, const std::string&> texts[] = {
+        {"data_directory", options.data_directory.native()},
+        {"backend", options.backend},
+        {"listen", options.listen},
+        {"user", options.user},
+        {"profile_file", options.profile_file.native()},
+        {"postgres_programs", options.postgres_programs.native()},
+        {"run_as", options.run_as},
+        {"certificate_file", options.certificate_file.native()},
+        {"private_key_file", options.private_key_file.native()},
+        {"certificate_authority_file", options.certificate_authority_file.native()}};
+    for (const auto& [name, value] : texts) {
+        if (value.find('\0') != std::string::npos) {
+            throw error(errc::bad_input,
+                        std::string("local_server_options::") + name + " contains a zero byte");
+        }
+    }
+    const std::tuple<const char*, std::chrono::milliseconds, int> times[] = {
+        {"sleep_after", options.sleep_after, 0},
+        {"idle_session_timeout", options.idle_session_timeout, 0},
+        {"session_life", options.session_life, 0},
+        {"stop_grace", options.stop_grace, 0},
+        {"wake_timeout", options.wake_timeout, 0},
+        {"query_timeout", options.query_timeout, 0},
+        {"download_link_life", options.download_link_life, 0},
+        {"jobs_kept", options.jobs_kept, 0},
+        {"storage_check_interval", options.storage_check_interval, 1},
+        {"certificate_check_interval", options.certificate_check_interval, 1}};
+    for (const auto& [name, time, least] : times) {
+        if (time.count() < least) {
+            throw error(errc::bad_input, std::string("local_server_options::") + name + " is " +
+                                             std::to_string(time.count()) + " ms; it must be " +
+                                             (least > 0 ? "above 0 ms" : "0 ms or more"));
+        }
     }
     if (!options.durable && !options.data_directory.empty()) {
         throw error(errc::bad_input,

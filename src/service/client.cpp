@@ -152,7 +152,7 @@ asio::awaitable<void> client::close([[maybe_unused]] std::chrono::milliseconds d
     const auto self = impl_;
     self->check_same_process();
 #ifndef BITDOTIO_WITHOUT_POSTGRES
-    const auto deadline = later(std::chrono::steady_clock::now(), drain);
+    const auto deadline = from_now(drain);
     std::optional<error> late;  // one late pool does not keep the others open
     for (bitdotio::pool& pool : self->close_pools()) {  // they drain side by side
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(

@@ -36,6 +36,22 @@ public:
             options_.user_agent = "cpp-bitdotio/" BITDOTIO_VERSION;
         }
         options_.pool.check();
+        check_times();
+    }
+
+    // Errors: errc::bad_input naming the option.
+    void check_times() const {
+        const std::pair<const char*, std::chrono::milliseconds> times[] = {
+            {"client_options::request_timeout", options_.request_timeout},
+            {"retry_options::first_delay", options_.retry.first_delay},
+            {"retry_options::max_delay", options_.retry.max_delay}};
+        for (const auto& [name, time] : times) {
+            if (time.count() < 0) {
+                throw error(errc::bad_input, std::string(name) + " is " +
+                                                 std::to_string(time.count()) +
+                                                 " ms; it must not be negative");
+            }
+        }
     }
 
     // Whether doing it twice is the same as doing it once.
@@ -72,7 +88,7 @@ public:
                 may_retry(*failure, repeat)
                     ? retry_delay(options_.retry, failed, retry_after, random_jitter())
                     : std::nullopt;
-            if (!delay || std::chrono::steady_clock::now() + *delay >= deadline) {
+            if (!delay || from_now(*delay) >= deadline) {
                 throw failure->with_attempts(failed);
             }
             pause.expires_after(*delay);

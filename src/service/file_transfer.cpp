@@ -35,6 +35,13 @@ error failed(errc code, const char* what, const fs::path& file) {
         .with(outcome::not_executed);
 }
 
+// C would end the name there, and another file be read or written.
+void check_name(const fs::path& file) {
+    if (file.native().find('\0') != std::string::npos) {
+        throw error(errc::bad_input, "the name of a file contains a zero byte");
+    }
+}
+
 // Shared by the work on a thread and its waiter, which may give it up.
 struct reading {
     fs::path file;
@@ -42,6 +49,7 @@ struct reading {
     std::string piece;
 
     void read() {
+        check_name(file);
         if (!handle) handle.reset(std::fopen(file.c_str(), "rbe"));
         if (!handle) throw failed(errc::bad_input, "read", file);
         piece.resize(file_piece);
@@ -98,7 +106,10 @@ struct writing {
     }
 
     void write(const std::string& piece) {
-        if (!handle) open();
+        if (!handle) {
+            check_name(file);
+            open();
+        }
         if (!handle || std::fwrite(piece.data(), 1, piece.size(), handle.get()) != piece.size()) {
             throw failed(errc::system_failed, "write", beside);
         }

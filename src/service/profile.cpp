@@ -153,6 +153,17 @@ void write_profile(const fs::path& file, const profile& value) {
 
 client_options client_options::resolved() const {
     client_options all = *this;
+    const std::pair<const char*, const std::string&> texts[] = {{"api_url", api_url},
+                                                                {"postgres_host", postgres_host},
+                                                                {"ca_file", ca_file},
+                                                                {"profile_file", profile_file},
+                                                                {"user_agent", user_agent}};
+    for (const auto& [name, value] : texts) {
+        if (value.find('\0') != std::string::npos) {
+            throw error(errc::bad_input,
+                        std::string("client_options::") + name + " contains a zero byte");
+        }
+    }
     const auto fill = [](std::string& field, const std::string& value) {
         if (field.empty()) {
             field = value;

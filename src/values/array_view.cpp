@@ -1,6 +1,7 @@
 // The forms of an array: binary with dimensions first, and text in braces.
 #include <bitdotio/array_view.hpp>
 
+#include "values/known_types.hpp"
 #include "values/wire_reader.hpp"
 
 #include <algorithm>
@@ -11,9 +12,22 @@ namespace {
 
 // Arrays are the types in the table, types of a database's own, and built-in types that are not in
 // the table.
-bool may_be_array(oid type) {
+bool may_be_array(const field_view& field) {
+    const oid type = field.type();
+    if (const wire::known_type* const what = field.known(type); what && !what->name.empty()) {
+        return what->element != oids::unspecified;
+    }
     return element_of(type) != oids::unspecified || type >= oids::first_user ||
            type_name(type).starts_with("type ");
+}
+
+// What stands between elements in text: a comma for all built-in types but box.
+char delimiter_of(const field_view& field) {
+    constexpr oid array_of_boxes = 1020;
+    if (const wire::known_type* const what = field.known(field.type())) {
+        return what->delimiter;
+    }
+    return field.type() == array_of_boxes ? ';' : ',';
 }
 
 bool is_null_word(std::string_view word) {
@@ -25,8 +39,12 @@ bool is_null_word(std::string_view word) {
 
 array_view::array_view(const field_view& field, std::string_view wanted)
     : field_(field), wanted_(wanted), element_type_(element_of(field.type())) {
-    if (!may_be_array(field.type())) {
+    if (!may_be_array(field)) {
         throw field.mismatch(wanted, "it is no array");
+    }
+    if (const wire::known_type* const what = field.known(field.type());
+        what && element_type_ == oids::unspecified && !field.is_binary()) {
+        element_type_ = what->element;
     }
     if (field.is_binary()) {
         open_binary();
@@ -90,6 +108,7 @@ void array_view::open_text() {
         at = at == text.npos ? text.size() : at + 1;
     }
 
+    const char delimiter = delimiter_of(field_);
     std::array<std::size_t, most_dimensions> counts{};
     std::array<bool, most_dimensions> counted{};
     std::size_t depth = 0;
@@ -114,13 +133,13 @@ void array_view::open_text() {
                 ++counts[depth - 1];
             }
             ended = depth == 0;
-        } else if (c != ',') {
+        } else if (c != delimiter) {
             ++counts[depth - 1];
             const std::size_t offset = unescaped_.size();
             const bool quoted = c == '"';
             std::size_t from = at + (quoted ? 1 : 0);
             for (; from < text.size(); ++from) {
-                if (quoted ? text[from] == '"' : text[from] == ',' || text[from] == '}') {
+                if (quoted ? text[from] == '"' : text[from] == delimiter || text[from] == '}') {
                     break;
                 }
                 if (text[from] == '\\' && ++from == text.size()) {

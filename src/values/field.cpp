@@ -1,6 +1,7 @@
 // Reads a field as text, octets and identifiers, and makes the errors that name it.
 #include <bitdotio/field.hpp>
 
+#include "values/known_types.hpp"
 #include "values/wire_reader.hpp"
 
 #include <cmath>
@@ -10,10 +11,20 @@ namespace bitdotio {
 
 field_view field_view::inner(oid type, std::optional<std::string_view> value,
                              bool outlives_reading) const noexcept {
-    field_view part(name_, column_, row_, type, binary_, value);
+    field_view part(name_, column_, row_, types_ ? types_->resolved(type) : type, binary_, value,
+                    types_);
     part.inner_ = true;
     part.temporary_ = temporary_ || !outlives_reading;
     return part;
+}
+
+const wire::known_type* field_view::known(oid type) const noexcept {
+    return types_ ? types_->find(type) : nullptr;
+}
+
+std::string field_view::named_type() const {
+    const wire::known_type* const what = known(type());
+    return what && !what->name.empty() ? what->name : type_name(type());
 }
 
 std::string field_view::subject() const {
@@ -22,7 +33,7 @@ std::string field_view::subject() const {
 
 error field_view::mismatch(std::string_view wanted, std::string_view why) const {
     std::string text =
-        subject() + " is " + type_name(type()) + ", which does not read as " + std::string(wanted);
+        subject() + " is " + named_type() + ", which does not read as " + std::string(wanted);
     if (!why.empty()) {
         text.append(": ").append(why);
     }
@@ -30,7 +41,7 @@ error field_view::mismatch(std::string_view wanted, std::string_view why) const 
 }
 
 error field_view::null_error(std::string_view wanted) const {
-    return error(errc::unexpected_null, subject() + " (" + type_name(type()) + ") is NULL in row " +
+    return error(errc::unexpected_null, subject() + " (" + named_type() + ") is NULL in row " +
                                             std::to_string(row_) + ", which does not read as " +
                                             std::string(wanted) + "; read it as a std::optional");
 }
@@ -64,11 +75,15 @@ bool is_text_type(oid type) {
     }
 }
 
-// The binary form of an enum or citext is its text; the form of a composite, an array, a range or
-// hstore begins with counts or flags, so with bytes that no text has.
+// The catalog says whether a type's binary form is its text. Where the session could not ask, in a
+// stream: the form of an enum or citext is, and that of a composite, an array, a range or hstore
+// begins with counts or flags, so with bytes that no text has. Inside of a value this would be a
+// guess: there a domain may be any number. A column's domain has become its base type.
 bool is_user_text(const field_view& field) {
-    constexpr oid first_user_oid = 16384;
-    if (field.type() < first_user_oid) {
+    if (const known_type* const what = field.known(field.type())) {
+        return what->is_text;
+    }
+    if (field.is_inner() || field.type() < oids::first_user) {
         return false;
     }
     for (const char c : field.data()) {

@@ -1,6 +1,7 @@
 // The forms of hstore: counted pairs in binary, "key"=>"value" in text.
 #include <bitdotio/hstore.hpp>
 
+#include "values/known_types.hpp"
 #include "values/quoted_text.hpp"
 #include "values/wire_reader.hpp"
 
@@ -42,6 +43,11 @@ void to_sql<hstore>::write(const hstore& value, std::string& out) {
 hstore from_sql<hstore>::read(const field_view& field) {
     constexpr std::string_view wanted = "bitdotio::hstore";
     if (field.type() < oids::first_user && !wire::is_of(field, oids::unspecified)) {
+        throw field.mismatch(wanted);
+    }
+    // A composite might be taken for one.
+    if (const wire::known_type* const what = field.known(field.type());
+        what && !what->name.ends_with("hstore")) {
         throw field.mismatch(wanted);
     }
     hstore value;

@@ -97,6 +97,10 @@ std::int64_t read_integer(const field_view& field, std::int64_t least, std::int6
         case oids::int4:
         case oids::int8:
         case oids::oid_: break;
+        case oids::numeric:
+            throw field.mismatch(wanted,
+                                 "cast it in the statement (column::bigint), or read a decimal, a "
+                                 "double or a std::string; sum() and avg() of bigint are numeric");
         default: throw field.mismatch(wanted);
     }
     if (!field.is_binary()) {

@@ -51,7 +51,7 @@ std::string type_name(oid type) {
         case oids::tstzmultirange: return "tstzmultirange";
         case oids::datemultirange: return "datemultirange";
         case oids::int8multirange: return "int8multirange";
-        default: return "type " + std::to_string(type);
+        default: return "type with OID " + std::to_string(type);
     }
 }
 

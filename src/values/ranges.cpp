@@ -2,6 +2,7 @@
 #include <bitdotio/composites.hpp>
 #include <bitdotio/ranges.hpp>
 
+#include "values/known_types.hpp"
 #include "values/quoted_text.hpp"
 #include "values/wire_reader.hpp"
 
@@ -20,13 +21,17 @@ void require_known(const field_view& field, oid type, bool known, std::string_vi
     if (known) {
         return;
     }
+    if (const known_type* const what = field.known(type); what && !what->name.empty()) {
+        throw field.mismatch(wanted, "it is no range");
+    }
     if (type != oids::unspecified && type < oids::first_user) {
         throw field.mismatch(wanted, "it is no range");
     }
     if (field.is_binary()) {
         throw field.mismatch(wanted,
                              "a range type of the database's own does not tell the type of its "
-                             "bounds in binary; ask for text with statement::text_results");
+                             "bounds in binary, and a stream does not ask for it; ask for text "
+                             "with statement::text_results");
     }
 }
 
@@ -65,8 +70,18 @@ void read_text(const field_view& field, std::string_view wanted, range_form& for
 
 }  // namespace
 
+oid bound_type(const field_view& field) {
+    const known_type* const what = field.known(field.type());
+    return what ? what->bound : bound_of(field.type());
+}
+
+oid range_type(const field_view& field) {
+    const known_type* const what = field.known(field.type());
+    return what ? what->range : range_in(field.type());
+}
+
 void read_range(const field_view& field, std::string_view wanted, range_form& form) {
-    require_known(field, field.type(), bound_of(field.type()) != oids::unspecified, wanted);
+    require_known(field, field.type(), bound_type(field) != oids::unspecified, wanted);
     if (!field.is_binary()) {
         read_text(field, wanted, form);
         return;
@@ -87,7 +102,7 @@ void read_range(const field_view& field, std::string_view wanted, range_form& fo
 }
 
 std::vector<std::string_view> read_multirange(const field_view& field, std::string_view wanted) {
-    require_known(field, field.type(), range_in(field.type()) != oids::unspecified, wanted);
+    require_known(field, field.type(), range_type(field) != oids::unspecified, wanted);
     std::vector<std::string_view> parts;
     if (field.is_binary()) {
         // src/backend/utils/adt/multirangetypes.c, multirange_send.

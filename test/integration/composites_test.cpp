@@ -247,7 +247,7 @@ TEST_CASE("a range type of the database's own binds, and reads from text") {
         CHECK(text[0][0].data() == "(0.5,1.5]");
         CHECK(text.one<range<double>>() == value);
         const auto binary = co_await c.query("SELECT $1::floatrange AS r", value);
-        CHECK(says(refusal<range<double>>(binary), errc::wrong_type, {"\"r\"", "text_results"}));
+        CHECK(binary.one<range<double>>() == value);
         const auto integers = co_await c.query("SELECT '[1,5)'::int4range AS r, 1 AS n");
         CHECK(says(refusal<range<bool>>(integers), errc::wrong_type,
                    {"inside column \"r\"", "integer", "bool"}));

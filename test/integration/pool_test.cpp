@@ -83,6 +83,38 @@ asio::awaitable<void> kill_others(connect_options options) {
         "AND usename = session_user");
 }
 
+TEST_CASE("a pool whose times are all as long as can be neither probes nor closes at once") {
+    test::database database;
+    pool_options options;
+    constexpr auto never = std::chrono::milliseconds::max();
+    options.min_size = 1;
+    options.acquire_timeout = never;
+    options.idle_timeout = never;
+    options.return_timeout = never;
+    options.max_lifetime = never;
+    options.probe_after = never;
+    options.probe_timeout = never;
+    options.breaker_after = never;
+    options.leak_after = never;
+    connect_options connect = database.connect;
+    connect.connect_timeout = never;
+    connect.wake_timeout = never;
+    connect.statement_timeout = never;
+    connect.cancel_timeout = never;
+    const auto work = [](connect_options where, pool_options how) -> asio::awaitable<void> {
+        pool all(co_await asio::this_coro::executor, where, how);
+        for (int i = 0; i < 20; ++i) {
+            const auto answer = co_await all.query("SELECT $1::int", i);
+            CHECK(answer.one<int>() == i);
+        }
+        const pool_statistics seen = co_await all.statistics();
+        CHECK(seen.connects == 1);
+        CHECK(seen.probes == 0);
+        co_await all.close(never);
+    };
+    test::run(work(connect, options));
+}
+
 TEST_CASE("with all backends killed while idle, 100 statements see no error") {
     test::database db;
     test::with_pool(db.connect, [&](pool& connections) -> asio::awaitable<void> {

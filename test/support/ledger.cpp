@@ -80,6 +80,7 @@ void ledger::fail(key written, bitdotio::outcome known) {
         case bitdotio::outcome::not_sent:
         case bitdotio::outcome::not_executed: settle(written, fate::not_executed); break;
         case bitdotio::outcome::executed: settle(written, fate::executed); break;
+        case bitdotio::outcome::none:
         case bitdotio::outcome::unknown: break;
     }
 }

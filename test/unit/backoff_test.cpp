@@ -32,6 +32,17 @@ std::vector<milliseconds> delays(const retry_options& options, int count, double
     return all;
 }
 
+TEST_CASE("delays that somebody set to never do not run over") {
+    retry_options options;
+    options.max_attempts = 100;
+    options.first_delay = milliseconds::max();
+    options.max_delay = milliseconds::max();
+    for (const int failed : {1, 2, 21, 99}) {
+        CHECK(retry_delay(options, failed, std::nullopt, least) == bitdotio::longest_time);
+    }
+    CHECK(retry_delay(options, 1, std::chrono::seconds::max(), least) <= bitdotio::longest_time);
+}
+
 TEST_CASE("a waking database is probed quickly at first, then every half second") {
     std::vector<milliseconds> pauses;
     milliseconds waited = 0ms;

@@ -22,6 +22,25 @@ bitdotio::time_point in(std::chrono::milliseconds time) {
     return std::chrono::steady_clock::now() + time;
 }
 
+TEST_CASE("a time beyond the clock's end is no deadline, and one before its beginning is over") {
+    using bitdotio::deadline_after;
+    using bitdotio::from_now;
+    using bitdotio::later;
+    using bitdotio::no_deadline;
+    using bitdotio::time_point;
+    CHECK(deadline_after(std::chrono::milliseconds::max()) == no_deadline);
+    CHECK(deadline_after(0ms) == no_deadline);
+    CHECK(from_now(std::chrono::hours::max()) == no_deadline);
+    CHECK(from_now(std::chrono::nanoseconds::max()) == no_deadline);
+    CHECK(from_now(std::chrono::milliseconds::min()) == time_point::min());
+    CHECK(from_now(-1ms) < std::chrono::steady_clock::now());
+    CHECK(later(time_point::max(), 1s) == no_deadline);
+    CHECK(later(time_point::min(), -1s) == time_point::min());
+    CHECK(later(time_point(), 1500ms) == time_point(1500ms));
+    CHECK(bitdotio::capped(std::chrono::milliseconds::max()) == bitdotio::longest_time);
+    CHECK(from_now(bitdotio::longest_time * 2) < no_deadline);
+}
+
 asio::awaitable<std::string> word_after(std::chrono::milliseconds time) {
     asio::steady_timer timer(co_await asio::this_coro::executor, time);
     co_await timer.async_wait(asio::use_awaitable);

@@ -43,6 +43,38 @@ std::string complaint(const connect_options& options) {
     return "";
 }
 
+TEST_CASE("a zero byte in any text is refused by name") {
+    const std::string cut("t\0evil", 6);
+    const std::pair<const char*, std::string connect_options::*> texts[] = {
+        {"user", &connect_options::user},
+        {"password", &connect_options::password},
+        {"password_file", &connect_options::password_file},
+        {"database", &connect_options::database},
+        {"ca_file", &connect_options::ca_file},
+        {"crl_file", &connect_options::crl_file},
+        {"certificate_file", &connect_options::certificate_file},
+        {"key_file", &connect_options::key_file},
+        {"key_password", &connect_options::key_password},
+        {"application_name", &connect_options::application_name},
+        {"options", &connect_options::options}};
+    for (const auto& [name, member] : texts) {
+        connect_options options = somewhere();
+        options.*member = cut;
+        CHECK(complaint(options) == "connect_options::" + std::string(name) +
+                                        " contains a zero byte, which PostgreSQL cannot take");
+    }
+    connect_options options = somewhere();
+    options.hosts[0].host = cut;
+    CHECK(complaint(options).find("hosts contains a zero byte") != std::string::npos);
+    options.hosts[0] = host_port("a", 1, cut);
+    CHECK(complaint(options).find("hosts contains a zero byte") != std::string::npos);
+    options = somewhere();
+    options.extra_parameters = {{"keepalives", cut}};
+    CHECK(complaint(options).find("\"keepalives\"") != std::string::npos);
+    // What a program was asked for, or a file said.
+    CHECK_THROWS_AS(dial_parameters(somewhere(), somewhere().hosts[0], "10.0.0.1", cut), error);
+}
+
 TEST_CASE("TLS is verified in full unless another mode is set, and a Unix socket has none") {
     connect_options options = somewhere();
     CHECK(told(options)["sslmode"] == "verify-full");

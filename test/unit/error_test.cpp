@@ -72,7 +72,7 @@ TEST_CASE("a new error knows its code and its sentence and claims nothing else")
     CHECK(made.http_status() == 0);
     CHECK(made.http_body().empty());
     CHECK(made.phase() == phase::none);
-    CHECK(made.outcome() == outcome::not_sent);
+    CHECK(made.outcome() == outcome::none);
     CHECK(made.transaction_id().empty());
     CHECK(made.attempts() == 1);
     CHECK_FALSE(made.woke_database());
@@ -129,7 +129,7 @@ TEST_CASE("each way to say more changes one thing and keeps the others") {
 TEST_CASE("to say more leaves the error it is said of as it was") {
     const error first(errc::connection_lost, "gone");
     const error second = first.with(outcome::unknown).with_message("gone for good");
-    CHECK(first.outcome() == outcome::not_sent);
+    CHECK(first.outcome() == outcome::none);
     CHECK(std::string(first.what()) == "gone");
     CHECK(std::string(second.what()) == "gone for good");
 }

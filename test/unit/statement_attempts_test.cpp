@@ -127,7 +127,8 @@ TEST_CASE("an error does not deny what an earlier try may have done") {
     CHECK(told.sqlstate() == "23505");
     CHECK(told.attempts() == 2);
     CHECK(std::string(told.what()).find("an earlier try") != std::string::npos);
-    const error waited(errc::acquire_timeout, "no connection became free");
+    const error waited =
+        error(errc::acquire_timeout, "no connection became free").with(outcome::not_sent);
     CHECK(so_far.told(waited).outcome() == outcome::unknown);
     CHECK(statement_attempts(true).told(waited).outcome() == outcome::not_sent);
 }

@@ -79,6 +79,24 @@ TEST_CASE("what changes the session beyond its transaction is known by its words
         {"DO $$ BEGIN END $$", session_change::all_but_statements},
         {"do $$ BEGIN EXECUTE 'PREPARE p AS SELECT 1'; END $$",
          session_change::all_but_statements | session_change::statements},
+        {"UPDATE pg_settings SET setting = 'x' WHERE name = 'y'", settings_or_role},
+        {"with x as (select 1) update pg_catalog.\"pg_settings\" set setting = ''",
+         settings_or_role},
+        {"EXPLAIN ANALYZE CREATE TEMP TABLE t AS SELECT 1", session_change::temporary},
+        {"EXPLAIN (ANALYZE) SELECT 1 AS a INTO /* here */ TEMP t", session_change::temporary},
+        {"CREATE OR REPLACE TEMP VIEW v AS SELECT 1", session_change::temporary},
+        {"SET local.foo = 1", session_change::settings},
+        {"SET local . foo = 1", session_change::settings},
+        {"SET role.foo = 1", session_change::settings},
+        {"SET SESSION session.foo = 1", session_change::settings},
+        {"SET SESSION \"role\" = 'ann'", settings_or_role},
+        {"SET transaction.foo = 1", session_change::settings},
+        {"SELECT nextval('s')", session_change::sequences},
+        {"SELECT pg_catalog.setval('s', 1)", session_change::sequences},
+        {"DECLARE c CURSOR WITH /* for long */ HOLD FOR SELECT 1", session_change::cursors},
+        {"DECLARE c CURSOR WITH -- for long\n HOLD FOR SELECT 1", session_change::cursors},
+        {"SELECT '\\''; SET a = 1; --'", session_change::settings},
+        {"SELECT 'a -- b', set_config('a', 'b', false)", settings_or_role},
         {"LISTEN a; SET b = 1", session_change::listening | session_change::settings},
     };
     for (const auto& [sql, change] : table) {
@@ -105,6 +123,11 @@ TEST_CASE("what changes the session beyond its transaction is known by its words
                             "CALL work()",
                             "(SELECT 1)",
                             "SELECT 'x",
+                            "SELECT setting FROM pg_settings",
+                            "INSERT INTO t VALUES ('Set it up')",
+                            "SELECT currval('s'), lastval()",
+                            "SET LOCAL role = ann",
+                            "EXPLAIN ANALYZE SELECT temp FROM weather",
                             "/* SET a = 1 */"}) {
         CAPTURE(sql);
         CHECK(session_changes_of(sql) == session_change::none);

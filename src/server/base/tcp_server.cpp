@@ -236,7 +236,7 @@ asio::awaitable<void> tcp_server::empty(std::chrono::milliseconds grace) {
 
 asio::awaitable<void> tcp_server::do_empty(std::chrono::milliseconds grace) {
     ask_all_to_leave();
-    co_await wait_until_empty(std::chrono::steady_clock::now() + grace);
+    co_await wait_until_empty(from_now(grace));
 }
 
 asio::awaitable<void> tcp_server::do_close(std::chrono::milliseconds grace) {
@@ -244,7 +244,7 @@ asio::awaitable<void> tcp_server::do_close(std::chrono::milliseconds grace) {
     for (const auto& [number, guest] : connections_) {
         end(guest.who);
     }
-    co_await wait_until_empty(std::chrono::steady_clock::now() + unwinding);
+    co_await wait_until_empty(from_now(unwinding));
 }
 
 asio::awaitable<void> tcp_server::wait_until_empty(time_point deadline) {

@@ -40,7 +40,7 @@ inline constexpr std::chrono::seconds usual_farewell{2};
 template <class Stream>
 asio::awaitable<void> tls_shutdown(Stream& stream, asio::ip::tcp::socket& socket, bool secured,
                                    std::chrono::seconds patience = usual_farewell) {
-    const time_point deadline = std::chrono::steady_clock::now() + patience;
+    const time_point deadline = from_now(patience);
     boost::system::error_code ignored;
     co_await with_deadline(end_and_drain(stream, socket, secured), deadline);
     socket.close(ignored);

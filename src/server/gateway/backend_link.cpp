@@ -122,7 +122,7 @@ asio::awaitable<backend_greeting> backend_link::open(session_target where, start
         const bool begun = co_await try_all(now, deadline);
         if (begun) co_return std::move(now.greeting);
         if (!where.waits || !now.may_change) break;
-        if (std::chrono::steady_clock::now() + pause >= deadline) break;
+        if (from_now(pause) >= deadline) break;
         timer.expires_after(pause);
         co_await timer.async_wait(use_awaitable);
         pause = std::min(2 * pause, longest_pause);
@@ -151,7 +151,7 @@ asio::awaitable<bool> backend_link::try_all(attempt& now, time_point deadline) {
 // Returns true if the greeting, or the refusal, is for the client.
 asio::awaitable<bool> backend_link::try_one(attempt& now, backend_address where,
                                             time_point deadline) {
-    const time_point until = std::min(deadline, std::chrono::steady_clock::now() + server_patience);
+    const time_point until = std::min(deadline, from_now(server_patience));
     boost::system::error_code ignored;
     for (int asked = 1; asked <= 2; ++asked) {
         now.start_over();

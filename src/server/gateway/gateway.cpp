@@ -61,7 +61,7 @@ asio::awaitable<void> gateway::hang_up(std::string id) {
 
 asio::awaitable<void> gateway::delay(std::string id, std::chrono::milliseconds time) {
     const auto treated = co_await registry_->treatment_of(std::move(id));
-    treated->delay = time.count();
+    treated->delay = std::max(capped(time), std::chrono::milliseconds(0)).count();
 }
 
 asio::awaitable<void> gateway::fill(std::string id, bool full) {

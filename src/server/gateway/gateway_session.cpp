@@ -29,7 +29,7 @@ constexpr std::size_t max_password_size = 4096;
 constexpr std::chrono::seconds last_words_patience{5};
 
 time_point after(std::chrono::milliseconds patience) {
-    return std::chrono::steady_clock::now() + patience;
+    return from_now(patience);
 }
 
 // Takes the session out of the registry, however it ends.

@@ -8,7 +8,7 @@ namespace bitdotio {
 session_watch::session_watch(session_limits limits, time_point now)
     : limits_(limits),
       quiet_since_(now),
-      end_of_life_(limits.life.count() > 0 ? now + limits.life : no_deadline) {}
+      end_of_life_(limits.life.count() > 0 ? later(now, limits.life) : no_deadline) {}
 
 void session_watch::from_client(std::string_view bytes, time_point now) {
     quiet_since_ = now;
@@ -116,22 +116,23 @@ session_watch::ending session_watch::due(time_point now) const {
     if (!rests()) return ending::none;
     if (retired_) return ending::server_stops;
     const auto limit = idle_limit();
-    if (limit.count() > 0 && now >= quiet_since_ + limit) {
+    if (limit.count() > 0 && now >= later(quiet_since_, limit)) {
         return status_ == 'I' ? ending::idle : ending::idle_in_transaction;
     }
     // A transaction gets a little more time to end.
     const auto mercy = status_ == 'I' ? std::chrono::milliseconds(0) : limits_.life / 10;
-    return end_of_life_ != no_deadline && now >= end_of_life_ + mercy ? ending::life : ending::none;
+    return end_of_life_ != no_deadline && now >= later(end_of_life_, mercy) ? ending::life
+                                                                            : ending::none;
 }
 
 std::optional<time_point> session_watch::next(time_point now) const {
     const auto limit = rests() ? idle_limit() : std::max(limits_.idle, limits_.idle_in_transaction);
     std::optional<time_point> soonest;
-    if (limit.count() > 0) soonest = (rests() ? quiet_since_ : now) + limit;
+    if (limit.count() > 0) soonest = later(rests() ? quiet_since_ : now, limit);
     if (end_of_life_ != no_deadline) {
         // Past its life, but busy or in a transaction: the next answer decides, or that limit.
         const time_point over =
-            now < end_of_life_ ? end_of_life_ : end_of_life_ + limits_.life / 10;
+            now < end_of_life_ ? end_of_life_ : later(end_of_life_, limits_.life / 10);
         if (over > now && (!soonest || over < *soonest)) soonest = over;
     }
     return soonest;

@@ -10,7 +10,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -290,7 +292,8 @@ bool instance::is_ready() const {
 
 command instance::start_command() const {
     const auto milliseconds = [](std::chrono::milliseconds time) {
-        return std::to_string(time.count()) + "ms";
+        constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();  // PostgreSQL's
+        return std::to_string(std::min<std::int64_t>(time.count(), most)) + "ms";
     };
     const std::string durability = settings_->durable ? "on" : "off";
     command what;

@@ -188,7 +188,7 @@ private:
 asio::awaitable<std::string> fetch_url(worker_threads& threads, std::string url,
                                        std::filesystem::path file, fetch_limits limits) {
     fetching one(threads, std::move(file), limits);
-    const time_point deadline = std::chrono::steady_clock::now() + limits.longest;
+    const time_point deadline = from_now(limits.longest);
     try {
         co_return co_await with_deadline(one.run(std::move(url)), deadline);
     } catch (const error& failure) {
