@@ -233,13 +233,12 @@ private:
     }
 
     asio::awaitable<http_response> handle(http_request request) {
-        std::string why;
         try {
             co_return co_await handler_(std::move(request));
-        } catch (const std::exception& failure) {
-            why = failure.what();
+        } catch (const std::exception&) {
+            // The handler answers failures itself and logs them: here even that has failed.
         }
-        co_return api_error(500, "the server failed: " + why);
+        co_return api_error(500, "the server failed", "internal");
     }
 
     // The answer to a request we do not take; nothing if nobody asked or listens.

@@ -1,6 +1,11 @@
 // Passes requests on and measures their time.
 #include "server/api/request_dispatcher.hpp"
 
+#include <bitdotio/error.hpp>
+
+#include "server/api/api_error.hpp"
+#include "server/catalog/key_secret.hpp"
+
 #include <chrono>
 #include <exception>
 #include <utility>
@@ -18,13 +23,31 @@ asio::awaitable<http_response> request_dispatcher::answer(http_request request) 
     try {
         answer = co_await pass_on(std::move(request));
     } catch (...) {
-        failure = std::current_exception();  // the server answers with 500
+        failure = std::current_exception();
     }
-    events_->answered(method, target, failure ? 500 : answer.status,
-                      std::chrono::steady_clock::now() - began, *account);
-    if (is_unforeseen(failure)) events_->failed("the API", failure);
-    if (failure) std::rethrow_exception(failure);
+    if (failure) answer = excused(failure);
+    events_->answered(method, target, answer.status, std::chrono::steady_clock::now() - began,
+                      *account);
     co_return answer;
+}
+
+// The caller gets an id, the log gets the details. A client that is gone is no failure of ours.
+http_response request_dispatcher::excused(const std::exception_ptr& failure) const {
+    const std::string id = new_id();
+    int status = 500;
+    bool ours = is_unforeseen(failure);
+    try {
+        std::rethrow_exception(failure);
+    } catch (const error& thrown) {
+        ours = thrown.code() != errc::cancelled;
+        const bool database = thrown.code() == errc::database_asleep ||
+                              thrown.code() == errc::connection_lost ||
+                              thrown.code() == errc::connect_failed;
+        if (database) status = 503;
+    } catch (...) {  // 500
+    }
+    if (ours) events_->failed("the API", failure, id);
+    return internal_error(status, id);
 }
 
 asio::awaitable<http_response> request_dispatcher::pass_on(http_request request) const {

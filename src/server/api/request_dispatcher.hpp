@@ -8,6 +8,7 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <exception>
 #include <memory>
 
 namespace bitdotio {
@@ -25,6 +26,7 @@ public:
 
 private:
     asio::awaitable<http_response> pass_on(http_request request) const;
+    http_response excused(const std::exception_ptr& failure) const;
 
     std::shared_ptr<const routes> api_;
     std::shared_ptr<const ops_routes> operations_;

@@ -226,30 +226,45 @@ asio::awaitable<void> job_queue::carry_out(std::string id) {
     record.state = job_state::done;
     record.date_finished = now();
     if (thrown) {
-        try {
-            std::rethrow_exception(thrown);
-        } catch (const error& failure) {
-            if (failure.code() == errc::cancelled && closing_) {
-                fail(record, "interrupted",
-                     "the server was stopped while this job was under way; nothing was imported "
-                     "or exported: start it again");
-            } else {
-                fail(record, kind_of(failure), words_of(failure));
-            }
-        } catch (const std::exception& failure) {
-            const bool stopped = closing_;
-            fail(record, stopped ? "interrupted" : "internal",
-                 stopped ? "the server was stopped while this job was under way; start it again"
-                         : failure.what());
-        } catch (...) {
-            fail(record, "internal", loggable_failure(thrown));
-        }
+        fail_by(record, thrown);
     } else if (record.kind == job_kind::export_) {
         std::function<void()> work = [&] { record.size = fs::file_size(file_of(id)); };
         co_await threads_->run(work);
     }
     co_await keep(record);
     if (tell_) tell_(record);
+}
+
+// The caller is told why, except what the server itself failed at: that is for its log.
+void job_queue::fail_by(job_record& record, const std::exception_ptr& thrown) const {
+    std::string type = "internal";
+    std::string words;
+    bool cancelled = false;
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const error& failure) {
+        type = kind_of(failure);
+        words = words_of(failure);
+        cancelled = failure.code() == errc::cancelled;
+        const auto* own = dynamic_cast<const job_failure*>(&failure);
+        if (own && !own->details().empty() && events_) {
+            server_event event("job_refused");
+            event.with("job", record.id).with("reason", own->details());
+            events_->tell(event);
+        }
+    } catch (...) {  // the log has it
+        cancelled = true;
+    }
+    if (closing_ && cancelled) {
+        fail(record, "interrupted",
+             "the server was stopped while this job was under way; nothing was imported or "
+             "exported: start it again");
+        return;
+    }
+    fail(record, type, words);
+    if (type != "internal" && !(type == "unavailable" && name_a_file(words))) return;
+    record.error_message = words_for_caller(record.error_id);
+    if (events_) events_->failed("the jobs", thrown, record.error_id);
 }
 
 asio::awaitable<void> job_queue::retry(std::string id) {

@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -88,6 +89,7 @@ private:
     asio::awaitable<void> run(std::string id);
     asio::awaitable<void> carry_out(std::string id);
     asio::awaitable<void> retry(std::string id);
+    void fail_by(job_record& record, const std::exception_ptr& thrown) const;
     void begin(const std::string& id);
     void load();
     void sweep();
