@@ -1,5 +1,7 @@
 // Converts PostgreSQL's text to JSON values, by the columns' types.
 #include <bitdotio/connection.hpp>
+#include <bitdotio/error.hpp>
+#include <bitdotio/transaction.hpp>
 
 #include "base/ascii.hpp"
 #include "postgres/statement_words.hpp"
@@ -39,6 +41,21 @@ asio::awaitable<std::string> sql_name(connection& session, oid type) {
     co_return answer.one<std::string>();
 }
 
+asio::awaitable<result> run_guarded(connection& session, const statement& single,
+                                    const query_terms& terms) {
+    transaction scope = co_await session.begin();
+    result answer = co_await scope.query(single);
+    // Deferred triggers write too: they run now instead of at the commit.
+    co_await scope.query("SET CONSTRAINTS ALL IMMEDIATE");
+    const bool good = co_await terms.may_commit();
+    if (!good) {
+        co_await scope.rollback();
+        throw error(errc::query_failed, "the statement was undone");
+    }
+    co_await scope.commit();
+    co_return answer;
+}
+
 }  // namespace
 
 asio::awaitable<query_result> run_query(session_target where, std::string sql, query_terms terms) {
@@ -50,7 +67,11 @@ asio::awaitable<query_result> run_query(session_target where, std::string sql, q
     std::vector<result> results;
     if (terms.single) {
         script.text_results().unprepared();
-        results.push_back(co_await session.query(script));
+        if (terms.may_commit) {
+            results.push_back(co_await run_guarded(session, script, terms));
+        } else {
+            results.push_back(co_await session.query(script));
+        }
     } else {
         results = co_await session.script(script);
     }
@@ -74,10 +95,13 @@ asio::awaitable<query_result> run_query(session_target where, std::string sql, q
     co_return answer;
 }
 
-bool frees_space(std::string_view sql) noexcept {
+std::optional<freeing> frees_space(std::string_view sql) noexcept {
     const std::string_view word = first_word(sql);
     const auto is = [&](std::string_view other) { return ascii::equal_ignoring_case(word, other); };
-    return is("DELETE") || is("TRUNCATE") || is("DROP") || is("VACUUM");
+    if (is("DROP")) return freeing::drops;
+    if (is("DELETE") || is("TRUNCATE")) return freeing::deletes;
+    if (is("VACUUM")) return freeing::copies;
+    return std::nullopt;
 }
 
 }  // namespace bitdotio

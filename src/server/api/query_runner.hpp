@@ -3,12 +3,15 @@
 
 #include <bitdotio/models.hpp>
 
+#include "server/catalog/storage_rule.hpp"
 #include "server/hosts/database_host.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,16 +29,20 @@ struct query_terms {
     std::size_t largest_answer = std::size_t{32} << 20;
     /// Refuses more than one statement, as PostgreSQL itself does.
     bool single = false;
+    /// Is awaited before the single statement is committed, when all its triggers have run; false
+    /// undoes it. Empty for none.
+    std::function<asio::awaitable<bool>()> may_commit;
 };
 
 /// Runs the statements in one implicit transaction; the last one's rows are the answer.
 ///
 /// Parameters: `where` is a database that the caller holds meanwhile.
-/// Errors: those of connection::open and connection::script.
+/// Errors: those of connection::open and connection::script; errc::query_failed if
+///     query_terms::may_commit has undone the statement.
 asio::awaitable<query_result> run_query(session_target where, std::string sql, query_terms terms);
 
-/// Whether a statement's first word is DELETE, TRUNCATE, DROP or VACUUM: these are allowed in a
-/// database that is over its storage limit.
-bool frees_space(std::string_view sql) noexcept;
+/// Whether a statement's first word is DROP, DELETE, TRUNCATE or VACUUM: these are allowed in a
+/// database that is over its storage limit. Nothing for others.
+std::optional<freeing> frees_space(std::string_view sql) noexcept;
 
 }  // namespace bitdotio

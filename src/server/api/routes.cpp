@@ -21,16 +21,38 @@ namespace bitdotio {
 
 namespace {
 
-http_response storage_refusal(const database& known, std::int64_t used) {
-    return api_error(
-        403,
-        "the database \"" + known.name.full() +
-            "\" is over its storage limit, and read-only: " + std::to_string(used) +
-            " bytes are used of " + std::to_string(known.storage_limit_bytes.value_or(0)),
-        "storage_limit_exceeded",
-        "Send one DELETE, TRUNCATE, DROP or VACUUM FULL at a time through this call to free "
-        "space, or raise storage_limit_bytes.");
+// Thrown for what a database over its limit does not take.
+class over_limit : public error {
+public:
+    explicit over_limit(const char* help)
+        : error(errc::permission_denied, "the database is over its storage limit"), help_(help) {}
+    const char* help() const noexcept { return help_; }
+
+private:
+    const char* help_;
+};
+
+// Giving space back after a statement was undone may not keep its caller waiting for long.
+constexpr std::chrono::seconds vacuum_patience{60};
+
+http_response storage_refusal(const database& known, std::int64_t used, const char* help) {
+    return api_error(403,
+                     "the database \"" + known.name.full() +
+                         "\" is over its storage limit, and read-only: " + std::to_string(used) +
+                         " bytes are used of " +
+                         std::to_string(known.storage_limit_bytes.value_or(0)),
+                     "storage_limit_exceeded", help);
 }
+
+constexpr const char* free_space =
+    "Send one DELETE, TRUNCATE, DROP or VACUUM FULL at a time through this call to free space, or "
+    "raise storage_limit_bytes.";
+constexpr const char* was_undone =
+    "The statement was undone: it, or a trigger or function it calls, wrote more than it may in a "
+    "database over its limit. Use DROP, or raise storage_limit_bytes.";
+constexpr const char* only_drops =
+    "An earlier statement that was to free space wrote instead, so that only DROP is taken. Send "
+    "one DROP at a time through this call, or raise storage_limit_bytes.";
 
 }  // namespace
 
@@ -174,43 +196,110 @@ asio::awaitable<http_response> routes::query(caller who, const http_request& req
     const api::query_request wish = api::decode_query_request(request.body);
     const database_name name(wish.database_name);
     const database known = co_await catalog_->find(std::move(who), name);
+    const char* help = nullptr;
+    try {
+        co_return co_await run(known, wish.query_string, request);
+    } catch (const over_limit& refused) {
+        help = refused.help();
+    }
+    co_return storage_refusal(known, co_await storage_of(known.id), help);
+}
+
+asio::awaitable<http_response> routes::run(const database& known, std::string sql,
+                                           const http_request& request) const {
     const bool writes = known.role != role::reader;
     const storage_state storage = co_await quota_->state(known.id);
     const bool over = storage != storage_state::writable;
-    const bool frees = over && writes && frees_space(wish.query_string);
-    if (storage == storage_state::closed && !frees) {
-        co_return storage_refusal(known, co_await storage_of(known.id));
+    const std::optional<freeing> frees = frees_space(sql);
+    query_result answer;
+    if (over && writes && frees) {
+        answer = co_await free(known, std::move(sql), *frees);
+    } else {
+        if (storage == storage_state::closed) throw over_limit(free_space);
+        const bool limited = over && writes;
+        const std::string role = limited ? session_roles::limited : session_role(known.role);
+        query_terms terms;
+        terms.timeout = query_timeout_;
+        std::optional<error> failure;
+        try {
+            answer = co_await run_awake(known.id, role, std::move(sql), terms);
+        } catch (const error& thrown) {
+            failure = thrown;
+        }
+        // A failed statement also takes space.
+        if (writes) co_await quota_->check(known.id);
+        if (failure && limited &&
+            (failure->sqlstate() == "25006" || failure->sqlstate() == "42501")) {
+            throw over_limit(free_space);
+        }
+        if (failure) throw *failure;
     }
+    catalog_->count_rows(known.id, static_cast<std::int64_t>(answer.rows.size()));
+    const bool objects = query_parameter(request.to.query, "data_format") == "objects";
+    co_return http_response(
+        200, api::encode_query_answer(answer, objects ? data_format::objects : data_format::rows));
+}
 
+// Runs a statement that frees space, and undoes one that does not.
+asio::awaitable<query_result> routes::free(const database& known, std::string sql,
+                                           freeing what) const {
+    std::shared_ptr<void> right = co_await quota_->let_free(known.id, what);
+    if (!right) throw over_limit(only_drops);
+    const time_point begin = std::chrono::steady_clock::now();
+    bool undone = false;
     query_terms terms;
     terms.timeout = query_timeout_;
-    const bool limited = over && writes && !frees;
-    const std::string role = limited ? session_roles::limited : session_role(known.role);
-    terms.single = frees;  // nothing else may be sent along
-    std::optional<error> failure;
+    terms.single = true;            // nothing else may be sent along
+    if (what != freeing::copies) {  // VACUUM runs in no transaction
+        terms.may_commit = [&]() -> asio::awaitable<bool> {
+            const bool good = co_await quota_->may_commit(known.id);
+            undone = !good;
+            co_return good;
+        };
+    }
     query_result answer;
+    std::optional<error> failure;
+    try {
+        answer = co_await run_awake(known.id, session_role(known.role), std::move(sql), terms);
+    } catch (const error& thrown) {
+        failure = thrown;
+    }
+    if (failure && !undone) undone = co_await quota_->has_ended_writers(known.id, begin);
+    if (undone) co_await vacuum(known.id);
+    right.reset();
+    co_await quota_->check(known.id);
+    if (undone) throw over_limit(was_undone);
+    if (failure) throw *failure;
+    co_return answer;
+}
+
+// What an undone statement wrote stays in the files until they are vacuumed.
+asio::awaitable<void> routes::vacuum(std::string id) const {
+    query_terms terms;
+    terms.timeout = vacuum_patience;
+    terms.single = true;
+    try {
+        co_await run_awake(std::move(id), session_roles::owner, "VACUUM", terms);
+    } catch (const error&) {
+        // It took too long, or made the database grow: the next measurement decides.
+    }
+}
+
+asio::awaitable<query_result> routes::run_awake(std::string id, std::string role, std::string sql,
+                                                query_terms terms) const {
+    std::optional<error> failure;
     for (int tries = 0; tries < 2; ++tries) {
-        failure.reset();
         try {
-            const lease awake = co_await databases_->hold(known.id);
-            answer = co_await run_query(awake.session(role), wish.query_string, terms);
+            const lease awake = co_await databases_->hold(id);
+            co_return co_await run_query(awake.session(role), sql, terms);
         } catch (const error& thrown) {
             failure = thrown;
         }
         // The database was put to sleep before the session began: the next life takes it. Nothing
         // was sent.
-        if (!failure || failure->phase() != phase::connecting) break;
+        if (failure->phase() != phase::connecting) break;
     }
-    // A failed statement also takes space.
-    if (writes) co_await quota_->check(known.id);
-    if (failure && limited && (failure->sqlstate() == "25006" || failure->sqlstate() == "42501")) {
-        co_return storage_refusal(known, co_await storage_of(known.id));
-    }
-    if (failure) throw *failure;
-    catalog_->count_rows(known.id, static_cast<std::int64_t>(answer.rows.size()));
-    const bool objects = query_parameter(request.to.query, "data_format") == "objects";
-    co_return http_response(
-        200, api::encode_query_answer(answer, objects ? data_format::objects : data_format::rows));
+    throw *failure;
 }
 
 asio::awaitable<http_response> routes::about_accounts(caller who, const route& to) const {

@@ -3,6 +3,7 @@
 
 #include "server/api/http_listener.hpp"
 #include "server/api/job_routes.hpp"
+#include "server/api/query_runner.hpp"
 #include "server/catalog/catalog.hpp"
 #include "server/catalog/storage_quota.hpp"
 #include "server/hosts/database_host.hpp"
@@ -44,6 +45,12 @@ private:
                                                    const std::string& body) const;
     asio::awaitable<http_response> delete_database(caller who, database_name name) const;
     asio::awaitable<http_response> query(caller who, const http_request& request) const;
+    asio::awaitable<http_response> run(const database& known, std::string sql,
+                                       const http_request& request) const;
+    asio::awaitable<query_result> free(const database& known, std::string sql, freeing what) const;
+    asio::awaitable<void> vacuum(std::string id) const;
+    asio::awaitable<query_result> run_awake(std::string id, std::string role, std::string sql,
+                                            query_terms terms) const;
     asio::awaitable<http_response> about_accounts(caller who, const route& to) const;
     asio::awaitable<std::int64_t> storage_of(std::string id) const;
     asio::awaitable<std::string> described(database known) const;

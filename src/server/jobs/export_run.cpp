@@ -117,7 +117,8 @@ asio::awaitable<void> run_export(worker_threads& threads, session_target where,
     } else {
         co_await write_rows(threads, scope, query, order.format, file, std::move(moved));
     }
-    co_await scope.commit();
+    // Up to PostgreSQL 15, functions make large objects even in a transaction that only reads.
+    co_await scope.rollback();
     co_await session.close();
 }
 

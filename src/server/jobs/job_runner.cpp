@@ -26,6 +26,8 @@ asio::awaitable<void> job_runner::carry_out(job_record record, std::filesystem::
         co_await import_file(std::move(record), std::move(file), std::move(again));
         co_return;
     }
+    const storage_state now = co_await quota_->state(record.database_id);
+    if (now == storage_state::closed) throw over_its_limit();
     const lease awake = co_await databases_->hold(record.database_id);
     co_await run_export(*threads_, awake.session(session_role(record.role)), record.export_, file,
                         counter(record.id));
