@@ -5,6 +5,7 @@
 #include "server/catalog/rate_limiter.hpp"
 #include "server/catalog/storage_rule.hpp"
 #include "server/catalog/usage_meter.hpp"
+#include "server/instances/instance_log.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -143,6 +144,22 @@ TEST_CASE("all statements that free space together leave a database as large as 
     CHECK(rule.ceiling(freeing::copies, 1'000) == 2'000 + slack);
     CHECK(rule.freed(1'000, 900, 100) == storage_state::read_only);
     CHECK_FALSE(rule.takes_drops_only());
+}
+
+TEST_CASE("a log is written up to its rate, and says what was left out") {
+    log_budget budget;
+    const std::string piece(64 << 10, 'x');
+    std::size_t written = 0;
+    // A hundred seconds of thirty times the rate.
+    for (int i = 0; i < 3'000; ++i) {
+        written += budget.take(piece, start + i * 33ms).size();
+    }
+    CHECK(written >= log_budget::burst + 90 * log_budget::rate);
+    CHECK(written <= log_budget::burst + 101 * log_budget::rate);
+    const std::string next = budget.take("last words\n", start + 200s);
+    CHECK(next.find("bytes came too fast") != std::string::npos);
+    CHECK(next.ends_with("last words\n"));
+    CHECK(budget.take("more\n", start + 200s) == "more\n");
 }
 
 TEST_CASE("only statements that free space are let through over the limit") {

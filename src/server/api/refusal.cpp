@@ -5,6 +5,7 @@
 
 #include "server/api/api_error.hpp"
 #include "server/api/router.hpp"
+#include "server/base/disk_space.hpp"
 #include "server/base/event_log.hpp"
 #include "server/catalog/rate_limiter.hpp"
 #include "service/json_fields.hpp"
@@ -94,6 +95,8 @@ http_response refusal_of(const std::exception_ptr& thrown) {
         return unprocessable(failure.part(), failure.what(), "value_error", "path");
     } catch (const too_often& failure) {
         return refusal(failure);
+    } catch (const no_room& failure) {
+        return api_error(507, failure.what(), "no_room");
     } catch (const error& failure) {
         if (is_internal(failure)) throw;
         return refusal(failure);

@@ -151,6 +151,7 @@ asio::awaitable<http_response> routes::create_database(caller who, const std::st
     const api::create_request wish = api::decode_create_request(body);
     // Checked before the files are made, which takes longer than a refusal.
     co_await catalog_->check_free(who, wish.name);
+    co_await disk_->check();
     const std::string id = new_id();
     co_await databases_->create(id);
     std::exception_ptr failure;

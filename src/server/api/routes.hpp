@@ -25,11 +25,12 @@ public:
     /// Parameters: `query_timeout` ends a query of the API.
     routes(std::shared_ptr<catalog> known, std::shared_ptr<database_host> databases,
            std::shared_ptr<storage_quota> quota, std::shared_ptr<const job_routes> about_jobs,
-           std::chrono::milliseconds query_timeout)
+           std::shared_ptr<disk_space> disk, std::chrono::milliseconds query_timeout)
         : catalog_(std::move(known)),
           databases_(std::move(databases)),
           quota_(std::move(quota)),
           jobs_(std::move(about_jobs)),
+          disk_(std::move(disk)),
           query_timeout_(query_timeout) {}
 
     /// Never throws because of the request; errors become the API's error bodies.
@@ -59,6 +60,7 @@ private:
     std::shared_ptr<database_host> databases_;
     std::shared_ptr<storage_quota> quota_;
     std::shared_ptr<const job_routes> jobs_;
+    std::shared_ptr<disk_space> disk_;
     std::chrono::milliseconds query_timeout_;
 };
 

@@ -6,6 +6,7 @@
 #include "server/base/instance_event.hpp"
 #include "server/hosts/database_host.hpp"
 #include "server/instances/dormancy.hpp"
+#include "server/instances/instance_log.hpp"
 #include "server/instances/process.hpp"
 #include "server/instances/programs.hpp"
 
@@ -44,6 +45,8 @@ struct instance_settings {
     std::chrono::milliseconds start_timeout{};
     /// If false, a crash of the machine may lose committed data, or everything.
     bool durable = true;
+    /// PostgreSQL's temp_file_limit, in bytes.
+    std::uint64_t temporary_files = std::uint64_t{1} << 30;
     /// Called on the host's strand; may be empty.
     std::function<void(const instance_event&)> tell;
     /// Is told of internal failures; may be null.
@@ -89,7 +92,6 @@ private:
     asio::awaitable<void> live();
     asio::awaitable<void> start();
     asio::awaitable<void> clear_after_crash();
-    asio::awaitable<std::string> last_words();
     void obey();
     void lived();
     failure_report on_failure() const noexcept;
@@ -105,9 +107,10 @@ private:
     const std::string mark_;  ///< the cluster_name, by which its processes are known
     dormancy rule_;
     std::optional<child> process_;
-    bool living_ = false;  ///< `live` is running
-    bool crashed_ = true;  ///< the last life is not known to have ended well
-    std::string failure_;  ///< why the last start failed
+    std::shared_ptr<instance_log> log_;  ///< of the process
+    bool living_ = false;                ///< `live` is running
+    bool crashed_ = true;                ///< the last life is not known to have ended well
+    std::string failure_;                ///< why the last start failed
     std::list<std::shared_ptr<waiter>> waiters_;
     alarm next_event_;
     asio::steady_timer asleep_;  ///< cancelled to tell that it is asleep

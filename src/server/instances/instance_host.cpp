@@ -124,6 +124,7 @@ void prepare(prepared_directory& result, const instance_host_options& options) {
     result.settings->max_connections = options.max_connections;
     result.settings->start_timeout = options.start_timeout;
     result.settings->durable = options.durable;
+    result.settings->temporary_files = options.temporary_files;
     result.settings->tell = options.tell;
     result.settings->events = options.events;
 }
