@@ -96,6 +96,12 @@ asio::awaitable<void> storage_quota::look_closely() {
     }
 }
 
+// What an undone statement has written stays in the files until they are vacuumed, which is watched
+// in its turn.
+void storage_quota::leave_room_to_vacuum(entry& known, std::int64_t used) {
+    known.ceiling = used + storage_rule::slack;
+}
+
 asio::awaitable<void> storage_quota::look_closely_at(std::string id, bool in_turn) {
     if (!entries_[id].is_freeing()) {
         const bool judge = entries_[id].before.has_value();
@@ -107,8 +113,7 @@ asio::awaitable<void> storage_quota::look_closely_at(std::string id, bool in_tur
     entry& known = entries_[id];
     if (!known.is_freeing() || used <= known.ceiling) co_return;
     known.ended = std::chrono::steady_clock::now();
-    // What was written stays in the files until they are vacuumed, which is watched in turn.
-    known.ceiling = used + storage_rule::slack;
+    leave_room_to_vacuum(known, used);
     // No session but the statement's is in these roles now.
     co_await end_sessions(std::move(id), storage_state::read_only);
 }
@@ -145,7 +150,10 @@ asio::awaitable<bool> storage_quota::do_may_commit(std::string id) {
     const std::int64_t used = co_await databases_->storage_bytes(id);
     const auto found = entries_.find(id);
     if (found == entries_.end()) co_return false;
-    co_return !found->second.before || used <= found->second.ceiling;
+    entry& known = found->second;
+    if (!known.before || used <= known.ceiling) co_return true;
+    leave_room_to_vacuum(known, used);
+    co_return false;
 }
 
 failure_report storage_quota::on_failure() const noexcept {

@@ -98,6 +98,7 @@ private:
     asio::awaitable<bool> do_may_commit(std::string id);
     asio::awaitable<void> do_close();
     asio::awaitable<void> measure_all();
+    static void leave_room_to_vacuum(entry& known, std::int64_t used);
     asio::awaitable<void> look_closely();
     asio::awaitable<void> look_closely_at(std::string id, bool in_turn);
     failure_report on_failure() const noexcept;
