@@ -11,10 +11,12 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -99,6 +101,28 @@ struct local_server_options {
     std::chrono::milliseconds download_link_life{3'600'000};
     /// How long jobs that are over, and exported files, are kept.
     std::chrono::milliseconds jobs_kept{24 * 3'600'000};
+    /// An exported file may have up to this many bytes.
+    std::uint64_t largest_export = std::uint64_t{16} << 30;
+    /// How many bytes of files sent for imports that wait or run there may be, of one account and
+    /// of all; further ones are refused with 507.
+    std::uint64_t uploads_of_account = std::uint64_t{32} << 30;
+    std::uint64_t uploads_in_all = std::uint64_t{64} << 30;
+    /// How many bytes of exported files are kept, of one account and of all. A further export
+    /// removes the oldest of its account; if that is not enough, it fails.
+    std::uint64_t exports_of_account = std::uint64_t{32} << 30;
+    std::uint64_t exports_in_all = std::uint64_t{64} << 30;
+    /// How many jobs are kept, of one account and of all. A further one removes the oldest of its
+    /// account that is over; if there is none, it is refused with 507.
+    std::size_t jobs_of_account = 1'000;
+    std::size_t jobs_in_all = 10'000;
+    /// Imports, exports and new databases are refused with 507 while fewer bytes of the data
+    /// directory's disk are free than this; by default 1 GiB, or a hundredth of the disk if that is
+    /// less. 0 for no reserve.
+    std::optional<std::uint64_t> disk_reserve;
+    /// How many bytes of temporary files a session of an instance may have (PostgreSQL's
+    /// temp_file_limit, which sessions cannot lift); a statement that needs more fails with
+    /// SQLSTATE 53400. No effect on a backend.
+    std::uint64_t largest_temporary_files = std::uint64_t{1} << 30;
     /// If off, PostgreSQL does not wait for the disk (fsync, synchronous_commit, full_page_writes):
     /// faster, but a crash of the machine loses everything. Only with a temporary data directory.
     bool durable = true;

@@ -111,7 +111,8 @@ std::string backend_of(const arguments& words) {
 
 // Refuses options for instances of our own, which would silently have no effect.
 void check_backend(const arguments& words) {
-    for (const char* vain : {"--ephemeral", "--sleep-after", "--run-as", "--postgres-programs"}) {
+    for (const char* vain :
+         {"--ephemeral", "--sleep-after", "--run-as", "--postgres-programs", "--temp-file-limit"}) {
         if (words.has(vain)) {
             throw error(errc::bad_input, std::string(vain) + " means nothing with a backend");
         }
@@ -167,6 +168,19 @@ local_server_options server_options(const arguments& words) {
     if (const auto size = words.get_size("--largest-answer")) {
         options.largest_answer = static_cast<std::uint64_t>(*size);
     }
+    const auto bytes = [&](const char* option, std::uint64_t& limit) {
+        if (const auto given = words.get_size(option)) limit = static_cast<std::uint64_t>(*given);
+    };
+    bytes("--largest-import", options.largest_import);
+    bytes("--largest-export", options.largest_export);
+    bytes("--uploads-of-account", options.uploads_of_account);
+    bytes("--uploads-in-all", options.uploads_in_all);
+    bytes("--exports-of-account", options.exports_of_account);
+    bytes("--exports-in-all", options.exports_in_all);
+    bytes("--jobs-of-account", options.jobs_of_account);
+    bytes("--jobs-in-all", options.jobs_in_all);
+    bytes("--temp-file-limit", options.largest_temporary_files);
+    if (words.has("--disk-reserve")) bytes("--disk-reserve", options.disk_reserve.emplace());
     options.wake_timeout = words.get_duration("--wake-timeout").value_or(options.wake_timeout);
     options.user = words.get("--user").value_or(options.user);
     options.run_as = words.get("--run-as").value_or(options.run_as);
@@ -316,6 +330,20 @@ command serve_command() {
           "Where initdb and postgres are; by default the newest that is installed."},
          {"", "--allow-private-urls", "",
           "Let imports fetch files from this machine and private networks."},
+         {"", "--largest-import", "BYTES", "Files to import may be as long (16 GiB)."},
+         {"", "--largest-export", "BYTES", "Exported files may be as long (16 GiB)."},
+         {"", "--uploads-of-account", "BYTES",
+          "Files of one account that wait for their import (32 GiB)."},
+         {"", "--uploads-in-all", "BYTES", "The same of all accounts (64 GiB)."},
+         {"", "--exports-of-account", "BYTES", "Exported files of one account (32 GiB)."},
+         {"", "--exports-in-all", "BYTES", "The same of all accounts (64 GiB)."},
+         {"", "--jobs-of-account", "COUNT", "Jobs of one account that are kept (1000)."},
+         {"", "--jobs-in-all", "COUNT", "The same of all accounts (10000)."},
+         {"", "--disk-reserve", "BYTES",
+          "Take no imports, exports and new databases while less is free on the disk (1 GiB, or a "
+          "hundredth of the disk if that is less)."},
+         {"", "--temp-file-limit", "BYTES",
+          "What a session may hold in temporary files of sorts and joins (1 GiB)."},
          {"", "--certificate", "FILE",
           "A certificate (PEM, with its chain) to use instead of one of our own; needs "
           "--private-key."},

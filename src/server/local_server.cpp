@@ -10,6 +10,7 @@
 #include "server/api/request_dispatcher.hpp"
 #include "server/api/routes.hpp"
 #include "server/backend/backend_host.hpp"
+#include "server/base/disk_space.hpp"
 #include "server/base/event_log.hpp"
 #include "server/catalog/catalog.hpp"
 #include "server/catalog/storage_quota.hpp"
@@ -104,6 +105,7 @@ public:
     std::shared_ptr<bitdotio::catalog> catalog;
     std::shared_ptr<database_host> databases;
     std::shared_ptr<storage_quota> quota;
+    std::shared_ptr<disk_space> disk;
     std::shared_ptr<job_queue> jobs;
     std::shared_ptr<tcp_server> http;
     std::optional<gateway> postgres;
@@ -122,6 +124,7 @@ private:
     asio::awaitable<void> remove_orphans();
     asio::awaitable<void> open_certificate();
     asio::awaitable<std::shared_ptr<const job_routes>> open_jobs();
+    job_limits job_limits_of() const;
     asio::awaitable<void> write_profile();
     asio::awaitable<void> close_parts();
 
@@ -165,6 +168,7 @@ asio::awaitable<std::shared_ptr<database_host>> local_server::impl::open_host() 
     wanted.idle_in_transaction_timeout = options.idle_session_timeout;
     wanted.max_connections = options.max_connections;
     wanted.durable = options.durable;
+    wanted.temporary_files = options.largest_temporary_files;
     wanted.tell = [events = events](const instance_event& event) { events->note(event); };
     wanted.events = events;
     co_return co_await instance_host::open(executor, wanted);
@@ -187,14 +191,15 @@ asio::awaitable<void> local_server::impl::open_parts() {
                                             options.storage_check_interval);
 
     quota->report_to(events);
+    disk = std::make_shared<disk_space>(executor, databases->directory(), options.disk_reserve);
     co_await open_certificate();
 
     const std::shared_ptr<const job_routes> about_jobs = co_await open_jobs();
-    const auto answers = std::make_shared<routes>(catalog, databases, quota, about_jobs,
+    const auto answers = std::make_shared<routes>(catalog, databases, quota, about_jobs, disk,
                                                   options.query_timeout, options.largest_answer);
     postgres.emplace(executor, pg_tls, catalog, databases, quota);
     postgres->report_to(events);
-    overview all(catalog, databases, jobs, events, postgres->server());
+    overview all(catalog, databases, jobs, events, postgres->server(), disk);
     const auto operations =
         std::make_shared<ops_routes>(catalog, databases, std::move(all), options.user);
     const auto dispatcher = std::make_shared<request_dispatcher>(answers, operations, events);
@@ -321,7 +326,8 @@ asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs
     if (options.allow_private_urls) {
         limits.may_reach = [](const asio::ip::address&) { return true; };
     }
-    const auto work = std::make_shared<job_runner>(databases, quota, threads, limits);
+    const auto work = std::make_shared<job_runner>(databases, quota, threads, disk, limits,
+                                                   options.largest_export);
     work->report_to(events);
     const job_queue::task doing = [work](job_record record, std::filesystem::path file,
                                          job_queue::count_retry again) {
@@ -344,10 +350,21 @@ asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs
     };
     co_await threads->run(open);
     jobs = co_await job_queue::open(strand.get_inner_executor(), threads, directory / "jobs",
-                                    options.jobs_kept, doing, ended, events);
-    co_return std::make_shared<const job_routes>(catalog, jobs, threads, std::move(*links),
+                                    options.jobs_kept, doing, ended, events, job_limits_of());
+    co_return std::make_shared<const job_routes>(catalog, jobs, threads, disk, std::move(*links),
                                                  options.download_link_life,
                                                  options.largest_import);
+}
+
+job_limits local_server::impl::job_limits_of() const {
+    job_limits limits;
+    limits.uploads_of_account = options.uploads_of_account;
+    limits.uploads_in_all = options.uploads_in_all;
+    limits.exports_of_account = options.exports_of_account;
+    limits.exports_in_all = options.exports_in_all;
+    limits.jobs_of_account = options.jobs_of_account;
+    limits.jobs_in_all = options.jobs_in_all;
+    return limits;
 }
 
 asio::awaitable<void> local_server::impl::write_profile() {

@@ -78,6 +78,9 @@ void array_view::open_binary() {
     if (count > (field_.data().size() - at_) / 4) {  // each takes at least its length
         throw in.malformed();
     }
+    if (count == 0) {  // dimensions without elements would be read as that many empty containers
+        dimension_count_ = 0;
+    }
     size_ = count;
 }
 
@@ -158,7 +161,9 @@ void array_view::open_text() {
     }
     std::size_t count = dimension_count_ > 0 ? 1 : 0;
     for (std::size_t i = 0; i < dimension_count_; ++i) {
-        count *= dimensions_[i].size;
+        if (__builtin_mul_overflow(count, dimensions_[i].size, &count)) {
+            throw malformed();
+        }
     }
     if (!ended || at != text.size() || count != elements_.size()) {
         throw malformed();

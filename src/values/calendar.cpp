@@ -38,10 +38,19 @@ std::int64_t read_instant(const field_view& field, oid type, std::string_view wa
         return value;
     }
     std::int64_t shifted = 0;
-    if (__builtin_add_overflow(value, microseconds_to_2000, &shifted)) {
+    if (__builtin_add_overflow(value, microseconds_to_2000, &shifted) ||
+        shifted == limits64::max()) {  // which is infinity
         throw field.mismatch(wanted, "the value is past its range");
     }
     return shifted;
+}
+
+time_of_day checked(std::uint64_t since_midnight, const field_view& field,
+                    std::string_view wanted) {
+    if (since_midnight > static_cast<std::uint64_t>(wire::microseconds_a_day)) {
+        throw field.mismatch(wanted, "the value is past its range");
+    }
+    return {microseconds(static_cast<std::int64_t>(since_midnight))};
 }
 
 }  // namespace
@@ -120,7 +129,7 @@ time_of_day read_time(const field_view& field) {
     if (!field.is_binary()) {
         return in_iso_style(parse_time(field.data()), field, wanted);
     }
-    return {microseconds(static_cast<std::int64_t>(fixed<std::uint64_t>(field, wanted)))};
+    return checked(fixed<std::uint64_t>(field, wanted), field, wanted);
 }
 
 timetz read_timetz(const field_view& field) {
@@ -131,7 +140,7 @@ timetz read_timetz(const field_view& field) {
     }
     octet_reader in(field, wanted);
     timetz value;
-    value.time = {microseconds(static_cast<std::int64_t>(in.take<std::uint64_t>()))};
+    value.time = checked(in.take<std::uint64_t>(), field, wanted);
     value.utc_offset = -seconds(in.take_int());
     in.require_end();
     return value;

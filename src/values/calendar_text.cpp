@@ -12,6 +12,7 @@ namespace bitdotio {
 namespace {
 
 using namespace std::chrono;
+using wire::microseconds_a_day;
 using wire::text_reader;
 
 using limits64 = std::numeric_limits<std::int64_t>;
@@ -53,7 +54,8 @@ void put_clock(std::string& out, std::uint64_t value) {
 }
 
 void put_offset(std::string& out, seconds value) {
-    const auto size = static_cast<std::uint64_t>(value < 0s ? -value.count() : value.count());
+    const auto count = static_cast<std::uint64_t>(value.count());
+    const std::uint64_t size = value < 0s ? 0 - count : count;
     out += value < 0s ? '-' : '+';
     put_padded(out, size / 3600, 2);
     if (size % 3600 != 0) {
@@ -96,6 +98,10 @@ bool take_day(text_reader& in, day_of_text& day) {
 }
 
 std::optional<std::int64_t> days_since_1970(day_of_text value, bool before_christ) {
+    // std::chrono keeps a month or a day in one octet: 257 would be 1.
+    if (value.mo > 12 || value.d > 31) {
+        return std::nullopt;
+    }
     const int y = before_christ ? 1 - value.y : value.y;
     const int cycles = y / 400;
     const auto date = year(y - cycles * 400) / month(static_cast<unsigned>(value.mo)) /
@@ -106,11 +112,14 @@ std::optional<std::int64_t> days_since_1970(day_of_text value, bool before_chris
     return sys_days(date).time_since_epoch().count() + std::int64_t{cycles} * 146'097;
 }
 
-// "07:08:09.123456"; `h` is the hours, already taken.
-bool take_clock_after_hours(text_reader& in, std::int64_t h, std::uint64_t& value) {
+// "07:08:09.123456"; `h` is the hours, already taken. The hours of an interval may be many: false
+// if they are more than an interval holds, in either direction.
+bool take_clock_after_hours(text_reader& in, std::uint64_t h, std::uint64_t& value) {
+    constexpr std::uint64_t most = std::uint64_t{1} << 63;  // microseconds before, one less after
     std::uint16_t mi = 0, s = 0;
     int fraction = 0;
-    if (!in.accept(":") || !in.number(mi) || !in.accept(":") || !in.number(s)) {
+    if (h > most / 3'600'000'000 || !in.accept(":") || !in.number(mi) || mi > 59 ||
+        !in.accept(":") || !in.number(s) || s > 60) {
         return false;
     }
     if (in.accept(".")) {
@@ -121,22 +130,24 @@ bool take_clock_after_hours(text_reader& in, std::int64_t h, std::uint64_t& valu
             fraction *= 10;
         }
     }
-    value = static_cast<std::uint64_t>(h) * 3'600'000'000 +
-            static_cast<std::uint64_t>(mi * 60 + s) * 1'000'000 +
+    value = h * 3'600'000'000 + static_cast<std::uint64_t>(mi * 60 + s) * 1'000'000 +
             static_cast<std::uint64_t>(fraction);
-    return true;
+    return value <= most;
 }
 
+// The clock of a day: from 00:00 up to and including 24:00.
 bool take_clock(text_reader& in, std::uint64_t& value) {
-    std::int64_t h = 0;
-    return in.number(h) && take_clock_after_hours(in, h, value);
+    std::uint16_t h = 0;
+    return in.number(h) && take_clock_after_hours(in, h, value) &&
+           value <= static_cast<std::uint64_t>(microseconds_a_day);
 }
 
 bool take_offset(text_reader& in, seconds& value) {
+    constexpr int most_hours = 167;  // of a zone in POSIX form; PostgreSQL has none further
     const bool west = in.accept("-");
     std::uint16_t h = 0, mi = 0, s = 0;
     if ((!west && !in.accept("+")) || !in.number(h) || (in.accept(":") && !in.number(mi)) ||
-        (in.accept(":") && !in.number(s))) {
+        (in.accept(":") && !in.number(s)) || h > most_hours || mi > 59 || s > 59) {
         return false;
     }
     value = hours(h) + minutes(mi) + seconds(s);
@@ -229,7 +240,8 @@ std::optional<std::int64_t> parse_instant(std::string_view text, bool with_zone)
     const std::int64_t part = static_cast<std::int64_t>(clock) - microseconds(offset).count();
     std::int64_t value = 0;
     if (__builtin_mul_overflow(*day_count, microseconds_a_day, &value) ||
-        __builtin_add_overflow(value, part, &value)) {
+        __builtin_add_overflow(value, part, &value) || value == limits64::max() ||
+        value == limits64::min()) {  // these are the infinities
         return std::nullopt;
     }
     return value;
@@ -257,15 +269,19 @@ std::optional<interval> parse_interval(std::string_view text) {
             day_count += number_signed;
         } else {
             std::uint64_t clock = 0;
-            if (!take_clock_after_hours(in, number, clock) || !in.at_end()) {
+            if (!take_clock_after_hours(in, static_cast<std::uint64_t>(number), clock) ||
+                !in.at_end() || (!negative && !std::in_range<std::int64_t>(clock))) {
                 return std::nullopt;
             }
             value.time = microseconds(static_cast<std::int64_t>(negative ? 0 - clock : clock));
         }
+        // After each part: a text of many parts must not overflow the sums either.
+        if (!std::in_range<std::int32_t>(months) || !std::in_range<std::int32_t>(day_count)) {
+            return std::nullopt;
+        }
         in.accept("s");
     } while (in.accept(" "));
-    if (!in.at_end() || !std::in_range<std::int32_t>(months) ||
-        !std::in_range<std::int32_t>(day_count)) {
+    if (!in.at_end()) {
         return std::nullopt;
     }
     value.months = static_cast<std::int32_t>(months);

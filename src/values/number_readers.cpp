@@ -1,6 +1,7 @@
 // Reads booleans, integers, floats and numeric, where no value is lost.
 #include "values/wire_reader.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -63,7 +64,8 @@ std::string numeric_text(const field_view& field) {
         return std::string(4 - text.size(), '0') + text;
     };
     std::string text = sign == 0x4000 ? "-" : "";
-    text += std::to_string(group(0) * (weight >= 0));
+    const std::string first = four_digits(weight < 0 ? 0 : group(0));
+    text += first.substr(std::min(first.find_first_not_of('0'), first.size() - 1));
     for (int i = 1; i <= weight; ++i) {
         text += four_digits(group(i));
     }

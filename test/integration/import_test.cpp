@@ -15,6 +15,8 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <mutex>
+#include <sstream>
 #include <thread>
 
 using namespace bitdotio;
@@ -244,25 +246,43 @@ TEST_CASE("a file is fetched from an address, through redirects, within limits")
     check_failed(fetched("gopher://x"), "download_failed", "http://");
 }
 
-TEST_CASE("a private address is not fetched from, by whatever name") {
+TEST_CASE("a private address is not fetched from, and told from an unknown name in the log only") {
     int asked = 0;
+    std::mutex guard;
+    std::string logged;
     const test::web_server web([&](const std::string&) {
         ++asked;
         return test::web_file("a\n1\n");
     });
-    fixture one;
+    local_server_options options;
+    options.log = [&](const server_event& event) {
+        const std::lock_guard held(guard);
+        logged += event.json() + "\n";
+    };
+    fixture one(options);
     std::string localhost = web.url("/");
     localhost.replace(localhost.find("127.0.0.1"), 9, "localhost");
     std::string number = web.url("/");
     number.replace(number.find("127.0.0.1"), 9, "2130706433");
     std::string mapped = web.url("/");
     mapped.replace(mapped.find("127.0.0.1"), 9, "[::ffff:127.0.0.1]");
-    for (const std::string& url : {web.url("/"), localhost, number, mapped}) {
-        CAPTURE(url);
-        check_failed(one.calls.end(import_url(one, url)), "private_address",
-                     "not of the public internet");
-    }
+    const auto words_for = [&](const std::string& url, const std::string& host) {
+        const json::object ended = one.calls.end(import_url(one, url));
+        check_failed(ended, "download_failed", "addresses of the public internet");
+        std::string words(ended.at("error_details").at("message").as_string());
+        const std::size_t named = words.find(host);
+        REQUIRE(named != std::string::npos);
+        return words.erase(named, host.size());
+    };
+    const std::string unknown = words_for("http://nowhere.invalid/x.csv", "nowhere.invalid");
+    CHECK(words_for(web.url("/"), "127.0.0.1") == unknown);
+    CHECK(words_for(localhost, "localhost") == unknown);
+    CHECK(words_for(number, "2130706433") == unknown);
+    CHECK(words_for(mapped, "::ffff:127.0.0.1") == unknown);
     CHECK(asked == 0);
+    const std::lock_guard held(guard);
+    CHECK(logged.find("\"job_refused\"") != std::string::npos);
+    CHECK(logged.find("2130706433: it is 127.0.0.1") != std::string::npos);
 }
 
 TEST_CASE("after a crash jobs under way have failed, and those that waited are done") {

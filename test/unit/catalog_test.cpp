@@ -361,6 +361,23 @@ TEST_CASE("each key is its account's, long, random, and of a key's form") {
     CHECK_FALSE(w.all.find_caller(api_key(forged)));
 }
 
+TEST_CASE("an unknown key takes the same work to refuse as a wrong or a revoked one") {
+    world w;
+    const api_key right = w.all.add_key(w.adam_id, noon);
+    const api_key revoked = w.all.add_key(w.adam_id, noon);
+    w.all.revoke_keys(w.adam_id, revoked, noon);
+    std::string text = right.reveal();
+    text.back() = text.back() == 'x' ? 'y' : 'x';
+    const auto& keys = w.all.state().keys;
+    CHECK(judge(keys, right).row == &keys.at(key_id(right)));
+    CHECK(judge(keys, right).hashes == 1);
+    for (const api_key& key : {api_key(text), revoked, new_key(), api_key("v2_guessed")}) {
+        CHECK(judge(keys, key).row == nullptr);
+        CHECK(judge(keys, key).hashes == 1);
+    }
+    CHECK(judge({}, right).hashes == 1);
+}
+
 TEST_CASE("of a key its salted hash is kept, and of a revoked one not even that") {
     world w;
     const api_key key = w.all.add_key(w.adam_id, noon);

@@ -14,6 +14,8 @@
 
 #include <doctest/doctest.h>
 
+#include <initializer_list>
+#include <optional>
 #include <random>
 #include <string>
 #include <tuple>
@@ -138,6 +140,103 @@ TEST_CASE("a binary form that is cut short is refused wherever it ends") {
     refuses_every_beginning(oids::varbit, bit_string::parse("1010101010"));
     refuses_every_beginning(oids::date, date());
     refuses_every_beginning(oids::money, money{1});
+}
+
+// Under the sanitizers, an overflow on the way would end the test.
+TEST_CASE("numbers past the range of their type are refused, up to the last that fits") {
+    struct row {
+        oid type;
+        void (*read)(const field_view& field);
+        std::string text;
+        bool reads;
+    };
+    const row table[] = {
+        {oids::timestamptz, read_as<timestamptz>, "2000-01-01 2562047788:00:55+15:00", false},
+        {oids::timestamptz, read_as<timestamptz>, "2000-01-01 24:00:00+15:00", true},
+        {oids::timestamptz, read_as<timestamptz>, "2000-01-01 24:00:01+15:00", false},
+        {oids::timestamptz, read_as<timestamptz>, "2000-01-01 00:00:00+65535:65535", false},
+        {oids::timestamptz, read_as<timestamptz>, "294246-01-01 00:00:00+00", true},
+        {oids::timestamptz, read_as<timestamptz>, "2147483647-01-01 00:00:00-15:59", false},
+        {oids::timestamp, read_as<timestamp>, "2147483647-12-31 24:00:00 BC", false},
+        {oids::timestamp, read_as<timestamp>, "2000-257-01 00:00:00", false},
+        {oids::date, read_as<date>, "2000-01-257", false},
+        {oids::date, read_as<date>, "5874897-12-31", true},
+        {oids::date, read_as<date>, "2147483648-01-01", false},
+        {oids::time, read_as<time_of_day>, "24:00:00", true},
+        {oids::time, read_as<time_of_day>, "24:00:00.000001", false},
+        {oids::time, read_as<time_of_day>, "9223372036854775807:00:00", false},
+        {oids::timetz, read_as<timetz>, "10:00:00-15:59:59", true},
+        {oids::timetz, read_as<timetz>, "10:00:00-168", false},
+        {oids::interval, read_as<interval>, "178956970 years 7 mons", true},
+        {oids::interval, read_as<interval>, "178956970 years 8 mons", false},
+        {oids::interval, read_as<interval>, "-178956970 years -8 mons", true},
+        {oids::interval, read_as<interval>, "1099511627776 years", false},
+        {oids::interval, read_as<interval>, "1099511627776 days", false},
+        {oids::interval, read_as<interval>, "2562047788:00:54.775807", true},
+        {oids::interval, read_as<interval>, "2562047788:00:54.775808", false},
+        {oids::interval, read_as<interval>, "-2562047788:00:54.775808", true},
+        {oids::interval, read_as<interval>, "-2562047788:00:54.775809", false},
+        {oids::interval, read_as<interval>, "1099511627776:00:00", false},
+        {array_of(oids::int4), read_as<std::vector<int>>, "[-2147483648:-2147483647]={1,2}", false},
+        {array_of(oids::int4), read_as<std::vector<int>>, "[2147483647:2147483648]={1,2}", false},
+    };
+    for (const row& one : table) {
+        CAPTURE(one.text);
+        CHECK(reads({one.type, one.read}, one.text, false) == one.reads);
+    }
+    std::string many = "1 day";
+    for (int part = 0; part < 300'000; ++part) {
+        many += " 1099511627776 years";
+    }
+    CHECK_FALSE(reads({oids::interval, read_as<interval>}, many, false));
+}
+
+std::string octets_of(std::initializer_list<std::uint64_t> words) {
+    std::string octets;
+    for (const std::uint64_t word : words) {
+        wire::put(octets, word);
+    }
+    return octets;
+}
+
+TEST_CASE("binary values past the range of their type are refused") {
+    const reader instant{oids::timestamptz, read_as<timestamptz>};
+    constexpr std::uint64_t shift = 946'684'800'000'000;  // from 1970 to 2000
+    constexpr std::uint64_t most = 0x7fff'ffff'ffff'ffff;
+    CHECK(reads(instant, octets_of({most - shift - 1}), true));
+    CHECK_FALSE(reads(instant, octets_of({most - shift}), true));  // would read as infinity
+    CHECK_FALSE(reads(instant, octets_of({most - 1}), true));
+    CHECK(reads(instant, octets_of({most}), true));
+    const reader time{oids::time, read_as<time_of_day>};
+    CHECK(reads(time, octets_of({86'400'000'000}), true));
+    CHECK_FALSE(reads(time, octets_of({86'400'000'001}), true));
+    CHECK_FALSE(reads(time, octets_of({0 - std::uint64_t{1}}), true));
+    // One digit group above 9999.
+    const std::string numeric("\0\1\0\0\0\0\0\0\xff\xff", 10);
+    CHECK_FALSE(reads({oids::numeric, read_as<std::string>}, numeric, true));
+}
+
+TEST_CASE("an array of dimensions without elements is empty, however large they are") {
+    std::string octets;
+    for (const std::uint32_t word : {2u, 0u, std::uint32_t{oids::text}, 0x7fff'ffffu, 1u, 0u, 1u}) {
+        wire::put(octets, word);
+    }
+    const field_view field("c", 0, 0, array_of(oids::text), true, octets);
+    CHECK(field.as<std::vector<std::vector<std::string>>>().empty());
+}
+
+TEST_CASE("a text of dimensions whose product overflows is refused") {
+    // Their product is 7374 * 2^64 + 1: what is left of it would be the one element that is there.
+    std::string text = "{1}";
+    for (const int size : {27'031, 23'677, 79'595, 66'031, 40'439}) {
+        text.insert(0, "{");
+        for (int i = 1; i < size; ++i) {
+            text += ",{}";
+        }
+        text += "}";
+    }
+    const field_view field("c", 0, 0, array_of(oids::int4), false, text);
+    CHECK_THROWS_AS(array_view(field, "an array"), error);
 }
 
 TEST_CASE("a field inside another names the column, its own type and the C++ type") {

@@ -5,6 +5,7 @@
 #include "server/catalog/rate_limiter.hpp"
 #include "server/catalog/storage_rule.hpp"
 #include "server/catalog/usage_meter.hpp"
+#include "server/instances/instance_log.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -122,12 +123,50 @@ TEST_CASE("a database over its limit is read-only, and closed if it grows even s
     }
 }
 
-TEST_CASE("only statements that free space are let through over the limit") {
-    for (const char* sql :
-         {"DELETE FROM t", "  truncate t", "/* why */ DROP TABLE t", "-- why\nVacuum FULL t"}) {
-        CAPTURE(sql);
-        CHECK(frees_space(sql));
+TEST_CASE("all statements that free space together leave a database as large as one can") {
+    constexpr std::int64_t slack = storage_rule::slack;
+    storage_rule rule;
+    rule.measured(1'000, 100);
+    std::int64_t used = 1'000;
+    for (int i = 0; i < 1'000 && !rule.takes_drops_only(); ++i) {
+        const std::int64_t before = used;
+        // Each takes all it may, and overshoots by what is written between two measurements.
+        used = rule.ceiling(freeing::deletes, before) + slack / 4;
+        rule.freed(before, used, 100);
     }
+    CHECK(rule.takes_drops_only());
+    CHECK(used <= 1'000 + 2 * slack);
+    CHECK(rule.freed(used, used - 1, 100) == storage_state::closed);
+    CHECK(rule.takes_drops_only());
+    CHECK(rule.freed(used, 1'000, 100) == storage_state::read_only);
+    CHECK_FALSE(rule.takes_drops_only());
+    // A copy may be there for the time of VACUUM FULL.
+    CHECK(rule.ceiling(freeing::copies, 1'000) == 2'000 + slack);
+    CHECK(rule.freed(1'000, 900, 100) == storage_state::read_only);
+    CHECK_FALSE(rule.takes_drops_only());
+}
+
+TEST_CASE("a log is written up to its rate, and says what was left out") {
+    log_budget budget;
+    const std::string piece(64 << 10, 'x');
+    std::size_t written = 0;
+    // A hundred seconds of thirty times the rate.
+    for (int i = 0; i < 3'000; ++i) {
+        written += budget.take(piece, start + i * 33ms).size();
+    }
+    CHECK(written >= log_budget::burst + 90 * log_budget::rate);
+    CHECK(written <= log_budget::burst + 101 * log_budget::rate);
+    const std::string next = budget.take("last words\n", start + 200s);
+    CHECK(next.find("bytes came too fast") != std::string::npos);
+    CHECK(next.ends_with("last words\n"));
+    CHECK(budget.take("more\n", start + 200s) == "more\n");
+}
+
+TEST_CASE("only statements that free space are let through over the limit") {
+    CHECK(frees_space("/* why */ DROP TABLE t") == freeing::drops);
+    CHECK(frees_space("DELETE FROM t") == freeing::deletes);
+    CHECK(frees_space("  truncate t") == freeing::deletes);
+    CHECK(frees_space("-- why\nVacuum FULL t") == freeing::copies);
     for (const char* sql : {"", "INSERT INTO t VALUES (1)", "WITH x AS (DELETE FROM t) SELECT 1",
                             "DELETED", "-- DELETE", "SELECT 1", "'DELETE'", "UPDATE t SET n = 1"}) {
         CAPTURE(sql);

@@ -1,5 +1,6 @@
 // Builds the three error bodies as JSON.
 #include "server/api/api_error.hpp"
+#include "server/base/event_log.hpp"
 #include "server/catalog/key_secret.hpp"
 #include "server/formats/utf8.hpp"
 
@@ -27,15 +28,29 @@ json::string readable_text(std::string_view value) {
 
 }  // namespace
 
-http_response api_error(int status, std::string_view message, std::string_view type,
-                        std::string_view help) {
+namespace {
+
+http_response with_id(const std::string& error_id, int status, std::string_view message,
+                      std::string_view type, std::string_view help) {
     json::object body;
     body["status_code"] = status;
-    body["error_id"] = new_id();
+    body["error_id"] = error_id;
     body["message"] = readable_text(message);
     if (!help.empty()) body["help"] = readable_text(help);
     if (!type.empty()) body["error"] = json::object{{"type", readable_text(type)}};
     return http_response(status, json::serialize(body));
+}
+
+}  // namespace
+
+http_response api_error(int status, std::string_view message, std::string_view type,
+                        std::string_view help) {
+    return with_id(new_id(), status, message, type, help);
+}
+
+http_response internal_error(int status, const std::string& error_id) {
+    const char* type = status == 503 ? "unavailable" : "internal";
+    return with_id(error_id, status, words_for_caller(error_id), type, {});
 }
 
 http_response unauthorized(std::string_view detail) {

@@ -16,6 +16,10 @@ namespace bitdotio {
 http_response api_error(int status, std::string_view message, std::string_view type = {},
                         std::string_view help = {});
 
+/// 500 or 503 for a failure of the server's own: words without details, and the id under which the
+/// details are in the log.
+http_response internal_error(int status, const std::string& error_id);
+
 /// 401: `{"detail", "uuid"}`.
 http_response unauthorized(std::string_view detail);
 

@@ -297,13 +297,12 @@ private:
     }
 
     asio::awaitable<std::optional<http_response>> admit(http_request& request) {
-        std::string why;
         try {
             co_return co_await service_->admit(request);
-        } catch (const std::exception& failure) {
-            why = failure.what();
+        } catch (const std::exception&) {
+            // The service answers failures itself and logs them: here even that has failed.
         }
-        co_return api_error(500, "the server failed: " + why);
+        co_return api_error(500, "the server failed", "internal");
     }
 
     asio::awaitable<http_response> answer_to(http_request request) {

@@ -65,11 +65,13 @@ http_response not_there(const std::string& what) {
 }  // namespace
 
 job_routes::job_routes(std::shared_ptr<catalog> known, std::shared_ptr<job_queue> all,
-                       std::shared_ptr<worker_threads> threads, download_link links,
-                       std::chrono::milliseconds link_life, std::uint64_t largest)
+                       std::shared_ptr<worker_threads> threads, std::shared_ptr<disk_space> disk,
+                       download_link links, std::chrono::milliseconds link_life,
+                       std::uint64_t largest)
     : catalog_(std::move(known)),
       jobs_(std::move(all)),
       threads_(std::move(threads)),
+      disk_(std::move(disk)),
       links_(std::move(links)),
       link_life_(link_life),
       largest_(largest) {}
@@ -122,6 +124,9 @@ asio::awaitable<http_response> job_routes::start_import(caller who,
         std::string piece = co_await request.stream->next();
         std::function<void()> feed = [&] { form.feed(piece); };
         while (!piece.empty()) {
+            // The form's own octets are counted along: a few hundred.
+            co_await jobs_->take_upload(wanted.id, wanted.user, piece.size());
+            co_await disk_->check();
             co_await threads_->run(feed);
             piece = co_await request.stream->next();
         }
@@ -139,11 +144,7 @@ asio::awaitable<http_response> job_routes::start_import(caller who,
     if (failure || refused) {
         // Also if the client is gone, which has cancelled us.
         co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-        std::function<void()> remove = [&] {
-            std::error_code ignored;
-            std::filesystem::remove(file, ignored);
-        };
-        co_await threads_->run(remove);
+        co_await jobs_->drop_upload(wanted.id);
         co_await asio::this_coro::reset_cancellation_state();
         if (failure) std::rethrow_exception(failure);
         co_return *refused;
@@ -166,6 +167,7 @@ asio::awaitable<http_response> job_routes::start_export(caller who,
         quote_identifier({wanted.export_.schema_name, wanted.export_.table_name});
     }
     wanted.file_name = download_name(wanted.export_);
+    co_await disk_->check();
     wanted = co_await jobs_->add(wanted);
     co_return http_response(201, body_of(wanted, request));
 }

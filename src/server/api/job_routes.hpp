@@ -3,6 +3,7 @@
 
 #include "server/api/download_link.hpp"
 #include "server/api/http_listener.hpp"
+#include "server/base/disk_space.hpp"
 #include "server/catalog/catalog.hpp"
 #include "server/jobs/job_queue.hpp"
 
@@ -21,11 +22,12 @@ namespace bitdotio {
 /// Thread safety: `answer` and `download` may be called from any thread, also concurrently.
 class job_routes {
 public:
-    /// Parameters: `link_life` is how long a link to a download works; `largest` is the largest
+    /// Parameters: `disk` is where files of jobs are; `link_life` is how long a link to a download
+    /// works; `largest` is the largest
     ///     file that is taken.
     job_routes(std::shared_ptr<catalog> known, std::shared_ptr<job_queue> all,
-               std::shared_ptr<worker_threads> threads, download_link links,
-               std::chrono::milliseconds link_life, std::uint64_t largest);
+               std::shared_ptr<worker_threads> threads, std::shared_ptr<disk_space> disk,
+               download_link links, std::chrono::milliseconds link_life, std::uint64_t largest);
 
     /// Judges an import by its header, for the caller who is noted in it.
     ///
@@ -48,6 +50,7 @@ private:
     std::shared_ptr<catalog> catalog_;
     std::shared_ptr<job_queue> jobs_;
     std::shared_ptr<worker_threads> threads_;
+    std::shared_ptr<disk_space> disk_;
     download_link links_;
     std::chrono::milliseconds link_life_;
     std::uint64_t largest_;

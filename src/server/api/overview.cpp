@@ -113,6 +113,7 @@ asio::awaitable<server_view> overview::look(caller who) const {
         view.databases.push_back(std::move(line));
     }
     view.jobs = co_await jobs_->all();
+    view.disk = co_await disk_->look();
     co_return view;
 }
 
@@ -130,6 +131,7 @@ asio::awaitable<std::string> overview::metrics() const {
     }
     const event_log::figures told = events_->look();
     const process_figures process = look_at_process();
+    const disk_space::figures disk = co_await disk_->look();
     const double begun =
         std::chrono::duration<double>(events_->started().time_since_epoch()).count();
 
@@ -176,6 +178,11 @@ asio::awaitable<std::string> overview::metrics() const {
     out.single("bitdotio_rows_queried_total", "counter",
                "Rows handed to clients, over the API and at the Postgres endpoint.",
                number(told.rows_queried));
+    out.single("bitdotio_disk_free_bytes", "gauge",
+               "What is free on the disk of the data directory.", number(disk.free));
+    out.single("bitdotio_disk_reserve_bytes", "gauge",
+               "Imports, exports and new databases are refused while less is free.",
+               number(disk.reserve));
     out.single("bitdotio_certificate_expiry_timestamp_seconds", "gauge",
                "When the certificate expires, in Unix time.",
                static_cast<double>(told.certificate_expires));
@@ -191,6 +198,9 @@ std::string encode(const server_view& view) {
     json::object body;
     body["version"] = BITDOTIO_VERSION;
     body["started"] = time_text(view.started);
+    body["disk"] = json::object{{"free_bytes", view.disk.free},
+                                {"reserve_bytes", view.disk.reserve},
+                                {"size_bytes", view.disk.size}};
     json::array databases;
     for (const server_view::database_line& line : view.databases) {
         json::object entry;

@@ -1,6 +1,7 @@
 // The state of a whole server at one moment: for its metrics, its status page and its operators.
 #pragma once
 
+#include "server/base/disk_space.hpp"
 #include "server/base/event_log.hpp"
 #include "server/base/tcp_server.hpp"
 #include "server/catalog/catalog.hpp"
@@ -31,6 +32,7 @@ struct server_view {
     event_log::figures figures;
     std::vector<database_line> databases;
     std::vector<job_record> jobs;  ///< the newest first
+    disk_space::figures disk;
 
     /// The name of a job's database; its id if it is gone.
     std::string name_of(const std::string& database_id) const;
@@ -43,12 +45,13 @@ class overview {
 public:
     overview(std::shared_ptr<catalog> known, std::shared_ptr<database_host> instances,
              std::shared_ptr<job_queue> all, std::shared_ptr<event_log> events,
-             std::shared_ptr<tcp_server> postgres)
+             std::shared_ptr<tcp_server> postgres, std::shared_ptr<disk_space> disk)
         : catalog_(std::move(known)),
           databases_(std::move(instances)),
           jobs_(std::move(all)),
           events_(std::move(events)),
-          postgres_(std::move(postgres)) {}
+          postgres_(std::move(postgres)),
+          disk_(std::move(disk)) {}
 
     /// The caller's databases, and all sessions and jobs. It measures the sizes of databases.
     asio::awaitable<server_view> look(caller who) const;
@@ -65,6 +68,7 @@ private:
     std::shared_ptr<job_queue> jobs_;
     std::shared_ptr<event_log> events_;
     std::shared_ptr<tcp_server> postgres_;
+    std::shared_ptr<disk_space> disk_;
 };
 
 /// A view as the JSON of `GET /server/status`.

@@ -2,7 +2,9 @@
 #include "server/api/query_runner.hpp"
 
 #include <bitdotio/connection.hpp>
+#include <bitdotio/error.hpp>
 #include <bitdotio/open_part.hpp>
+#include <bitdotio/transaction.hpp>
 
 #include "base/ascii.hpp"
 #include "base/blocking.hpp"
@@ -196,6 +198,25 @@ query_answer finished(const std::string& sql, const std::vector<query_result::co
     return answer;
 }
 
+// The caller keeps what it refers to.
+asio::awaitable<void> run_script(connection& session, statement script, const query_terms& terms,
+                                 std::shared_ptr<answer_recorder> recorder) {
+    if (!terms.may_commit) {
+        co_await record(session.session(), std::move(script), terms.single, recorder);
+        co_return;
+    }
+    transaction scope = co_await session.begin();
+    co_await record(session.session(), std::move(script), true, recorder);
+    // Deferred triggers write too: they run now instead of at the commit.
+    co_await scope.query("SET CONSTRAINTS ALL IMMEDIATE");
+    const bool good = co_await terms.may_commit();
+    if (!good) {
+        co_await scope.rollback();
+        throw error(errc::query_failed, "the statement was undone");
+    }
+    co_await scope.commit();
+}
+
 }  // namespace
 
 asio::awaitable<query_answer> run_query(session_target where, std::string sql, query_terms terms) {
@@ -207,8 +228,7 @@ asio::awaitable<query_answer> run_query(session_target where, std::string sql, q
     std::vector<query_result::column> columns;
     std::exception_ptr failure;
     try {
-        co_await with_deadline(record(session.session(), std::move(script), terms.single, recorder),
-                               deadline);
+        co_await with_deadline(run_script(session, std::move(script), terms, recorder), deadline);
         columns = recorder->columns();
         co_await name_types(session, recorder->types(), columns);
     } catch (const error& thrown) {
@@ -231,10 +251,13 @@ asio::awaitable<query_answer> run_query(session_target where, std::string sql, q
     co_return finished(sql, columns, recorder, terms.largest_answer);
 }
 
-bool frees_space(std::string_view sql) noexcept {
+std::optional<freeing> frees_space(std::string_view sql) noexcept {
     const std::string_view word = first_word(sql);
     const auto is = [&](std::string_view other) { return ascii::equal_ignoring_case(word, other); };
-    return is("DELETE") || is("TRUNCATE") || is("DROP") || is("VACUUM");
+    if (is("DROP")) return freeing::drops;
+    if (is("DELETE") || is("TRUNCATE")) return freeing::deletes;
+    if (is("VACUUM")) return freeing::copies;
+    return std::nullopt;
 }
 
 }  // namespace bitdotio

@@ -4,6 +4,7 @@
 #include <bitdotio/models.hpp>
 
 #include "server/api/http_listener.hpp"
+#include "server/catalog/storage_rule.hpp"
 #include "server/hosts/database_host.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -11,6 +12,8 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -31,6 +34,9 @@ struct query_terms {
     data_format format = data_format::rows;
     /// Refuses more than one statement, as PostgreSQL itself does.
     bool single = false;
+    /// Is awaited before the single statement is committed, when all its triggers have run; false
+    /// undoes it. Empty for none.
+    std::function<asio::awaitable<bool>()> may_commit;
 };
 
 /// What came of a query: an answer with status 200, and the number of its rows.
@@ -48,13 +54,14 @@ struct query_answer {
 ///
 /// Parameters: `where` is a database that the caller holds meanwhile.
 /// Errors: those of connection::open and connection::script; errc::timeout;
-///     errc::result_too_large.
+///     errc::result_too_large; errc::query_failed if query_terms::may_commit has undone the
+///     statement.
 /// Cancellation: terminal, partial, total; the statement is stopped, and rolled back unless it had
 ///     been committed.
 asio::awaitable<query_answer> run_query(session_target where, std::string sql, query_terms terms);
 
-/// Whether a statement's first word is DELETE, TRUNCATE, DROP or VACUUM: these are allowed in a
-/// database that is over its storage limit.
-bool frees_space(std::string_view sql) noexcept;
+/// Whether a statement's first word is DROP, DELETE, TRUNCATE or VACUUM: these are allowed in a
+/// database that is over its storage limit. Nothing for others.
+std::optional<freeing> frees_space(std::string_view sql) noexcept;
 
 }  // namespace bitdotio

@@ -5,6 +5,8 @@
 
 #include "server/api/api_error.hpp"
 #include "server/api/router.hpp"
+#include "server/base/disk_space.hpp"
+#include "server/base/event_log.hpp"
 #include "server/catalog/rate_limiter.hpp"
 #include "service/json_fields.hpp"
 
@@ -56,11 +58,33 @@ http_response refusal(const error& failure) {
         case errc::connection_lost:
         case errc::connect_failed:
         case errc::server_busy: return api_error(503, failure.what(), "unavailable");
+        case errc::commit_outcome_unknown: return api_error(500, failure.what(), "outcome_unknown");
         default: return api_error(500, failure.what(), "internal");
     }
 }
 
 }  // namespace
+
+bool is_internal(const error& failure) {
+    switch (failure.code()) {
+        case errc::bad_input:
+        case errc::authentication_failed:
+        case errc::permission_denied:
+        case errc::not_found:
+        case errc::conflict:
+        case errc::query_failed:
+        case errc::timeout:
+        case errc::result_too_large:
+        case errc::rate_limited:
+        case errc::commit_outcome_unknown: return false;
+        case errc::database_asleep:
+        case errc::connection_lost:
+        case errc::connect_failed:
+        case errc::server_busy:
+            return failure.server().message.empty() && name_a_file(failure.what());
+        default: return failure.server().message.empty();
+    }
+}
 
 http_response refusal_of(const std::exception_ptr& thrown) {
     try {
@@ -71,7 +95,10 @@ http_response refusal_of(const std::exception_ptr& thrown) {
         return unprocessable(failure.part(), failure.what(), "value_error", "path");
     } catch (const too_often& failure) {
         return refusal(failure);
+    } catch (const no_room& failure) {
+        return api_error(507, failure.what(), "no_room");
     } catch (const error& failure) {
+        if (is_internal(failure)) throw;
         return refusal(failure);
     }
 }

@@ -1,17 +1,20 @@
 // Passes requests on and measures their time.
 #include "server/api/request_dispatcher.hpp"
 
+#include <bitdotio/error.hpp>
+
+#include "server/api/api_error.hpp"
+#include "server/catalog/key_secret.hpp"
+
 #include <chrono>
 #include <exception>
 #include <utility>
 
 namespace bitdotio {
 
-void request_dispatcher::note(const http_request& request, int status,
-                              const std::exception_ptr& failure) const {
+void request_dispatcher::note(const http_request& request, int status) const {
     events_->answered(request.method, request.target, status,
                       std::chrono::steady_clock::now() - request.begun, *request.account);
-    if (is_unforeseen(failure)) events_->failed("the API", failure);
 }
 
 asio::awaitable<std::optional<http_response>> request_dispatcher::admit(
@@ -26,13 +29,10 @@ asio::awaitable<std::optional<http_response>> request_dispatcher::admit(
             refused = co_await api_->admit(request);
         }
     } catch (...) {
-        failure = std::current_exception();  // the server answers with 500
+        failure = std::current_exception();
     }
-    if (failure) {
-        note(request, 500, failure);
-        std::rethrow_exception(failure);
-    }
-    if (refused) note(request, refused->status, nullptr);
+    if (failure) refused = excused(failure);
+    if (refused) note(request, refused->status);
     co_return refused;
 }
 
@@ -48,11 +48,30 @@ asio::awaitable<http_response> request_dispatcher::answer(http_request request) 
     try {
         answer = co_await pass_on(std::move(request));
     } catch (...) {
-        failure = std::current_exception();  // the server answers with 500
+        failure = std::current_exception();
     }
-    note(known, *known.gone ? 499 : failure ? 500 : answer.status, failure);
-    if (failure) std::rethrow_exception(failure);
+    if (failure) answer = excused(failure);
+    note(known, *known.gone ? 499 : answer.status);
     co_return answer;
+}
+
+// The caller gets an id, the log gets the details. A client that is gone is no failure of ours.
+http_response request_dispatcher::excused(const std::exception_ptr& failure) const {
+    const std::string id = new_id();
+    int status = 500;
+    bool ours = is_unforeseen(failure);
+    try {
+        std::rethrow_exception(failure);
+    } catch (const error& thrown) {
+        ours = thrown.code() != errc::cancelled;
+        const bool database = thrown.code() == errc::database_asleep ||
+                              thrown.code() == errc::connection_lost ||
+                              thrown.code() == errc::connect_failed;
+        if (database) status = 503;
+    } catch (...) {  // 500
+    }
+    if (ours) events_->failed("the API", failure, id);
+    return internal_error(status, id);
 }
 
 asio::awaitable<http_response> request_dispatcher::pass_on(http_request request) const {

@@ -30,7 +30,8 @@ public:
 
 private:
     asio::awaitable<http_response> pass_on(http_request request) const;
-    void note(const http_request& request, int status, const std::exception_ptr& failure) const;
+    void note(const http_request& request, int status) const;
+    http_response excused(const std::exception_ptr& failure) const;
 
     std::shared_ptr<const routes> api_;
     std::shared_ptr<const ops_routes> operations_;

@@ -3,6 +3,7 @@
 
 #include "server/api/http_listener.hpp"
 #include "server/api/job_routes.hpp"
+#include "server/api/query_runner.hpp"
 #include "server/catalog/catalog.hpp"
 #include "server/catalog/storage_quota.hpp"
 #include "server/hosts/database_host.hpp"
@@ -26,11 +27,13 @@ public:
     ///     `largest_answer` bytes.
     routes(std::shared_ptr<catalog> known, std::shared_ptr<database_host> databases,
            std::shared_ptr<storage_quota> quota, std::shared_ptr<const job_routes> about_jobs,
-           std::chrono::milliseconds query_timeout, std::uint64_t largest_answer)
+           std::shared_ptr<disk_space> disk, std::chrono::milliseconds query_timeout,
+           std::uint64_t largest_answer)
         : catalog_(std::move(known)),
           databases_(std::move(databases)),
           quota_(std::move(quota)),
           jobs_(std::move(about_jobs)),
+          disk_(std::move(disk)),
           query_timeout_(query_timeout),
           largest_answer_(largest_answer) {}
 
@@ -49,6 +52,14 @@ private:
                                                    const std::string& body) const;
     asio::awaitable<http_response> delete_database(caller who, database_name name) const;
     asio::awaitable<http_response> query(caller who, const http_request& request) const;
+    query_terms terms_of(data_format format) const;
+    asio::awaitable<query_answer> run(const database& known, std::string account, std::string sql,
+                                      data_format format) const;
+    asio::awaitable<query_answer> free(const database& known, std::string account, std::string sql,
+                                       data_format format, freeing what) const;
+    asio::awaitable<void> vacuum(std::string id, std::string account) const;
+    asio::awaitable<query_answer> run_awake(std::string id, std::string role, std::string account,
+                                            std::string sql, query_terms terms) const;
     asio::awaitable<http_response> about_accounts(caller who, const route& to) const;
     asio::awaitable<std::int64_t> storage_of(std::string id) const;
     asio::awaitable<std::string> described(database known) const;
@@ -57,6 +68,7 @@ private:
     std::shared_ptr<database_host> databases_;
     std::shared_ptr<storage_quota> quota_;
     std::shared_ptr<const job_routes> jobs_;
+    std::shared_ptr<disk_space> disk_;
     std::chrono::milliseconds query_timeout_;
     std::uint64_t largest_answer_;
 };

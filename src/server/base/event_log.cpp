@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <memory>
 #include <system_error>
 #include <typeinfo>
@@ -87,11 +88,13 @@ void event_log::tell(const server_event& event) const noexcept {
     }
 }
 
-void event_log::failed(std::string_view part, const std::exception_ptr& thrown) const noexcept {
+void event_log::failed(std::string_view part, const std::exception_ptr& thrown,
+                       const std::string& error_id) const noexcept {
     if (!thrown) return;
     try {
         server_event event("internal_failure");
         event.with("part", std::string(part)).with("reason", loggable_failure(thrown));
+        if (!error_id.empty()) event.with("error_id", error_id);
         tell(event);
     } catch (...) {
         // Out of memory: there is none for a log line either.
@@ -192,6 +195,8 @@ std::string loggable_failure(const std::exception_ptr& thrown) {
         return std::string(to_string(failure.code())) + ", SQLSTATE " + failure.sqlstate();
     } catch (const boost::system::system_error& failure) {
         return failure.code().message();
+    } catch (const std::filesystem::filesystem_error& failure) {
+        return failure.what();  // with the file's name
     } catch (const std::system_error& failure) {
         return failure.code().message();
     } catch (const std::exception& failure) {
@@ -199,6 +204,18 @@ std::string loggable_failure(const std::exception_ptr& thrown) {
     } catch (...) {
         return "something that is no std::exception";
     }
+}
+
+std::string words_for_caller(const std::string& error_id) {
+    return "the server failed at this, by no fault of yours: its log says why beside the id " +
+           error_id;
+}
+
+bool name_a_file(std::string_view words) noexcept {
+    for (std::size_t at = words.find('/'); at != words.npos; at = words.find('/', at + 1)) {
+        if (at == 0 || std::string_view(" \"'(:=").find(words[at - 1]) != words.npos) return true;
+    }
+    return false;
 }
 
 bool is_unforeseen(const std::exception_ptr& thrown) noexcept {

@@ -78,8 +78,10 @@ public:
     void tell(const server_event& event) const noexcept;
     /// Logs a failure that has no caller to be thrown at; does nothing if `thrown` is null.
     ///
-    /// Parameters: `part` of the server that failed, such as "the server".
-    void failed(std::string_view part, const std::exception_ptr& thrown) const noexcept;
+    /// Parameters: `part` of the server that failed, such as "the server"; `error_id` is what a
+    ///     caller was told in place of the details; empty if nobody was.
+    void failed(std::string_view part, const std::exception_ptr& thrown,
+                const std::string& error_id = {}) const noexcept;
 
     /// Notes what happens to a database's PostgreSQL.
     void note(const instance_event& event);
@@ -131,6 +133,13 @@ private:
 /// What went wrong, safe for a log: the messages of our own errors and of the system's codes. Of
 /// anything else only the type, because its message may quote anything.
 std::string loggable_failure(const std::exception_ptr& thrown);
+
+/// What a caller is told of a failure of the server's own, whose details are in the log beside this
+/// id: they could tell of its files.
+std::string words_for_caller(const std::string& error_id);
+
+/// Whether the words name a file by its whole path, so that they are for the log alone.
+bool name_a_file(std::string_view words) noexcept;
 
 /// Whether the failure was unforeseen: neither an `error` nor one of the network or the system.
 bool is_unforeseen(const std::exception_ptr& thrown) noexcept;

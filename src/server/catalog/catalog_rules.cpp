@@ -107,13 +107,13 @@ caller catalog_rules::find_user(const std::string& name) const {
 }
 
 std::optional<caller> catalog_rules::find_caller(const api_key& key) const {
-    const auto found = state_.keys.find(key_id(key));
-    if (found == state_.keys.end() || !matches(found->second, key)) {
+    const key_row* const row = judge(state_.keys, key).row;
+    if (!row) {
         return std::nullopt;
     }
-    const account_row& account = state_.accounts.at(found->second.account);
+    const account_row& account = state_.accounts.at(row->account);
     caller who;
-    who.key = found->first;
+    who.key = row->id;
     who.account = account.id;
     who.name = account.name;
     who.is_service = account.is_service();

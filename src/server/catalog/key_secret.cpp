@@ -41,6 +41,12 @@ std::string digest_of(const std::string& salt, const api_key& key) {
     return hexadecimal(digest);
 }
 
+bool has_digest(const key_row& kept, const api_key& key) {
+    const std::string digest = digest_of(kept.salt, key);
+    return digest.size() == kept.digest.size() &&
+           CRYPTO_memcmp(digest.data(), kept.digest.data(), digest.size()) == 0;
+}
+
 void append_letters(std::string& text, std::size_t count) {
     constexpr std::string_view letters =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -102,9 +108,19 @@ key_row hashed(const api_key& key, std::string account, catalog_time now) {
 }
 
 bool matches(const key_row& kept, const api_key& key) {
-    const std::string digest = digest_of(kept.salt, key);
-    return !kept.revoked && digest.size() == kept.digest.size() &&
-           CRYPTO_memcmp(digest.data(), kept.digest.data(), digest.size()) == 0;
+    return !kept.revoked && has_digest(kept, key);
+}
+
+key_verdict judge(const std::map<std::string, key_row>& keys, const api_key& key) {
+    static const key_row decoy = hashed(new_key(), "", catalog_time());
+    const auto found = keys.find(key_id(key));
+    // A revoked key has no digest any more.
+    const bool known = found != keys.end() && !found->second.revoked;
+    const bool right = has_digest(known ? found->second : decoy, key);
+    key_verdict verdict;
+    verdict.hashes = 1;
+    if (known && right) verdict.row = &found->second;
+    return verdict;
 }
 
 }  // namespace bitdotio

@@ -5,6 +5,7 @@
 
 #include "server/catalog/catalog_rows.hpp"
 
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -29,5 +30,19 @@ key_row hashed(const api_key& key, std::string account, catalog_time now);
 /// Whether this is the key that was hashed; takes the same time either way. A revoked key never
 /// matches.
 bool matches(const key_row& kept, const api_key& key);
+
+/// What became of a key that was shown.
+struct key_verdict {
+    const key_row* row = nullptr;  ///< the key's; null if it opens nothing
+    int hashes = 0;                ///< how many were computed and compared
+};
+
+/// Finds the row of a key that is right and not revoked.
+///
+/// One hash is computed and compared whatever the key is: one whose id is unknown is held against a
+/// row that no key matches. So the time of a refusal does not tell whether an id is known.
+///
+/// Lifetime: the row is one of `keys`.
+key_verdict judge(const std::map<std::string, key_row>& keys, const api_key& key);
 
 }  // namespace bitdotio

@@ -14,6 +14,11 @@ namespace bitdotio {
 
 namespace {
 
+// How often a database is measured while a statement frees space in it, and in how many of these
+// turns every database over its limit is.
+constexpr std::chrono::milliseconds close_interval{250};
+constexpr unsigned turns_of_all = 4;
+
 // The roles that are no longer right: those that could write, those that could not, or all.
 std::vector<std::string> misplaced(storage_state now) {
     const std::string limited = session_roles::limited;
@@ -36,15 +41,23 @@ storage_quota::storage_quota(asio::any_io_executor executor, std::shared_ptr<cat
       catalog_(std::move(known)),
       databases_(std::move(databases)),
       interval_(interval),
-      rounds_(strand_, interval) {}
+      rounds_(strand_, interval),
+      close_looks_(strand_, close_interval) {}
 
 void storage_quota::watch() {
     rounds_.start(
         shared_from_this(), [this] { return measure_all(); }, on_failure());
+    close_looks_.start(
+        shared_from_this(), [this] { return look_closely(); }, on_failure());
 }
 
 asio::awaitable<void> storage_quota::close() {
-    return on_strand(strand_, shared_from_this(), rounds_.stop());
+    return on_strand(strand_, shared_from_this(), do_close());
+}
+
+asio::awaitable<void> storage_quota::do_close() {
+    co_await rounds_.stop();
+    co_await close_looks_.stop();
 }
 
 asio::awaitable<void> storage_quota::measure_all() {
@@ -59,6 +72,88 @@ asio::awaitable<void> storage_quota::measure_all() {
     } catch (...) {
         on_failure()(std::current_exception());
     }
+}
+
+asio::awaitable<void> storage_quota::look_closely() {
+    const bool in_turn = ++looks_ % turns_of_all == 0;
+    std::vector<std::string> ids;
+    for (const auto& [id, known] : entries_) {
+        const bool over = known.rule.state() != storage_state::writable;
+        if (known.before || (over && in_turn)) ids.push_back(id);
+    }
+    for (const std::string& id : ids) {
+        if (close_looks_.is_stopping()) break;
+        bool gone = false;
+        try {
+            co_await look_closely_at(id, in_turn);
+        } catch (const error& failure) {
+            // Deleted in between, or the server is stopping, or its backend does not answer.
+            gone = failure.code() == errc::not_found;
+        } catch (...) {
+            on_failure()(std::current_exception());
+        }
+        if (gone) entries_.erase(id);
+    }
+}
+
+// What an undone statement has written stays in the files until they are vacuumed, which is watched
+// in its turn.
+void storage_quota::leave_room_to_vacuum(entry& known, std::int64_t used) {
+    known.ceiling = used + storage_rule::slack;
+}
+
+asio::awaitable<void> storage_quota::look_closely_at(std::string id, bool in_turn) {
+    if (!entries_[id].is_freeing()) {
+        const bool judge = entries_[id].before.has_value();
+        const bool asleep = co_await databases_->is_asleep(id);
+        if (judge || (in_turn && !asleep)) co_await do_check(id);
+        co_return;
+    }
+    const std::int64_t used = co_await databases_->storage_bytes(id);
+    entry& known = entries_[id];
+    if (!known.is_freeing() || used <= known.ceiling) co_return;
+    known.ended = std::chrono::steady_clock::now();
+    leave_room_to_vacuum(known, used);
+    // No session but the statement's is in these roles now.
+    co_await end_sessions(std::move(id), storage_state::read_only);
+}
+
+asio::awaitable<std::shared_ptr<void>> storage_quota::let_free(std::string id, freeing what) {
+    return on_strand(strand_, shared_from_this(), do_let_free(std::move(id), what));
+}
+
+asio::awaitable<std::shared_ptr<void>> storage_quota::do_let_free(std::string id, freeing what) {
+    const auto self = shared_from_this();
+    const storage_state now = co_await do_check(id);
+    entry& known = entries_[id];
+    auto right = std::make_shared<char>();
+    // A DROP may wait for others' locks as long as it likes: it writes nothing.
+    if (what == freeing::drops || now == storage_state::writable) co_return right;
+    if (known.is_freeing()) {
+        throw error(errc::server_busy,
+                    "another statement frees space in this database: send the next one when that "
+                    "has ended");
+    }
+    if (known.rule.takes_drops_only()) co_return nullptr;
+    known.right = right;
+    known.before = known.used;
+    known.ceiling = known.rule.ceiling(what, known.used);
+    co_return right;
+}
+
+asio::awaitable<bool> storage_quota::may_commit(std::string id) {
+    return on_strand(strand_, shared_from_this(), do_may_commit(std::move(id)));
+}
+
+asio::awaitable<bool> storage_quota::do_may_commit(std::string id) {
+    const auto self = shared_from_this();
+    const std::int64_t used = co_await databases_->storage_bytes(id);
+    const auto found = entries_.find(id);
+    if (found == entries_.end()) co_return false;
+    entry& known = found->second;
+    if (!known.before || used <= known.ceiling) co_return true;
+    leave_room_to_vacuum(known, used);
+    co_return false;
 }
 
 failure_report storage_quota::on_failure() const noexcept {
@@ -106,10 +201,14 @@ asio::awaitable<storage_state> storage_quota::do_check(std::string id) {
     const std::int64_t used = co_await databases_->storage_bytes(id);
     const std::int64_t limit = co_await catalog_->storage_limit(id);
     entry& known = entries_[id];
+    // What it holds now may be passing: VACUUM FULL copies.
+    if (known.is_freeing() && used > limit) co_return known.rule.state();
     known.used = used;
     known.measured = std::chrono::steady_clock::now();
     const storage_state before = known.rule.state();
-    const storage_state after = known.rule.measured(used, limit);
+    const std::optional<std::int64_t> judged = std::exchange(known.before, std::nullopt);
+    const storage_state after =
+        judged ? known.rule.freed(*judged, used, limit) : known.rule.measured(used, limit);
     if (before != after) {
         if (events_) {
             server_event event(after == storage_state::writable ? "storage_freed"

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -28,7 +29,12 @@ class failure_report;
 /// read-only. So the limit is in the role: over it, callers that could write are let in as the role
 /// "limited", which may only read, and earlier sessions are ended (57P01). Roles do not cover what
 /// an owner has granted to everybody in advance; therefore a database that still grows is closed.
-/// What a session writes between two measurements is not prevented.
+/// What a session writes between two measurements is not prevented. A database over its limit is
+/// measured once a second.
+///
+/// Statements that free space run in the caller's own role, one at a time (`let_free`), and what
+/// they call may write: the database is measured four times a second meanwhile, and the statement's
+/// session is ended when it holds more than storage_rule::ceiling.
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: await `close` if `watch` was called.
@@ -57,6 +63,14 @@ public:
     asio::awaitable<storage_state> state(std::string id);
     /// The same, measured now. Sessions whose role is no longer right are ended.
     asio::awaitable<storage_state> check(std::string id);
+    /// Lets a statement that frees space run, as long as what is returned lives; null if only DROP
+    /// is taken now.
+    ///
+    /// Errors: errc::server_busy if another such statement runs in the database.
+    asio::awaitable<std::shared_ptr<void>> let_free(std::string id, freeing what);
+    /// Whether that statement may be committed, measured now: it has not made the database grow.
+    asio::awaitable<bool> may_commit(std::string id);
+
     /// Whether sessions that could write were ended since then for what they wrote. Once that is
     /// undone, the files no longer show it.
     asio::awaitable<bool> has_ended_writers(std::string id, time_point since);
@@ -67,13 +81,26 @@ private:
         std::int64_t used = 0;
         time_point measured{};
         time_point ended = time_point::min();  ///< when writers were ended last
+
+        // A statement that frees space, until it has been judged by what it left.
+        std::weak_ptr<void> right;
+        std::optional<std::int64_t> before;  ///< what the database held when that began
+        std::int64_t ceiling = 0;
+
+        bool is_freeing() const noexcept { return before && !right.expired(); }
     };
 
     asio::awaitable<std::string> do_session_role(database known);
     asio::awaitable<storage_state> do_state(std::string id);
     asio::awaitable<storage_state> do_check(std::string id);
     asio::awaitable<bool> do_has_ended_writers(std::string id, time_point since);
+    asio::awaitable<std::shared_ptr<void>> do_let_free(std::string id, freeing what);
+    asio::awaitable<bool> do_may_commit(std::string id);
+    asio::awaitable<void> do_close();
     asio::awaitable<void> measure_all();
+    static void leave_room_to_vacuum(entry& known, std::int64_t used);
+    asio::awaitable<void> look_closely();
+    asio::awaitable<void> look_closely_at(std::string id, bool in_turn);
     failure_report on_failure() const noexcept;
     asio::awaitable<void> end_sessions(std::string id, storage_state now);
 
@@ -84,6 +111,8 @@ private:
     std::map<std::string, entry> entries_;
     std::shared_ptr<event_log> events_;
     periodic rounds_;
+    periodic close_looks_;
+    unsigned looks_ = 0;
 };
 
 }  // namespace bitdotio

@@ -3,6 +3,7 @@
 
 #include "server/base/tls_shutdown.hpp"
 #include "server/gateway/abandoned_session.hpp"
+#include "server/catalog/key_secret.hpp"
 #include "server/gateway/gateway_session.hpp"
 #include "server/gateway/splice.hpp"
 
@@ -238,7 +239,7 @@ asio::awaitable<bool> gateway_session::admit_with_password() {
     } catch (const error& thrown) {
         if (thrown.code() != errc::bad_input && thrown.code() != errc::not_found &&
             thrown.code() != errc::authentication_failed && thrown.code() != errc::rate_limited) {
-            failure = thrown.what();
+            failure = words_of(thrown);
             sqlstate = thrown.sqlstate().empty() ? "XX000" : thrown.sqlstate();
         }
     }
@@ -290,7 +291,7 @@ asio::awaitable<void> gateway_session::converse() {
         co_await converse_with(std::move(awake), key);
     } catch (const error& thrown) {
         gone = thrown.code() == errc::not_found;
-        failure = thrown.code() == errc::timeout ? "it did not wake in time" : thrown.what();
+        failure = thrown.code() == errc::timeout ? "it did not wake in time" : words_of(thrown);
     }
     if (gone) {
         co_await refuse("3D000", "the database was deleted", "");
@@ -371,6 +372,15 @@ asio::awaitable<bool> gateway_session::connect_backend(const lease& awake, cance
     co_await with_deadline(send(std::move(greeting.bytes)), after(startup_patience));
     watch_.handed_on(std::chrono::steady_clock::now());
     co_return true;
+}
+
+// What the client is told of it: an id in place of words that are for the log alone.
+std::string gateway_session::words_of(const error& thrown) const {
+    const bool ours = thrown.code() == errc::system_failed || name_a_file(thrown.what());
+    if (!thrown.sqlstate().empty() || !ours) return thrown.what();
+    const std::string id = new_id();
+    around_->events->failed("the Postgres endpoint", std::make_exception_ptr(thrown), id);
+    return words_for_caller(id);
 }
 
 asio::awaitable<std::string> gateway_session::receive(std::size_t size) {

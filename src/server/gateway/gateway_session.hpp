@@ -68,6 +68,7 @@ private:
     asio::awaitable<void> send(std::string bytes);
     asio::awaitable<void> refuse(std::string_view sqlstate, std::string message,
                                  std::string_view hint);
+    std::string words_of(const error& thrown) const;
 
     const std::shared_ptr<const gateway_context> around_;
     asio::ssl::stream<asio::ip::tcp::socket> client_;

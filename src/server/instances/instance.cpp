@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <limits>
 #include <string_view>
 #include <utility>
@@ -24,7 +25,6 @@ namespace {
 constexpr std::chrono::milliseconds readiness_interval{1};
 // The places kept for ourselves, so that sessions can be ended and limits lifted when it is full.
 constexpr int reserved_connections = 2;
-constexpr std::uintmax_t largest_log = 4 << 20;
 
 dormancy::settings rule_settings(const instance_settings& settings) {
     dormancy::settings result;
@@ -188,17 +188,10 @@ asio::awaitable<void> instance::live() {
     }
     crashed_ = status != 0 && !rule_.discards();
     process_.reset();
+    std::string words;
+    if (const auto log = std::exchange(log_, nullptr)) words = co_await log->finish();
     if (crashed_) {
-        const auto words = std::make_shared<std::string>();
-        std::function<void()> read = [words, file = data_directory_ / "postgres.log"] {
-            *words = tail_of(file);
-        };
-        try {
-            co_await run_blocking(std::move(read));
-        } catch (const error&) {
-            // No thread, or the server ends: PostgreSQL's last words are in its log.
-        }
-        const std::string last = log_words(*words);
+        const std::string last = log_words(words);
         failure_ += last.empty() ? "" : "; the end of its log: " + last;
     }
     // A stop that was asked for during the start is not a failed start.
@@ -225,7 +218,16 @@ asio::awaitable<void> instance::start() {
         co_await clear_after_crash();
     }
     if (rule_.current() == dormancy::state::waking) {  // the start is still wanted
-        process_ = co_await child::start(start_command());
+        log_ = std::make_shared<instance_log>(strand_.get_inner_executor(),
+                                              data_directory_ / "postgres.log", settings_->run_as);
+        std::exception_ptr failure;
+        try {
+            process_ = co_await child::start(start_command());
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        log_->begin(on_failure());
+        if (failure) std::rethrow_exception(failure);
     }
     if (process_ && rule_.current() != dormancy::state::waking) {
         process_->signal(SIGINT);
@@ -258,9 +260,6 @@ asio::awaitable<void> instance::clear_after_crash() {
         std::filesystem::remove(data / "postmaster.pid", ignored);
         std::filesystem::remove(socket / ".s.PGSQL.5432", ignored);
         std::filesystem::remove(socket / ".s.PGSQL.5432.lock", ignored);
-        if (std::filesystem::file_size(data / "postgres.log", ignored) > largest_log && !ignored) {
-            std::filesystem::remove(data / "postgres.log", ignored);
-        }
     };
     co_await run_blocking(std::move(clear));
     crashed_ = false;
@@ -298,7 +297,7 @@ command instance::start_command() const {
     const std::string durability = settings_->durable ? "on" : "off";
     command what;
     what.directory = data_directory_;
-    what.output = data_directory_ / "postgres.log";
+    what.output_handle = log_->write_end();
     what.run_as = settings_->run_as;
     what.death_signal = SIGINT;  // fast: committed data is checkpointed
     what.arguments = {settings_->programs.postgres, "-D", data_directory_};
@@ -333,6 +332,11 @@ command instance::start_command() const {
              std::string("logging_collector=off"),
              std::string("log_checkpoints=off"),
              std::string("log_min_messages=log"),
+             // Sessions cannot lift it.
+             "temp_file_limit=" +
+                 std::to_string(std::clamp<std::uint64_t>(settings_->temporary_files / 1024, 1,
+                                                          std::numeric_limits<int>::max())) +
+                 "kB",
              "idle_session_timeout=" + milliseconds(settings_->idle_session_timeout),
              "idle_in_transaction_session_timeout=" +
                  milliseconds(settings_->idle_in_transaction_timeout),

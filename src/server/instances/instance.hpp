@@ -7,6 +7,7 @@
 #include "server/hosts/database_host.hpp"
 #include "server/instances/dormancy.hpp"
 #include "server/instances/instance_keeper.hpp"
+#include "server/instances/instance_log.hpp"
 #include "server/instances/process.hpp"
 #include "server/instances/programs.hpp"
 
@@ -51,6 +52,8 @@ struct instance_settings {
         std::make_shared<database_host::account_check>();
     /// If false, a crash of the machine may lose committed data, or everything.
     bool durable = true;
+    /// PostgreSQL's temp_file_limit, in bytes.
+    std::uint64_t temporary_files = std::uint64_t{1} << 30;
     /// Called on the host's strand; may be empty.
     std::function<void(const instance_event&)> tell;
     /// Is told of internal failures; may be null.
@@ -104,7 +107,6 @@ private:
     asio::awaitable<void> live();
     asio::awaitable<void> start();
     asio::awaitable<void> clear_after_crash();
-    asio::awaitable<std::string> last_words();
     asio::awaitable<void> put_right();
     asio::awaitable<void> drop_unknown_roles();
     asio::awaitable<std::size_t> do_repair(bool thorough);
@@ -127,6 +129,7 @@ private:
     const std::string mark_;  ///< the cluster_name, by which its processes are known
     dormancy rule_;
     std::optional<child> process_;
+    std::shared_ptr<instance_log> log_;   ///< of the process
     bool living_ = false;                 ///< `live` is running
     bool crashed_ = true;                 ///< the last life is not known to have ended well
     std::string failure_;                 ///< why the last start failed

@@ -122,6 +122,7 @@ void prepare(prepared_directory& result, const instance_host_options& options) {
     result.settings->max_connections = options.max_connections;
     result.settings->start_timeout = options.start_timeout;
     result.settings->durable = options.durable;
+    result.settings->temporary_files = options.temporary_files;
     result.settings->tell = options.tell;
     result.settings->events = options.events;
 }
@@ -302,20 +303,23 @@ asio::awaitable<std::vector<std::string>> instance_host::do_repair(std::string i
 
 asio::awaitable<std::int64_t> instance_host::do_storage_bytes(std::string id) {
     const auto sum = std::make_shared<std::int64_t>(0);
-    std::function<void()> measure = [sum, base = find(id)->data_directory() / "base"] {
-        // Files come and go while it runs: a file that is gone counts as nothing.
-        std::error_code gone;
-        for (fs::recursive_directory_iterator at(base, gone), end; !gone && at != end;
-             at.increment(gone)) {
-            // template1, which nobody can enter, and the temporary files of sorts and joins.
-            const fs::path name = at.depth() == 0 ? at->path().filename() : fs::path();
-            if (name == "1" || name == "pgsql_tmp") {
-                at.disable_recursion_pending();
-            }
-            std::error_code ignored;
-            if (at->is_regular_file(ignored)) {
-                const std::uintmax_t size = at->file_size(ignored);
-                *sum += ignored ? 0 : static_cast<std::int64_t>(size);
+    std::function<void()> measure = [sum, data = find(id)->data_directory()] {
+        // Tables and indexes, and the notifications that listeners have not taken yet.
+        for (const fs::path& part : {data / "base", data / "pg_notify"}) {
+            // Files come and go while it runs: a file that is gone counts as nothing.
+            std::error_code gone;
+            for (fs::recursive_directory_iterator at(part, gone), end; !gone && at != end;
+                 at.increment(gone)) {
+                // template1, which nobody can enter, and the temporary files of sorts and joins.
+                const fs::path name = at.depth() == 0 ? at->path().filename() : fs::path();
+                if (name == "1" || name == "pgsql_tmp") {
+                    at.disable_recursion_pending();
+                }
+                std::error_code ignored;
+                if (at->is_regular_file(ignored)) {
+                    const std::uintmax_t size = at->file_size(ignored);
+                    *sum += ignored ? 0 : static_cast<std::int64_t>(size);
+                }
             }
         }
     };

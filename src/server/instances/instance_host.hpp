@@ -48,6 +48,8 @@ struct instance_host_options {
     std::chrono::milliseconds start_timeout{60'000};
     /// PostgreSQL's fsync, full_page_writes and synchronous_commit.
     bool durable = true;
+    /// PostgreSQL's temp_file_limit, in bytes.
+    std::uint64_t temporary_files = std::uint64_t{1} << 30;
     /// Called on the host's strand; may be empty.
     std::function<void(const instance_event&)> tell;
     /// Is told of internal failures; may be null.

@@ -93,8 +93,12 @@ void become(int report, int target, const char* path, int flags, step where) {
         give_up(report, step::directory);
     }
     become(report, 0, what.input.c_str(), O_RDONLY, step::input);
-    become(report, 1, what.output.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW,
-           step::output);
+    if (what.output_handle < 0) {
+        become(report, 1, what.output.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW,
+               step::output);
+    } else if (::dup2(what.output_handle, 1) < 0) {
+        give_up(report, step::output);
+    }
     ::dup2(1, 2);
     // Asio's sockets are not close-on-exec: a child that keeps one keeps its client waiting.
     if (report != 3) {

@@ -47,6 +47,9 @@ struct command {
     std::filesystem::path input = "/dev/null";
     /// Standard output and error are appended to this file, opened as the user it runs as.
     std::filesystem::path output = "/dev/null";
+    /// A descriptor above 2 for both instead of that file; it must stay open until the child has
+    /// started. -1 for none.
+    int output_handle = -1;
     system_user run_as;
     /// The signal it gets when this process dies; 0 for none.
     int death_signal = 0;

@@ -2,6 +2,7 @@
 #include "server/jobs/export_run.hpp"
 #include "server/formats/column_types.hpp"
 #include "server/formats/file_output.hpp"
+#include "server/formats/job_failure.hpp"
 #include "server/formats/row_writer.hpp"
 #include "server/hosts/instance_session.hpp"
 
@@ -54,8 +55,39 @@ std::unique_ptr<row_writer> make_writer(export_format format, const std::filesys
     }
 }
 
+// Ends an export whose file is too long. It looks at the file now and then, because only its
+// writer knows what its text comes to there. It blocks.
+class length_check {
+public:
+    // Parameters: `whole` if the text goes to a temporary file before the file is written.
+    length_check(std::filesystem::path file, std::uint64_t largest, bool whole)
+        : file_(std::move(file)), largest_(largest), whole_(whole) {}
+
+    void passed(std::size_t text) {
+        text_ += text;
+        if (text_ - seen_ >= (std::size_t{1} << 20)) look();
+    }
+    void look() {
+        seen_ = text_;
+        std::error_code missing;
+        const std::uintmax_t size = std::filesystem::file_size(file_, missing);
+        if ((!missing && size > largest_) || (whole_ && text_ > largest_)) {
+            throw job_failure("too_large", "the exported file is longer than " +
+                                               std::to_string(largest_) +
+                                               " bytes: export less, or in parts");
+        }
+    }
+
+private:
+    const std::filesystem::path file_;
+    const std::uint64_t largest_;
+    const bool whole_;
+    std::uint64_t text_ = 0;
+    std::uint64_t seen_ = 0;
+};
+
 asio::awaitable<void> write_csv(worker_threads& threads, transaction& scope, std::string query,
-                                std::filesystem::path file,
+                                std::filesystem::path file, length_check& length,
                                 std::function<void(std::size_t)> moved) {
     statement copy("COPY (" + query + "\n) TO STDOUT (FORMAT csv, HEADER)");
     copy.timeout(export_limit);
@@ -64,19 +96,25 @@ asio::awaitable<void> write_csv(worker_threads& threads, transaction& scope, std
     std::function<void()> open = [&] { out.emplace(file); };
     co_await threads.run(open);
     std::optional<std::string> piece = co_await rows.next();
-    std::function<void()> write = [&] { out->write(*piece); };
+    std::function<void()> write = [&] {
+        out->write(*piece);
+        length.passed(piece->size());
+    };
     while (piece) {
         co_await threads.run(write);
         if (moved) moved(piece->size());
         piece = co_await rows.next();
     }
-    std::function<void()> finish = [&] { out->finish(); };
+    std::function<void()> finish = [&] {
+        out->finish();
+        length.look();
+    };
     co_await threads.run(finish);
 }
 
 asio::awaitable<void> write_rows(worker_threads& threads, transaction& scope, std::string query,
                                  export_format format, std::filesystem::path file,
-                                 std::function<void(std::size_t)> moved) {
+                                 length_check& length, std::function<void(std::size_t)> moved) {
     std::vector<export_column> columns = co_await columns_of(scope, query);
     const std::size_t count = columns.size();
     statement copy("COPY (" + query + "\n) TO STDOUT");
@@ -86,13 +124,19 @@ asio::awaitable<void> write_rows(worker_threads& threads, transaction& scope, st
     std::function<void()> open = [&] { writer = make_writer(format, file, std::move(columns)); };
     co_await threads.run(open);
     std::optional<std::string> piece = co_await rows.next();
-    std::function<void()> write = [&] { write_copy_rows(*piece, count, *writer); };
+    std::function<void()> write = [&] {
+        write_copy_rows(*piece, count, *writer);
+        length.passed(piece->size());
+    };
     while (piece) {
         co_await threads.run(write);
         if (moved) moved(piece->size());
         piece = co_await rows.next();
     }
-    std::function<void()> finish = [&] { writer->finish(); };
+    std::function<void()> finish = [&] {
+        writer->finish();
+        length.look();
+    };
     co_await threads.run(finish);
 }
 
@@ -100,7 +144,8 @@ asio::awaitable<void> write_rows(worker_threads& threads, transaction& scope, st
 
 asio::awaitable<void> run_export(worker_threads& threads, session_target where,
                                  export_options order, std::filesystem::path file,
-                                 std::function<void(std::size_t)> moved) {
+                                 std::uint64_t largest, std::function<void(std::size_t)> moved) {
+    length_check length(file, largest, order.format == export_format::xls);
     connection session = co_await open_session(std::move(where), "bitdotio export");
     transaction_options reading;
     reading.isolation = isolation_level::repeatable_read;
@@ -113,11 +158,12 @@ asio::awaitable<void> run_export(worker_threads& threads, session_target where,
         "set_config('extra_float_digits', '1', true)");
     const std::string query = query_of(order);
     if (order.format == export_format::csv) {
-        co_await write_csv(threads, scope, query, file, std::move(moved));
+        co_await write_csv(threads, scope, query, file, length, std::move(moved));
     } else {
-        co_await write_rows(threads, scope, query, order.format, file, std::move(moved));
+        co_await write_rows(threads, scope, query, order.format, file, length, std::move(moved));
     }
-    co_await scope.commit();
+    // Up to PostgreSQL 15, functions make large objects even in a transaction that only reads.
+    co_await scope.rollback();
     co_await session.close();
 }
 

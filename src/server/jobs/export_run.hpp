@@ -9,6 +9,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -18,14 +19,16 @@ namespace bitdotio {
 /// Runs the query in a read-only transaction that sees one state of the database. Rows come through
 /// COPY and are written on `threads`; memory holds a piece of them.
 ///
-/// Parameters: `where` is a database that the caller holds meanwhile; `moved` is told of bytes that
-///     came.
+/// Parameters: `where` is a database that the caller holds meanwhile; `largest` is the limit of the
+///     file, in bytes; `moved` is told of bytes that came.
 /// Errors: those of connection; job_failure ("unrepresentable") for values the format cannot hold;
+///     job_failure ("too_large"), which is seen within a few MiB after the limit;
 ///     errc::system_failed if the file cannot be written. The file is unfinished then.
 /// Cancellation: terminal.
 /// Lifetime: `threads` must outlive it.
 asio::awaitable<void> run_export(worker_threads& threads, session_target where,
                                  export_options order, std::filesystem::path file,
+                                 std::uint64_t largest,
                                  std::function<void(std::size_t)> moved = nullptr);
 
 }  // namespace bitdotio

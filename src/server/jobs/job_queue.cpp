@@ -1,5 +1,6 @@
 // Keeps job records, runs the queue, and cleans up after crashes and stops.
 #include "server/jobs/job_queue.hpp"
+#include "server/base/disk_space.hpp"
 #include "server/base/event_log.hpp"
 #include "server/base/replace_file.hpp"
 #include "server/catalog/key_secret.hpp"
@@ -22,6 +23,15 @@ std::chrono::sys_time<std::chrono::microseconds> now() {
     return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
 }
 
+// At most `most` octets of UTF-8, and no part of a character.
+std::string cut(std::string text, std::size_t most) {
+    if (text.size() <= most) return text;
+    while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xc0) == 0x80) {
+        --most;
+    }
+    return text.substr(0, most) + " …";
+}
+
 void fail(job_record& record, const std::string& type, const std::string& message) {
     record.state = job_state::failed;
     record.error_type = type;
@@ -34,7 +44,7 @@ void fail(job_record& record, const std::string& type, const std::string& messag
 
 job_queue::job_queue(asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
                      fs::path directory, std::chrono::milliseconds kept, task doing, listener tell,
-                     std::shared_ptr<const event_log> events)
+                     std::shared_ptr<const event_log> events, job_limits limits)
     : strand_(asio::make_strand(executor)),
       directory_(std::move(directory)),
       kept_(kept),
@@ -42,15 +52,17 @@ job_queue::job_queue(asio::any_io_executor executor, std::shared_ptr<worker_thre
       tell_(std::move(tell)),
       events_(std::move(events)),
       threads_(std::move(threads)),
+      limits_(limits),
       places_(at_once),
       ended_(strand_, no_deadline) {}
 
 asio::awaitable<std::shared_ptr<job_queue>> job_queue::open(
     asio::any_io_executor executor, std::shared_ptr<worker_threads> threads, fs::path directory,
-    std::chrono::milliseconds kept, task doing, listener tell, std::shared_ptr<event_log> events) {
+    std::chrono::milliseconds kept, task doing, listener tell, std::shared_ptr<event_log> events,
+    job_limits limits) {
     const auto made =
         std::make_shared<job_queue>(executor, std::move(threads), std::move(directory), kept,
-                                    std::move(doing), std::move(tell), std::move(events));
+                                    std::move(doing), std::move(tell), std::move(events), limits);
     co_await on_strand(made->strand_, made, made->do_open());
     co_return made;
 }
@@ -104,6 +116,10 @@ void job_queue::load() {
              (owner->second.kind == job_kind::export_ && owner->second.state == job_state::done));
         if (each.path().extension() == ".json" ? owner == known_.end() : !needed) {
             fs::remove(each.path(), failure);
+        } else if (needed && owner->second.kind == job_kind::import_ &&
+                   each.path().extension() != ".json") {
+            const std::uintmax_t size = fs::file_size(each.path(), failure);
+            if (!failure) uploads_[owner->first] = {owner->second.user, size};
         }
     }
 }
@@ -145,6 +161,109 @@ asio::awaitable<void> job_queue::keep(job_record record) {
         throw;
     }
     known_[record.id] = record;
+    if (record.is_over()) uploads_.erase(record.id);
+}
+
+asio::awaitable<void> job_queue::take_upload(std::string id, std::string account,
+                                             std::uint64_t bytes) {
+    return on_strand(strand_, shared_from_this(),
+                     do_take_upload(std::move(id), std::move(account), bytes));
+}
+
+asio::awaitable<void> job_queue::do_take_upload(std::string id, std::string account,
+                                                std::uint64_t bytes) {
+    std::uint64_t of_account = bytes;
+    std::uint64_t in_all = bytes;
+    for (const auto& [other, sent] : uploads_) {
+        in_all += sent.bytes;
+        if (sent.account == account) of_account += sent.bytes;
+    }
+    if (of_account > limits_.uploads_of_account) {
+        throw no_room("the files that wait for their import may have " +
+                      std::to_string(limits_.uploads_of_account) +
+                      " bytes together: wait until an import is over");
+    }
+    if (in_all > limits_.uploads_in_all) {
+        throw no_room("too many files wait for their import: try again later");
+    }
+    upload& mine = uploads_[id];
+    mine.account = std::move(account);
+    mine.bytes += bytes;
+    co_return;
+}
+
+asio::awaitable<void> job_queue::drop_upload(std::string id) {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await on_strand(strand_, shared_from_this(), do_drop_upload(std::move(id)));
+}
+
+asio::awaitable<void> job_queue::do_drop_upload(std::string id) {
+    std::function<void()> remove = [&] {
+        std::error_code ignored;
+        fs::remove(file_of(id), ignored);
+    };
+    uploads_.erase(id);
+    co_await threads_->run(remove);
+}
+
+// Forgets the account's oldest job that is over, or that has kept a file; false if there is none.
+bool job_queue::forget_oldest(const std::string& account, bool only_files) {
+    auto oldest = known_.end();
+    for (auto at = known_.begin(); at != known_.end(); ++at) {
+        const job_record& record = at->second;
+        const bool has_file = record.kind == job_kind::export_ && record.state == job_state::done;
+        if (record.user != account || !record.is_over() || (only_files && !has_file)) continue;
+        if (oldest == known_.end() || record.date_created < oldest->second.date_created) {
+            oldest = at;
+        }
+    }
+    if (oldest == known_.end()) return false;
+    removed_.insert(oldest->first);
+    known_.erase(oldest);
+    return true;
+}
+
+void job_queue::make_room_for(const job_record& wanted) {
+    const auto text_of = [](const job_record& record) {
+        return record.export_.query.size() + record.file_url.size();
+    };
+    std::size_t mine = 0;
+    std::size_t my_text = text_of(wanted);
+    std::size_t all_text = my_text;
+    for (const auto& [id, record] : known_) {
+        all_text += text_of(record);
+        if (record.user != wanted.user) continue;
+        ++mine;
+        my_text += text_of(record);
+    }
+    if (my_text > limits_.statements_of_account || all_text > limits_.statements_in_all) {
+        throw no_room(
+            "the statements of exports that wait are too long together: wait until an export is "
+            "over");
+    }
+    for (; mine >= limits_.jobs_of_account || known_.size() >= limits_.jobs_in_all; --mine) {
+        if (mine > 0 && forget_oldest(wanted.user, false)) continue;
+        throw no_room("too many imports and exports wait or run: wait until one is over");
+    }
+}
+
+// Makes room for the file of an export that has just ended, or lets the export fail.
+void job_queue::make_room_for_file(job_record& done) {
+    while (true) {
+        std::uint64_t mine = done.size;
+        std::uint64_t all = done.size;
+        for (const auto& [id, record] : known_) {
+            if (record.kind != job_kind::export_ || record.state != job_state::done) continue;
+            all += record.size;
+            if (record.user == done.user) mine += record.size;
+        }
+        if (mine <= limits_.exports_of_account && all <= limits_.exports_in_all) return;
+        if (forget_oldest(done.user, true)) continue;
+        fail(done, "too_large",
+             "there is no room to keep an exported file of " + std::to_string(done.size) +
+                 " bytes: export less, or try again when other files have expired");
+        return;
+    }
 }
 
 asio::awaitable<job_record> job_queue::add(job_record wanted) {
@@ -155,6 +274,7 @@ asio::awaitable<job_record> job_queue::do_add(job_record wanted) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     if (closing_) throw error(errc::server_busy, "the server is stopping");
     sweep();
+    make_room_for(wanted);
     wanted.state = job_state::received;
     wanted.date_created = now();
     co_await keep(wanted);
@@ -226,30 +346,50 @@ asio::awaitable<void> job_queue::carry_out(std::string id) {
     record.state = job_state::done;
     record.date_finished = now();
     if (thrown) {
-        try {
-            std::rethrow_exception(thrown);
-        } catch (const error& failure) {
-            if (failure.code() == errc::cancelled && closing_) {
-                fail(record, "interrupted",
-                     "the server was stopped while this job was under way; nothing was imported "
-                     "or exported: start it again");
-            } else {
-                fail(record, kind_of(failure), words_of(failure));
-            }
-        } catch (const std::exception& failure) {
-            const bool stopped = closing_;
-            fail(record, stopped ? "interrupted" : "internal",
-                 stopped ? "the server was stopped while this job was under way; start it again"
-                         : failure.what());
-        } catch (...) {
-            fail(record, "internal", loggable_failure(thrown));
-        }
+        fail_by(record, thrown);
     } else if (record.kind == job_kind::export_) {
         std::function<void()> work = [&] { record.size = fs::file_size(file_of(id)); };
         co_await threads_->run(work);
+        make_room_for_file(record);
     }
+    // A job that is over needs neither, and both may be long or hold secrets.
+    record.export_.query.clear();
+    record.file_url.clear();
+    record.error_message = cut(std::move(record.error_message), limits_.error_message);
     co_await keep(record);
     if (tell_) tell_(record);
+}
+
+// The caller is told why, except what the server itself failed at: that is for its log.
+void job_queue::fail_by(job_record& record, const std::exception_ptr& thrown) const {
+    std::string type = "internal";
+    std::string words;
+    bool cancelled = false;
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const error& failure) {
+        type = kind_of(failure);
+        words = words_of(failure);
+        cancelled = failure.code() == errc::cancelled;
+        const auto* own = dynamic_cast<const job_failure*>(&failure);
+        if (own && !own->details().empty() && events_) {
+            server_event event("job_refused");
+            event.with("job", record.id).with("reason", own->details());
+            events_->tell(event);
+        }
+    } catch (...) {  // the log has it
+        cancelled = true;
+    }
+    if (closing_ && cancelled) {
+        fail(record, "interrupted",
+             "the server was stopped while this job was under way; nothing was imported or "
+             "exported: start it again");
+        return;
+    }
+    fail(record, type, words);
+    if (type != "internal" && !(type == "unavailable" && name_a_file(words))) return;
+    record.error_message = words_for_caller(record.error_id);
+    if (events_) events_->failed("the jobs", thrown, record.error_id);
 }
 
 asio::awaitable<void> job_queue::retry(std::string id) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/async_semaphore.hpp"
+#include "server/jobs/job_limits.hpp"
 #include "server/jobs/job_record.hpp"
 #include "server/jobs/worker_threads.hpp"
 
@@ -13,6 +14,8 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -32,7 +35,8 @@ class event_log;
 /// an import, what an export wrote. Every change of state is on disk before anyone sees it.
 ///
 /// At the start, a job that was under way has failed, and those that waited wait again. Jobs that
-/// ended more than `kept` ago are removed, file and record.
+/// ended more than `kept` ago are removed, file and record, and the oldest earlier where job_limits
+/// says so. What a job was asked to do is forgotten when it is over.
 ///
 /// Thread safety: its functions may be called from any thread.
 /// Lifetime: await `close()`.
@@ -51,15 +55,27 @@ public:
     static asio::awaitable<std::shared_ptr<job_queue>> open(
         asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
         std::filesystem::path directory, std::chrono::milliseconds kept, task doing,
-        listener tell = nullptr, std::shared_ptr<event_log> events = nullptr);
+        listener tell = nullptr, std::shared_ptr<event_log> events = nullptr,
+        job_limits limits = {});
 
     /// The path where a job's file is or will be.
     std::filesystem::path file_of(const std::string& id) const;
 
+    /// Counts bytes that were sent for an import, before they are written to its file. They count
+    /// until the job is over or `drop_upload`.
+    ///
+    /// Errors: no_room if the account, or all together, have sent too much.
+    asio::awaitable<void> take_upload(std::string id, std::string account, std::uint64_t bytes);
+    /// Removes the file of an import that will not be added.
+    ///
+    /// Cancellation: none.
+    asio::awaitable<void> drop_upload(std::string id);
+
     /// Adds a job, which waits for its turn.
     ///
     /// Parameters: `wanted` has everything but state and times; its file is there if it needs one.
-    /// Errors: errc::conflict while closing; errc::system_failed.
+    /// Errors: errc::conflict while closing; no_room if too many jobs are kept and none of the
+    ///     account's is over; errc::system_failed.
     asio::awaitable<job_record> add(job_record wanted);
 
     /// Finds a job; nothing if there is no such job.
@@ -76,9 +92,19 @@ public:
     /// Use `open`.
     job_queue(asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
               std::filesystem::path directory, std::chrono::milliseconds kept, task doing,
-              listener tell, std::shared_ptr<const event_log> events);
+              listener tell, std::shared_ptr<const event_log> events, job_limits limits);
 
 private:
+    struct upload {
+        std::string account;
+        std::uint64_t bytes = 0;
+    };
+
+    asio::awaitable<void> do_take_upload(std::string id, std::string account, std::uint64_t bytes);
+    asio::awaitable<void> do_drop_upload(std::string id);
+    bool forget_oldest(const std::string& account, bool only_files);
+    void make_room_for(const job_record& wanted);
+    void make_room_for_file(job_record& done);
     asio::awaitable<void> do_open();
     asio::awaitable<job_record> do_add(job_record wanted);
     asio::awaitable<std::optional<job_record>> do_find(std::string id);
@@ -88,6 +114,7 @@ private:
     asio::awaitable<void> run(std::string id);
     asio::awaitable<void> carry_out(std::string id);
     asio::awaitable<void> retry(std::string id);
+    void fail_by(job_record& record, const std::exception_ptr& thrown) const;
     void begin(const std::string& id);
     void load();
     void sweep();
@@ -99,7 +126,9 @@ private:
     const listener tell_;
     const std::shared_ptr<const event_log> events_;
     const std::shared_ptr<worker_threads> threads_;
+    const job_limits limits_;
     std::map<std::string, job_record> known_;
+    std::map<std::string, upload> uploads_;  ///< by the id of their import
     async_semaphore places_;
     std::map<std::string, std::shared_ptr<asio::cancellation_signal>> begun_;
     std::set<std::string> removed_;  ///< files to be removed

@@ -5,6 +5,7 @@
 #include "server/hosts/session_role.hpp"
 #include "server/jobs/export_run.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -26,9 +27,20 @@ asio::awaitable<void> job_runner::carry_out(job_record record, std::filesystem::
         co_await import_file(std::move(record), std::move(file), std::move(again));
         co_return;
     }
+    const storage_state now = co_await quota_->state(record.database_id);
+    if (now == storage_state::closed) throw over_its_limit();
+    const std::uint64_t spare = co_await spare_room();
     const lease awake = co_await databases_->hold(record.database_id);
     const session_target where = co_await awake.session(session_role(record.role), record.user);
-    co_await run_export(*threads_, where, record.export_, file, counter(record.id));
+    co_await run_export(*threads_, where, record.export_, file, std::min(largest_export_, spare),
+                        counter(record.id));
+}
+
+// What a job may take of the disk. It has waited since it was let in.
+asio::awaitable<std::uint64_t> job_runner::spare_room() const {
+    const disk_space::figures now = co_await disk_->look();
+    if (now.spare() == 0) throw job_failure("no_room", "the disk of the server is nearly full");
+    co_return now.spare();
 }
 
 asio::awaitable<void> job_runner::import_file(job_record record, std::filesystem::path file,
@@ -38,8 +50,11 @@ asio::awaitable<void> job_runner::import_file(job_record record, std::filesystem
     order.file_name = record.file_name;
     order.options = record.import;
     order.moved = counter(record.id);
+    const std::uint64_t spare = co_await spare_room();
     if (!record.file_url.empty()) {
-        order.file_name = co_await fetch_url(*threads_, record.file_url, file, fetching_);
+        fetch_limits within = fetching_;
+        within.largest = std::min(within.largest, spare);
+        order.file_name = co_await fetch_url(*threads_, record.file_url, file, within);
     }
     import_run run(*threads_, order);
     co_await run.look();

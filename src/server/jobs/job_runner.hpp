@@ -1,6 +1,7 @@
 // Runs jobs: an import fetches and loads, an export writes.
 #pragma once
 
+#include "server/base/disk_space.hpp"
 #include "server/catalog/storage_quota.hpp"
 #include "server/hosts/database_host.hpp"
 #include "server/jobs/import_run.hpp"
@@ -11,6 +12,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -26,11 +28,14 @@ namespace bitdotio {
 class job_runner {
 public:
     job_runner(std::shared_ptr<database_host> instances, std::shared_ptr<storage_quota> quota,
-               std::shared_ptr<worker_threads> threads, fetch_limits fetching)
+               std::shared_ptr<worker_threads> threads, std::shared_ptr<disk_space> disk,
+               fetch_limits fetching, std::uint64_t largest_export)
         : databases_(std::move(instances)),
           quota_(std::move(quota)),
           threads_(std::move(threads)),
-          fetching_(fetching) {}
+          disk_(std::move(disk)),
+          fetching_(fetching),
+          largest_export_(largest_export) {}
 
     /// Sets who is told of jobs' progress; call it before the first job.
     void report_to(std::shared_ptr<event_log> events) { events_ = std::move(events); }
@@ -43,6 +48,7 @@ public:
 private:
     asio::awaitable<void> import_file(job_record record, std::filesystem::path file,
                                       job_queue::count_retry again) const;
+    asio::awaitable<std::uint64_t> spare_room() const;
     std::function<void(std::size_t)> counter(const std::string& job) const;
     asio::awaitable<void> load(import_run& run, job_record record,
                                job_queue::count_retry again) const;
@@ -50,7 +56,9 @@ private:
     std::shared_ptr<database_host> databases_;
     std::shared_ptr<storage_quota> quota_;
     std::shared_ptr<worker_threads> threads_;
+    std::shared_ptr<disk_space> disk_;
     fetch_limits fetching_;
+    std::uint64_t largest_export_;
     std::shared_ptr<event_log> events_;
 };
 

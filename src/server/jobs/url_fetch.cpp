@@ -56,6 +56,15 @@ private:
                            "the file cannot be fetched from " + address_.host + ": " + why);
     }
 
+    // The same words whether a name is unknown or private: callers could look into our network by
+    // asking for its names.
+    job_failure out_of_reach(const std::string& details) const {
+        return job_failure("download_failed",
+                           "the file cannot be fetched from " + address_.host +
+                               ": it has no address, or not only addresses of the public internet",
+                           address_.host + ": " + details);
+    }
+
     void check(const boost::system::error_code& failure, const char* what) const {
         if (failure == asio::error::operation_aborted) {
             throw error(errc::cancelled, "fetching was cancelled");
@@ -91,14 +100,11 @@ private:
         tcp::resolver resolver(executor);
         const auto found = co_await resolver.async_resolve(address_.host, address_.port,
                                                            redirect_error(use_awaitable, failure));
-        check(failure, "its name is not known");
+        if (failure == asio::error::operation_aborted) check(failure, "");
+        if (failure) throw out_of_reach(failure.message());
         for (const auto& each : found) {
-            if (!limits_.may_reach(each.endpoint().address())) {
-                throw job_failure("private_address", "the file cannot be fetched from " +
-                                                         address_.host + ": its address " +
-                                                         each.endpoint().address().to_string() +
-                                                         " is not of the public internet");
-            }
+            const asio::ip::address address = each.endpoint().address();
+            if (!limits_.may_reach(address)) throw out_of_reach("it is " + address.to_string());
         }
         tcp::socket socket(executor);
         for (const auto& each : found) {

@@ -31,8 +31,9 @@ struct fetch_limits {
 /// Every address of a name is checked before it connects, and it connects to the checked address
 /// itself; the same holds for the target of every redirect.
 ///
-/// Errors: job_failure ("download_failed", "too_large", "private_address"), naming the host and
-///     never the whole address, which may have secrets.
+/// Errors: job_failure ("download_failed", "too_large"), naming the host and never the whole
+///     address, which may have secrets. A name that is unknown and one that is not public fail in
+///     the same words; job_failure::details tells them apart.
 /// Cancellation: terminal.
 /// Lifetime: `threads` must outlive it.
 asio::awaitable<std::string> fetch_url(worker_threads& threads, std::string url,
