@@ -24,7 +24,8 @@ import_run::import_run(worker_threads& threads, import_order order)
 asio::awaitable<void> import_run::look() {
     std::function<void()> work = [this] {
         for (table_source& each :
-             open_tables(order_.file, order_.file_name, order_.options.header)) {
+             open_tables(std::make_shared<const input_file>(order_.file), order_.file_name,
+                         order_.options.header)) {
             tables_.emplace_back(std::move(each));
         }
     };
