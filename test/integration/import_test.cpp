@@ -6,13 +6,21 @@
 #include "support/run.hpp"
 #include "support/web_server.hpp"
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <iterator>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -44,6 +52,31 @@ std::string content_of(const std::filesystem::path& file) {
     std::stringstream text;
     text << std::ifstream(file, std::ios::binary).rdbuf();
     return text.str();
+}
+
+// The processes of this program that read files.
+std::set<int> readers() {
+    std::set<int> found;
+    for (const auto& each : std::filesystem::directory_iterator("/proc")) {
+        const int pid = std::atoi(each.path().filename().c_str());
+        if (pid == 0) continue;
+        std::ifstream status(each.path() / "status");
+        std::string text((std::istreambuf_iterator<char>(status)),
+                         std::istreambuf_iterator<char>());
+        if (text.find("Name:\timport-reader\n") != std::string::npos &&
+            text.find("PPid:\t" + std::to_string(::getpid()) + "\n") != std::string::npos) {
+            found.insert(pid);
+        }
+    }
+    return found;
+}
+
+// A key of an account of its own.
+std::string key_of(fixture& one, role what, const std::string& account) {
+    const std::vector<database_name> databases{one.name};
+    const auto made = test::run(one.server.server().create_account(account, what, databases));
+    const auto answer = one.calls.call("POST", "/v2beta/service-account/" + made.id + "/api-key/");
+    return json::value_to<std::string>(json::parse(answer.body).at("api_key"));
 }
 
 // Whether the job failed for this reason, with these words.
@@ -332,13 +365,8 @@ TEST_CASE("after a crash jobs under way have failed, and those that waited are d
 TEST_CASE("a job may what its account may: readers export, writers fill tables that are there") {
     fixture one;
     one.calls.rows(one.name, "CREATE TABLE t (a integer)");
-    const std::vector<database_name> databases{one.name};
     const auto calls_as = [&](role what, const std::string& account) {
-        const auto made = test::run(one.server.server().create_account(account, what, databases));
-        const auto answer =
-            one.calls.call("POST", "/v2beta/service-account/" + made.id + "/api-key/");
-        const json::value parsed = json::parse(answer.body);
-        return test::job_calls(one.server, json::value_to<std::string>(parsed.at("api_key")));
+        return test::job_calls(one.server, key_of(one, what, account));
     };
     auto reader = calls_as(role::reader, "reads");
     auto writer = calls_as(role::writer, "writes");
@@ -416,4 +444,18 @@ TEST_CASE("a session that grows past the limit ends an import that is under way"
     check_failed(one.calls.imported(one.name, "new", "t.csv", rows), "storage_limit_exceeded",
                  "read-only");
     CHECK(one.columns("new") == "[[null]]");
+}
+
+TEST_CASE("a file that ends its reader, or would fill the memory, ends its own import alone") {
+    fixture one;
+    check_failed(one.calls.imported(one.name, "d", "d.xls", content_of(TEST_DATA "/damaged-1.xls")),
+                 "invalid_file", "");
+    const std::string wide = content_of(TEST_DATA "/wide-row.sqlite");
+    CHECK(one.calls.imported(one.name, "w", "w.db", wide).at("state") == "DONE");
+    CHECK(one.columns("w") == R"([["a bigint"]])");
+    const std::string half(33 * 1024 * 1024, 'x');
+    check_failed(one.calls.imported(one.name, "r", "r.csv", half + "," + half + "\n"),
+                 "invalid_file", "line 1 begins a row of more than 64 MiB");
+    CHECK(one.calls.imported(one.name, "t", "t.csv", "a\n1\n").at("state") == "DONE");
+    CHECK(readers().empty());
 }

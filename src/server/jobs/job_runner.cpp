@@ -5,6 +5,7 @@
 #include "server/hosts/session_role.hpp"
 #include "server/jobs/export_run.hpp"
 
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -41,7 +42,20 @@ asio::awaitable<void> job_runner::import_file(job_record record, std::filesystem
     if (!record.file_url.empty()) {
         order.file_name = co_await fetch_url(*threads_, record.file_url, file, fetching_);
     }
+    order.died = obituary(record.id);
     import_run run(*threads_, order);
+    std::exception_ptr failure;
+    try {
+        co_await look_and_load(run, record, std::move(again));
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    co_await run.close();
+    if (failure) std::rethrow_exception(failure);
+}
+
+asio::awaitable<void> job_runner::look_and_load(import_run& run, job_record record,
+                                                job_queue::count_retry again) const {
     co_await run.look();
     const storage_state before = co_await quota_->state(record.database_id);
     if (before != storage_state::writable) throw over_its_limit();
@@ -69,6 +83,15 @@ asio::awaitable<void> job_runner::import_file(job_record record, std::filesystem
 std::function<void(std::size_t)> job_runner::counter(const std::string& job) const {
     if (!events_) return nullptr;
     return [events = events_, job](std::size_t size) { events->moved(job, size); };
+}
+
+jailed_file::listener job_runner::obituary(const std::string& job) const {
+    if (!events_) return nullptr;
+    return [events = events_, job](const std::string& how, double processor_seconds) {
+        server_event event("import_reader_died");
+        event.with("job", job).with("reason", how).with("processor_seconds", processor_seconds);
+        events->tell(event);
+    };
 }
 
 asio::awaitable<void> job_runner::load(import_run& run, job_record record,

@@ -43,6 +43,9 @@ public:
 private:
     asio::awaitable<void> import_file(job_record record, std::filesystem::path file,
                                       job_queue::count_retry again) const;
+    asio::awaitable<void> look_and_load(import_run& run, job_record record,
+                                        job_queue::count_retry again) const;
+    jailed_file::listener obituary(const std::string& job) const;
     std::function<void(std::size_t)> counter(const std::string& job) const;
     asio::awaitable<void> load(import_run& run, job_record record,
                                job_queue::count_retry again) const;
