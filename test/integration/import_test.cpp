@@ -459,3 +459,57 @@ TEST_CASE("a file that ends its reader, or would fill the memory, ends its own i
     CHECK(one.calls.imported(one.name, "t", "t.csv", "a\n1\n").at("state") == "DONE");
     CHECK(readers().empty());
 }
+
+TEST_CASE("readers that hang leave a place to other accounts, and do not keep the server running") {
+    fixture one;
+    std::string rows = "n,t\n";
+    for (int i = 0; i < 1'000'000; ++i)
+        rows += std::to_string(i) + ",x\n";
+    std::set<int> halted;
+    for (const char* table : {"first", "second"}) {
+        CHECK(one.calls.import(one.name, table, "n.csv", rows).status == 201);
+        const std::size_t before = halted.size();
+        const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+        while (halted.size() == before && std::chrono::steady_clock::now() < limit) {
+            for (const int pid : readers()) {
+                if (halted.insert(pid).second) ::kill(pid, SIGSTOP);
+            }
+        }
+    }
+    REQUIRE(halted.size() == 2);
+    // The third place is not for this account, and for any other.
+    const auto third = one.calls.import(one.name, "third", "t.csv", "a\n1\n");
+    test::job_calls other(one.server, key_of(one, role::admin, "other"));
+    CHECK(other.imported(one.name, "others", "t.csv", "a\n1\n").at("state") == "DONE");
+    const std::string path =
+        "/v2beta/import/" + json::value_to<std::string>(json::parse(third.body).at("id"));
+    CHECK(json::parse(one.calls.call("GET", path).body).at("state") == "RECEIVED");
+    const auto begin = std::chrono::steady_clock::now();
+    one.server.stop();
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(30));
+    CHECK(readers().empty());
+}
+
+TEST_CASE("an address that never answers keeps no other job waiting; too many jobs are refused") {
+    namespace asio = boost::asio;
+    asio::io_context io;
+    // Connections are made, and nobody takes them.
+    asio::ip::tcp::acceptor silent(io, {asio::ip::make_address("127.0.0.1"), 0});
+    const std::string url =
+        "http://127.0.0.1:" + std::to_string(silent.local_endpoint().port()) + "/x.csv";
+    local_server_options options;
+    options.allow_private_urls = true;
+    options.calls_per_second = 0;
+    fixture one(options);
+    for (int i = 0; i < 5; ++i)
+        CHECK(import_url(one, url).status == 201);
+    CHECK(one.calls.imported(one.name, "t", "t.csv", "a\n1\n").at("state") == "DONE");
+    for (int i = 5; i < 50; ++i)
+        CHECK(import_url(one, url).status == 201);
+    const auto refused = import_url(one, url);
+    CHECK(refused.status == 429);
+    CHECK(refused.body.find("50 imports and exports of this account") != std::string::npos);
+    CHECK(one.calls.export_(one.name, {{"table_name", "t"}}).status == 429);
+    test::job_calls other(one.server, key_of(one, role::admin, "other"));
+    CHECK(other.imported(one.name, "u", "t.csv", "a\n1\n").at("state") == "DONE");
+}

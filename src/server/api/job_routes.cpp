@@ -91,6 +91,7 @@ asio::awaitable<http_response> job_routes::start_import(caller who,
         throw error(errc::permission_denied,
                     "a READER may not import into the database \"" + name.full() + "\"");
     }
+    co_await jobs_->check_room(who.account);
     job_record wanted;
     wanted.id = new_id();
     wanted.kind = job_kind::import_;

@@ -32,6 +32,11 @@ asio::awaitable<void> job_runner::carry_out(job_record record, std::filesystem::
                         counter(record.id));
 }
 
+asio::awaitable<std::string> job_runner::fetch(job_record record,
+                                               std::filesystem::path file) const {
+    return fetch_url(*threads_, std::move(record.file_url), std::move(file), fetching_);
+}
+
 asio::awaitable<void> job_runner::import_file(job_record record, std::filesystem::path file,
                                               job_queue::count_retry again) const {
     import_order order;
@@ -39,9 +44,6 @@ asio::awaitable<void> job_runner::import_file(job_record record, std::filesystem
     order.file_name = record.file_name;
     order.options = record.import;
     order.moved = counter(record.id);
-    if (!record.file_url.empty()) {
-        order.file_name = co_await fetch_url(*threads_, record.file_url, file, fetching_);
-    }
     order.died = obituary(record.id);
     import_run run(*threads_, order);
     std::exception_ptr failure;

@@ -40,6 +40,12 @@ public:
     asio::awaitable<void> carry_out(job_record record, std::filesystem::path file,
                                     job_queue::count_retry again) const;
 
+    /// Fetches the file of an import that has an address for it; returns its name.
+    ///
+    /// Errors: as fetch_url.
+    /// Cancellation: terminal.
+    asio::awaitable<std::string> fetch(job_record record, std::filesystem::path file) const;
+
 private:
     asio::awaitable<void> import_file(job_record record, std::filesystem::path file,
                                       job_queue::count_retry again) const;
