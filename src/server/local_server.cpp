@@ -320,7 +320,7 @@ asio::awaitable<void> local_server::impl::remove_orphans() {
 }
 
 asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs() {
-    const auto threads = std::make_shared<worker_threads>(4);
+    const auto threads = std::make_shared<worker_threads>(6);
     fetch_limits limits;
     limits.largest = options.largest_import;
     if (options.allow_private_urls) {
@@ -332,6 +332,9 @@ asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs
     const job_queue::task doing = [work](job_record record, std::filesystem::path file,
                                          job_queue::count_retry again) {
         return work->carry_out(std::move(record), std::move(file), std::move(again));
+    };
+    const job_queue::fetch fetching = [work](job_record record, std::filesystem::path file) {
+        return work->fetch(std::move(record), std::move(file));
     };
     const job_queue::listener ended = [events = events](const job_record& job) {
         events->job_ended(job.id, job.state == job_state::failed);
@@ -350,7 +353,8 @@ asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs
     };
     co_await threads->run(open);
     jobs = co_await job_queue::open(strand.get_inner_executor(), threads, directory / "jobs",
-                                    options.jobs_kept, doing, ended, events, job_limits_of());
+                                    options.jobs_kept, doing, ended, events, job_limits_of(),
+                                    fetching);
     co_return std::make_shared<const job_routes>(catalog, jobs, threads, disk, std::move(*links),
                                                  options.download_link_life,
                                                  options.largest_import);

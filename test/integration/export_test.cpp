@@ -93,7 +93,8 @@ TEST_CASE("an export as xls is an XLSX file") {
     CHECK(job.at("file_name") == "export.xlsx");
     const test::temporary_directory directory;
     std::ofstream(directory / "x.xlsx", std::ios::binary) << shared().calls.download(job).body;
-    const auto tables = open_tables(directory / "x.xlsx", "x", header_row::first_row);
+    const auto tables = open_tables(std::make_shared<const input_file>(directory / "x.xlsx"), "x",
+                                    header_row::first_row);
     REQUIRE(tables.size() == 1);
     const auto reader = tables[0].open();
     cells row;

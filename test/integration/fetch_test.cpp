@@ -161,4 +161,10 @@ TEST_CASE("a fetch has its limits: how long it takes, how often it is sent on, h
               "download_failed: the file did not come within 1 seconds");
     }
     CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(10));
+    one.limits.longest = std::chrono::minutes(15);
+    one.limits.longest_piece = std::chrono::seconds(1);
+    for (const std::string scheme : {"http", "https"}) {
+        CHECK(one.of(scheme + "://127.0.0.1:" + std::to_string(silent.local_endpoint().port()))
+                  .find("it is too slow") != std::string::npos);
+    }
 }

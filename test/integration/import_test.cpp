@@ -8,14 +8,22 @@
 #include "support/text.hpp"
 #include "support/web_server.hpp"
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <iterator>
 #include <mutex>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -37,6 +45,31 @@ struct fixture : test::server_fixture {
                               table + "'");
     }
 };
+
+// The processes of this program that read files.
+std::set<int> readers() {
+    std::set<int> found;
+    for (const auto& each : std::filesystem::directory_iterator("/proc")) {
+        const int pid = std::atoi(each.path().filename().c_str());
+        if (pid == 0) continue;
+        std::ifstream status(each.path() / "status");
+        std::string text((std::istreambuf_iterator<char>(status)),
+                         std::istreambuf_iterator<char>());
+        if (text.find("Name:\timport-reader\n") != std::string::npos &&
+            text.find("PPid:\t" + std::to_string(::getpid()) + "\n") != std::string::npos) {
+            found.insert(pid);
+        }
+    }
+    return found;
+}
+
+// A key of an account of its own.
+std::string key_of(fixture& one, role what, const std::string& account) {
+    const std::vector<database_name> databases{one.name};
+    const auto made = test::run(one.server.server().create_account(account, what, databases));
+    const auto answer = one.calls.call("POST", "/v2beta/service-account/" + made.id + "/api-key/");
+    return json::value_to<std::string>(json::parse(answer.body).at("api_key"));
+}
 
 test::http_answer import_url(fixture& one, const std::string& url) {
     std::string escaped;
@@ -331,13 +364,8 @@ TEST_CASE("after a crash jobs under way have failed, and those that waited are d
 TEST_CASE("a job may what its account may: readers export, writers fill tables that are there") {
     fixture one;
     one.calls.rows(one.name, "CREATE TABLE t (a integer)");
-    const std::vector<database_name> databases{one.name};
     const auto calls_as = [&](role what, const std::string& account) {
-        const auto made = test::run(one.server.server().create_account(account, what, databases));
-        const auto answer =
-            one.calls.call("POST", "/v2beta/service-account/" + made.id + "/api-key/");
-        const json::value parsed = json::parse(answer.body);
-        return test::job_calls(one.server, json::value_to<std::string>(parsed.at("api_key")));
+        return test::job_calls(one.server, key_of(one, what, account));
     };
     auto reader = calls_as(role::reader, "reads");
     auto writer = calls_as(role::writer, "writes");
@@ -415,4 +443,72 @@ TEST_CASE("a session that grows past the limit ends an import that is under way"
     check_failed(one.calls.imported(one.name, "new", "t.csv", rows), "storage_limit_exceeded",
                  "read-only");
     CHECK(one.columns("new") == "[[null]]");
+}
+
+TEST_CASE("a file that ends its reader, or would fill the memory, ends its own import alone") {
+    fixture one;
+    check_failed(one.calls.imported(one.name, "d", "d.xls", contents(TEST_DATA "/damaged-1.xls")),
+                 "invalid_file", "");
+    const std::string wide = contents(TEST_DATA "/wide-row.sqlite");
+    CHECK(one.calls.imported(one.name, "w", "w.db", wide).at("state") == "DONE");
+    CHECK(one.columns("w") == R"([["a bigint"]])");
+    const std::string half(33 * 1024 * 1024, 'x');
+    check_failed(one.calls.imported(one.name, "r", "r.csv", half + "," + half + "\n"),
+                 "invalid_file", "line 1 begins a row of more than 64 MiB");
+    CHECK(one.calls.imported(one.name, "t", "t.csv", "a\n1\n").at("state") == "DONE");
+    CHECK(readers().empty());
+}
+
+TEST_CASE("readers that hang leave a place to other accounts, and do not keep the server running") {
+    fixture one;
+    std::string rows = "n,t\n";
+    for (int i = 0; i < 1'000'000; ++i)
+        rows += std::to_string(i) + ",x\n";
+    std::set<int> halted;
+    for (const char* table : {"first", "second"}) {
+        CHECK(one.calls.import(one.name, table, "n.csv", rows).status == 201);
+        const std::size_t before = halted.size();
+        const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+        while (halted.size() == before && std::chrono::steady_clock::now() < limit) {
+            for (const int pid : readers()) {
+                if (halted.insert(pid).second) ::kill(pid, SIGSTOP);
+            }
+        }
+    }
+    REQUIRE(halted.size() == 2);
+    // The third place is not for this account, and for any other.
+    const auto third = one.calls.import(one.name, "third", "t.csv", "a\n1\n");
+    test::job_calls other(one.server, key_of(one, role::admin, "other"));
+    CHECK(other.imported(one.name, "others", "t.csv", "a\n1\n").at("state") == "DONE");
+    const std::string path =
+        "/v2beta/import/" + json::value_to<std::string>(json::parse(third.body).at("id"));
+    CHECK(json::parse(one.calls.call("GET", path).body).at("state") == "RECEIVED");
+    const auto begin = std::chrono::steady_clock::now();
+    one.server.stop();
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(30));
+    CHECK(readers().empty());
+}
+
+TEST_CASE("an address that never answers keeps no other job waiting; too many jobs are refused") {
+    namespace asio = boost::asio;
+    asio::io_context io;
+    // Connections are made, and nobody takes them.
+    asio::ip::tcp::acceptor silent(io, {asio::ip::make_address("127.0.0.1"), 0});
+    const std::string url =
+        "http://127.0.0.1:" + std::to_string(silent.local_endpoint().port()) + "/x.csv";
+    local_server_options options;
+    options.allow_private_urls = true;
+    options.calls_per_second = 0;
+    fixture one(options);
+    for (int i = 0; i < 5; ++i)
+        CHECK(import_url(one, url).status == 201);
+    CHECK(one.calls.imported(one.name, "t", "t.csv", "a\n1\n").at("state") == "DONE");
+    for (int i = 5; i < 50; ++i)
+        CHECK(import_url(one, url).status == 201);
+    const auto refused = import_url(one, url);
+    CHECK(refused.status == 429);
+    CHECK(refused.body.find("50 imports and exports of this account") != std::string::npos);
+    CHECK(one.calls.export_(one.name, {{"table_name", "t"}}).status == 429);
+    test::job_calls other(one.server, key_of(one, role::admin, "other"));
+    CHECK(other.imported(one.name, "u", "t.csv", "a\n1\n").at("state") == "DONE");
 }

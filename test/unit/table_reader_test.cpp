@@ -20,6 +20,11 @@ using namespace std::string_literals;
 
 namespace {
 
+// Readers take files that are open.
+input_handle opened(const std::filesystem::path& file) {
+    return std::make_shared<const input_file>(file);
+}
+
 struct scratch {
     test::temporary_directory directory;
 
@@ -49,15 +54,16 @@ std::string rows_of(const table_source& table) {
 
 std::string csv(const std::string& content, header_row header = header_row::automatic) {
     const scratch place;
-    return rows_of(open_csv(place.write(content), header).at(0));
+    return rows_of(open_csv(opened(place.write(content)), header).at(0));
 }
 
 std::string json(const std::string& content) {
     const scratch place;
-    return rows_of(open_json(place.write(content)).at(0));
+    return rows_of(open_json(opened(place.write(content))).at(0));
 }
 
-std::string refusal(std::string (*read)(const std::string&), const std::string& content) {
+template <class Read>
+std::string refusal(Read read, const std::string& content) {
     try {
         return "no error, but: " + read(content);
     } catch (const error& failure) {
@@ -252,7 +258,7 @@ TEST_CASE("a value that does not fit is found late, and all columns fit afterwar
         content += std::to_string(i) + ",2024-01-01\n";
     content += "1.5,\nx,2024-01-01 10:00\n";
     const scratch place;
-    table_load load(open_csv(place.write(content), header_row::automatic).at(0));
+    table_load load(open_csv(opened(place.write(content)), header_row::automatic).at(0));
     load.sample();
     CHECK(load.columns()[0].type == column_type::bigint);
     load.rewind();
@@ -309,7 +315,7 @@ TEST_CASE("an XLSX file is read as it was written, dates and times too") {
     writer->write(
         {"-2", std::nullopt, "1e+20", "f", "1850-01-01", "1900-03-01 00:00:00.000001", " x\n"});
     writer->finish();
-    CHECK(rows_of(open_xlsx(file, header_row::automatic).at(0)) ==
+    CHECK(rows_of(open_xlsx(opened(file), header_row::automatic).at(0)) ==
           "<n><big><f><b><d><ts><t>\n"
           "1|9007199254740993|0.1|true|2024-02-29|2024-05-06 07:08:09.250|a <b> & \"c\" ä\n"
           "-2|~|1E+20|false|1850-01-01|1900-03-01 00:00:00.000001| x\n\n");
@@ -332,7 +338,7 @@ TEST_CASE("the sheets of an XLSX file share texts, skip cells and rows, and are 
           "</c></row><row r='4'><c r='A4' t='s'><v>1</v></c><c r='B4' s='1'><v>45000</v></c>"
           "<c r='C4'><v>45</v></c><c r='D4' t='e'><v>#N/A</v></c></row></sheetData></worksheet>"},
          {"xl/worksheets/two.xml", "<worksheet><sheetData/></worksheet>"}});
-    const auto tables = open_xlsx(file, header_row::first_row);
+    const auto tables = open_xlsx(opened(file), header_row::first_row);
     REQUIRE(tables.size() == 1);
     CHECK(tables[0].name == "One");
     CHECK(rows_of(tables[0]) == "<name><><age>\nAlice|2023-03-15|45\n");
@@ -346,21 +352,23 @@ TEST_CASE("an archive that unpacks to a thousand times its size is refused") {
         zip(place.directory / "bomb.xlsx", {{"xl/workbook.xml", workbook_xml},
                                             {"xl/_rels/workbook.xml.rels", relations_xml},
                                             {"xl/worksheets/one.xml", bomb}});
-    CHECK_THROWS_WITH_AS(open_xlsx(file, header_row::automatic),
+    CHECK_THROWS_WITH_AS(open_xlsx(opened(file), header_row::automatic),
                          "the XLSX file is damaged: its part xl/worksheets/one.xml unpacks to "
                          "more than is allowed",
                          error);
     const auto laughs = zip(place.directory / "laughs.xlsx",
                             {{"xl/workbook.xml", "<!DOCTYPE x [<!ENTITY a 'ha'>]><x>&a;</x>"}});
-    CHECK_THROWS_WITH_AS(open_xlsx(laughs, header_row::automatic),
+    CHECK_THROWS_WITH_AS(open_xlsx(opened(laughs), header_row::automatic),
                          "the XLSX file is damaged: its part xl/workbook.xml has a document type, "
                          "which is not allowed",
                          error);
-    CHECK_THROWS_AS(open_xlsx(place.write("PK\x03\x04 no archive"), header_row::automatic), error);
+    CHECK_THROWS_AS(open_xlsx(opened(place.write("PK\x03\x04 no archive")), header_row::automatic),
+                    error);
 }
 
 TEST_CASE("an XLS file is read, empty sheets are passed over") {
-    const auto tables = open_tables(TEST_DATA "/people.xls", "people", header_row::automatic);
+    const auto tables =
+        open_tables(opened(TEST_DATA "/people.xls"), "people", header_row::automatic);
     REQUIRE(tables.size() == 1);
     CHECK(tables[0].name == "People");
     CHECK(rows_of(tables[0]) ==
@@ -369,7 +377,7 @@ TEST_CASE("an XLS file is read, empty sheets are passed over") {
           "Böb|84|~|1940-12-31\n");
     const scratch place;
     const std::string begin("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 and no more");
-    CHECK_THROWS_AS(open_tables(place.write(begin), "x", header_row::automatic), error);
+    CHECK_THROWS_AS(open_tables(opened(place.write(begin)), "x", header_row::automatic), error);
 }
 
 TEST_CASE("the tables of a SQLite file are read, its views are not") {
@@ -384,7 +392,7 @@ TEST_CASE("the tables of a SQLite file are read, its views are not") {
                          "CREATE VIEW v AS SELECT 1; CREATE TABLE z(x); INSERT INTO z VALUES (1)",
                          nullptr, nullptr, nullptr) == SQLITE_OK);
     sqlite3_close(made);
-    const auto tables = open_tables(file, "x", header_row::automatic);
+    const auto tables = open_tables(opened(file), "x", header_row::automatic);
     REQUIRE(tables.size() == 2);
     CHECK(tables[0].name == "t \"1");
     CHECK(rows_of(tables[0]) == "<i><r><t><b>\n9007199254740993|2.0|ä|\\x00ff\n~|Infinity|007|5\n");
@@ -394,13 +402,13 @@ TEST_CASE("the tables of a SQLite file are read, its views are not") {
     std::stringstream content;
     content << whole.rdbuf();
     const auto damaged = place.write(content.str().substr(0, 5'000), "damaged");
-    CHECK_THROWS_AS(rows_of(open_tables(damaged, "x", header_row::automatic).at(0)), error);
+    CHECK_THROWS_AS(rows_of(open_tables(opened(damaged), "x", header_row::automatic).at(0)), error);
 }
 
 TEST_CASE("the format is told by the first bytes, and by the name between CSV and JSON") {
     const scratch place;
     const auto read = [&](const std::string& content, const char* name) {
-        return rows_of(open_tables(place.write(content), name, header_row::none).at(0));
+        return rows_of(open_tables(opened(place.write(content)), name, header_row::none).at(0));
     };
     CHECK(read("[{\"a\": 1}]", "people") == "1\n");
     CHECK(read(" \n{\"a\": 1}", "people") == "1\n");
@@ -408,4 +416,117 @@ TEST_CASE("the format is told by the first bytes, and by the name between CSV an
     CHECK(read("a,b\n", "people") == "a|b\n");
     CHECK_THROWS_WITH_AS(read("", "x.csv"), "the file is empty", error);
     CHECK_THROWS_AS(read("a,b\n", "x.json"), error);
+}
+
+TEST_CASE("a row of CSV has 64 MiB at most, however many fields share them") {
+    const std::string half(33 * 1024 * 1024, 'x');
+    CHECK(has(refusal(read_csv, "a,b\n" + half + "," + half + "\n"),
+              "line 2 begins a row of more than 64 MiB"));
+}
+
+TEST_CASE("what large values have taken is given back with the next row") {
+    const scratch place;
+    const std::string large(1024 * 1024, 'x');
+    const auto reader = open_csv(opened(place.write("a,b\n" + large + ",\n," + large + "\n,\n")),
+                                 header_row::first_row)
+                            .at(0)
+                            .open();
+    cells row;
+    while (reader->next(row)) {
+    }
+    REQUIRE(row.size() == 2);
+    CHECK(row[0].text.capacity() < 64 * 1024);
+    CHECK(row[1].text.capacity() < 64 * 1024);
+}
+
+TEST_CASE("a name in JSON is of bounded length, and braces that do not match are an error") {
+    const auto read = [](const std::string& content) { return json(content); };
+    CHECK(has(refusal(read, "[{\"" + std::string(70'000, 'x') + "\": 1}]"),
+              "object 1 cannot be read: a name in it is longer than 64 KiB"));
+    CHECK(has(refusal(read, R"([{"a": [1}])"), "object 1 cannot be read"));
+    CHECK(has(refusal(read, R"([{"a": 1]])"), "object 1 cannot be read"));
+}
+
+namespace {
+
+// The refusal of a workbook whose first sheet, and whose styles, are these.
+std::string refused_sheet(const std::string& sheet, const std::string& styles = "<x/>",
+                          const std::string& strings = "<sst/>") {
+    const scratch place;
+    const auto file =
+        zip(place.directory / "book.xlsx", {{"xl/workbook.xml", workbook_xml},
+                                            {"xl/_rels/workbook.xml.rels", relations_xml},
+                                            {"xl/sharedStrings.xml", strings},
+                                            {"xl/styles.xml", styles},
+                                            {"xl/worksheets/one.xml", sheet},
+                                            {"xl/worksheets/two.xml", "<x/>"}});
+    try {
+        return rows_of(open_xlsx(opened(file), header_row::none).at(0));
+    } catch (const error& failure) {
+        CHECK(failure.code() == errc::bad_input);
+        return failure.what();
+    }
+}
+
+std::string repeated(const std::string& text, int times) {
+    std::string all;
+    for (int i = 0; i < times; ++i)
+        all += text;
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("an XLSX file is refused for what no spreadsheet has") {
+    // Each piece of a tag would make the parser begin the tag anew.
+    CHECK(has(refused_sheet("<worksheet x='" + std::string(1'000'000, 'y') + "'/>"),
+              "a piece of markup of more than 256 KiB"));
+    CHECK(has(refused_sheet("<worksheet><!--" + std::string(1'000'000, 'y') + "--></worksheet>"),
+              "a piece of markup of more than 256 KiB"));
+    const std::string text(32'768, 'x');
+    CHECK(has(refused_sheet("<x><row><c t='str'><v>" + text + "</v></c></row></x>"),
+              "more than 32,767 characters"));
+    CHECK(has(refused_sheet("<x/>", "<x/>", "<sst><si><t>" + text + "</t></si></sst>"),
+              "more than 32,767 characters"));
+    CHECK(has(refused_sheet("<x/>", "<x><cellXfs>" + repeated("<xf/>", 65'537) + "</cellXfs></x>"),
+              "more than 65,536 styles"));
+    // Three bytes a character: they are what is counted, not bytes.
+    const std::string wide = repeated("\xe2\x82\xac", 32'767);
+    CHECK(refused_sheet("<x><row><c t='str'><v>" + wide + "</v></c></row></x>") == wide + "\n");
+}
+
+TEST_CASE("a text that all cells of a row share counts for each of them") {
+    const std::string strings =
+        "<sst><si><t>" + repeated("\xe2\x82\xac", 32'767) + "</t></si></sst>";
+    const std::string cell = "<c t='s'><v>0</v></c>";
+    CHECK(has(refused_sheet("<x><row>" + repeated(cell, 700) + "</row></x>", "<x/>", strings),
+              "row 1 of a sheet has more than 64 MiB"));
+    // Each row is handed on before the next is read.
+    const std::string rows = "<x>" + repeated("<row>" + cell + "</row>", 300) + "</x>";
+    CHECK(refused_sheet(rows, "<x/>", strings).size() == 300 * (3 * 32'767 + 1));
+}
+
+TEST_CASE("generated columns of a SQLite file are not computed, they are left out") {
+    const auto tables = open_tables(opened(TEST_DATA "/wide-row.sqlite"), "x", header_row::none);
+    REQUIRE(tables.size() == 1);
+    const auto reader = tables[0].open();
+    CHECK(reader->names() == std::vector<std::string>{"a"});
+    cells row;
+    CHECK(reader->next(row));
+    CHECK(row.size() == 1);
+}
+
+TEST_CASE("the data of a virtual table in a SQLite file is none of its tables") {
+    const scratch place;
+    const std::filesystem::path file = place.directory / "search.db";
+    sqlite3* made = nullptr;
+    REQUIRE(sqlite3_open(file.c_str(), &made) == SQLITE_OK);
+    REQUIRE(sqlite3_exec(made,
+                         "CREATE VIRTUAL TABLE f USING fts4(x); CREATE TABLE f_notes(y); "
+                         "INSERT INTO f_notes VALUES ('z'); CREATE VIEW v AS SELECT * FROM f",
+                         nullptr, nullptr, nullptr) == SQLITE_OK);
+    sqlite3_close(made);
+    const auto tables = open_tables(opened(file), "x", header_row::none);
+    REQUIRE(tables.size() == 1);
+    CHECK(rows_of(tables[0]) == "<y>\nz\n");
 }

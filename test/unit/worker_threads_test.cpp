@@ -120,6 +120,41 @@ TEST_CASE("a cancellation that reaches worker threads when the work has ended ha
     CHECK_NOTHROW(cancelled.await_end());
 }
 
+TEST_CASE(
+    "work that can be interrupted is, when its caller is cancelled, and not when it is done") {
+    worker_threads threads(1);
+    asio::io_context io(1);
+    std::promise<void> begun;
+    std::promise<void> release;
+    int interrupted = 0;
+    std::function<void()> work = [&] {
+        begun.set_value();
+        release.get_future().wait();
+    };
+    std::function<void()> interrupt = [&] {
+        ++interrupted;
+        release.set_value();
+    };
+    asio::cancellation_signal signal;
+    bool ended = false;
+    asio::co_spawn(
+        io, threads.run(work, interrupt),
+        asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr) { ended = true; }));
+    io.poll();
+    begun.get_future().wait();
+    signal.emit(asio::cancellation_type::terminal);
+    io.run();
+    CHECK(ended);
+    CHECK(interrupted == 1);
+    std::exception_ptr failure;
+    asio::co_spawn(io, threads.run([] { throw std::runtime_error("x"); }, interrupt),
+                   [&](std::exception_ptr thrown) { failure = thrown; });
+    io.restart();
+    io.run();
+    CHECK_THROWS_AS(std::rethrow_exception(failure), std::runtime_error);
+    CHECK(interrupted == 1);
+}
+
 asio::awaitable<void> run_when_cancelled(worker_threads& threads, asio::cancellation_signal& signal,
                                          bool resets, std::function<void()> work) {
     co_await asio::this_coro::throw_if_cancelled(false);

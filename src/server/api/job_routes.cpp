@@ -98,6 +98,7 @@ asio::awaitable<database> job_routes::importable(caller who, const http_request&
 asio::awaitable<std::optional<http_response>> job_routes::judge_import(
     const http_request& request) const {
     co_await importable(request.who.value(), request);
+    co_await jobs_->check_room(request.who->account);
     // What is around the file in a form: its other fields, and the marks between them.
     constexpr std::uint64_t form = 1 << 20;
     if (request.declared.value_or(0) > largest_ && *request.declared - largest_ > form) {

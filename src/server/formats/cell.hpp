@@ -23,14 +23,22 @@ struct cell {
     cell_kind kind = cell_kind::null;
     std::string text;
 
-    /// Keeps the capacity of the text: rows are read into the same cells.
+    /// Keeps a small capacity of the text: rows are read into the same cells.
     void set(cell_kind what, std::string_view value) {
+        drop_large();
         kind = what;
         text.assign(value);
     }
     void clear() {
+        drop_large();
         kind = cell_kind::null;
         text.clear();
+    }
+
+private:
+    // Else rows whose large value is in another column each time would add up.
+    void drop_large() {
+        if (text.capacity() > 32 * 1024) std::string().swap(text);
     }
 };
 

@@ -10,12 +10,10 @@ namespace bitdotio {
 
 namespace {
 
-constexpr std::size_t longest_field = 64 * 1024 * 1024;
-
 /// See: RFC 4180. Also accepted: any end of line, a byte order mark, quotes within plain fields.
 class csv_reader final : public table_reader {
 public:
-    csv_reader(const std::filesystem::path& file, header_row header) : file_(file) {
+    csv_reader(input_handle file, header_row header) : file_(std::move(file)) {
         refill();
         if (unread_.starts_with("\xef\xbb\xbf")) unread_.remove_prefix(3);
         if (!read_record(first_)) return;
@@ -47,7 +45,8 @@ public:
     }
 
     const std::vector<std::string>& names() const override { return names_; }
-    std::string place() const override { return "line " + std::to_string(line_); }
+    place_words words() const override { return {"line ", ""}; }
+    std::uint64_t number() const override { return line_; }
 
 private:
     bool refill() {
@@ -65,6 +64,7 @@ private:
         line_ = next_line_;
         if (peek() < 0) return false;
         std::size_t count = 0;
+        size_ = 0;
         bool more = true;
         while (more) {
             if (count == most_columns) {
@@ -72,7 +72,8 @@ private:
                             place() + " has more than " + std::to_string(most_columns) + " fields");
             }
             if (row.size() == count) row.emplace_back();
-            more = read_field(row[count++]);
+            more = read_field(row[count]);
+            size_ += row[count++].text.size();
         }
         row.resize(count);
         return true;
@@ -142,10 +143,10 @@ private:
             }
             text.append(unread_, 0, end);
             unread_.remove_prefix(end);
-            if (text.size() > longest_field) {
+            if (size_ + text.size() > longest_row) {
                 throw error(errc::bad_input, place() +
-                                                 " has a field of more than 64 MiB; is a "
-                                                 "closing quote missing?");
+                                                 " begins a row of more than 64 MiB; is a closing "
+                                                 "quote missing?");
             }
             if (!unread_.empty()) return;
         }
@@ -158,12 +159,13 @@ private:
     cells first_;
     bool first_waits_ = false;
     std::size_t columns_ = 0;
+    std::size_t size_ = 0;  ///< of the row's fields that have been read
     std::vector<std::string> names_;
 };
 
 }  // namespace
 
-std::vector<table_source> open_csv(std::filesystem::path file, header_row header) {
+std::vector<table_source> open_csv(input_handle file, header_row header) {
     table_source only;
     only.open = [file, header] { return std::make_unique<csv_reader>(file, header); };
     return {only};

@@ -2,9 +2,10 @@
 #include "server/formats/file_input.hpp"
 #include "server/formats/table_reader.hpp"
 
-#include <boost/json.hpp>
+#include <boost/json/basic_parser_impl.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
 
-#include <array>
 #include <unordered_map>
 #include <utility>
 
@@ -14,15 +15,43 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t longest_object = 64 * 1024 * 1024;
 constexpr std::size_t deepest_object = 200;
+constexpr std::size_t longest_member_name = 64 * 1024;
 constexpr std::string_view space = " \t\r\n";
+
+/// Checks JSON and keeps nothing: made of values, an object could take twenty times its text.
+struct check_only {
+    using error_code = boost::system::error_code;
+    static constexpr std::size_t max_object_size = std::size_t(-1);
+    static constexpr std::size_t max_array_size = std::size_t(-1);
+    static constexpr std::size_t max_key_size = longest_member_name;
+    static constexpr std::size_t max_string_size = std::size_t(-1);
+
+    bool on_document_begin(error_code&) { return true; }
+    bool on_document_end(error_code&) { return true; }
+    bool on_object_begin(error_code&) { return true; }
+    bool on_object_end(std::size_t, error_code&) { return true; }
+    bool on_array_begin(error_code&) { return true; }
+    bool on_array_end(std::size_t, error_code&) { return true; }
+    bool on_key_part(json::string_view, std::size_t, error_code&) { return true; }
+    bool on_key(json::string_view, std::size_t, error_code&) { return true; }
+    bool on_string_part(json::string_view, std::size_t, error_code&) { return true; }
+    bool on_string(json::string_view, std::size_t, error_code&) { return true; }
+    bool on_number_part(json::string_view, error_code&) { return true; }
+    bool on_int64(std::int64_t, json::string_view, error_code&) { return true; }
+    bool on_uint64(std::uint64_t, json::string_view, error_code&) { return true; }
+    bool on_double(double, json::string_view, error_code&) { return true; }
+    bool on_bool(bool, error_code&) { return true; }
+    bool on_null(error_code&) { return true; }
+    bool on_comment_part(json::string_view, error_code&) { return true; }
+    bool on_comment(json::string_view, error_code&) { return true; }
+};
 
 /// Reads a list of objects, one object, or objects one after the other. Numbers and nested values
 /// are passed on as they are written.
 class json_reader final : public table_reader {
 public:
-    explicit json_reader(const std::filesystem::path& file) : file_(file) {
+    explicit json_reader(input_handle file) : file_(std::move(file)) {
         unread_ = file_.read();
         if (unread_.starts_with("\xef\xbb\xbf")) unread_.remove_prefix(3);
         const int first = peek();
@@ -59,7 +88,8 @@ public:
     }
 
     const std::vector<std::string>& names() const override { return names_; }
-    std::string place() const override { return "object " + std::to_string(count_); }
+    place_words words() const override { return {"object ", ""}; }
+    std::uint64_t number() const override { return count_; }
 
 private:
     error malformed(const std::string& why) const {
@@ -87,6 +117,7 @@ private:
     // Takes the text of an object, found by its braces.
     void read_object() {
         object_.clear();
+        if (object_.capacity() > 1024 * 1024) object_.shrink_to_fit();
         std::size_t depth = 0;
         bool in_string = false;
         bool escaped = false;
@@ -109,7 +140,7 @@ private:
                 }
             }
             object_.append(unread_);
-            if (object_.size() > longest_object) throw malformed("it is longer than 64 MiB");
+            if (object_.size() > longest_row) throw malformed("it is longer than 64 MiB");
             unread_ = file_.read();
             if (unread_.empty()) throw malformed("the file ends within it");
         }
@@ -117,12 +148,16 @@ private:
 
     // From here on the object is known to be well-formed.
     void check_object() {
-        json::monotonic_resource memory(room_.data(), room_.size());
         json::parse_options options;
         options.max_depth = deepest_object;
+        json::basic_parser<check_only> parser(options);
         boost::system::error_code failure;
-        json::parse(object_, failure, &memory, options);
+        const std::size_t read = parser.write_some(false, object_.data(), object_.size(), failure);
+        if (failure == json::error::key_too_large) {
+            throw malformed("a name in it is longer than 64 KiB");
+        }
         if (failure) throw malformed(failure.message());
+        if (read != object_.size()) throw malformed("its braces do not match");
     }
 
     void take_members(cells& row) {
@@ -210,14 +245,13 @@ private:
     bool over_ = false;
     std::uint64_t count_ = 0;
     std::string object_;
-    std::array<unsigned char, 16 * 1024> room_;
     std::vector<std::string> names_;
     std::unordered_map<std::string, std::size_t> columns_;
 };
 
 }  // namespace
 
-std::vector<table_source> open_json(std::filesystem::path file) {
+std::vector<table_source> open_json(input_handle file) {
     table_source only;
     only.open = [file] { return std::make_unique<json_reader>(file); };
     return {only};

@@ -13,7 +13,7 @@ bool ends_with(std::string_view name, std::string_view end) {
 
 }  // namespace
 
-std::vector<table_source> open_tables(std::filesystem::path file, const std::string& name,
+std::vector<table_source> open_tables(input_handle file, const std::string& name,
                                       header_row header) {
     file_input input(file);
     std::string_view begin = input.read();

@@ -20,8 +20,8 @@ public:
     bool next(cells& row) override { return next_with_value(row); }
 
     const std::vector<std::string>& names() const override { return names_; }
-    std::string place() const override {
-        return "row " + std::to_string(row_number()) + " of sheet \"" + sheet_ + "\"";
+    place_words words() const override {
+        return {"row ", " of sheet \"" + cut_name(sheet_, longest_name) + "\""};
     }
 
     /// Reads the header, if there is one, so that `names` has it; call it after construction.
@@ -30,8 +30,6 @@ public:
 protected:
     /// Reads the next row of the sheet, with or without values; false at the end.
     virtual bool next_row(cells& row) = 0;
-    /// The number of the row read last, as the sheet shows it.
-    virtual std::uint64_t row_number() const = 0;
 
 private:
     // Returns false if the first row is not a row of the table.

@@ -1,67 +1,21 @@
 // Reads the tables of a SQLite database, which is never written nor trusted.
+#include "server/formats/column_types.hpp"
+#include "server/formats/sqlite_file.hpp"
 #include "server/formats/table_reader.hpp"
 #include "server/formats/utf8.hpp"
 
-#include <bitdotio/error.hpp>
-
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <memory>
+#include <set>
 #include <utility>
 
 namespace bitdotio {
 
 namespace {
-
-constexpr int longest_value = 64 * 1024 * 1024;
-
-struct close_database {
-    void operator()(sqlite3* database) const { sqlite3_close_v2(database); }
-};
-using database_handle = std::unique_ptr<sqlite3, close_database>;
-struct finish_statement {
-    void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
-};
-using statement_handle = std::unique_ptr<sqlite3_stmt, finish_statement>;
-
-error unreadable(sqlite3* database) {
-    return error(errc::bad_input,
-                 std::string("the SQLite file cannot be read: ") + sqlite3_errmsg(database));
-}
-
-database_handle open(const std::filesystem::path& file) {
-    sqlite3* opened = nullptr;
-    // Immutable: an uploaded file has no journal beside it, and gets none.
-    std::string address = "file:";
-    for (const char c : file.string()) {
-        address += c == '%' ? "%25" : c == '?' ? "%3f" : c == '#' ? "%23" : std::string(1, c);
-    }
-    address += "?mode=ro&immutable=1";
-    const int result =
-        sqlite3_open_v2(address.c_str(), &opened, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, nullptr);
-    database_handle database(opened);
-    if (result != SQLITE_OK) throw unreadable(opened);
-    // The schema is a stranger's: it must not call functions nor reach more than its file.
-    sqlite3_db_config(opened, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
-    sqlite3_db_config(opened, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
-    sqlite3_db_config(opened, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, nullptr);
-    sqlite3_limit(opened, SQLITE_LIMIT_LENGTH, longest_value);
-    sqlite3_limit(opened, SQLITE_LIMIT_ATTACHED, 0);
-    sqlite3_exec(opened, "PRAGMA cell_size_check = ON", nullptr, nullptr, nullptr);
-    return database;
-}
-
-statement_handle compile(sqlite3* database, const std::string& sql) {
-    sqlite3_stmt* statement = nullptr;
-    if (sqlite3_prepare_v2(database, sql.c_str(), static_cast<int>(sql.size()), &statement,
-                           nullptr) != SQLITE_OK) {
-        throw unreadable(database);
-    }
-    return statement_handle(statement);
-}
 
 std::string quoted(const std::string& name) {
     std::string text = "\"";
@@ -79,15 +33,43 @@ std::string_view text_of(sqlite3_stmt* statement, int column) {
                 : std::string_view();
 }
 
+// The columns that are kept in the table. Generated ones are expressions of a stranger, which can
+// make gigabytes of a file of some kilobytes.
+std::vector<std::string> kept_columns(sqlite3* database, const std::string& table) {
+    const sqlite_statement found =
+        compile(database, "PRAGMA main.table_xinfo(" + quoted(table) + ")");
+    constexpr int name = 1;
+    constexpr int hidden = 6;
+    std::vector<std::string> names;
+    int result = sqlite3_step(found.get());
+    for (; result == SQLITE_ROW; result = sqlite3_step(found.get())) {
+        if (sqlite3_column_int(found.get(), hidden) == 0) {
+            names.emplace_back(text_of(found.get(), name));
+        }
+    }
+    if (result != SQLITE_DONE) throw unreadable(database);
+    if (names.size() > most_columns) {
+        throw error(errc::bad_input, "the table \"" + cut_name(table, longest_name) +
+                                         "\" has more than 1,600 columns");
+    }
+    if (names.empty()) {
+        throw error(errc::bad_input, "the table \"" + cut_name(table, longest_name) +
+                                         "\" has only generated columns, which are not read");
+    }
+    return names;
+}
+
 class sqlite_reader final : public table_reader {
 public:
-    sqlite_reader(const std::filesystem::path& file, std::string table)
+    sqlite_reader(input_handle file, std::string table)
         : table_(std::move(table)),
-          database_(open(file)),
-          rows_(compile(database_.get(), "SELECT * FROM " + quoted(table_))) {
-        for (int i = 0; i < sqlite3_column_count(rows_.get()); ++i) {
-            names_.emplace_back(sqlite3_column_name(rows_.get(), i));
-        }
+          file_(std::move(file)),
+          database_(open_database(file_)),
+          names_(kept_columns(database_.get(), table_)) {
+        std::string sql = "SELECT ";
+        for (const std::string& each : names_)
+            sql += (&each == &names_.front() ? "" : ", ") + quoted(each);
+        rows_ = compile(database_.get(), sql + " FROM main." + quoted(table_));
     }
 
     bool next(cells& row) override {
@@ -96,35 +78,46 @@ public:
         if (result != SQLITE_ROW) throw unreadable(database_.get());
         ++count_;
         row.resize(names_.size());
-        for (std::size_t i = 0; i < names_.size(); ++i)
-            take(row[i], static_cast<int>(i));
+        const std::uint64_t before = read_;
+        for (std::size_t i = 0; i < names_.size(); ++i) {
+            row[i].clear();
+            take(row[i], static_cast<int>(i), before);
+        }
+        // Pages that refer to each other in a circle would give rows without end.
+        if (std::max(count_, read_) > file_->size()) {
+            throw error(errc::bad_input,
+                        place() + " cannot be in this file, which is too small: it is damaged");
+        }
         return true;
     }
 
     const std::vector<std::string>& names() const override { return names_; }
-    std::string place() const override {
-        return "row " + std::to_string(count_) + " of table \"" + table_ + "\"";
+    place_words words() const override {
+        return {"row ", " of table \"" + cut_name(table_, longest_name) + "\""};
     }
+    std::uint64_t number() const override { return count_; }
 
 private:
     // Each value has its own type, whatever the column says.
-    void take(cell& into, int column) {
-        into.clear();
+    void take(cell& into, int column, std::uint64_t before) {
         switch (sqlite3_column_type(rows_.get(), column)) {
             case SQLITE_INTEGER:
                 into.set(cell_kind::number,
                          std::to_string(sqlite3_column_int64(rows_.get(), column)));
                 break;
             case SQLITE_FLOAT: take_double(into, sqlite3_column_double(rows_.get(), column)); break;
-            case SQLITE_TEXT:
-                into.set(cell_kind::text, text_of(rows_.get(), column));
+            case SQLITE_TEXT: {
+                const std::string_view text = text_of(rows_.get(), column);
+                count_bytes(text.size(), text.size(), before);
+                into.set(cell_kind::text, text);
                 if (!is_text(into.text)) {
                     throw error(errc::bad_input, place() +
                                                      " has a text that is not UTF-8, or "
                                                      "with a zero byte");
                 }
                 break;
-            case SQLITE_BLOB: take_blob(into, column); break;
+            }
+            case SQLITE_BLOB: take_blob(into, column, before); break;
             default: break;
         }
     }
@@ -142,43 +135,81 @@ private:
     }
 
     // As PostgreSQL writes bytea, to which it can be cast.
-    void take_blob(cell& into, int column) {
+    void take_blob(cell& into, int column, std::uint64_t before) {
         constexpr char digits[] = "0123456789abcdef";
         const auto* bytes =
             static_cast<const unsigned char*>(sqlite3_column_blob(rows_.get(), column));
-        const int size = sqlite3_column_bytes(rows_.get(), column);
+        const auto size = static_cast<std::size_t>(sqlite3_column_bytes(rows_.get(), column));
+        count_bytes(size, 2 * size, before);
         into.set(cell_kind::literal, "\\x");
-        for (int i = 0; i < size; ++i)
-            into.text += {digits[bytes[i] >> 4], digits[bytes[i] & 15]};
+        into.text.reserve(2 * size + 2);
+        for (std::size_t i = 0; i < size; ++i) {
+            into.text.push_back(digits[bytes[i] >> 4]);
+            into.text.push_back(digits[bytes[i] & 15]);
+        }
+    }
+
+    // Counts what a value has in the file and in the row.
+    void count_bytes(std::size_t kept, std::size_t shown, std::uint64_t before) {
+        read_ += kept;
+        // Bytes become twice as many characters.
+        if (read_ - before + (shown - kept) > longest_row) {
+            throw error(errc::bad_input, place() + " has more than 64 MiB");
+        }
     }
 
     const std::string table_;
-    database_handle database_;
-    statement_handle rows_;
+    const input_handle file_;
+    sqlite_database database_;
     std::vector<std::string> names_;
+    sqlite_statement rows_;
     std::uint64_t count_ = 0;
+    std::uint64_t read_ = 0;  ///< bytes of texts and blobs
 };
+
+// Whether a table belongs to a virtual one, which keeps its own data there.
+bool is_shadow(const std::string& name, const std::set<std::string>& virtual_tables) {
+    constexpr std::array ends = {"_data",     "_idx",    "_content", "_docsize", "_config", "_stat",
+                                 "_segments", "_segdir", "_node",    "_rowid",   "_parent"};
+    return std::any_of(ends.begin(), ends.end(), [&](std::string_view end) {
+        return name.ends_with(end) &&
+               virtual_tables.count(name.substr(0, name.size() - end.size())) > 0;
+    });
+}
 
 }  // namespace
 
-std::vector<table_source> open_sqlite(std::filesystem::path file) {
-    const database_handle database = open(file);
-    // No views, whose queries are a stranger's, and no virtual tables.
-    const statement_handle names =
+std::vector<table_source> open_sqlite(input_handle file) {
+    const sqlite_database database = open_database(file);
+    // No views, whose queries are a stranger's, and no virtual tables, which have no page. It is
+    // not asked of pragma_table_list, because that one looks into the views.
+    const sqlite_statement found =
         compile(database.get(),
-                "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' "
-                "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name");
-    std::vector<table_source> tables;
-    int result = sqlite3_step(names.get());
-    for (; result == SQLITE_ROW; result = sqlite3_step(names.get())) {
-        table_source table;
-        table.name = text_of(names.get(), 0);
-        table.open = [file, name = table.name] {
-            return std::make_unique<sqlite_reader>(file, name);
-        };
-        tables.push_back(std::move(table));
+                "SELECT name, rootpage FROM main.sqlite_schema WHERE type = 'table' ORDER BY name");
+    std::vector<std::string> names;
+    std::set<std::string> virtual_tables;
+    int result = sqlite3_step(found.get());
+    for (; result == SQLITE_ROW; result = sqlite3_step(found.get())) {
+        std::string name(text_of(found.get(), 0));
+        if (sqlite3_column_int64(found.get(), 1) <= 0) {
+            virtual_tables.insert(std::move(name));
+        } else if (!name.starts_with("sqlite_")) {
+            names.push_back(std::move(name));
+        }
+        if (names.size() + virtual_tables.size() > most_tables) {
+            throw error(errc::bad_input, "the SQLite file has more than 1,000 tables");
+        }
     }
     if (result != SQLITE_DONE) throw unreadable(database.get());
+    std::vector<table_source> tables;
+    for (const std::string& name : names) {
+        if (is_shadow(name, virtual_tables)) continue;
+        if (!is_text(name)) throw error(errc::bad_input, "the name of a table is not UTF-8");
+        table_source table;
+        table.name = name;
+        table.open = [file, name] { return std::make_unique<sqlite_reader>(file, name); };
+        tables.push_back(std::move(table));
+    }
     if (tables.empty()) throw error(errc::bad_input, "the SQLite file has no tables");
     return tables;
 }

@@ -4,18 +4,16 @@
 #include <bitdotio/jobs.hpp>
 
 #include "server/formats/cell.hpp"
+#include "server/formats/import_limits.hpp"
+#include "server/formats/input_file.hpp"
 
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace bitdotio {
-
-/// The most columns a table can have in PostgreSQL.
-inline constexpr std::size_t most_columns = 1'600;
 
 /// Reads the rows of one table, in bounded memory. All of it blocks.
 ///
@@ -36,8 +34,19 @@ public:
     /// file has none.
     virtual const std::vector<std::string>& names() const = 0;
 
-    /// The place of the row read last, for people: "line 7".
-    virtual std::string place() const = 0;
+    /// The place of a row for people, "row 7 of table …": what stands before and after its number.
+    struct place_words {
+        std::string before;
+        std::string after;
+    };
+    virtual place_words words() const = 0;
+    /// The number of the row read last.
+    virtual std::uint64_t number() const = 0;
+
+    std::string place() const {
+        const place_words around = words();
+        return around.before + std::to_string(number()) + around.after;
+    }
 };
 
 /// A table of a file, which can be read repeatedly.
@@ -47,17 +56,17 @@ struct table_source {
 };
 
 /// The readers. Each blocks and throws errc::bad_input for a file that cannot be read.
-std::vector<table_source> open_csv(std::filesystem::path file, header_row header);
-std::vector<table_source> open_json(std::filesystem::path file);
-std::vector<table_source> open_xlsx(std::filesystem::path file, header_row header);
-std::vector<table_source> open_xls(std::filesystem::path file, header_row header);
-std::vector<table_source> open_sqlite(std::filesystem::path file);
+std::vector<table_source> open_csv(input_handle file, header_row header);
+std::vector<table_source> open_json(input_handle file);
+std::vector<table_source> open_xlsx(input_handle file, header_row header);
+std::vector<table_source> open_xls(input_handle file, header_row header);
+std::vector<table_source> open_sqlite(input_handle file);
 
 /// The tables of a file in any format, known by its first bytes and, between CSV and JSON, by the
 /// end of its name.
 ///
 /// Errors: errc::bad_input if the format cannot be read, or the file is empty.
-std::vector<table_source> open_tables(std::filesystem::path file, const std::string& name,
+std::vector<table_source> open_tables(input_handle file, const std::string& name,
                                       header_row header);
 
 }  // namespace bitdotio

@@ -8,7 +8,6 @@
 
 #include <charconv>
 #include <cmath>
-#include <cstring>
 
 namespace bitdotio {
 
@@ -16,6 +15,7 @@ namespace {
 
 // The format's own limits, 65,536 rows of 256 columns, seldom lead to more.
 constexpr std::uintmax_t largest_file = 128 * 1024 * 1024;
+constexpr unsigned most_rows = 65'536;
 
 struct workbook {
     const void* handle = nullptr;
@@ -38,6 +38,11 @@ public:
         : sheet_reader(std::move(name), header), events_(std::move(whole)), sheet_(sheet) {
         events_->select(sheet_);
         freexl_worksheet_dimensions(events_->handle, &rows_, &columns_);
+        if (columns_ > most_columns || rows_ > most_rows) {
+            throw error(errc::bad_input,
+                        "the XLS file is damaged: a sheet has more than 65,536 rows or 1,600 "
+                        "columns");
+        }
     }
 
 private:
@@ -55,7 +60,8 @@ private:
         ++at_;
         return true;
     }
-    std::uint64_t row_number() const override { return at_; }
+
+    std::uint64_t number() const override { return at_; }
 
     void take(cell& into, const FreeXL_CellValue& from) {
         char text[32];
@@ -84,6 +90,9 @@ private:
                 break;
             default: break;
         }
+        if (is_too_long_for_sheet(into.text)) {
+            throw error(errc::bad_input, place() + " has a text of more than 32,767 characters");
+        }
         if (!is_text(into.text)) throw error(errc::bad_input, place() + " is not UTF-8");
     }
 
@@ -96,15 +105,17 @@ private:
 
 }  // namespace
 
-std::vector<table_source> open_xls(std::filesystem::path file, header_row header) {
-    if (std::filesystem::file_size(file) > largest_file) {
+std::vector<table_source> open_xls(input_handle file, header_row header) {
+    if (file->size() > largest_file) {
         throw error(errc::bad_input, "the XLS file is larger than 128 MiB: save it as XLSX");
     }
     const auto whole = std::make_shared<workbook>();
-    const int opened = freexl_open(file.c_str(), &whole->handle);
+    // FreeXL opens by name only.
+    const std::string name_of_open_file = "/proc/self/fd/" + std::to_string(file->descriptor());
+    const int opened = freexl_open(name_of_open_file.c_str(), &whole->handle);
     if (opened != FREEXL_OK) {
-        throw error(errc::bad_input, "the file cannot be read as XLS (FreeXL's code " +
-                                         std::to_string(opened) + ")");
+        throw error(errc::bad_input,
+                    "the file cannot be read as XLS (code " + std::to_string(opened) + ")");
     }
     unsigned password = 0;
     freexl_get_info(whole->handle, FREEXL_BIFF_PASSWORD, &password);
@@ -113,6 +124,9 @@ std::vector<table_source> open_xls(std::filesystem::path file, header_row header
     }
     unsigned sheets = 0;
     freexl_get_info(whole->handle, FREEXL_BIFF_SHEET_COUNT, &sheets);
+    if (sheets > most_sheets) {
+        throw error(errc::bad_input, "the XLS file has more than 256 sheets");
+    }
     std::vector<table_source> tables;
     for (unsigned i = 0; i < sheets; ++i) {
         const char* name = nullptr;

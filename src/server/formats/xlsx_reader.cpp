@@ -1,14 +1,12 @@
 // Reads XLSX: each sheet of a workbook is a table.
+#include "server/formats/import_limits.hpp"
 #include "server/formats/sheet_reader.hpp"
 #include "server/formats/zip_xml.hpp"
 
 #include <bitdotio/error.hpp>
 
-#include <fcntl.h>
-#include <unistd.h>
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <deque>
 #include <map>
 #include <optional>
@@ -17,12 +15,20 @@ namespace bitdotio {
 
 namespace {
 
-constexpr std::size_t most_sheets = 256;
-constexpr std::size_t longest_text = 1024 * 1024;
-constexpr std::size_t most_strings = 50'000'000;
+constexpr std::size_t most_strings = 10'000'000;
+constexpr std::size_t most_string_bytes = 256 * 1024 * 1024;
+constexpr std::size_t most_formats = 65'536;
+constexpr std::size_t longest_target = 1'024;
 
 error malformed(const std::string& why) {
     return error(errc::bad_input, "the XLSX file is damaged: " + why);
+}
+
+std::optional<std::size_t> number_in(std::string_view text) {
+    std::size_t value = 0;
+    const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (read.ec != std::errc() || read.ptr != text.data() + text.size()) return std::nullopt;
+    return value;
 }
 
 template <class Attributes>
@@ -33,59 +39,60 @@ std::string_view attribute(const Attributes& values, std::string_view wanted) {
     return {};
 }
 
-/// The texts that all sheets share, in an unnamed file: memory holds only where each begins.
+error too_long() {
+    return malformed("a text has more than 32,767 characters");
+}
+
+// Appends to a text of a cell. Its characters are counted once it is whole.
+void append_text(std::string& text, std::string_view more) {
+    text.append(more);
+    if (text.size() > 4 * longest_sheet_text) throw too_long();
+}
+
+/// The texts that all sheets share. They are kept in blocks, so that growing never takes twice the
+/// memory.
 class shared_strings {
 public:
-    explicit shared_strings(const std::filesystem::path& beside) {
-        std::string name = (beside.parent_path() / "strings-XXXXXX").string();
-        descriptor_ = ::mkostemp(name.data(), O_CLOEXEC);
-        if (descriptor_ < 0) throw error(errc::system_failed, "a temporary file cannot be made");
-        ::unlink(name.c_str());
-        begins_.push_back(0);
-    }
-    ~shared_strings() { ::close(descriptor_); }
-    shared_strings(const shared_strings&) = delete;
-    shared_strings& operator=(const shared_strings&) = delete;
-
     void add(std::string_view text) {
-        if (begins_.size() > most_strings) throw malformed("it has too many texts");
-        waiting_.append(text);
-        begins_.push_back(begins_.back() + text.size());
-        if (waiting_.size() > 256 * 1024) flush();
+        if (places_.size() == most_strings) {
+            throw malformed("it has more than 10,000,000 shared texts");
+        }
+        size_ += text.size();
+        if (size_ > most_string_bytes) throw malformed("its shared texts have more than 256 MiB");
+        if (blocks_.empty() || blocks_.back().size() + text.size() > block_size) {
+            blocks_.emplace_back().reserve(block_size);
+        }
+        place_in_block place;
+        place.block = static_cast<std::uint32_t>(blocks_.size() - 1);
+        place.begin = static_cast<std::uint32_t>(blocks_.back().size());
+        blocks_.back().append(text);
+        places_.push_back(place);
     }
 
-    void flush() {
-        std::string_view rest = waiting_;
-        while (!rest.empty()) {
-            const ssize_t written = ::write(descriptor_, rest.data(), rest.size());
-            if (written <= 0)
-                throw error(errc::system_failed, "a temporary file cannot be written");
-            rest.remove_prefix(static_cast<std::size_t>(written));
-        }
-        waiting_.clear();
-    }
-
-    void get(std::size_t index, std::string& text) const {
-        if (index + 1 >= begins_.size())
-            throw malformed("a cell refers to a text that is not there");
-        text.resize(begins_[index + 1] - begins_[index]);
-        const ssize_t got =
-            ::pread(descriptor_, text.data(), text.size(), static_cast<off_t>(begins_[index]));
-        if (got != static_cast<ssize_t>(text.size())) {
-            throw error(errc::system_failed, "a temporary file cannot be read");
-        }
+    std::string_view get(std::size_t index) const {
+        if (index >= places_.size()) throw malformed("a cell refers to a text that is not there");
+        const auto [block, begin] = places_[index];
+        const std::string_view whole = blocks_[block];
+        const bool last = index + 1 == places_.size() || places_[index + 1].block != block;
+        return whole.substr(begin, (last ? whole.size() : places_[index + 1].begin) - begin);
     }
 
 private:
-    int descriptor_;
-    std::string waiting_;
-    std::vector<std::uint64_t> begins_;
+    static constexpr std::size_t block_size = 1024 * 1024;
+    struct place_in_block {
+        std::uint32_t block = 0;
+        std::uint32_t begin = 0;
+    };
+
+    std::deque<std::string> blocks_;
+    std::deque<place_in_block> places_;
+    std::size_t size_ = 0;
 };
 
 class strings_part final : public zip_xml {
 public:
-    strings_part(const std::filesystem::path& file, shared_strings& into)
-        : zip_xml(file, "xl/sharedStrings.xml"), into_(into) {}
+    strings_part(input_handle file, shared_strings& into)
+        : zip_xml(std::move(file), "xl/sharedStrings.xml"), into_(into) {}
 
 private:
     void begin_element(std::string_view name, const attributes&) override {
@@ -96,14 +103,13 @@ private:
         in_text_ = false;
         if (name == "rPh") --phonetic_;
         if (name == "si") {
+            if (is_too_long_for_sheet(text_)) throw too_long();
             into_.add(text_);
             text_.clear();
         }
     }
     void characters(std::string_view text) override {
-        if (!in_text_) return;
-        text_.append(text);
-        if (text_.size() > longest_text) throw malformed("a text is too long");
+        if (in_text_) append_text(text_, text);
     }
 
     shared_strings& into_;
@@ -115,7 +121,7 @@ private:
 /// Finds which cell styles show numbers as dates.
 class styles_part final : public zip_xml {
 public:
-    explicit styles_part(const std::filesystem::path& file) : zip_xml(file, "xl/styles.xml") {}
+    explicit styles_part(input_handle file) : zip_xml(std::move(file), "xl/styles.xml") {}
 
     std::vector<bool> times;
 
@@ -123,10 +129,12 @@ private:
     void begin_element(std::string_view name, const attributes& values) override {
         if (name == "cellXfs") in_cells_ = true;
         if (name == "numFmt") {
-            formats_[std::string(attribute(values, "numFmtId"))] =
-                is_time_format(attribute(values, "formatCode"));
+            if (formats_.size() == most_formats) throw malformed("it has more than 65,536 formats");
+            const auto id = number_in(attribute(values, "numFmtId"));
+            if (id) formats_[*id] = is_time_format(attribute(values, "formatCode"));
         } else if (name == "xf" && in_cells_) {
-            times.push_back(is_time(std::string(attribute(values, "numFmtId"))));
+            if (times.size() == most_formats) throw malformed("it has more than 65,536 styles");
+            times.push_back(is_time(number_in(attribute(values, "numFmtId")).value_or(0)));
         }
     }
     void end_element(std::string_view name) override {
@@ -135,22 +143,20 @@ private:
     void characters(std::string_view) override {}
 
     // Built-in formats have numbers but no codes. See: ECMA-376, Part 1, 18.8.30.
-    bool is_time(const std::string& id) const {
-        const auto own = formats_.find(id);
+    bool is_time(std::size_t number) const {
+        const auto own = formats_.find(number);
         if (own != formats_.end()) return own->second;
-        int number = 0;
-        std::from_chars(id.data(), id.data() + id.size(), number);
         return (number >= 14 && number <= 22) || (number >= 27 && number <= 36) ||
                (number >= 45 && number <= 47) || (number >= 50 && number <= 58);
     }
 
-    std::map<std::string, bool> formats_;
+    std::map<std::size_t, bool> formats_;
     bool in_cells_ = false;
 };
 
 class workbook_part final : public zip_xml {
 public:
-    explicit workbook_part(const std::filesystem::path& file) : zip_xml(file, "xl/workbook.xml") {}
+    explicit workbook_part(input_handle file) : zip_xml(std::move(file), "xl/workbook.xml") {}
 
     std::vector<std::pair<std::string, std::string>> sheets;  ///< name and relation
     bool from_1904 = false;
@@ -162,7 +168,8 @@ private:
             from_1904 = flag == "1" || flag == "true";
         } else if (name == "sheet") {
             if (sheets.size() == most_sheets) throw malformed("it has more than 256 sheets");
-            sheets.emplace_back(attribute(values, "name"), attribute(values, "id"));
+            sheets.emplace_back(cut_name(attribute(values, "name"), longest_name),
+                                attribute(values, "id"));
         }
     }
     void end_element(std::string_view) override {}
@@ -171,8 +178,8 @@ private:
 
 class relations_part final : public zip_xml {
 public:
-    explicit relations_part(const std::filesystem::path& file)
-        : zip_xml(file, "xl/_rels/workbook.xml.rels") {}
+    explicit relations_part(input_handle file)
+        : zip_xml(std::move(file), "xl/_rels/workbook.xml.rels") {}
 
     std::map<std::string, std::string> targets;
 
@@ -180,6 +187,9 @@ private:
     void begin_element(std::string_view name, const attributes& values) override {
         if (name != "Relationship" || targets.size() > 4 * most_sheets) return;
         std::string target(attribute(values, "Target"));
+        if (target.size() > longest_target || attribute(values, "Id").size() > longest_target) {
+            throw malformed("it refers to a part by a name of more than 1,024 bytes");
+        }
         target = target.starts_with('/') ? target.substr(1) : "xl/" + target;
         targets[std::string(attribute(values, "Id"))] = target;
     }
@@ -188,19 +198,21 @@ private:
 };
 
 struct book {
-    std::filesystem::path file;
+    input_handle file;
     bool from_1904 = false;
     std::vector<bool> times;
-    std::optional<shared_strings> strings;
+    shared_strings strings;
 };
 
-/// Reads the cells of a sheet row by row.
+/// Reads the cells of a sheet; a step ends after each row.
 class sheet_part final : public zip_xml {
 public:
     sheet_part(std::shared_ptr<const book> whole, const std::string& part)
         : zip_xml(whole->file, part), book_(std::move(whole)) {}
 
-    std::deque<std::pair<std::uint64_t, cells>> rows;
+    bool has_row = false;
+    std::uint64_t number = 0;
+    cells row;
 
 private:
     void begin_element(std::string_view name, const attributes& values) override {
@@ -208,7 +220,7 @@ private:
             begin_row(attribute(values, "r"));
         } else if (name == "c") {
             type_ = attribute(values, "t");
-            style_ = number_of(attribute(values, "s")).value_or(0);
+            style_ = number_in(attribute(values, "s")).value_or(0);
             column_ = column_of(attribute(values, "r"));
             text_.clear();
         } else if (name == "rPh") {
@@ -220,11 +232,17 @@ private:
 
     void end_element(std::string_view name) override {
         if (name == "row") {
-            rows.emplace_back(number_, std::move(row_));
-            row_.clear();
+            has_row = true;
+            pause();
         } else if (name == "c") {
-            if (row_.size() <= column_) row_.resize(column_ + 1);
-            take_value(row_[column_]);
+            if (row.size() <= column_) row.resize(column_ + 1);
+            take_value(row[column_]);
+            // Also what is taken for the same place again: it was read.
+            size_ += row[column_].text.size();
+            if (size_ > longest_row) {
+                throw error(errc::bad_input,
+                            "row " + std::to_string(number) + " of a sheet has more than 64 MiB");
+            }
             ++column_;
         } else if (name == "rPh") {
             --phonetic_;
@@ -234,23 +252,15 @@ private:
     }
 
     void characters(std::string_view text) override {
-        if (!in_text_) return;
-        text_.append(text);
-        if (text_.size() > longest_text) throw malformed("a text is too long");
+        if (in_text_) append_text(text_, text);
     }
 
-    static std::optional<std::size_t> number_of(std::string_view text) {
-        std::size_t value = 0;
-        const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
-        if (read.ec != std::errc() || read.ptr != text.data() + text.size()) return std::nullopt;
-        return value;
-    }
-
-    void begin_row(std::string_view number) {
-        number_ = number_of(number).value_or(number_ + 1);
-        if (number_ > 1'048'576) throw malformed("a sheet has more than 1,048,576 rows");
+    void begin_row(std::string_view stated) {
+        number = number_in(stated).value_or(number + 1);
+        if (number > 1'048'576) throw malformed("a sheet has more than 1,048,576 rows");
         column_ = 0;
-        row_.clear();
+        size_ = 0;
+        row.clear();
     }
 
     // "BC7" is in column 54; a cell without a place follows the previous one.
@@ -270,23 +280,22 @@ private:
     }
 
     void take_value(cell& into) {
+        if (is_too_long_for_sheet(text_)) throw too_long();
         into.clear();
         if (type_ == "s") {
-            const auto index = number_of(text_);
+            const auto index = number_in(text_);
             if (!index) throw malformed("a cell refers to a text that is not there");
-            if (!book_->strings) throw malformed("it has no texts");
-            into.kind = cell_kind::text;
-            book_->strings->get(*index, into.text);
+            into.set(cell_kind::text, book_->strings.get(*index));
         } else if (type_ == "str" || type_ == "inlineStr" || type_ == "d") {
             into.set(cell_kind::text, text_);
         } else if (type_ == "b") {
             into.set(cell_kind::boolean, text_ == "1" ? "true" : "false");
         } else if (type_ != "e" && !text_.empty()) {  // an error has no value
-            double number = 0;
-            const auto read = std::from_chars(text_.data(), text_.data() + text_.size(), number);
+            double value = 0;
+            const auto read = std::from_chars(text_.data(), text_.data() + text_.size(), value);
             const bool time =
                 style_ < book_->times.size() && book_->times[style_] && read.ec == std::errc();
-            if (!time || !set_sheet_time(into, number, book_->from_1904)) {
+            if (!time || !set_sheet_time(into, value, book_->from_1904)) {
                 into.set(cell_kind::number, text_);
             }
         }
@@ -294,14 +303,13 @@ private:
     }
 
     const std::shared_ptr<const book> book_;
-    std::uint64_t number_ = 0;
+    std::size_t size_ = 0;
     std::size_t column_ = 0;
     std::size_t style_ = 0;
     std::string type_;
     std::string text_;
     int phonetic_ = 0;
     bool in_text_ = false;
-    cells row_;
 };
 
 class xlsx_reader final : public sheet_reader {
@@ -314,23 +322,21 @@ public:
 
 private:
     bool next_row(cells& row) override {
-        while (part_.rows.empty()) {
+        while (!part_.has_row) {
             if (!part_.step()) return false;
         }
-        number_ = part_.rows.front().first;
-        row = std::move(part_.rows.front().second);
-        part_.rows.pop_front();
+        part_.has_row = false;
+        row.swap(part_.row);
         return true;
     }
-    std::uint64_t row_number() const override { return number_; }
+    std::uint64_t number() const override { return part_.number; }
 
     sheet_part part_;
-    std::uint64_t number_ = 0;
 };
 
 }  // namespace
 
-std::vector<table_source> open_xlsx(std::filesystem::path file, header_row header) {
+std::vector<table_source> open_xlsx(input_handle file, header_row header) {
     workbook_part workbook(file);
     if (!workbook.exists()) {
         throw error(errc::bad_input, "the file is an archive, but no XLSX file");
@@ -344,10 +350,8 @@ std::vector<table_source> open_xlsx(std::filesystem::path file, header_row heade
     whole->file = file;
     whole->from_1904 = workbook.from_1904;
     whole->times = std::move(styles.times);
-    whole->strings.emplace(file);
-    strings_part strings(file, *whole->strings);
+    strings_part strings(file, whole->strings);
     strings.read_all();
-    whole->strings->flush();
 
     std::vector<table_source> tables;
     for (const auto& [name, relation] : workbook.sheets) {

@@ -7,6 +7,7 @@
 #include <unzip.h>
 
 #include <exception>
+#include <utility>
 
 namespace bitdotio {
 
@@ -17,6 +18,49 @@ constexpr std::uint64_t harmless = 64 * 1024 * 1024;  // however small its packe
 constexpr std::uint64_t steepest = 500;
 constexpr int deepest = 100;
 constexpr int piece_size = 64 * 1024;
+// Expat begins a tag that has not ended anew with each piece.
+constexpr int longest_markup = 4;  // pieces
+
+/// The place in an open file from which minizip reads.
+struct archive_stream {
+    input_handle file;
+    std::uint64_t at = 0;
+};
+
+archive_stream& stream_of(voidpf stream) {
+    return *static_cast<archive_stream*>(stream);
+}
+
+// Minizip's functions of files, on the file that is open already.
+zlib_filefunc64_def functions_on(archive_stream& stream) {
+    zlib_filefunc64_def functions{};
+    functions.opaque = &stream;
+    functions.zopen64_file = [](voidpf opaque, const void*, int) { return opaque; };
+    functions.zread_file = [](voidpf, voidpf from, void* into, uLong size) -> uLong {
+        archive_stream& self = stream_of(from);
+        try {
+            const auto got = self.file->read_at(self.at, static_cast<char*>(into), size);
+            self.at += got;
+            return static_cast<uLong>(got);
+        } catch (const error&) {  // exceptions must not pass through a C library
+            return 0;
+        }
+    };
+    functions.zwrite_file = [](voidpf, voidpf, const void*, uLong) -> uLong { return 0; };
+    functions.ztell64_file = [](voidpf, voidpf from) -> ZPOS64_T { return stream_of(from).at; };
+    functions.zseek64_file = [](voidpf, voidpf from, ZPOS64_T offset, int origin) -> long {
+        archive_stream& self = stream_of(from);
+        const std::uint64_t base = origin == ZLIB_FILEFUNC_SEEK_CUR   ? self.at
+                                   : origin == ZLIB_FILEFUNC_SEEK_END ? self.file->size()
+                                                                      : 0;
+        if (base + offset > self.file->size()) return -1;
+        self.at = base + offset;
+        return 0;
+    };
+    functions.zclose_file = [](voidpf, voidpf) { return 0; };
+    functions.zerror_file = [](voidpf, voidpf) { return 0; };
+    return functions;
+}
 
 std::string_view local(const char* name) {
     const std::string_view whole(name);
@@ -29,11 +73,14 @@ std::string_view local(const char* name) {
 struct zip_xml::impl {
     zip_xml* owner = nullptr;
     std::string part;
+    archive_stream stream;
     unzFile archive = nullptr;
     XML_Parser parser = nullptr;
     std::uint64_t packed = 0;
     std::uint64_t unpacked = 0;
     int depth = 0;
+    int silent = 0;  ///< pieces since the last end of markup
+    bool ended = false;
     std::exception_ptr thrown;
     attributes values;
 
@@ -49,6 +96,7 @@ struct zip_xml::impl {
     // Exceptions must not pass through a C library.
     template <class Work>
     void guard(Work work) noexcept {
+        silent = 0;
         if (thrown) return;
         try {
             work();
@@ -56,6 +104,15 @@ struct zip_xml::impl {
             thrown = std::current_exception();
             XML_StopParser(parser, XML_FALSE);
         }
+    }
+
+    // What parsing has come to; true, because only the next step knows of the end.
+    bool went_on(XML_Status status) const {
+        if (thrown) std::rethrow_exception(thrown);
+        if (status == XML_STATUS_ERROR) {
+            throw malformed(std::string("is no XML: ") + XML_ErrorString(XML_GetErrorCode(parser)));
+        }
+        return true;
     }
 
     static impl& of(void* data) { return *static_cast<impl*>(data); }
@@ -81,18 +138,20 @@ struct zip_xml::impl {
             self.owner->characters(std::string_view(text, static_cast<std::size_t>(size)));
         });
     }
+    static void on_other(void* data, const XML_Char*, int) { of(data).silent = 0; }
     static void on_doctype(void* data, const XML_Char*, const XML_Char*, const XML_Char*, int) {
         impl& self = of(data);
         self.guard([&] { throw self.malformed("has a document type, which is not allowed"); });
     }
 };
 
-zip_xml::zip_xml(const std::filesystem::path& archive, const std::string& part)
-    : impl_(std::make_unique<impl>()) {
+zip_xml::zip_xml(input_handle archive, const std::string& part) : impl_(std::make_unique<impl>()) {
     impl& me = *impl_;
     me.owner = this;
     me.part = part;
-    me.archive = unzOpen64(archive.c_str());
+    me.stream.file = std::move(archive);
+    zlib_filefunc64_def functions = functions_on(me.stream);
+    me.archive = unzOpen2_64("", &functions);
     if (!me.archive) throw error(errc::bad_input, "the file is no XLSX file, nor another archive");
     if (unzLocateFile(me.archive, part.c_str(), 2) != UNZ_OK) return;
     unz_file_info64 about{};
@@ -107,6 +166,7 @@ zip_xml::zip_xml(const std::filesystem::path& archive, const std::string& part)
     XML_SetElementHandler(me.parser, impl::on_begin, impl::on_end);
     XML_SetCharacterDataHandler(me.parser, impl::on_text);
     XML_SetStartDoctypeDeclHandler(me.parser, impl::on_doctype);
+    XML_SetDefaultHandler(me.parser, impl::on_other);
     exists_ = true;
 }
 
@@ -115,6 +175,13 @@ zip_xml::~zip_xml() = default;
 bool zip_xml::step() {
     impl& me = *impl_;
     if (!me.parser) return false;
+    XML_ParsingStatus parsing{};
+    XML_GetParsingStatus(me.parser, &parsing);
+    if (parsing.parsing == XML_SUSPENDED) return me.went_on(XML_ResumeParser(me.parser));
+    if (me.ended) {
+        XML_ParserFree(std::exchange(me.parser, nullptr));
+        return false;
+    }
     void* room = XML_GetBuffer(me.parser, piece_size);
     if (!room) throw std::bad_alloc();
     const int got = unzReadCurrentFile(me.archive, room, piece_size);
@@ -124,15 +191,15 @@ bool zip_xml::step() {
         (me.unpacked > harmless && me.unpacked / steepest > me.packed)) {
         throw me.malformed("unpacks to more than is allowed");
     }
-    const XML_Status status = XML_ParseBuffer(me.parser, got, got == 0);
-    if (me.thrown) std::rethrow_exception(me.thrown);
-    if (status != XML_STATUS_OK) {
-        throw me.malformed(std::string("is no XML: ") +
-                           XML_ErrorString(XML_GetErrorCode(me.parser)));
+    if (++me.silent > longest_markup) {
+        throw me.malformed("has a tag or another piece of markup of more than 256 KiB");
     }
-    if (got > 0) return true;
-    XML_ParserFree(std::exchange(me.parser, nullptr));
-    return false;
+    me.ended = got == 0;
+    return me.went_on(XML_ParseBuffer(me.parser, got, got == 0));
+}
+
+void zip_xml::pause() noexcept {
+    XML_StopParser(impl_->parser, XML_TRUE);
 }
 
 }  // namespace bitdotio

@@ -15,23 +15,48 @@ namespace bitdotio {
 namespace {
 
 constexpr std::chrono::hours load_limit{12};
+constexpr std::size_t largest_piece = 1024 * 1024;
+
+// In pieces: libpq keeps a copy of what it was given and has not sent.
+asio::awaitable<void> write(copy_in& rows, std::string slice) {
+    if (slice.size() > largest_piece) {
+        for (std::size_t at = 0; at < slice.size(); at += largest_piece) {
+            co_await rows.write(slice.substr(at, largest_piece));
+        }
+    } else if (!slice.empty()) {
+        co_await rows.write(std::move(slice));
+    }
+}
 
 }  // namespace
 
 import_run::import_run(worker_threads& threads, import_order order)
-    : threads_(threads), order_(std::move(order)) {}
+    : threads_(threads),
+      order_(std::move(order)),
+      file_(std::make_shared<jailed_file>(order_.file, order_.file_name, order_.options.header,
+                                          order_.died)) {}
+
+// Waits for the process on another thread; when cancelled, the process ends and with it the wait.
+asio::awaitable<void> import_run::read(std::function<void()> work) {
+    std::function<void()> interrupt = [file = file_] { file->stop(); };
+    co_await threads_.run(std::move(work), std::move(interrupt));
+}
+
+asio::awaitable<void> import_run::close() {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    std::function<void()> work = [this] { file_->close(); };
+    co_await threads_.run(work);
+}
 
 asio::awaitable<void> import_run::look() {
     std::function<void()> work = [this] {
-        for (table_source& each :
-             open_tables(order_.file, order_.file_name, order_.options.header)) {
+        for (table_source& each : file_->tables())
             tables_.emplace_back(std::move(each));
-        }
     };
-    co_await threads_.run(work);
+    co_await read(work);
     for (table_load& each : tables_) {
         std::function<void()> sample = [&each] { each.sample(); };
-        co_await threads_.run(sample);
+        co_await read(sample);
     }
 }
 
@@ -57,13 +82,13 @@ asio::awaitable<bool> import_run::attempt(connection& session, step& before_comm
         std::string slice;
         std::function<void()> fill = [&] { progress = each.fill(slice); };
         std::function<void()> rewind = [&] { each.rewind(); };
-        co_await threads_.run(rewind);
+        co_await read(rewind);
         while (progress == table_load::progress::more) {
             slice.clear();
-            co_await threads_.run(fill);
+            co_await read(fill);
             if (progress == table_load::progress::misfit) break;
             if (!slice.empty() && order_.moved) order_.moved(slice.size());
-            if (!slice.empty()) co_await rows.write(std::move(slice));
+            co_await write(rows, std::move(slice));
         }
         if (progress == table_load::progress::misfit) {
             co_await rows.cancel("a value does not fit its column");
@@ -71,7 +96,7 @@ asio::awaitable<bool> import_run::attempt(connection& session, step& before_comm
             bool more = true;
             std::function<void()> widen = [&] { more = each.widen(); };
             while (more)
-                co_await threads_.run(widen);
+                co_await read(widen);
             co_return false;
         }
         co_await rows.finish();

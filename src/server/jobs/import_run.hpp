@@ -6,6 +6,7 @@
 #include <bitdotio/transaction.hpp>
 
 #include "server/hosts/database_host.hpp"
+#include "server/jail/jailed_file.hpp"
 #include "server/jobs/table_load.hpp"
 #include "server/jobs/worker_threads.hpp"
 
@@ -13,6 +14,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,11 +29,15 @@ struct import_order {
     import_options options;
     /// Is told of bytes on their way into PostgreSQL; may be empty.
     std::function<void(std::size_t)> moved;
+    /// Is told if the process that reads the file ends before its time; may be empty.
+    jailed_file::listener died;
 };
 
-/// Reads on `threads` and writes through COPY; memory holds a slice of the file.
+/// Reads on `threads`, from a process in a jail, and writes through COPY; memory holds a slice of
+/// the file. Cancelling ends that process at once.
 ///
-/// Lifetime: `threads` must outlive it; one call of each function, each awaited in place.
+/// Lifetime: `threads` must outlive it; one call of each function, each awaited in place. Await
+///     `close` last, also after a failure.
 class import_run {
 public:
     using step = std::function<asio::awaitable<void>()>;
@@ -52,7 +58,13 @@ public:
     /// Errors: errc::bad_input for what cannot be read; those of connection.
     asio::awaitable<void> load(session_target where, step again, step before_commit);
 
+    /// Ends the process that reads.
+    ///
+    /// Cancellation: none.
+    asio::awaitable<void> close();
+
 private:
+    asio::awaitable<void> read(std::function<void()> work);
     asio::awaitable<bool> attempt(connection& session, step& before_commit);
     asio::awaitable<void> prepare(transaction& scope, table_load& table);
     std::string table_of(const table_load& table) const;
@@ -60,6 +72,7 @@ private:
 
     worker_threads& threads_;
     const import_order order_;
+    const std::shared_ptr<jailed_file> file_;
     std::vector<table_load> tables_;
     std::vector<load_column> target_;  ///< the columns of the table that is being loaded
 };

@@ -4,6 +4,7 @@
 #include "server/base/event_log.hpp"
 #include "server/base/replace_file.hpp"
 #include "server/catalog/key_secret.hpp"
+#include "server/catalog/rate_limiter.hpp"
 #include "server/formats/job_failure.hpp"
 
 #include <algorithm>
@@ -16,8 +17,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// More jobs would only share the same disk and processors.
-constexpr std::size_t at_once = 2;
+// More jobs would only share the same disk and processors. One place is out of reach of whoever has
+// the others.
+constexpr std::size_t at_once = 3;
+constexpr std::size_t at_once_of_account = 2;
+constexpr std::size_t fetches_at_once = 8;
+constexpr std::size_t fetches_of_account = 2;
+// Jobs that are not over.
+constexpr std::size_t most_jobs = 500;
+constexpr std::size_t most_jobs_of_account = 50;
+constexpr std::chrono::seconds try_again{10};
 
 std::chrono::sys_time<std::chrono::microseconds> now() {
     return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
@@ -44,25 +53,27 @@ void fail(job_record& record, const std::string& type, const std::string& messag
 
 job_queue::job_queue(asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
                      fs::path directory, std::chrono::milliseconds kept, task doing, listener tell,
-                     std::shared_ptr<const event_log> events, job_limits limits)
+                     std::shared_ptr<const event_log> events, job_limits limits, fetch fetching)
     : strand_(asio::make_strand(executor)),
       directory_(std::move(directory)),
       kept_(kept),
       task_(std::move(doing)),
+      fetch_(std::move(fetching)),
       tell_(std::move(tell)),
       events_(std::move(events)),
       threads_(std::move(threads)),
       limits_(limits),
-      places_(at_once),
+      fetches_(fetches_at_once, fetches_of_account),
+      turns_(at_once, at_once_of_account),
       ended_(strand_, no_deadline) {}
 
 asio::awaitable<std::shared_ptr<job_queue>> job_queue::open(
     asio::any_io_executor executor, std::shared_ptr<worker_threads> threads, fs::path directory,
     std::chrono::milliseconds kept, task doing, listener tell, std::shared_ptr<event_log> events,
-    job_limits limits) {
-    const auto made =
-        std::make_shared<job_queue>(executor, std::move(threads), std::move(directory), kept,
-                                    std::move(doing), std::move(tell), std::move(events), limits);
+    job_limits limits, fetch fetching) {
+    const auto made = std::make_shared<job_queue>(
+        executor, std::move(threads), std::move(directory), kept, std::move(doing), std::move(tell),
+        std::move(events), limits, std::move(fetching));
     co_await on_strand(made->strand_, made, made->do_open());
     co_return made;
 }
@@ -266,13 +277,43 @@ void job_queue::make_room_for_file(job_record& done) {
     }
 }
 
+asio::awaitable<void> job_queue::check_room(std::string account) {
+    return on_strand(strand_, shared_from_this(), do_check_room(std::move(account)));
+}
+
+asio::awaitable<void> job_queue::do_check_room(std::string account) {
+    refuse_if_full(account);
+    co_return;
+}
+
+void job_queue::refuse_if_full(const std::string& account) const {
+    if (closing_) throw error(errc::server_busy, "the server is stopping");
+    std::size_t all = 0;
+    std::size_t own = 0;
+    for (const auto& [id, record] : known_) {
+        if (record.is_over()) continue;
+        ++all;
+        own += record.user == account;
+    }
+    if (own >= most_jobs_of_account) {
+        throw too_often(std::to_string(own) +
+                            " imports and exports of this account are waiting or under way: try "
+                            "again when some of them are over",
+                        try_again);
+    }
+    if (all >= most_jobs) {
+        throw error(errc::server_busy,
+                    "too many imports and exports are waiting on this server: try again later");
+    }
+}
+
 asio::awaitable<job_record> job_queue::add(job_record wanted) {
     return on_strand(strand_, shared_from_this(), do_add(std::move(wanted)));
 }
 
 asio::awaitable<job_record> job_queue::do_add(job_record wanted) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    if (closing_) throw error(errc::server_busy, "the server is stopping");
+    refuse_if_full(wanted.user);
     sweep();
     make_room_for(wanted);
     wanted.state = job_state::received;
@@ -319,18 +360,46 @@ void job_queue::begin(const std::string& id) {
 
 // Runs a job from the queue to its end. `close` waits for it.
 asio::awaitable<void> job_queue::run(std::string id) {
+    std::exception_ptr thrown;
     try {
-        const auto mine = co_await places_.enter();
+        const std::string account = known_.at(id).user;
+        if (fetch_ && !known_.at(id).file_url.empty()) {
+            const auto mine = co_await fetches_.enter(account);
+            co_await fetch_file(id);
+        }
+        if (known_.at(id).is_over()) co_return;
+        const auto mine = co_await turns_.enter(account);
         co_await carry_out(id);
     } catch (...) {
-        // A closing server leaves the job to its next start: a waiting job begins then, a running
-        // one has failed. It has also failed if the disk takes no records.
+        // A closing server leaves a waiting job to its next start. A job whose file was fetched
+        // already has failed, as it has if the disk takes no records.
         if (!closing_) throw;
+        thrown = std::current_exception();
+    }
+    if (thrown && known_.at(id).state == job_state::processing) co_await finish(id, thrown);
+}
+
+// Fetches a job's file, before it has its turn.
+asio::awaitable<void> job_queue::fetch_file(std::string id) {
+    if (closing_) co_return;
+    job_record record = known_.at(id);
+    record.state = job_state::processing;
+    co_await keep(record);
+    std::exception_ptr thrown;
+    try {
+        record.file_name = co_await fetch_(record, file_of(id));
+    } catch (...) {
+        thrown = std::current_exception();
+    }
+    if (thrown) {
+        co_await finish(id, thrown);
+    } else {
+        co_await keep(record);
     }
 }
 
 asio::awaitable<void> job_queue::carry_out(std::string id) {
-    if (closing_) co_return;
+    if (closing_ && known_.at(id).state == job_state::received) co_return;
     job_record record = known_.at(id);
     record.state = job_state::processing;
     co_await keep(record);
@@ -341,8 +410,13 @@ asio::awaitable<void> job_queue::carry_out(std::string id) {
     } catch (...) {
         thrown = std::current_exception();
     }
+    co_await finish(id, thrown);
+}
+
+// Notes how a job has ended: by what it threw, or well if that is null.
+asio::awaitable<void> job_queue::finish(std::string id, std::exception_ptr thrown) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    record = known_.at(id);
+    job_record record = known_.at(id);
     record.state = job_state::done;
     record.date_finished = now();
     if (thrown) {

@@ -1,7 +1,7 @@
-// The jobs of a server: kept on disk, run two at a time, in the order they came.
+// The jobs of a server: kept on disk, run a few at a time, shared fairly among accounts.
 #pragma once
 
-#include "base/async_semaphore.hpp"
+#include "server/jobs/fair_turns.hpp"
 #include "server/jobs/job_limits.hpp"
 #include "server/jobs/job_record.hpp"
 #include "server/jobs/worker_threads.hpp"
@@ -47,6 +47,10 @@ public:
     /// Runs a job, whose file is `file`. What it throws is why the job failed.
     using task =
         std::function<asio::awaitable<void>(job_record, std::filesystem::path file, count_retry)>;
+    /// Fetches the file of a job that has an address for it; returns its name. It comes before the
+    /// job's turn, because a slow address must not keep other jobs waiting.
+    using fetch =
+        std::function<asio::awaitable<std::string>(job_record, std::filesystem::path file)>;
     /// Is called with each job that has ended; must not throw.
     using listener = std::function<void(const job_record&)>;
 
@@ -56,7 +60,7 @@ public:
         asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
         std::filesystem::path directory, std::chrono::milliseconds kept, task doing,
         listener tell = nullptr, std::shared_ptr<event_log> events = nullptr,
-        job_limits limits = {});
+        job_limits limits = {}, fetch fetching = nullptr);
 
     /// The path where a job's file is or will be.
     std::filesystem::path file_of(const std::string& id) const;
@@ -70,12 +74,16 @@ public:
     ///
     /// Cancellation: none.
     asio::awaitable<void> drop_upload(std::string id);
+    /// Refuses a further job of `account`, before its file is taken, if too many are not over.
+    ///
+    /// Errors: too_often if they are the account's own; errc::server_busy if they are everybody's.
+    asio::awaitable<void> check_room(std::string account);
 
     /// Adds a job, which waits for its turn.
     ///
     /// Parameters: `wanted` has everything but state and times; its file is there if it needs one.
-    /// Errors: errc::conflict while closing; no_room if too many jobs are kept and none of the
-    ///     account's is over; errc::system_failed.
+    /// Errors: errc::server_busy while closing; those of check_room; no_room if too many jobs are
+    ///     kept and none of the account's is over; errc::system_failed.
     asio::awaitable<job_record> add(job_record wanted);
 
     /// Finds a job; nothing if there is no such job.
@@ -92,7 +100,8 @@ public:
     /// Use `open`.
     job_queue(asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
               std::filesystem::path directory, std::chrono::milliseconds kept, task doing,
-              listener tell, std::shared_ptr<const event_log> events, job_limits limits);
+              listener tell, std::shared_ptr<const event_log> events, job_limits limits,
+              fetch fetching);
 
 private:
     struct upload {
@@ -106,6 +115,7 @@ private:
     void make_room_for(const job_record& wanted);
     void make_room_for_file(job_record& done);
     asio::awaitable<void> do_open();
+    asio::awaitable<void> do_check_room(std::string account);
     asio::awaitable<job_record> do_add(job_record wanted);
     asio::awaitable<std::optional<job_record>> do_find(std::string id);
     asio::awaitable<std::vector<job_record>> do_all();
@@ -115,6 +125,9 @@ private:
     asio::awaitable<void> carry_out(std::string id);
     asio::awaitable<void> retry(std::string id);
     void fail_by(job_record& record, const std::exception_ptr& thrown) const;
+    void refuse_if_full(const std::string& account) const;
+    asio::awaitable<void> fetch_file(std::string id);
+    asio::awaitable<void> finish(std::string id, std::exception_ptr thrown);
     void begin(const std::string& id);
     void load();
     void sweep();
@@ -123,13 +136,15 @@ private:
     const std::filesystem::path directory_;
     const std::chrono::milliseconds kept_;
     const task task_;
+    const fetch fetch_;
     const listener tell_;
     const std::shared_ptr<const event_log> events_;
     const std::shared_ptr<worker_threads> threads_;
     const job_limits limits_;
     std::map<std::string, job_record> known_;
     std::map<std::string, upload> uploads_;  ///< by the id of their import
-    async_semaphore places_;
+    fair_turns fetches_;
+    fair_turns turns_;
     std::map<std::string, std::shared_ptr<asio::cancellation_signal>> begun_;
     std::set<std::string> removed_;  ///< files to be removed
     asio::steady_timer ended_;       ///< cancelled whenever a job ends

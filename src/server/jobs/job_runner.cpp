@@ -6,6 +6,7 @@
 #include "server/jobs/export_run.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -43,6 +44,14 @@ asio::awaitable<std::uint64_t> job_runner::spare_room() const {
     co_return now.spare();
 }
 
+asio::awaitable<std::string> job_runner::fetch(job_record record,
+                                               std::filesystem::path file) const {
+    const std::uint64_t spare = co_await spare_room();
+    fetch_limits within = fetching_;
+    within.largest = std::min(within.largest, spare);
+    co_return co_await fetch_url(*threads_, std::move(record.file_url), std::move(file), within);
+}
+
 asio::awaitable<void> job_runner::import_file(job_record record, std::filesystem::path file,
                                               job_queue::count_retry again) const {
     import_order order;
@@ -50,13 +59,21 @@ asio::awaitable<void> job_runner::import_file(job_record record, std::filesystem
     order.file_name = record.file_name;
     order.options = record.import;
     order.moved = counter(record.id);
-    const std::uint64_t spare = co_await spare_room();
-    if (!record.file_url.empty()) {
-        fetch_limits within = fetching_;
-        within.largest = std::min(within.largest, spare);
-        order.file_name = co_await fetch_url(*threads_, record.file_url, file, within);
-    }
+    order.died = obituary(record.id);
+    co_await spare_room();
     import_run run(*threads_, order);
+    std::exception_ptr failure;
+    try {
+        co_await look_and_load(run, record, std::move(again));
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    co_await run.close();
+    if (failure) std::rethrow_exception(failure);
+}
+
+asio::awaitable<void> job_runner::look_and_load(import_run& run, job_record record,
+                                                job_queue::count_retry again) const {
     co_await run.look();
     const storage_state before = co_await quota_->state(record.database_id);
     if (before != storage_state::writable) throw over_its_limit();
@@ -84,6 +101,15 @@ asio::awaitable<void> job_runner::import_file(job_record record, std::filesystem
 std::function<void(std::size_t)> job_runner::counter(const std::string& job) const {
     if (!events_) return nullptr;
     return [events = events_, job](std::size_t size) { events->moved(job, size); };
+}
+
+jailed_file::listener job_runner::obituary(const std::string& job) const {
+    if (!events_) return nullptr;
+    return [events = events_, job](const std::string& how, double processor_seconds) {
+        server_event event("import_reader_died");
+        event.with("job", job).with("reason", how).with("processor_seconds", processor_seconds);
+        events->tell(event);
+    };
 }
 
 asio::awaitable<void> job_runner::load(import_run& run, job_record record,

@@ -45,10 +45,19 @@ public:
     asio::awaitable<void> carry_out(job_record record, std::filesystem::path file,
                                     job_queue::count_retry again) const;
 
+    /// Fetches the file of an import that has an address for it; returns its name.
+    ///
+    /// Errors: as fetch_url.
+    /// Cancellation: terminal.
+    asio::awaitable<std::string> fetch(job_record record, std::filesystem::path file) const;
+
 private:
     asio::awaitable<void> import_file(job_record record, std::filesystem::path file,
                                       job_queue::count_retry again) const;
     asio::awaitable<std::uint64_t> spare_room() const;
+    asio::awaitable<void> look_and_load(import_run& run, job_record record,
+                                        job_queue::count_retry again) const;
+    jailed_file::listener obituary(const std::string& job) const;
     std::function<void(std::size_t)> counter(const std::string& job) const;
     asio::awaitable<void> load(import_run& run, job_record record,
                                job_queue::count_retry again) const;

@@ -11,6 +11,7 @@ namespace bitdotio {
 namespace {
 
 constexpr std::size_t sample_rows = 1'000;
+constexpr std::size_t sample_bytes = 16 * 1024 * 1024;
 constexpr std::size_t slice = 256 * 1024;
 constexpr std::size_t rows_at_once = 20'000;
 
@@ -20,8 +21,12 @@ table_load::table_load(table_source source) : source_(std::move(source)) {}
 
 void table_load::sample() {
     rewind();
-    for (std::size_t i = 0; i < sample_rows && reader_->next(row_); ++i)
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < sample_rows && bytes < sample_bytes && reader_->next(row_); ++i) {
         fits(row_);
+        for (const cell& each : row_)
+            bytes += each.text.size();
+    }
     adopt_names();
     named_ = !names_.empty();
     if (columns_.empty()) {

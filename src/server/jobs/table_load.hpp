@@ -31,7 +31,7 @@ public:
     /// The name in the file; empty if it has none.
     const std::string& name() const noexcept { return source_.name; }
 
-    /// Guesses the columns from the first rows.
+    /// Guesses the columns from the first 1,000 rows, or 16 MiB.
     void sample();
     const std::vector<load_column>& columns() const noexcept { return columns_; }
     /// Whether the file names its columns.

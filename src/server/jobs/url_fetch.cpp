@@ -74,7 +74,8 @@ private:
 
     // Returns where a redirect leads; empty once the file is there.
     asio::awaitable<std::string> fetch_one() {
-        tcp::socket socket = co_await connect();
+        tcp::socket socket(co_await asio::this_coro::executor);
+        co_await in_time(connect(socket));
         if (!address_.secure) co_return co_await exchange(socket);
         ssl::context tls(ssl::context::tls_client);
         tls.set_options(ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1);
@@ -86,15 +87,12 @@ private:
         asio::ip::make_address(address_.host, literal);
         if (literal) SSL_set_tlsext_host_name(stream.native_handle(), address_.host.c_str());
         stream.set_verify_callback(ssl::host_name_verification(address_.host));
-        boost::system::error_code failure;
-        co_await stream.async_handshake(ssl::stream_base::client,
-                                        redirect_error(use_awaitable, failure));
-        check(failure, "TLS");
+        co_await in_time(shake_hands(stream));
         co_return co_await exchange(stream);
     }
 
     // Connects to the address that was checked, even if the name resolves to another by now.
-    asio::awaitable<tcp::socket> connect() {
+    asio::awaitable<void> connect(tcp::socket& socket) {
         const auto executor = co_await asio::this_coro::executor;
         boost::system::error_code failure;
         tcp::resolver resolver(executor);
@@ -106,7 +104,6 @@ private:
             const asio::ip::address address = each.endpoint().address();
             if (!limits_.may_reach(address)) throw out_of_reach("it is " + address.to_string());
         }
-        tcp::socket socket(executor);
         for (const auto& each : found) {
             boost::system::error_code ignored;
             socket.close(ignored);
@@ -115,7 +112,44 @@ private:
             if (!failure || failure == asio::error::operation_aborted) break;
         }
         check(failure, "it cannot be connected to");
-        co_return std::move(socket);
+    }
+
+    // Runs a part of the fetch, which fails if it takes too long.
+    asio::awaitable<void> in_time(asio::awaitable<void> part) {
+        const time_point deadline = std::chrono::steady_clock::now() + limits_.longest_piece;
+        bool late = false;
+        try {
+            co_await with_deadline(std::move(part), deadline);
+        } catch (const error& failure) {
+            late = failure.code() == errc::timeout;
+            if (!late) throw;
+        }
+        if (late) {
+            throw failed("it is too slow: nothing, or less than 256 KiB, came within " +
+                         std::to_string(limits_.longest_piece.count()) + " seconds");
+        }
+    }
+
+    asio::awaitable<void> shake_hands(ssl::stream<tcp::socket>& stream) {
+        boost::system::error_code failure;
+        co_await stream.async_handshake(ssl::stream_base::client,
+                                        redirect_error(use_awaitable, failure));
+        check(failure, "TLS");
+    }
+
+    template <class Stream>
+    asio::awaitable<void> read_header(Stream& stream, boost::beast::flat_buffer& buffer,
+                                      parser& answer, boost::system::error_code& failure) {
+        co_await http::async_read_header(stream, buffer, answer,
+                                         redirect_error(use_awaitable, failure));
+        check(failure, "it gives no answer");
+    }
+
+    template <class Stream>
+    asio::awaitable<void> read_piece(Stream& stream, boost::beast::flat_buffer& buffer,
+                                     parser& answer, boost::system::error_code& failure) {
+        co_await http::async_read(stream, buffer, answer, redirect_error(use_awaitable, failure));
+        if (failure != http::error::need_buffer) check(failure, "the file breaks off");
     }
 
     template <class Stream>
@@ -135,9 +169,7 @@ private:
         boost::beast::flat_buffer buffer;
         parser answer;
         answer.body_limit(boost::none);
-        co_await http::async_read_header(stream, buffer, answer,
-                                         redirect_error(use_awaitable, failure));
-        check(failure, "it gives no answer");
+        co_await in_time(read_header(stream, buffer, answer, failure));
         const unsigned status = answer.get().result_int();
         const std::string location = answer.get()[http::field::location];
         if ((status == 301 || status == 302 || status == 303 || status == 307 || status == 308) &&
@@ -167,9 +199,7 @@ private:
             body.data = room.data();
             body.size = room.size();
             boost::system::error_code failure;
-            co_await http::async_read(stream, buffer, answer,
-                                      redirect_error(use_awaitable, failure));
-            if (failure != http::error::need_buffer) check(failure, "the file breaks off");
+            co_await in_time(read_piece(stream, buffer, answer, failure));
             piece = std::string_view(room).substr(0, room.size() - body.size);
             if (out->size() + piece.size() > limits_.largest) throw too_large();
             co_await threads_.run(write);

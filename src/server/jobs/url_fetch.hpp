@@ -19,6 +19,9 @@ struct fetch_limits {
 
     std::uint64_t largest = 0;              ///< bytes
     std::chrono::seconds longest{15 * 60};  ///< from beginning to end
+    /// For connecting, for the answer to begin, and for each 256 KiB after that: an address that
+    /// drips keeps others waiting.
+    std::chrono::seconds longest_piece{60};
     int redirects = 5;
     /// Decides which addresses may be reached.
     bool (*may_reach)(const asio::ip::address&) = is_public;
