@@ -102,6 +102,32 @@ TEST_CASE("an import's form says table, header and file, and its file is on disk
     CHECK_THROWS_AS(small.feed(body), form_too_large);
 }
 
+TEST_CASE("a form of nothing but names is refused before it fills the memory") {
+    const test::temporary_directory directory;
+    import_form form(boundary_type, directory / "file", 10);
+    const auto feed = [&](int parts) {
+        for (int i = 0; i < parts; ++i) {
+            form.feed("--B\r\nContent-Disposition: form-data; name=\"" + std::to_string(i) +
+                      std::string(1'000, 'x') + "\"\r\n\r\n\r\n");
+        }
+    };
+    feed(60);
+    CHECK_THROWS_WITH_AS(feed(10), "the fields of the form are too long", error);
+}
+
+TEST_CASE("a file full of what is nearly a boundary arrives whole") {
+    const test::temporary_directory directory;
+    std::string content;
+    for (int i = 0; i < 40'000; ++i)
+        content += "\r\n--Bx";
+    import_form form(boundary_type, directory / "file", content.size());
+    form.feed("--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n" +
+              content + "\r\n--B--\r\n");
+    CHECK_THROWS_AS(form.options(), api::malformed_body);
+    form.finish();
+    CHECK(file_content(directory / "file") == content);
+}
+
 TEST_CASE("a form that lacks something, or has too much, is refused by the field's name") {
     const test::temporary_directory directory;
     const auto field_of = [&](const std::string& body) {
