@@ -1,7 +1,8 @@
 // Imported files: CSV, JSON, SQLite and damaged archives; and COPY's text on its way to an export.
 //
-// An input is a letter for the file's name, one for its header, and the file. XLS is left out, for
-// the reason in no_xls.cpp.
+// An input is a letter for the file's name, one for its header, and the file. XLS is left out: the
+// library that reads it is known to read beside its memory when a file is damaged, and is not ours
+// to mend. docs/security.md says what keeps it from doing harm.
 #include "fuzz.hpp"
 #include "scratch.hpp"
 #include "table_walk.hpp"
@@ -20,9 +21,10 @@ using fuzz::require;
 namespace {
 
 void table(const char* name, header_row header, std::string_view content) {
+    if (content.starts_with("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")) return;  // XLS
     const auto file = fuzz::scratch::one().write("import", content);
     reads({errc::bad_input},
-          [&] { fuzz::walk_tables(open_tables(fuzz::input_of(file), name, header)); });
+          [&] { fuzz::walk_tables(open_tables(fuzz::input_of{file}, name, header)); });
 }
 
 // The rows of COPY as the server of a database sends them, exported as JSON and imported again.
@@ -58,7 +60,7 @@ void export_and_import(std::size_t columns, std::string_view copied) {
                 if (value && !is_text(*value)) return;  // PostgreSQL has no such text
             }
         }
-        const auto reader = open_json(fuzz::input_of(file)).at(0).open();
+        const auto reader = open_json(fuzz::input_of{file}).at(0).open();
         cells row;
         for (const auto& wanted : kept.rows) {
             require(reader->next(row), "an export has each row");

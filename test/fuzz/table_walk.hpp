@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -17,10 +18,16 @@
 
 namespace fuzz {
 
-/// A file as the readers take it.
-inline std::filesystem::path input_of(const std::filesystem::path& file) {
-    return file;
-}
+/// A file as the readers take it: by its path, or open.
+struct input_of {
+    std::filesystem::path file;
+
+    operator const std::filesystem::path&() const { return file; }
+    template <class Open>
+    operator std::shared_ptr<Open>() const {
+        return std::make_shared<Open>(file);
+    }
+};
 
 /// Compares the rows that COPY's text gives with those it was made of.
 class same_rows final : public bitdotio::row_writer {

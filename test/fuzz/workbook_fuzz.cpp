@@ -66,6 +66,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (!content.empty()) add(archive, name, content);
     }
     zipClose(archive, nullptr);
-    reads({errc::bad_input}, [&] { fuzz::walk_tables(open_xlsx(fuzz::input_of(file), header)); });
+    reads({errc::bad_input}, [&] { fuzz::walk_tables(open_xlsx(fuzz::input_of{file}, header)); });
     return 0;
 }
