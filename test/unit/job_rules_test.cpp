@@ -151,6 +151,19 @@ TEST_CASE("a form that lacks something, or has too much, is refused by the field
     CHECK_THROWS_AS(import_form("application/json", directory / "file", 10), error);
 }
 
+TEST_CASE("a form whose job could not be read again after a restart is refused") {
+    const test::temporary_directory directory;
+    import_form fetched("application/x-www-form-urlencoded", directory / "file", 10);
+    fetched.feed("table_name=t&file_url=http%3A%2F%2Fx%2F%ff");
+    CHECK_THROWS_WITH_AS(fetched.finish(), "field \"file_url\" is not UTF-8", api::malformed_body);
+
+    import_form sent(boundary_type, directory / "file", 10);
+    sent.feed(
+        "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"\xff.csv\"\r\n\r\na"
+        "\r\n--B--\r\n");
+    CHECK_THROWS_WITH_AS(sent.finish(), "the name of the file is not UTF-8", api::malformed_body);
+}
+
 TEST_CASE("a range is a part of the file, or none can be") {
     using kind = range_answer::kind;
     const auto check = [](const char* header, kind what, std::uint64_t begin,

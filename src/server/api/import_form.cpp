@@ -119,6 +119,11 @@ void import_form::finish() {
     }
     if (out_) out_->finish();
     if (const std::string* url = find("file_url")) url_ = *url;
+    // Both are kept with the job, in JSON, which could not be read again after a restart.
+    if (!is_text(url_)) throw api::malformed_body("file_url", "field \"file_url\" is not UTF-8");
+    if (!is_text(file_name())) {
+        throw api::malformed_body("file", "the name of the file is not UTF-8");
+    }
     const bool sent = out_.has_value();
     if (sent && !url_.empty()) {
         throw api::malformed_body("file", "a form has either \"file\" or \"file_url\", not both");
