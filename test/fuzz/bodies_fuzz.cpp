@@ -159,9 +159,15 @@ void import_of_stranger(input in) {
         const import_options options = form.options();
         require(!options.table_name.empty() && is_text(options.table_name),
                 "a table has a name of UTF-8");
-        require(form.url().empty() || in.rest().find("file_url") != std::string_view::npos ||
-                    in.rest().find('%') != std::string_view::npos,
-                "an address was given");
+        job_record kept;
+        kept.import = options;
+        kept.file_name = form.file_name();
+        kept.file_url = form.url();
+        const job_record again = job_record::from_json(kept.to_json());
+        require(again.file_name == kept.file_name && again.file_url == kept.file_url &&
+                    again.import.table_name == options.table_name &&
+                    again.import.schema_name == options.schema_name,
+                "a form's job is the same after a restart");
     });
 }
 
