@@ -126,8 +126,14 @@ std::optional<instant> decode_time(std::string_view text) {
     if (!offset || !text.empty()) {
         return std::nullopt;
     }
-    return instant(*date + std::chrono::hours(*hour) + std::chrono::minutes(*minute) +
-                   std::chrono::seconds(*second) + fraction - *offset);
+    const instant value(*date + std::chrono::hours(*hour) + std::chrono::minutes(*minute) +
+                        std::chrono::seconds(*second) + fraction - *offset);
+    // In UTC it may be in a year that has no four digits, and could not be written again.
+    const std::chrono::year_month_day day(std::chrono::floor<std::chrono::days>(value));
+    if (day.year() < std::chrono::year(0) || day.year() > std::chrono::year(9999)) {
+        return std::nullopt;
+    }
+    return value;
 }
 
 std::optional<std::chrono::sys_days> decode_date(std::string_view text) {

@@ -56,7 +56,8 @@ inet inet::parse(std::string_view text) {
     value.v6 = address.find(':') != std::string::npos;
     const unsigned most = value.v6 ? 128 : 32;
     unsigned prefix = most;
-    bool well = inet_pton(value.v6 ? AF_INET6 : AF_INET, address.c_str(), value.octets.data()) == 1;
+    bool well = address.find('\0') == std::string::npos &&
+                inet_pton(value.v6 ? AF_INET6 : AF_INET, address.c_str(), value.octets.data()) == 1;
     if (slash != text.npos) {
         const char* end = text.data() + text.size();
         const auto [stop, failure] = std::from_chars(text.data() + slash + 1, end, prefix);

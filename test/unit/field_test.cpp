@@ -116,6 +116,13 @@ TEST_CASE("random octets and texts read or are refused") {
     }
 }
 
+TEST_CASE("an address that goes on after a zero byte is refused") {
+    using namespace std::string_literals;
+    CHECK(reads({oids::inet, read_as<inet>}, "10.0.0.1", false));
+    CHECK_FALSE(reads({oids::inet, read_as<inet>}, "10.0.0.1\0x"s, false));
+    CHECK_FALSE(reads({oids::cidr, read_as<cidr>}, "::1\0/8"s, false));
+}
+
 template <class T>
 void refuses_every_beginning(oid type, const T& value) {
     std::string octets;

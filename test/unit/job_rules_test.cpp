@@ -102,6 +102,32 @@ TEST_CASE("an import's form says table, header and file, and its file is on disk
     CHECK_THROWS_AS(small.feed(body), form_too_large);
 }
 
+TEST_CASE("a form of nothing but names is refused before it fills the memory") {
+    const test::temporary_directory directory;
+    import_form form(boundary_type, directory / "file", 10);
+    const auto feed = [&](int parts) {
+        for (int i = 0; i < parts; ++i) {
+            form.feed("--B\r\nContent-Disposition: form-data; name=\"" + std::to_string(i) +
+                      std::string(1'000, 'x') + "\"\r\n\r\n\r\n");
+        }
+    };
+    feed(60);
+    CHECK_THROWS_WITH_AS(feed(10), "the fields of the form are too long", error);
+}
+
+TEST_CASE("a file full of what is nearly a boundary arrives whole") {
+    const test::temporary_directory directory;
+    std::string content;
+    for (int i = 0; i < 40'000; ++i)
+        content += "\r\n--Bx";
+    import_form form(boundary_type, directory / "file", content.size());
+    form.feed("--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n" +
+              content + "\r\n--B--\r\n");
+    CHECK_THROWS_AS(form.options(), api::malformed_body);
+    form.finish();
+    CHECK(file_content(directory / "file") == content);
+}
+
 TEST_CASE("a form that lacks something, or has too much, is refused by the field's name") {
     const test::temporary_directory directory;
     const auto field_of = [&](const std::string& body) {
@@ -123,6 +149,19 @@ TEST_CASE("a form that lacks something, or has too much, is refused by the field
                          doctest::Contains("64 bytes"), error);
     CHECK_THROWS_WITH_AS(field_of("table_name=%ff&file_url=x"), doctest::Contains("UTF-8"), error);
     CHECK_THROWS_AS(import_form("application/json", directory / "file", 10), error);
+}
+
+TEST_CASE("a form whose job could not be read again after a restart is refused") {
+    const test::temporary_directory directory;
+    import_form fetched("application/x-www-form-urlencoded", directory / "file", 10);
+    fetched.feed("table_name=t&file_url=http%3A%2F%2Fx%2F%ff");
+    CHECK_THROWS_WITH_AS(fetched.finish(), "field \"file_url\" is not UTF-8", api::malformed_body);
+
+    import_form sent(boundary_type, directory / "file", 10);
+    sent.feed(
+        "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"\xff.csv\"\r\n\r\na"
+        "\r\n--B--\r\n");
+    CHECK_THROWS_WITH_AS(sent.finish(), "the name of the file is not UTF-8", api::malformed_body);
 }
 
 TEST_CASE("a range is a part of the file, or none can be") {

@@ -366,6 +366,19 @@ TEST_CASE("an archive that unpacks to a thousand times its size is refused") {
                     error);
 }
 
+TEST_CASE("cells within cells do not make a sheet wider than a table can be") {
+    const scratch place;
+    const auto file =
+        zip(place.directory / "nested.xlsx",
+            {{"xl/workbook.xml", workbook_xml},
+             {"xl/_rels/workbook.xml.rels", relations_xml},
+             {"xl/worksheets/one.xml",
+              "<worksheet><row><c r='A1'><c r='BIN1'><v>1</v></c></c></row></worksheet>"},
+             {"xl/worksheets/two.xml", "<worksheet/>"}});
+    CHECK_THROWS_WITH_AS(open_xlsx(file, header_row::none), "a sheet has more than 1600 columns",
+                         error);
+}
+
 TEST_CASE("an XLS file is read, empty sheets are passed over") {
     const auto tables =
         open_tables(opened(TEST_DATA "/people.xls"), "people", header_row::automatic);

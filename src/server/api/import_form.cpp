@@ -48,7 +48,10 @@ private:
         end_part();
         name_ = name;
         in_file_ = name == "file";
-        if (!in_file_) return;
+        if (!in_file_) {
+            count(name.size());  // a form of nothing but names would fill the memory as well
+            return;
+        }
         if (form_.out_) throw api::malformed_body("file", "the form has two files");
         form_.file_name_ = file_name.value_or("");
         form_.out_.emplace(form_.file_);
@@ -62,11 +65,15 @@ private:
             form_.out_->write(piece);
             return;
         }
-        fields_size_ += piece.size();
+        count(piece.size());
+        value_ += piece;
+    }
+
+    void count(std::size_t size) {
+        fields_size_ += size;
         if (fields_size_ > longest_fields) {
             throw error(errc::bad_input, "the fields of the form are too long");
         }
-        value_ += piece;
     }
 
     import_form& form_;
@@ -112,6 +119,11 @@ void import_form::finish() {
     }
     if (out_) out_->finish();
     if (const std::string* url = find("file_url")) url_ = *url;
+    // Both are kept with the job, in JSON, which could not be read again after a restart.
+    if (!is_text(url_)) throw api::malformed_body("file_url", "field \"file_url\" is not UTF-8");
+    if (!is_text(file_name())) {
+        throw api::malformed_body("file", "the name of the file is not UTF-8");
+    }
     const bool sent = out_.has_value();
     if (sent && !url_.empty()) {
         throw api::malformed_body("file", "a form has either \"file\" or \"file_url\", not both");

@@ -66,43 +66,42 @@ multipart::multipart(std::string_view content_type) {
 }
 
 void multipart::feed(std::string_view piece) {
-    unread_.append(piece);
+    buffer_.append(piece);
     while (step()) {
     }
+    buffer_.erase(0, std::exchange(taken_, 0));
 }
 
 // Takes one thing from the buffer; false if it needs more bytes for the next.
 bool multipart::step() {
+    const std::string_view rest = unread();
     switch (state_) {
-        case state::over: unread_.clear(); return false;
+        case state::over: taken_ = buffer_.size(); return false;
         case state::before:
         case state::content: {
-            const std::size_t end = unread_.find(delimiter_);
+            const std::size_t end = rest.find(delimiter_);
             // A possible beginning of a boundary waits for its rest.
             const std::size_t sure =
-                end != std::string::npos
+                end != std::string_view::npos
                     ? end
-                    : unread_.size() - std::min(unread_.size(), delimiter_.size() - 1);
-            if (state_ == state::content && sure > 0) {
-                part_data(std::string_view(unread_).substr(0, sure));
-            }
-            unread_.erase(0, sure);
-            if (end == std::string::npos) return false;
-            unread_.erase(0, delimiter_.size());
+                    : rest.size() - std::min(rest.size(), delimiter_.size() - 1);
+            if (state_ == state::content && sure > 0) part_data(rest.substr(0, sure));
+            taken_ += sure;
+            if (end == std::string_view::npos) return false;
+            taken_ += delimiter_.size();
             before_boundary_ = std::exchange(state_, state::after_boundary);
             return true;
         }
         case state::after_boundary: return read_boundary_line();
         case state::headers: {
-            const std::size_t end = unread_.find("\r\n\r\n");
-            if (end == std::string::npos) {
-                if (unread_.size() > longest_headers) throw malformed("headers are too long");
+            const std::size_t end = rest.find("\r\n\r\n");
+            if (end == std::string_view::npos) {
+                if (rest.size() > longest_headers) throw malformed("headers are too long");
                 return false;
             }
-            const std::string block = unread_.substr(0, end);
-            unread_.erase(0, end + 4);
+            taken_ += end + 4;
             state_ = state::content;
-            read_headers(block);
+            read_headers(rest.substr(0, end));
             return true;
         }
     }
@@ -111,18 +110,19 @@ bool multipart::step() {
 
 // Reads what follows a boundary: the end of its line or of the form; else it was not a boundary.
 bool multipart::read_boundary_line() {
-    const std::size_t end = std::min(unread_.find_first_not_of(" \t"), unread_.size());
-    if (unread_.starts_with("--")) {
+    const std::string_view line = unread();
+    const std::size_t end = std::min(line.find_first_not_of(" \t"), line.size());
+    if (line.starts_with("--")) {
         state_ = state::over;
         return true;
     }
-    const std::string_view rest = std::string_view(unread_).substr(end);
+    const std::string_view rest = line.substr(end);
     if (rest.size() < 2 && end < longest_headers &&
         (rest.empty() || rest == "\r" || (rest == "-" && end == 0))) {
         return false;
     }
     if (rest.starts_with("\r\n")) {
-        unread_.erase(0, end);  // the line's end also begins the headers, for parts without any
+        taken_ += end;  // the line's end also begins the headers, for parts without any
         state_ = state::headers;
         return true;
     }

@@ -42,9 +42,11 @@ private:
     bool step();
     bool read_boundary_line();
     void read_headers(std::string_view block);
+    std::string_view unread() const { return std::string_view(buffer_).substr(taken_); }
 
     std::string delimiter_;  ///< "\r\n--" and the boundary
-    std::string unread_ = "\r\n";
+    std::string buffer_ = "\r\n";
+    std::size_t taken_ = 0;  ///< of the buffer; it goes once for each piece, not for each part
     state state_ = state::before;
     state before_boundary_ = state::before;
 };

@@ -1,6 +1,8 @@
 // The common part of spreadsheet readers: empty rows, headers, dates as numbers.
 #pragma once
 
+#include <bitdotio/error.hpp>
+
 #include "server/formats/column_types.hpp"
 #include "server/formats/table_reader.hpp"
 
@@ -49,6 +51,10 @@ private:
             return true;
         }
         while (next_row(row)) {
+            // Cells within cells come to more than the places that they can name.
+            if (row.size() > most_columns) {
+                throw error(errc::bad_input, "a sheet has more than 1600 columns");
+            }
             while (!row.empty() && row.back().kind == cell_kind::null)
                 row.pop_back();
             if (!row.empty()) return true;
