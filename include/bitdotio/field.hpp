@@ -203,31 +203,6 @@ template <>
 struct from_sql<timestamp> {
     static timestamp read(const field_view& field) { return wire::read_timestamp(field); }
 };
-// Other units than microseconds, if nothing is lost; see to_sql.
-template <class T>
-    requires wire::is_clock_time<T>
-struct from_sql<T> {
-    static T read(const field_view& field) {
-        using kept = wire::in_microseconds<T>;
-        using unit = typename T::duration;
-        const kept value = from_sql<kept>::read(field);
-        if (value == kept::max()) return T::max();
-        if (value == kept::min()) return T::min();
-        if constexpr (std::ratio_less_v<typename T::period, std::micro>) {
-            if (value > std::chrono::floor<std::chrono::microseconds>(T::max()) ||
-                value < std::chrono::ceil<std::chrono::microseconds>(T::min())) {
-                throw field.mismatch(wire::cpp_name<T>(), "the value is out of its range");
-            }
-            return value;
-        } else {
-            const auto whole = std::chrono::floor<unit>(value);
-            if (whole != value) {
-                throw field.mismatch(wire::cpp_name<T>(), "a part of a unit would be lost");
-            }
-            return whole;
-        }
-    }
-};
 template <>
 struct from_sql<uuid> {
     static uuid read(const field_view& field) { return wire::read_uuid(field); }

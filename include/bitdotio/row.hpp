@@ -1,6 +1,7 @@
 // One row of an answer: as fields, a tuple, a struct or its only value.
 #pragma once
 
+#include <bitdotio/clock_time.hpp>
 #include <bitdotio/field.hpp>
 #include <bitdotio/shape.hpp>
 

@@ -1,15 +1,11 @@
 // How a C++ value is bound as a parameter: the customisation point, and the everyday types.
 #pragma once
 
-#include <bitdotio/error.hpp>
 #include <bitdotio/types.hpp>
 
-#include <chrono>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <ratio>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -182,57 +178,6 @@ struct to_sql<timestamp> {
         wire::put(out, wire::timestamp_since_2000(value.time_since_epoch().count()));
     }
     static void write_text(timestamp value, std::string& out) { wire::put_text(out, value); }
-};
-
-namespace wire {
-
-// The library's two kinds of points in time; a time of another unit than theirs is one of them too.
-template <class T>
-inline constexpr bool is_clock_time = false;
-template <class Clock, std::integral Rep, class Period>
-    requires((std::is_same_v<Clock, std::chrono::system_clock> ||
-              std::is_same_v<Clock, std::chrono::local_t>)&&!std::
-                 is_same_v<std::chrono::duration<Rep, Period>, std::chrono::microseconds> &&
-             std::ratio_less_v<Period, std::chrono::days::period>)
-inline constexpr bool
-    is_clock_time<std::chrono::time_point<Clock, std::chrono::duration<Rep, Period>>> = true;
-template <class T>
-using in_microseconds = std::chrono::time_point<typename T::clock, std::chrono::microseconds>;
-
-error out_of_time();
-// As PostgreSQL rounds what it reads; the ends of the range are its infinities.
-template <class T>
-in_microseconds<T> rounded(T value) {
-    using microseconds = std::chrono::microseconds;
-    using period = typename T::period;
-    if (value == T::max()) return in_microseconds<T>::max();
-    if (value == T::min()) return in_microseconds<T>::min();
-    if constexpr (std::ratio_less_v<period, std::micro>) {
-        return std::chrono::round<microseconds>(value);
-    } else {
-        constexpr std::int64_t unit = std::ratio_divide<period, std::micro>::num;
-        std::int64_t count = 0;
-        if (__builtin_mul_overflow(value.time_since_epoch().count(), unit, &count)) {
-            throw out_of_time();
-        }
-        return in_microseconds<T>(microseconds(count));
-    }
-}
-
-}  // namespace wire
-
-/// std::chrono::system_clock::now() and its like bind as timestamptz, and a local_time as
-/// timestamp, rounded to the microseconds that PostgreSQL keeps.
-template <class T>
-    requires wire::is_clock_time<T>
-struct to_sql<T> {
-    using kept = to_sql<wire::in_microseconds<T>>;
-    static constexpr oid type = kept::type;
-    static constexpr bool binary = true;
-    static void write(T value, std::string& out) { kept::write(wire::rounded(value), out); }
-    static void write_text(T value, std::string& out) {
-        kept::write_text(wire::rounded(value), out);
-    }
 };
 
 template <>

