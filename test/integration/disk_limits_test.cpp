@@ -242,8 +242,8 @@ TEST_CASE("a disk with less free than its reserve takes no new work, and databas
     const auto made = calls.call("POST", "/v2beta/db/", R"({"name": "more"})");
     CHECK(made.status == 507);
     CHECK(made.body.find("nearly full") != std::string::npos);
-    CHECK(calls.call("GET", "/metrics").body.find("bitdotio_disk_reserve_bytes 4611686018427387904") !=
-          std::string::npos);
+    CHECK(calls.call("GET", "/metrics")
+              .body.find("bitdotio_disk_reserve_bytes 4611686018427387904") != std::string::npos);
     CHECK(calls.call("GET", "/server/status").body.find("\"reserve_bytes\":4611686018427387904") !=
           std::string::npos);
 }

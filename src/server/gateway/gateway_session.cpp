@@ -2,8 +2,8 @@
 #include <bitdotio/error.hpp>
 
 #include "server/base/tls_shutdown.hpp"
-#include "server/gateway/abandoned_session.hpp"
 #include "server/catalog/key_secret.hpp"
+#include "server/gateway/abandoned_session.hpp"
 #include "server/gateway/gateway_session.hpp"
 #include "server/gateway/splice.hpp"
 
