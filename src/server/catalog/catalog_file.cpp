@@ -108,7 +108,7 @@ public:
             check(done);
             check(sqlite3_busy_timeout(database_, 5'000));  // during a backup
             execute(
-                "PRAGMA events_mode = WAL; PRAGMA synchronous = FULL; "
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
                 "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF");
             migrate();
         } catch (...) {
