@@ -13,6 +13,9 @@
 #include <bitdotio/resolve_commit.hpp>
 #include <bitdotio/retry_transaction.hpp>
 
+#include "support/database.hpp"
+#include "support/with_connection.hpp"
+
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/this_coro.hpp>

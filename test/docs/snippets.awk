@@ -1,6 +1,6 @@
 # Makes one source of all code fences of the pages: a program stays as it is and goes to a file of
-# its own, a fence with specializations stands at namespace scope, and any other is the body of a
-# coroutine, with the names of context.hpp at hand.
+# its own, a fence with specializations or a test case stands at namespace scope, and any other is the
+# body of a coroutine, with the names of context.hpp at hand.
 #
 #   awk -v out=DIRECTORY -f snippets.awk README.md docs/*.md
 function page_of(path) {
@@ -24,6 +24,9 @@ fence && /^```$/ {
     if (code ~ /(^|\n)int main\(/) {
         printf "%s%s", place, code > (out "/" name ".cpp")
         close(out "/" name ".cpp")
+    } else if (code ~ /^TEST_CASE/) {
+        printf "namespace %s {\nusing namespace bitdotio;\ntest::database& shared();\n%s%s}\n", name,
+            place, code > all
     } else if (code ~ /^(template <>|struct |#include )/) {
         printf "%s%s\n", place, code > all
     } else {

@@ -200,7 +200,10 @@ TEST_CASE("a plan whose tables changed is prepared again, what else is not suppo
     CHECK(cell(stage::in_transaction, facts) == "NO");
     CHECK(judge_plan(saying("26000")) == plan_verdict::missing);
     CHECK(judge_plan(saying("42P05")) == plan_verdict::missing);
-    CHECK(judge_plan(saying("42P01")) == plan_verdict::fine);
+    CHECK(judge_plan(saying("42P01")) == plan_verdict::suspect);
+    CHECK(judge_plan(saying("XX000")) == plan_verdict::suspect);
+    CHECK(judge_plan(saying("22P02")) == plan_verdict::suspect_of_values);
+    CHECK(judge_plan(saying("23505")) == plan_verdict::fine);
 }
 
 TEST_CASE(
