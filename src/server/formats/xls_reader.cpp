@@ -134,9 +134,9 @@ std::vector<table_source> open_xls(input_handle file, header_row header) {
         table_source table;
         table.name = name ? name : "";
         table.open = [whole, i, name = table.name, header] {
-            auto reader = std::make_unique<xls_reader>(whole, i, name, header);
-            reader->look();
-            return reader;
+            return open_sheet(header, [&](header_row how) {
+                return std::make_unique<xls_reader>(whole, i, name, how);
+            });
         };
         tables.push_back(std::move(table));
     }

@@ -359,9 +359,9 @@ std::vector<table_source> open_xlsx(input_handle file, header_row header) {
         table_source table;
         table.name = name;
         table.open = [whole, name = name, part, header] {
-            auto reader = std::make_unique<xlsx_reader>(whole, name, part, header);
-            reader->look();
-            return reader;
+            return open_sheet(header, [&](header_row how) {
+                return std::make_unique<xlsx_reader>(whole, name, part, how);
+            });
         };
         tables.push_back(std::move(table));
     }
