@@ -660,3 +660,74 @@ TEST_CASE("decimals of many digits keep them, beside others") {
     CHECK(sql_name(load.columns()[1].type) == "DOUBLE PRECISION");
     CHECK(sql_name(load.columns()[2].type) == "NUMERIC");
 }
+
+TEST_CASE(
+    "an XLSX sheet's durations, escapes, truth values and doubles are read as it means them") {
+    const std::string styles =
+        "<styleSheet><numFmts><numFmt numFmtId='170' formatCode='[h]:mm'/>"
+        "<numFmt numFmtId='171' formatCode='[magenta]0.00'/></numFmts><cellXfs>"
+        "<xf numFmtId='0'/><xf numFmtId='170'/><xf numFmtId='46'/><xf numFmtId='171'/></cellXfs>"
+        "</styleSheet>";
+    CHECK(refused_sheet("<x><row><c s='1'><v>1.25</v></c><c s='2'><v>0.5</v></c>"
+                        "<c s='1'><v>-1.5</v></c><c s='3'><v>1.5</v></c></row></x>",
+                        styles) == "30:00:00|12:00:00|-36:00:00|1.5\n");
+    CHECK(refused_sheet("<x><row><c t='b'><v>true</v></c><c t='b'><v>0</v></c>"
+                        "<c><v>0.10000000000000001</v></c></row></x>") == "true|false|0.1\n");
+    CHECK(refused_sheet("<x><row><c t='str'><v>a_x000D_b_x005F_x000D_c</v></c>"
+                        "<c t='inlineStr'><is><t>_xD83D__xDE00__xD83D__x0000_</t></is></c>"
+                        "<c t='s'><v>0</v></c></row></x>",
+                        "<x/>", "<sst><si><t>x_x000a_y</t></si></sst>") ==
+          "a\rb_x000D_c|\xf0\x9f\x98\x80_xD83D__x0000_|x\ny\n");
+    // Some programs colour whole rows.
+    CHECK(refused_sheet("<x><row><c r='A1'><v>1</v></c><c r='XFD1' s='1'/></row></x>", styles) ==
+          "1\n");
+    CHECK(has(refused_sheet("<x><row><c r='XFD1'><v>1</v></c></row></x>"),
+              "a sheet has more than 1600 columns"));
+}
+
+TEST_CASE("the parts of an XLSX file are found by their relations, whatever their names") {
+    const std::string types =
+        "http://schemas.openxmlformats.org/officeDocument/2006/relationships/";
+    const scratch place;
+    const auto file = zip(
+        place.directory / "book.xlsx",
+        {{"_rels/.rels", "<Relationships><Relationship Id='x' Type='" + types +
+                             "officeDocument' Target='/book/main.xml'/></Relationships>"},
+         {"book/main.xml", workbook_xml},
+         {"book/_rels/main.xml.rels",
+          "<Relationships><Relationship Id='a' Target='./sheets/../tabs/one.xml'/>"
+          "<Relationship Id='b' Target='/tabs/two.xml'/><Relationship Id='c' Type='" +
+              types + "sharedStrings' Target='../texts.xml'/><Relationship Id='d' Type='" + types +
+              "styles' Target='looks.xml'/></Relationships>"},
+         {"book/tabs/one.xml",
+          "<worksheet><row><c t='s'><v>0</v></c><c s='1'><v>45000</v></c></row>"
+          "</worksheet>"},
+         {"tabs/two.xml", "<worksheet/>"},
+         {"texts.xml", "<sst><si><t>shared</t></si></sst>"},
+         {"book/looks.xml", "<x><cellXfs><xf numFmtId='0'/><xf numFmtId='14'/></cellXfs></x>"}});
+    const auto tables = open_xlsx(opened(file), header_row::none);
+    REQUIRE(tables.size() == 1);
+    CHECK(rows_of(tables[0]) == "shared|2023-03-15\n");
+}
+
+TEST_CASE("an XLSX file has the characters that XML cannot hold, and texts like their escapes") {
+    const scratch place;
+    const std::filesystem::path file = place.directory / "book.xlsx";
+    const std::string text =
+        "a\rb\x01 _x000D_ _x000D\r_x000D_x000D_ \xef\xbf\xbe \xef\xbf\xbf \xef\xbf\xbd";
+    const auto writer = make_xlsx_writer(file, {{"_x0041_", oids::text}});
+    writer->write({text});
+    writer->finish();
+    CHECK(rows_of(open_xlsx(opened(file), header_row::first_row).at(0)) ==
+          "<_x0041_>\n" + text + "\n");
+}
+
+TEST_CASE("an encrypted workbook is called so") {
+    const scratch place;
+    std::string content("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1");
+    content.resize(1'024);
+    for (const char c : "EncryptedPackage"s)
+        content += {c, '\0'};
+    CHECK_THROWS_WITH_AS(open_tables(opened(place.write(content)), "x.xlsx", header_row::automatic),
+                         "the file is encrypted: save it without a password", error);
+}

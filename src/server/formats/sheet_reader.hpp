@@ -96,7 +96,16 @@ std::vector<table_source> with_content(std::vector<table_source> sheets);
 /// Parameters: `from_1904` if days are counted from that year, as old Macintoshes did.
 bool set_sheet_time(cell& into, double number, bool from_1904);
 
-/// Whether a number format shows dates or times.
-bool is_time_format(std::string_view code);
+/// Converts a spreadsheet's number of days to text: hours, which may be more than 24, minutes and
+/// seconds. False if it is too large.
+bool set_sheet_duration(cell& into, double number);
+
+/// What a number format shows.
+enum class number_look : std::uint8_t {
+    plain,
+    time,      ///< a date or a time of day
+    duration,  ///< a number of hours, minutes or seconds
+};
+number_look look_of(std::string_view format_code);
 
 }  // namespace bitdotio
