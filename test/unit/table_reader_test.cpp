@@ -590,6 +590,7 @@ TEST_CASE("what stands between the fields is found out, and a comma if in doubt"
     CHECK(csv("a;b\n\"x;\"\"y\n\";2\n") == "<a><b>\nx;\"y\n|2\n");
     CHECK(csv("\xef\xbb\xbf\"a\";b\r\n1;2\r\n") == "<a><b>\n1|2\n");
     CHECK(csv("a,b\n\"x;y\",1\n\"x;y\",2\n") == "<a><b>\nx;y|1\nx;y|2\n");
+    CHECK(csv("sep=;\r\na;b;c\r\n1;2;3\r\n") == "<a><b><c>\n1|2|3\n");
     CHECK(csv("tags\na;b\nc;d\n") == "<tags>\na;b\nc;d\n");
     CHECK(csv("a,b;c\n1,2;3\n") == "<a><b;c>\n1|2;3\n");
     CHECK(has(refusal(read_csv, "a;b\n1;2\n1;2;3\n"), "line 3 has 3 fields"));

@@ -19,6 +19,7 @@ public:
         : file_(std::move(file)), delimiter_(delimiter) {
         refill();
         if (unread_.starts_with("\xef\xbb\xbf")) unread_.remove_prefix(3);
+        if (names_delimiter(unread_)) read_record(first_);
         if (!read_record(first_)) return;
         columns_ = first_.size();
         if (header == header_row::first_row) {

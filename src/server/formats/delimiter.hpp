@@ -45,11 +45,18 @@ inline std::vector<std::size_t> count_fields(std::string_view text, char delimit
     return counts;
 }
 
-/// The delimiter of a file that begins so: a comma if all records have the same number of fields by
-/// it, and more than one; else the semicolon, tab or bar of which that is true; else the one that
-/// most records agree on with the first; else a comma.
+/// Whether the first line names the delimiter, "sep=;", as Excel reads and writes it.
+inline bool names_delimiter(std::string_view text) {
+    return text.size() > 5 && text.starts_with("sep=") && (text[5] == '\n' || text[5] == '\r') &&
+           std::string_view(",;\t|").find(text[4]) != std::string_view::npos;
+}
+
+/// The delimiter of a file that begins so: the one it names, else a comma if all records have the
+/// same number of fields by it, and more than one; else the semicolon, tab or bar of which that is
+/// true; else the one that most records agree on with the first; else a comma.
 inline char guess_delimiter(std::string_view text, bool whole) {
     if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+    if (names_delimiter(text)) return text[4];
     char best = ',';
     std::size_t best_fields = 0;
     bool best_agrees = false;
