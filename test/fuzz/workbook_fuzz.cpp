@@ -57,7 +57,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     fuzz::input in(data, size);
     const auto header = static_cast<header_row>(in.letter(3));
     number(in.rest());
-    is_time_format(in.rest());
+    look_of(in.rest());
     const auto file = fuzz::scratch::one().path("workbook");
     zipFile archive = zipOpen64(file.c_str(), APPEND_STATUS_CREATE);
     for (const auto& [name, plain] : parts) {

@@ -512,3 +512,40 @@ TEST_CASE("an address that never answers keeps no other job waiting; too many jo
     test::job_calls other(one.server, key_of(one, role::admin, "other"));
     CHECK(other.imported(one.name, "u", "t.csv", "a\n1\n").at("state") == "DONE");
 }
+
+TEST_CASE("what came in under odd names goes out as CSV, and comes in again the same") {
+    fixture one;
+    const std::string content =
+        ",xmin,2020,x,x,d\n0,1,1.5,a,b,12345678901234567.89\n1,2,2,c,d,0.5\n";
+    CHECK(one.calls.imported(one.name, "t", "t.csv", content).at("state") == "DONE");
+    const std::string columns =
+        R"([["column_1 bigint, xmin_1 bigint, 2020 double precision, x text, x_2 text, )"
+        R"(d numeric"]])";
+    CHECK(one.columns("t") == columns);
+    const json::object job = one.calls.exported(one.name, {{"table_name", "t"}});
+    const std::string exported = one.calls.download(job).body;
+    CHECK(exported ==
+          "column_1,xmin_1,2020,x,x_2,d\n0,1,1.5,a,b,12345678901234567.89\n"
+          "1,2,2,c,d,0.5\n");
+    CHECK(one.calls.imported(one.name, "u", "u.csv", exported).at("state") == "DONE");
+    CHECK(one.columns("u") == columns);
+    CHECK(one.calls.rows(one.name, "SELECT d::text FROM u ORDER BY column_1") ==
+          R"([["12345678901234567.89"],["0.5"]])");
+}
+
+TEST_CASE("tables of a file whose long names begin alike do not become one") {
+    fixture one;
+    const test::temporary_directory directory;
+    const std::string name(70, 'x');
+    sqlite3* made = nullptr;
+    REQUIRE(sqlite3_open((directory / "s.db").c_str(), &made) == SQLITE_OK);
+    const std::string sql = "CREATE TABLE " + name + "a(i); CREATE TABLE " + name +
+                            "b(i); INSERT INTO " + name + "b VALUES (1)";
+    REQUIRE(sqlite3_exec(made, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+    sqlite3_close(made);
+    const std::string file = contents(directory / "s.db");
+    CHECK(one.calls.imported(one.name, "l", "s.db", file).at("state") == "DONE");
+    CHECK(one.calls.rows(one.name,
+                         "SELECT length(tablename) FROM pg_tables WHERE tablename LIKE 'l_xxx%' "
+                         "ORDER BY tablename LIKE '%_2'") == "[[63],[63]]");
+}

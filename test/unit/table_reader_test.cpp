@@ -129,7 +129,8 @@ TEST_CASE("CSV is read as RFC 4180 says, whatever ends its lines") {
 TEST_CASE("a header is found by its looks, or as it was said") {
     CHECK(csv("name,age\nAlice,45\n") == "<name><age>\nAlice|45\n");
     CHECK(csv("Alice,45\nBob,84\n") == "Alice|45\nBob|84\n");
-    CHECK(csv("a,a\n1,2\n") == "a|a\n1|2\n");
+    CHECK(csv("a,a\n1,2\n") == "<a><a>\n1|2\n");
+    CHECK(csv("a,a\nb,c\n") == "a|a\nb|c\n");
     CHECK(csv("1,2\n3,4\n", header_row::first_row) == "<1><2>\n3|4\n");
     CHECK(csv("a,b\nc,d\n", header_row::none) == "a|b\nc|d\n");
 }
@@ -196,7 +197,9 @@ TEST_CASE("a column's type is the narrowest that loses nothing") {
     const std::pair<const char*, column_type> values[] = {
         {"0", bigint},
         {"-12", bigint},
-        {"+5", bigint},
+        {"+5", column_type::text},
+        {"+41446681800", column_type::text},
+        {"+1.5", column_type::text},
         {"9007199254740993", large_bigint},
         {"9223372036854775807", large_bigint},
         {"9223372036854775808", column_type::text},
@@ -206,6 +209,15 @@ TEST_CASE("a column's type is the narrowest that loses nothing") {
         {"-1e300", double_precision},
         {"1e400", column_type::text},
         {"NaN", double_precision},
+        {"12345678901234567.89", numeric},
+        {"-0.12345678901234567890", numeric},
+        {"1.2345678901234567890e5", numeric},
+        {"0.30000000000000004", double_precision},
+        {"1.7976931348623157e+308", double_precision},
+        {"2.2250738585072014e-308", double_precision},
+        {"100000000000000000.0", double_precision},
+        {"1.10000000000000000000", double_precision},
+        {"0.1000000000000000055511151231257827", numeric},
         {"1.", double_precision},
         {".", column_type::text},
         {"1e", column_type::text},
@@ -235,7 +247,10 @@ TEST_CASE("a column's type is the narrowest that loses nothing") {
 TEST_CASE("two types meet in one that holds both, or in text") {
     using enum column_type;
     CHECK(wider(bigint, double_precision) == double_precision);
-    CHECK(wider(large_bigint, double_precision) == column_type::text);
+    CHECK(wider(large_bigint, double_precision) == numeric);
+    CHECK(wider(numeric, double_precision) == numeric);
+    CHECK(wider(bigint, numeric) == numeric);
+    CHECK(wider(numeric, column_type::text) == column_type::text);
     CHECK(wider(bigint, large_bigint) == large_bigint);
     CHECK(wider(date, plain_timestamp) == plain_timestamp);
     CHECK(wider(date, zoned_timestamp) == column_type::text);
@@ -542,4 +557,178 @@ TEST_CASE("the data of a virtual table in a SQLite file is none of its tables") 
     const auto tables = open_tables(opened(file), "x", header_row::none);
     REQUIRE(tables.size() == 1);
     CHECK(rows_of(tables[0]) == "<y>\nz\n");
+}
+
+TEST_CASE("a header is found although its names are not all texts, or not all different") {
+    // An index without a name, as pandas and R write it.
+    CHECK(csv(",name,age\n0,Alice,45\n1,Bob,84\n") == "<><name><age>\n0|Alice|45\n1|Bob|84\n");
+    CHECK(csv("\"\",\"x\"\n\"r1\",\"a\"\n") == "<><x>\nr1|a\n");
+    CHECK(csv(",0,1\n0,a,b\n1,c,d\n") == "<><0><1>\n0|a|b\n1|c|d\n");
+    CHECK(csv("country,2019,2020\nFrance,1.5,2\n") == "<country><2019><2020>\nFrance|1.5|2\n");
+    CHECK(csv("id,1,2\n7,3,4\n") == "<id><1><2>\n7|3|4\n");
+    CHECK(csv("place,2020-01-22\nRome,5\n") == "<place><2020-01-22>\nRome|5\n");
+    CHECK(csv("id,x,x\n1,2,3\n") == "<id><x><x>\n1|2|3\n");
+    CHECK(csv("a,b,\n1,2,\n") == "<a><b><>\n1|2|~\n");
+    CHECK(csv("name,city,\nAl,Rome,\n") == "<name><city><>\nAl|Rome|~\n");
+    CHECK(csv("id,,x\n1,2,3\n") == "<id><><x>\n1|2|3\n");
+    CHECK(csv("t,f\nt,f\n") == "<t><f>\nt|f\n");
+}
+
+TEST_CASE("a first row that is like the others is no header") {
+    CHECK(csv("1,2\n3,4\n") == "1|2\n3|4\n");
+    CHECK(csv("Alice,2001\nBob,1984\n") == "Alice|2001\nBob|1984\n");
+    CHECK(csv("NA,5\n1,6\n") == "NA|5\n1|6\n");
+    CHECK(csv("Alice,,5\nBob,x,6\n") == "Alice|~|5\nBob|x|6\n");
+    CHECK(csv("2024-05-06,1\n2024-05-07,2\n") == "2024-05-06|1\n2024-05-07|2\n");
+    CHECK(csv("1.5,x\n2,y\n") == "1.5|x\n2|y\n");
+}
+
+TEST_CASE("what stands between the fields is found out, and a comma if in doubt") {
+    CHECK(csv("name;price\nA;1,5\nB;2,5\n") == "<name><price>\nA|1,5\nB|2,5\n");
+    CHECK(csv("name\tage\nDoe, J\t5\n") == "<name><age>\nDoe, J|5\n");
+    CHECK(csv("a|b\n1|2\n") == "<a><b>\n1|2\n");
+    CHECK(csv("a;b\n\"x;\"\"y\n\";2\n") == "<a><b>\nx;\"y\n|2\n");
+    CHECK(csv("\xef\xbb\xbf\"a\";b\r\n1;2\r\n") == "<a><b>\n1|2\n");
+    CHECK(csv("a,b\n\"x;y\",1\n\"x;y\",2\n") == "<a><b>\nx;y|1\nx;y|2\n");
+    CHECK(csv("sep=;\r\na;b;c\r\n1;2;3\r\n") == "<a><b><c>\n1|2|3\n");
+    CHECK(csv("tags\na;b\nc;d\n") == "<tags>\na;b\nc;d\n");
+    CHECK(csv("a,b;c\n1,2;3\n") == "<a><b;c>\n1|2;3\n");
+    CHECK(has(refusal(read_csv, "a;b\n1;2\n1;2;3\n"), "line 3 has 3 fields"));
+    const scratch place;
+    const auto tabs = place.write("a\n1\n");
+    CHECK(rows_of(open_tables(opened(tabs), "x.TSV", header_row::automatic).at(0)) == "<a>\n1\n");
+}
+
+TEST_CASE("what is no table is refused, saying what it looks like") {
+    const scratch place;
+    const auto read = [&](const std::string& content) {
+        return rows_of(
+            open_tables(opened(place.write(content)), "x.csv", header_row::automatic).at(0));
+    };
+    const std::pair<std::string, const char*> files[] = {
+        {"<!DOCTYPE html>\n<html><body>Sign in</body></html>\n", "HTML"},
+        {"\xef\xbb\xbf \n<HTML>\n", "HTML"},
+        {"<?xml version='1.0'?>\n<rows/>\n", "XML"},
+        {"<rows>\n<row/>\n</rows>\n", "XML"},
+        {"\x1f\x8b\x08 and more", "gzip"},
+        {"\xff\xfe"
+         "a\0,\0b\0\n\0"s,
+         "UTF-16"},
+        {"a\0,\0b\0\n\0"s, "UTF-16"},
+        {"%PDF-1.7\n", "PDF"},
+        {"PAR1\x15\x04", "Parquet"},
+        {"\x7f"
+         "ELF" +
+             std::string(12, '\0') + "some,text,that,is,none\n\n\n",
+         "binary"},
+    };
+    for (const auto& [content, words] : files)
+        CHECK(has(refusal(read, content),
+                  "the file looks like "s + (words == "binary"s ? "a " : "") + words));
+    CHECK(read("<5,x\n") == "<<5><x>\n");
+}
+
+TEST_CASE("JSON may be a list of lists, whose first one may be a header") {
+    CHECK(json(R"([["a", "b"], [1, [2, "]"]], [null, "x"]])") == "<a><b>\n1|[2, \"]\"]\n~|x\n");
+    CHECK(json("[[1, 2], [3]]") == "1|2\n3\n");
+    CHECK(json("[[]]") == "\n");
+    CHECK(has(refusal(json, "[[1], {\"a\": 1}]"), "list 2 cannot be read: it is no list"));
+    CHECK(has(refusal(json, "[[1], [2}]"), "list 2 cannot be read"));
+    CHECK(has(refusal(json, "[{\"a\": \"NaN\"}, {\"a\": NaN}]"),
+              "object 2 cannot be read: it has NaN"));
+    CHECK(has(refusal(json, "[{\"a\": -Infinity}]"), "it has Infinity"));
+}
+
+TEST_CASE("a column is not called as one that every table has") {
+    std::vector<std::string> names{"xmin", "xmin_1", "a", "ctid", "oid"};
+    rename_system_columns(names);
+    CHECK(names == std::vector<std::string>{"xmin_2", "xmin_1", "a", "ctid_1", "oid"});
+    const scratch place;
+    table_load load(open_csv(opened(place.write("xmin,b\n1,2\n")), header_row::automatic).at(0));
+    load.sample();
+    CHECK(load.columns()[0].name == "xmin_1");
+    CHECK(load.columns()[1].name == "b");
+}
+
+TEST_CASE("decimals of many digits keep them, beside others") {
+    const scratch place;
+    table_load load(open_csv(opened(place.write(
+                                 "a,b,c\n1.5,1,9007199254740993\n12345678901234567.89,2.5,0.5\n")),
+                             header_row::automatic)
+                        .at(0));
+    load.sample();
+    CHECK(sql_name(load.columns()[0].type) == "NUMERIC");
+    CHECK(sql_name(load.columns()[1].type) == "DOUBLE PRECISION");
+    CHECK(sql_name(load.columns()[2].type) == "NUMERIC");
+}
+
+TEST_CASE(
+    "an XLSX sheet's durations, escapes, truth values and doubles are read as it means them") {
+    const std::string styles =
+        "<styleSheet><numFmts><numFmt numFmtId='170' formatCode='[h]:mm'/>"
+        "<numFmt numFmtId='171' formatCode='[magenta]0.00'/></numFmts><cellXfs>"
+        "<xf numFmtId='0'/><xf numFmtId='170'/><xf numFmtId='46'/><xf numFmtId='171'/></cellXfs>"
+        "</styleSheet>";
+    CHECK(refused_sheet("<x><row><c s='1'><v>1.25</v></c><c s='2'><v>0.5</v></c>"
+                        "<c s='1'><v>-1.5</v></c><c s='3'><v>1.5</v></c></row></x>",
+                        styles) == "30:00:00|12:00:00|-36:00:00|1.5\n");
+    CHECK(refused_sheet("<x><row><c t='b'><v>true</v></c><c t='b'><v>0</v></c>"
+                        "<c><v>0.10000000000000001</v></c></row></x>") == "true|false|0.1\n");
+    CHECK(refused_sheet("<x><row><c t='str'><v>a_x000D_b_x005F_x000D_c</v></c>"
+                        "<c t='inlineStr'><is><t>_xD83D__xDE00__xD83D__x0000_</t></is></c>"
+                        "<c t='s'><v>0</v></c></row></x>",
+                        "<x/>", "<sst><si><t>x_x000a_y</t></si></sst>") ==
+          "a\rb_x000D_c|\xf0\x9f\x98\x80_xD83D__x0000_|x\ny\n");
+    // Some programs colour whole rows.
+    CHECK(refused_sheet("<x><row><c r='A1'><v>1</v></c><c r='XFD1' s='1'/></row></x>", styles) ==
+          "1\n");
+    CHECK(has(refused_sheet("<x><row><c r='XFD1'><v>1</v></c></row></x>"),
+              "a sheet has more than 1600 columns"));
+}
+
+TEST_CASE("the parts of an XLSX file are found by their relations, whatever their names") {
+    const std::string types =
+        "http://schemas.openxmlformats.org/officeDocument/2006/relationships/";
+    const scratch place;
+    const auto file = zip(
+        place.directory / "book.xlsx",
+        {{"_rels/.rels", "<Relationships><Relationship Id='x' Type='" + types +
+                             "officeDocument' Target='/book/main.xml'/></Relationships>"},
+         {"book/main.xml", workbook_xml},
+         {"book/_rels/main.xml.rels",
+          "<Relationships><Relationship Id='a' Target='./sheets/../tabs/one.xml'/>"
+          "<Relationship Id='b' Target='/tabs/two.xml'/><Relationship Id='c' Type='" +
+              types + "sharedStrings' Target='../texts.xml'/><Relationship Id='d' Type='" + types +
+              "styles' Target='looks.xml'/></Relationships>"},
+         {"book/tabs/one.xml",
+          "<worksheet><row><c t='s'><v>0</v></c><c s='1'><v>45000</v></c></row>"
+          "</worksheet>"},
+         {"tabs/two.xml", "<worksheet/>"},
+         {"texts.xml", "<sst><si><t>shared</t></si></sst>"},
+         {"book/looks.xml", "<x><cellXfs><xf numFmtId='0'/><xf numFmtId='14'/></cellXfs></x>"}});
+    const auto tables = open_xlsx(opened(file), header_row::none);
+    REQUIRE(tables.size() == 1);
+    CHECK(rows_of(tables[0]) == "shared|2023-03-15\n");
+}
+
+TEST_CASE("an XLSX file has the characters that XML cannot hold, and texts like their escapes") {
+    const scratch place;
+    const std::filesystem::path file = place.directory / "book.xlsx";
+    const std::string text =
+        "a\rb\x01 _x000D_ _x000D\r_x000D_x000D_ \xef\xbf\xbe \xef\xbf\xbf \xef\xbf\xbd";
+    const auto writer = make_xlsx_writer(file, {{"_x0041_", oids::text}});
+    writer->write({text});
+    writer->finish();
+    CHECK(rows_of(open_xlsx(opened(file), header_row::first_row).at(0)) ==
+          "<_x0041_>\n" + text + "\n");
+}
+
+TEST_CASE("an encrypted workbook is called so") {
+    const scratch place;
+    std::string content("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1");
+    content.resize(1'024);
+    for (const char c : "EncryptedPackage"s)
+        content += {c, '\0'};
+    CHECK_THROWS_WITH_AS(open_tables(opened(place.write(content)), "x.xlsx", header_row::automatic),
+                         "the file is encrypted: save it without a password", error);
 }

@@ -86,16 +86,63 @@ column_type type_of_date(std::string_view text) {
     return take_zone(text) && text.empty() ? column_type::zoned_timestamp : column_type::text;
 }
 
-column_type type_of_number(std::string_view text) {
-    const std::string_view whole = text;
-    if (!take(text, '-')) take(text, '+');
+/// A decimal without its sign: 0.digits * 10^exponent, with no zero at either end of the digits.
+struct decimal {
+    std::string digits;
+    long exponent = 0;
+};
+
+// Takes a text apart that is known to be a number.
+decimal decimal_of(std::string_view text) {
+    decimal value;
+    take(text, '-');
+    bool fraction = false;
+    for (; !text.empty() && text.front() != 'e' && text.front() != 'E'; text.remove_prefix(1)) {
+        if (text.front() == '.') {
+            fraction = true;
+            continue;
+        }
+        if (value.digits.empty() && text.front() == '0') {
+            value.exponent -= fraction;
+            continue;
+        }
+        value.digits.push_back(text.front());
+        value.exponent += !fraction;
+    }
+    if (!text.empty()) {
+        text.remove_prefix(1);
+        take(text, '+');
+        long written = 0;
+        std::from_chars(text.data(), text.data() + text.size(), written);
+        value.exponent += written;
+    }
+    while (!value.digits.empty() && value.digits.back() == '0')
+        value.digits.pop_back();
+    if (value.digits.empty()) value.exponent = 0;
+    return value;
+}
+
+// Whether PostgreSQL shows a double as the decimal that was written.
+bool holds(double value, std::string_view text) {
+    constexpr std::size_t always = 15;  // as many digits any double holds
+    if (text.size() <= always) return true;
+    const decimal written = decimal_of(text);
+    if (written.digits.size() <= always) return true;
+    char shown[32];
+    const auto end = std::to_chars(shown, shown + sizeof shown, value).ptr;
+    const decimal kept = decimal_of(std::string_view(shown, end));
+    return written.digits == kept.digits && written.exponent == kept.exponent;
+}
+
+column_type type_of_number(std::string_view whole) {
+    std::string_view text = whole;
+    take(text, '-');
     const std::size_t integer = digits(text);
-    // A leading zero means that it is a name made of digits.
+    // A leading zero means that it is a name made of digits; a leading plus, the number of a phone.
     if (integer > 1 && text.front() == '0') return column_type::text;
     if (integer == text.size() && integer > 0) {
-        const std::size_t plus = whole.front() == '+' ? 1 : 0;
         std::int64_t value = 0;
-        const auto read = std::from_chars(whole.data() + plus, whole.data() + whole.size(), value);
+        const auto read = std::from_chars(whole.data(), whole.data() + whole.size(), value);
         if (read.ec != std::errc()) return column_type::text;
         constexpr std::int64_t exact = std::int64_t{1} << 53;
         return value > exact || value < -exact ? column_type::large_bigint : column_type::bigint;
@@ -113,11 +160,12 @@ column_type type_of_number(std::string_view text) {
         if (!take(rest, '-')) take(rest, '+');
         if (rest.empty() || digits(rest) != rest.size()) return column_type::text;
     }
-    const std::size_t plus = whole.front() == '+' ? 1 : 0;
     double value = 0;
-    const auto read = std::from_chars(whole.data() + plus, whole.data() + whole.size(), value);
-    return read.ec == std::errc() && std::isfinite(value) ? column_type::double_precision
-                                                          : column_type::text;
+    const auto read = std::from_chars(whole.data(), whole.data() + whole.size(), value);
+    if (read.ec != std::errc() || !std::isfinite(value)) return column_type::text;
+    // NUMERIC has at most 16,383 digits behind the point.
+    if (holds(value, whole)) return column_type::double_precision;
+    return whole.size() < 10'000 ? column_type::numeric : column_type::text;
 }
 
 bool is_boolean(std::string_view text) {
@@ -132,7 +180,7 @@ bool is_boolean(std::string_view text) {
 column_type type_of_untyped(std::string_view text) {
     if (text.empty()) return column_type::text;
     const char first = text.front();
-    if (ascii::is_digit(first) || first == '-' || first == '+' || first == '.') {
+    if (ascii::is_digit(first) || first == '-' || first == '.') {
         const column_type number = type_of_number(text);
         if (number != column_type::text) return number;
         // PostgreSQL's text for values that are not numbers.
@@ -194,6 +242,7 @@ column_type wider(column_type left, column_type right) noexcept {
     };
     if (both({bigint, large_bigint})) return large_bigint;
     if (both({bigint, double_precision})) return double_precision;
+    if (both({bigint, large_bigint, double_precision, numeric})) return numeric;
     if (both({date, plain_timestamp})) return plain_timestamp;
     return text;
 }
@@ -203,6 +252,7 @@ std::string_view sql_name(column_type type) noexcept {
         case column_type::bigint:
         case column_type::large_bigint: return "BIGINT";
         case column_type::double_precision: return "DOUBLE PRECISION";
+        case column_type::numeric: return "NUMERIC";
         case column_type::boolean: return "BOOLEAN";
         case column_type::date: return "DATE";
         case column_type::plain_timestamp: return "TIMESTAMP";
@@ -225,19 +275,6 @@ void append_copy_text(std::string& out, const cell& value, column_type type) {
     }
 }
 
-bool looks_like_header(const cells& row) {
-    std::set<std::string_view> seen;
-    for (const cell& each : row) {
-        // A single letter is more likely a name than a truth value.
-        const bool is_text = (each.kind == cell_kind::untyped || each.kind == cell_kind::text) &&
-                             !each.text.empty() &&
-                             (each.text == "t" || each.text == "f" ||
-                              type_of_untyped(each.text) == column_type::text);
-        if (!is_text || !seen.insert(each.text).second) return false;
-    }
-    return !row.empty();
-}
-
 std::string cut_name(std::string_view name, std::size_t longest) {
     if (name.size() > longest) {
         while (longest > 0 && (name[longest] & 0xc0) == 0x80)
@@ -245,6 +282,22 @@ std::string cut_name(std::string_view name, std::size_t longest) {
         name = name.substr(0, longest);
     }
     return std::string(name);
+}
+
+// See: PostgreSQL manual, "System Columns".
+void rename_system_columns(std::vector<std::string>& names) {
+    for (std::string& each : names) {
+        bool system = false;
+        for (const std::string_view one : {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+            system = system || each == one;
+        if (!system) continue;
+        std::string other;
+        int number = 1;
+        do {
+            other = each + "_" + std::to_string(number++);
+        } while (std::find(names.begin(), names.end(), other) != names.end());
+        each = other;
+    }
 }
 
 std::vector<std::string> usable_names(const std::vector<std::string>& names, std::size_t columns) {

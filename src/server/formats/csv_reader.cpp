@@ -1,6 +1,8 @@
-// Reads CSV: comma, double quote, UTF-8.
+// Reads CSV: comma or another delimiter, double quote, UTF-8.
 #include "server/formats/column_types.hpp"
+#include "server/formats/delimiter.hpp"
 #include "server/formats/file_input.hpp"
+#include "server/formats/header_guess.hpp"
 #include "server/formats/table_reader.hpp"
 #include "server/formats/utf8.hpp"
 
@@ -13,13 +15,14 @@ namespace {
 /// See: RFC 4180. Also accepted: any end of line, a byte order mark, quotes within plain fields.
 class csv_reader final : public table_reader {
 public:
-    csv_reader(input_handle file, header_row header) : file_(std::move(file)) {
+    csv_reader(input_handle file, char delimiter, header_row header)
+        : file_(std::move(file)), delimiter_(delimiter) {
         refill();
         if (unread_.starts_with("\xef\xbb\xbf")) unread_.remove_prefix(3);
+        if (names_delimiter(unread_)) read_record(first_);
         if (!read_record(first_)) return;
         columns_ = first_.size();
-        if (header == header_row::first_row ||
-            (header == header_row::automatic && looks_like_header(first_))) {
+        if (header == header_row::first_row) {
             for (const cell& each : first_)
                 names_.push_back(each.text);
         } else {
@@ -79,7 +82,7 @@ private:
         return true;
     }
 
-    // Reads a field and what ends it; true if that is a comma.
+    // Reads a field and what ends it; true if that is a delimiter.
     bool read_field(cell& field) {
         field.clear();
         if (peek() == '"') {
@@ -87,13 +90,13 @@ private:
             field.kind = cell_kind::untyped;
             read_quoted(field.text);
             const int after = peek();
-            if (after >= 0 && after != ',' && after != '\n' && after != '\r') {
+            if (after >= 0 && after != delimiter_ && after != '\n' && after != '\r') {
                 throw error(errc::bad_input, "line " + std::to_string(next_line_) +
                                                  " goes on behind a closing quote: a quote "
                                                  "within quotes is written twice");
             }
         } else {
-            read_until(field.text, ",\n\r");
+            read_until(field.text, false);
             if (!field.text.empty()) field.kind = cell_kind::untyped;
         }
         if (!is_text(field.text)) {
@@ -105,7 +108,7 @@ private:
         const int end = peek();
         if (end < 0) return false;
         unread_.remove_prefix(1);
-        if (end == ',') return true;
+        if (end == delimiter_) return true;
         ++next_line_;
         if (end == '\r' && peek() == '\n') unread_.remove_prefix(1);
         return false;
@@ -115,7 +118,7 @@ private:
         const std::uint64_t began = next_line_;
         while (true) {
             const std::size_t before = text.size();
-            read_until(text, "\"");
+            read_until(text, true);
             for (std::size_t i = before; i < text.size(); ++i)
                 next_line_ += text[i] == '\n';
             if (peek() < 0) {
@@ -129,14 +132,14 @@ private:
         }
     }
 
-    // Appends everything up to one of the characters, or the end.
-    void read_until(std::string& text, std::string_view ends) {
+    // Appends everything up to a quote, else to what ends a plain field, or the end.
+    void read_until(std::string& text, bool quoted) {
         while (peek() >= 0) {
             std::size_t end = 0;
-            if (ends.size() == 1) {
-                end = std::min(unread_.find(ends.front()), unread_.size());
+            if (quoted) {
+                end = std::min(unread_.find('"'), unread_.size());
             } else {
-                while (end < unread_.size() && unread_[end] != ',' && unread_[end] != '\n' &&
+                while (end < unread_.size() && unread_[end] != delimiter_ && unread_[end] != '\n' &&
                        unread_[end] != '\r') {
                     ++end;
                 }
@@ -153,6 +156,7 @@ private:
     }
 
     file_input file_;
+    const char delimiter_;
     std::string_view unread_;
     std::uint64_t line_ = 1;
     std::uint64_t next_line_ = 1;
@@ -165,9 +169,20 @@ private:
 
 }  // namespace
 
-std::vector<table_source> open_csv(input_handle file, header_row header) {
+std::vector<table_source> open_csv(input_handle file, header_row header, char delimiter) {
+    if (delimiter == 0) {
+        std::string begin(64 * 1024, '\0');
+        begin.resize(file->read_at(0, begin.data(), begin.size()));
+        delimiter = guess_delimiter(begin, begin.size() == file->size());
+    }
+    if (header == header_row::automatic) {
+        csv_reader fresh(file, delimiter, header_row::none);
+        header = guess_header(fresh) ? header_row::first_row : header_row::none;
+    }
     table_source only;
-    only.open = [file, header] { return std::make_unique<csv_reader>(file, header); };
+    only.open = [file, header, delimiter] {
+        return std::make_unique<csv_reader>(file, delimiter, header);
+    };
     return {only};
 }
 

@@ -1,5 +1,6 @@
-// Reads JSON: a list of objects, object by object.
+// Reads JSON: a list of objects or of lists, one by one.
 #include "server/formats/file_input.hpp"
+#include "server/formats/header_guess.hpp"
 #include "server/formats/table_reader.hpp"
 
 #include <boost/json/basic_parser_impl.hpp>
@@ -47,21 +48,44 @@ struct check_only {
     bool on_comment(json::string_view, error_code&) { return true; }
 };
 
-/// Reads a list of objects, one object, or objects one after the other. Numbers and nested values
-/// are passed on as they are written.
+/// Whether JSON, which cannot be read, has a word outside its texts.
+bool has_word(std::string_view json, std::string_view word) {
+    bool in_string = false;
+    for (std::size_t i = 0; i < json.size(); ++i) {
+        if (in_string && json[i] == '\\') {
+            ++i;
+        } else if (json[i] == '"') {
+            in_string = !in_string;
+        } else if (!in_string && json.substr(i).starts_with(word)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// Reads a list of objects, one object, or objects one after the other; or a list of lists, whose
+/// first one may be a header. Numbers and nested values are passed on as they are written.
 class json_reader final : public table_reader {
 public:
-    explicit json_reader(input_handle file) : file_(std::move(file)) {
+    json_reader(input_handle file, header_row header) : file_(std::move(file)) {
         unread_ = file_.read();
         if (unread_.starts_with("\xef\xbb\xbf")) unread_.remove_prefix(3);
         const int first = peek();
         if (first == '[') {
             unread_.remove_prefix(1);
             in_list_ = true;
+            lists_ = peek() == '[';
         } else if (first != '{') {
             throw error(errc::bad_input, "the file is no JSON list of objects");
         }
+        cells row;
+        if (lists_ && header == header_row::first_row && next(row)) {
+            for (const cell& each : row)
+                names_.push_back(each.text);
+        }
     }
+
+    bool has_lists() const noexcept { return lists_; }
 
     bool next(cells& row) override {
         if (over_) return false;
@@ -78,17 +102,23 @@ public:
             return end();
         }
         ++count_;
-        if (peek() != '{') throw malformed("it is no object");
+        if (peek() != (lists_ ? '[' : '{')) {
+            throw malformed(lists_ ? "it is no list, as the first one is" : "it is no object");
+        }
         read_object();
         check_object();
         for (cell& each : row)
             each.clear();
-        take_members(row);
+        if (lists_) {
+            take_elements(row);
+        } else {
+            take_members(row);
+        }
         return true;
     }
 
     const std::vector<std::string>& names() const override { return names_; }
-    place_words words() const override { return {"object ", ""}; }
+    place_words words() const override { return {lists_ ? "list " : "object ", ""}; }
     std::uint64_t number() const override { return count_; }
 
 private:
@@ -156,6 +186,12 @@ private:
         if (failure == json::error::key_too_large) {
             throw malformed("a name in it is longer than 64 KiB");
         }
+        for (const std::string_view word : {"NaN", "Infinity"}) {
+            if (failure && has_word(object_, word)) {
+                throw malformed("it has " + std::string(word) +
+                                ", which JSON does not have: write null or a text");
+            }
+        }
         if (failure) throw malformed(failure.message());
         if (read != object_.size()) throw malformed("its braces do not match");
     }
@@ -174,6 +210,22 @@ private:
             take_value(row[column], text.substr(at, end - at));
             at = end;
         }
+    }
+
+    void take_elements(cells& row) {
+        const std::string_view text = object_;
+        std::size_t count = 0;
+        std::size_t at = 1;
+        while (true) {
+            at = text.find_first_not_of(" \t\r\n,", at);
+            if (text[at] == ']') break;
+            if (count == most_columns) throw malformed("it has more than 1600 values");
+            const std::size_t end = end_of_value(text, at);
+            if (row.size() == count) row.emplace_back();
+            take_value(row[count++], text.substr(at, end - at));
+            at = end;
+        }
+        row.resize(count);
     }
 
     static std::size_t end_of_string(std::string_view text, std::size_t open) {
@@ -242,6 +294,7 @@ private:
     file_input file_;
     std::string_view unread_;
     bool in_list_ = false;
+    bool lists_ = false;
     bool over_ = false;
     std::uint64_t count_ = 0;
     std::string object_;
@@ -251,9 +304,14 @@ private:
 
 }  // namespace
 
-std::vector<table_source> open_json(input_handle file) {
+std::vector<table_source> open_json(input_handle file, header_row header) {
+    if (header == header_row::automatic) {
+        json_reader fresh(file, header_row::none);
+        const bool guessed = fresh.has_lists() && guess_header(fresh);
+        header = guessed ? header_row::first_row : header_row::none;
+    }
     table_source only;
-    only.open = [file] { return std::make_unique<json_reader>(file); };
+    only.open = [file, header] { return std::make_unique<json_reader>(file, header); };
     return {only};
 }
 

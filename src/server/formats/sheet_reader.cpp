@@ -1,8 +1,11 @@
 // Reads dates as spreadsheets keep them: numbers of days.
 #include "server/formats/sheet_reader.hpp"
 
+#include "base/ascii.hpp"
+
 #include <bitdotio/error.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -60,36 +63,56 @@ bool set_sheet_time(cell& into, double number, bool from_1904) {
     return true;
 }
 
+bool set_sheet_duration(cell& into, double number) {
+    if (!(std::abs(number) <= 3'000'000)) return false;
+    const std::int64_t total = std::llround(std::abs(number) * 86'400'000);
+    const auto hours = static_cast<int>(total / 3'600'000);
+    const auto minute = static_cast<int>(total / 60'000 % 60);
+    const auto second = static_cast<int>(total / 1'000 % 60);
+    const auto milli = static_cast<int>(total % 1'000);
+    char text[48];
+    std::snprintf(text, sizeof text, "%s%02d:%02d:%02d", number < 0 && total > 0 ? "-" : "", hours,
+                  minute, second);
+    into.set(cell_kind::literal, text);
+    if (milli != 0) {
+        std::snprintf(text, sizeof text, ".%03d", milli);
+        into.text += text;
+    }
+    return true;
+}
+
 // Looks for letters of dates and times outside quotes, escapes and brackets; [h] counts hours.
-bool is_time_format(std::string_view code) {
+number_look look_of(std::string_view format_code) {
+    const std::string code = ascii::to_lower(format_code);
+    number_look found = number_look::plain;
     for (std::size_t i = 0; i < code.size(); ++i) {
         switch (code[i]) {
             case '"': i = std::min(code.find('"', i + 1), code.size()); break;
             case '\\':
             case '_':
             case '*': ++i; break;
-            case '[':
-                if (i + 1 < code.size() &&
-                    (code[i + 1] == 'h' || code[i + 1] == 'm' || code[i + 1] == 's')) {
-                    return true;
+            case '[': {
+                const std::size_t end = std::min(code.find(']', i), code.size());
+                const std::string_view unit = std::string_view(code).substr(i + 1, end - i - 1);
+                for (const char letter : {'h', 'm', 's'}) {
+                    // Not the m of [magenta].
+                    if (!unit.empty() && unit.find_first_not_of(letter) == std::string_view::npos) {
+                        return number_look::duration;
+                    }
                 }
-                i = std::min(code.find(']', i), code.size());
+                i = end;
                 break;
-            case ';': return false;  // what follows is for other numbers
+            }
+            case ';': return found;  // what follows is for other numbers
             case 'y':
-            case 'Y':
             case 'd':
-            case 'D':
             case 'm':
-            case 'M':
             case 'h':
-            case 'H':
-            case 's':
-            case 'S': return true;
+            case 's': found = number_look::time; break;
             default: break;
         }
     }
-    return false;
+    return found;
 }
 
 }  // namespace bitdotio

@@ -4,16 +4,19 @@
 #include <bitdotio/error.hpp>
 
 #include "server/formats/column_types.hpp"
+#include "server/formats/header_guess.hpp"
 #include "server/formats/table_reader.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace bitdotio {
 
-/// A sheet as a table: rows without a value are skipped; the first other row may be a header.
+/// A sheet as a table: rows without a value are skipped; the first other row may be a header, but
+/// only if it is said: see `open_sheet`.
 class sheet_reader : public table_reader {
 public:
     sheet_reader(std::string sheet, header_row header)
@@ -37,9 +40,7 @@ private:
     // Returns false if the first row is not a row of the table.
     bool begin(cells& row) {
         if (!next_with_value(row)) return false;
-        const bool is_header = header_ == header_row::first_row ||
-                               (header_ == header_row::automatic && looks_like_header(row));
-        if (!is_header) return true;
+        if (header_ != header_row::first_row) return true;
         for (const cell& each : row)
             names_.push_back(each.text);
         return false;
@@ -69,6 +70,20 @@ private:
     std::vector<std::string> names_;
 };
 
+/// Opens a sheet, whose header is guessed if it is not said.
+///
+/// Parameters: `make` makes a new reader of the sheet, as a std::unique_ptr, for a `header_row`.
+template <class Make>
+std::unique_ptr<table_reader> open_sheet(header_row header, Make make) {
+    if (header == header_row::automatic) {
+        const auto fresh = make(header_row::none);
+        header = guess_header(*fresh) ? header_row::first_row : header_row::none;
+    }
+    auto reader = make(header);
+    reader->look();
+    return reader;
+}
+
 /// The sheets that have a value or a header: an empty sheet, of which new workbooks have some, is
 /// not a table.
 ///
@@ -81,7 +96,16 @@ std::vector<table_source> with_content(std::vector<table_source> sheets);
 /// Parameters: `from_1904` if days are counted from that year, as old Macintoshes did.
 bool set_sheet_time(cell& into, double number, bool from_1904);
 
-/// Whether a number format shows dates or times.
-bool is_time_format(std::string_view code);
+/// Converts a spreadsheet's number of days to text: hours, which may be more than 24, minutes and
+/// seconds. False if it is too large.
+bool set_sheet_duration(cell& into, double number);
+
+/// What a number format shows.
+enum class number_look : std::uint8_t {
+    plain,
+    time,      ///< a date or a time of day
+    duration,  ///< a number of hours, minutes or seconds
+};
+number_look look_of(std::string_view format_code);
 
 }  // namespace bitdotio

@@ -56,8 +56,10 @@ struct table_source {
 };
 
 /// The readers. Each blocks and throws errc::bad_input for a file that cannot be read.
-std::vector<table_source> open_csv(input_handle file, header_row header);
-std::vector<table_source> open_json(input_handle file);
+///
+/// Parameters: `delimiter` stands between the fields of CSV; 0 to find it out.
+std::vector<table_source> open_csv(input_handle file, header_row header, char delimiter = 0);
+std::vector<table_source> open_json(input_handle file, header_row header = header_row::automatic);
 std::vector<table_source> open_xlsx(input_handle file, header_row header);
 std::vector<table_source> open_xls(input_handle file, header_row header);
 std::vector<table_source> open_sqlite(input_handle file);
@@ -65,7 +67,8 @@ std::vector<table_source> open_sqlite(input_handle file);
 /// The tables of a file in any format, known by its first bytes and, between CSV and JSON, by the
 /// end of its name.
 ///
-/// Errors: errc::bad_input if the format cannot be read, or the file is empty.
+/// Errors: errc::bad_input if the format cannot be read, saying what it looks like, or the file is
+///     empty.
 std::vector<table_source> open_tables(input_handle file, const std::string& name,
                                       header_row header);
 

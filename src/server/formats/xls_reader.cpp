@@ -32,6 +32,33 @@ struct workbook {
     }
 };
 
+// Whether a file of Microsoft's container format has a stream of that name.
+bool has_stream(const input_file& file, std::string_view name) {
+    std::string wide;
+    for (const char c : name) {
+        wide.push_back(c);
+        wide.push_back('\0');
+    }
+    constexpr std::size_t piece = 1024 * 1024;
+    std::string text(piece, '\0');
+    for (std::uint64_t at = 0; at < file.size(); at += piece - wide.size()) {
+        const std::size_t got = file.read_at(at, text.data(), piece);
+        if (std::string_view(text).substr(0, got).find(wide) != std::string_view::npos) return true;
+    }
+    return false;
+}
+
+// Says what a file is that is no XLS file, although it begins like one.
+error no_workbook(const input_file& file, const std::string& otherwise) {
+    if (has_stream(file, "EncryptedPackage")) {
+        return error(errc::bad_input, "the file is encrypted: save it without a password");
+    }
+    if (has_stream(file, "WordDocument")) {
+        return error(errc::bad_input, "the file is a Word document, not a workbook");
+    }
+    return error(errc::bad_input, otherwise);
+}
+
 class xls_reader final : public sheet_reader {
 public:
     xls_reader(std::shared_ptr<workbook> whole, unsigned sheet, std::string name, header_row header)
@@ -114,8 +141,8 @@ std::vector<table_source> open_xls(input_handle file, header_row header) {
     const std::string name_of_open_file = "/proc/self/fd/" + std::to_string(file->descriptor());
     const int opened = freexl_open(name_of_open_file.c_str(), &whole->handle);
     if (opened != FREEXL_OK) {
-        throw error(errc::bad_input,
-                    "the file cannot be read as XLS (code " + std::to_string(opened) + ")");
+        throw no_workbook(*file,
+                          "the file cannot be read as XLS (code " + std::to_string(opened) + ")");
     }
     unsigned password = 0;
     freexl_get_info(whole->handle, FREEXL_BIFF_PASSWORD, &password);
@@ -124,6 +151,7 @@ std::vector<table_source> open_xls(input_handle file, header_row header) {
     }
     unsigned sheets = 0;
     freexl_get_info(whole->handle, FREEXL_BIFF_SHEET_COUNT, &sheets);
+    if (sheets == 0) throw no_workbook(*file, "the XLS file has no sheets");
     if (sheets > most_sheets) {
         throw error(errc::bad_input, "the XLS file has more than 256 sheets");
     }
@@ -134,9 +162,9 @@ std::vector<table_source> open_xls(input_handle file, header_row header) {
         table_source table;
         table.name = name ? name : "";
         table.open = [whole, i, name = table.name, header] {
-            auto reader = std::make_unique<xls_reader>(whole, i, name, header);
-            reader->look();
-            return reader;
+            return open_sheet(header, [&](header_row how) {
+                return std::make_unique<xls_reader>(whole, i, name, how);
+            });
         };
         tables.push_back(std::move(table));
     }

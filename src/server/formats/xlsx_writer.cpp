@@ -1,10 +1,12 @@
 // Writes XLSX with libxlsxwriter, which keeps one row in memory.
+#include "base/ascii.hpp"
 #include "server/formats/export_values.hpp"
 #include "server/formats/job_failure.hpp"
 #include "server/formats/row_writer.hpp"
 
 #include <xlsxwriter.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <utility>
@@ -15,6 +17,28 @@ namespace {
 
 constexpr std::uint32_t most_rows = 1'048'576;
 constexpr std::size_t widest_sheet = 16'384;
+
+// Escapes what XML cannot hold, U+FFFE and U+FFFF, and what would be read as an escape itself;
+// libxlsxwriter escapes control characters.
+//
+// See: ECMA-376, Part 1, 22.9.2.19, ST_Xstring.
+std::string escaped(std::string_view text) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const std::string_view rest = text.substr(i);
+        if (rest.starts_with("\xef\xbf\xbe") || rest.starts_with("\xef\xbf\xbf")) {
+            out += rest[2] == '\xbe' ? "_xFFFE_" : "_xFFFF_";
+            i += 2;
+        } else if (rest.starts_with("_x") && rest.size() >= 6 &&
+                   std::all_of(rest.begin() + 2, rest.begin() + 6,
+                               [](char c) { return ascii::hex_digit(c).has_value(); })) {
+            out += "_x005F_";
+        } else {
+            out.push_back(text[i]);
+        }
+    }
+    return out;
+}
 
 class xlsx_writer final : public row_writer {
 public:
@@ -122,7 +146,7 @@ private:
     }
 
     void write_text(lxw_col_t column, std::string_view text) {
-        const std::string ended(text);
+        const std::string ended = escaped(text);
         const lxw_error failure =
             worksheet_write_string(sheet_, row_, column, ended.c_str(), nullptr);
         if (failure == LXW_ERROR_MAX_STRING_LENGTH_EXCEEDED) {

@@ -105,7 +105,10 @@ struct spawn_settings {
 // What of the name decides about the format. The rest would be seen in lists of processes.
 std::string ending_of(std::string_view name) {
     const std::string lower = ascii::to_lower(name);
-    return lower.ends_with(".csv") ? ".csv" : lower.ends_with(".json") ? ".json" : "";
+    for (const std::string_view each : {".csv", ".tsv", ".json"}) {
+        if (lower.ends_with(each)) return std::string(each);
+    }
+    return "";
 }
 
 }  // namespace

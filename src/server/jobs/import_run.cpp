@@ -52,6 +52,11 @@ asio::awaitable<void> import_run::look() {
     std::function<void()> work = [this] {
         for (table_source& each : file_->tables())
             tables_.emplace_back(std::move(each));
+        // Names that are the same once they are cut would fill one table.
+        for (const table_load& each : tables_)
+            table_names_.push_back(order_.options.table_name + "_" + each.name());
+        table_names_ = usable_names(table_names_, table_names_.size());
+        if (tables_.size() == 1) table_names_.front() = order_.options.table_name;
     };
     co_await read(work);
     for (table_load& each : tables_) {
@@ -162,8 +167,7 @@ asio::awaitable<void> import_run::prepare(transaction& scope, table_load& table)
 }
 
 std::string import_run::table_of(const table_load& table) const {
-    if (tables_.size() == 1) return order_.options.table_name;
-    return cut_name(order_.options.table_name + "_" + table.name());
+    return table_names_.at(static_cast<std::size_t>(&table - tables_.data()));
 }
 
 std::string import_run::copy_statement(const table_load& table) const {

@@ -74,7 +74,8 @@ private:
     const import_order order_;
     const std::shared_ptr<jailed_file> file_;
     std::vector<table_load> tables_;
-    std::vector<load_column> target_;  ///< the columns of the table that is being loaded
+    std::vector<std::string> table_names_;  ///< of PostgreSQL's tables, one for each
+    std::vector<load_column> target_;       ///< the columns of the table that is being loaded
 };
 
 }  // namespace bitdotio

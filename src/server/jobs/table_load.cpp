@@ -54,8 +54,9 @@ void table_load::rewind() {
 void table_load::adopt_names() {
     const std::vector<std::string>& names = reader_->names();
     if (names.size() > names_.size()) names_ = names;
-    const std::vector<std::string> usable =
+    std::vector<std::string> usable =
         usable_names(names_, std::max(names_.size(), columns_.size()));
+    rename_system_columns(usable);
     columns_.resize(usable.size());
     for (std::size_t i = 0; i < usable.size(); ++i)
         columns_[i].name = usable[i];
