@@ -104,8 +104,8 @@ TEST_CASE("settings of the startup message reach PostgreSQL") {
                                                 {"application_name", "by hand"},
                                                 {"options", "-c work_mem=5MB"}});
         co_await client.send(wish);
-        co_await client.receive_until('R');
-        co_await client.send(test::message('p', shared().key() + '\0'));
+        const bool shown = co_await client.show_key(shared().key());
+        CHECK(shown);
         co_await client.receive_until('Z');
         const std::string both = co_await client.query(
             "SELECT current_setting('application_name') || current_setting('work_mem')");
@@ -178,9 +178,8 @@ TEST_CASE("a newer protocol and unknown options are negotiated down") {
         const test::reply offer = co_await client.receive();
         CHECK(offer.type == 'v');
         CHECK(offer.body == test::number(3 << 16) + test::number(1) + "_pq_.future\0"s);
-        const test::reply next = co_await client.receive();
-        CHECK(next.type == 'R');
-        co_await client.send(test::message('p', shared().key() + '\0'));
+        const bool shown = co_await client.show_key(shared().key());
+        CHECK(shown);
         co_await client.receive_until('Z');
         const std::string answer = co_await client.query("SELECT 'well'");
         CHECK(answer == "well");

@@ -1,5 +1,7 @@
-// Builds and parses messages without any of the library's code.
+// Builds and parses messages without any of the library's code, except for SCRAM's keys.
 #include "support/wire_client.hpp"
+
+#include "server/hosts/scram_client.hpp"
 
 #include <boost/asio/read.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -86,14 +88,33 @@ asio::awaitable<void> wire_client::connect_securely(std::uint16_t port) {
     co_await secure("");
 }
 
+asio::awaitable<bool> wire_client::show_key(std::string key) {
+    constexpr std::uint32_t sasl = 10;
+    last = co_await receive();
+    if (last.type != 'R') co_return false;
+    if (parse_number(last.body, 0) != sasl) {
+        co_await send(message('p', key + '\0'));
+        co_return true;
+    }
+    bitdotio::scram_client client(std::move(key), bitdotio::base64(bitdotio::random_octets(18)));
+    const std::string first = client.first();
+    const std::string mechanism(bitdotio::scram_client::mechanism);
+    const std::string size = number(static_cast<std::uint32_t>(first.size()));
+    co_await send(message('p', mechanism + '\0' + size + first));
+    last = co_await receive();
+    if (last.type != 'R') co_return false;
+    const std::string answer = client.answer(last.body.substr(4));
+    co_await send(message('p', answer));
+    co_return true;
+}
+
 asio::awaitable<bool> wire_client::log_in(std::uint16_t port, std::string database,
                                           std::string key) {
     co_await connect_securely(port);
     const std::string wish = startup({{"user", "anybody"}, {"database", std::move(database)}});
     co_await send(wish);
-    last = co_await receive();
-    if (last.type != 'R') co_return false;
-    co_await send(message('p', key + '\0'));
+    const bool shown = co_await show_key(std::move(key));
+    if (!shown) co_return false;
     while (true) {
         last = co_await receive();
         if (last.type == 'E') co_return false;

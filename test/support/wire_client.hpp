@@ -45,6 +45,9 @@ public:
     asio::awaitable<void> secure(std::string alpn);
     /// connect, SSLRequest, handshake.
     asio::awaitable<void> connect_securely(std::uint16_t port);
+    /// Answers the server's request for a password, in clear text or by SCRAM, without waiting for
+    /// what it says to it; false, and what came instead in `last`, if there was no request.
+    asio::awaitable<bool> show_key(std::string key);
     /// The whole login up to ReadyForQuery; what comes instead is left in `last`.
     asio::awaitable<bool> log_in(std::uint16_t port, std::string database, std::string key);
 

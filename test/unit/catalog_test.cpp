@@ -7,6 +7,8 @@
 #include "server/catalog/catalog.hpp"
 #include "server/catalog/catalog_rules.hpp"
 #include "server/catalog/key_secret.hpp"
+#include "server/hosts/scram_client.hpp"
+#include "server/hosts/scram_server.hpp"
 #include "support/child.hpp"
 #include "support/run.hpp"
 #include "support/text.hpp"
@@ -14,13 +16,18 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <sqlite3.h>
+
 #include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -71,10 +78,53 @@ database_changes rename_to(const std::string& name) {
     return changes;
 }
 
+// What a client that has this key proves to a server with these terms.
+std::shared_ptr<scram_server> proof_of(const std::string& key, const scram_secret& terms) {
+    auto server = std::make_shared<scram_server>(terms.salt, terms.iterations, "server's", "");
+    scram_client client(key, "client's");
+    const std::string challenge = server->challenge(scram_server::mechanism, client.first());
+    server->receive(client.answer(challenge));
+    return server;
+}
+
 asio::awaitable<std::shared_ptr<catalog>> open(fs::path directory, std::string user) {
     catalog_options options(std::move(directory), std::move(user));
     options.storage_limit = 77;
     co_return co_await catalog::open(co_await asio::this_coro::executor, options);
+}
+
+// Leaves the file as a version without SCRAM would have.
+void forget_verifiers(const fs::path& file) {
+    sqlite3* opened = nullptr;
+    REQUIRE(sqlite3_open(file.c_str(), &opened) == SQLITE_OK);
+    CHECK(sqlite3_exec(opened, "UPDATE api_keys SET scram = ''", nullptr, nullptr, nullptr) ==
+          SQLITE_OK);
+    sqlite3_close(opened);
+}
+
+asio::awaitable<void> show_an_old_key(fs::path directory) {
+    const auto before = co_await open(directory, "adam");
+    const caller who = co_await before->admit(before->first_key(), "127.0.0.1");
+    const issued_key further = co_await before->add_key(who);
+    co_await before->close();
+    forget_verifiers(directory / "state.sqlite");
+
+    const auto after = co_await open(directory, "adam");
+    std::optional<scram_secret> terms = co_await after->scram_terms();
+    CHECK_FALSE(terms);  // the first key has its verifier again, the other was not seen yet
+    co_await after->admit(further.key, "127.0.0.1");
+    co_await after->add_key(who);  // changes are made in order: the verifier's is done by then
+    terms = co_await after->scram_terms();
+    REQUIRE(terms);
+    std::vector<api_key> both;
+    both.push_back(after->first_key());
+    both.push_back(further.key);
+    for (const api_key& key : both) {
+        const std::shared_ptr<const scram_server> shown = proof_of(key.reveal(), *terms);
+        const proven_caller proven = co_await after->admit_proof(shown, "127.0.0.1");
+        CHECK(proven.who.key == key_id(key));
+    }
+    co_await after->close();
 }
 
 asio::awaitable<void> create_and_rename(fs::path directory, std::string& key) {
@@ -392,6 +442,69 @@ TEST_CASE("of a key its salted hash is kept, and of a revoked one not even that"
     CHECK_FALSE(w.all.find_caller(key));
 }
 
+TEST_CASE("a key is found by its proof alone, unless it is revoked") {
+    world w;
+    CHECK_FALSE(w.all.scram_terms());
+    const api_key first = w.all.add_key(w.adam_id, noon);
+    const api_key second = w.all.add_key(w.eve_id, noon);
+    const auto terms = w.all.scram_terms();
+    REQUIRE(terms);
+    CHECK(terms->salt.size() == 16);
+    CHECK(terms->iterations == 4096);
+    CHECK(terms->stored_key.empty());
+    CHECK(terms->server_key.empty());
+    const auto found = w.all.find_caller(*proof_of(second.reveal(), *terms));
+    REQUIRE(found);
+    CHECK(found->who.key == key_id(second));
+    CHECK(found->who.name == "eve");
+    CHECK(found->signature.starts_with("v="));
+    CHECK_FALSE(w.all.find_caller(*proof_of(new_key().reveal(), *terms)));
+    CHECK_FALSE(w.all.find_caller(*proof_of("", *terms)));
+    w.all.revoke_keys(w.eve_id, second, noon);
+    CHECK_FALSE(w.all.find_caller(*proof_of(second.reveal(), *terms)));
+    CHECK(w.all.state().keys.at(key_id(second)).verifier.empty());
+    CHECK(w.all.scram_terms()->salt == terms->salt);  // a revoked key has no verifier to lack
+    for (const key_row& row : w.all.keys(w.adam_id)) {
+        CHECK(row.verifier.empty());
+    }
+}
+
+TEST_CASE("a key without a verifier is asked for in clear text until it has been shown") {
+    world w;
+    const api_key old = w.all.add_key(w.adam_id, noon);
+    const api_key fresh = w.all.add_key(w.adam_id, noon);
+    const std::string salt = w.all.scram_terms()->salt;
+    catalog_rows before = w.all.state();
+    before.keys.at(key_id(old)).verifier.clear();
+    catalog_rules all(before);
+    CHECK_FALSE(all.scram_terms());
+    CHECK(all.lacks_verifier(key_id(old)));
+    CHECK_FALSE(all.lacks_verifier(key_id(fresh)));
+    all.keep_verifier(new_key());
+    all.keep_verifier(fresh);
+    CHECK(all.take_changes().empty());
+    all.keep_verifier(old);
+    CHECK(all.take_changes().size() == 1);
+    REQUIRE(all.scram_terms());
+    CHECK(all.scram_terms()->salt == salt);
+    CHECK(all.find_caller(*proof_of(old.reveal(), *all.scram_terms())));
+}
+
+TEST_CASE("with more keys than a proof can be held against, they are asked for in clear text") {
+    world w;
+    w.all.add_key(w.adam_id, noon);
+    catalog_rows many = w.all.state();
+    const key_row one = many.keys.begin()->second;
+    while (many.keys.size() < catalog_rules::most_scram_keys) {
+        key_row next = one;
+        next.id = std::to_string(many.keys.size());
+        many.keys[next.id] = next;
+    }
+    CHECK(catalog_rules(many).scram_terms());
+    many.keys["one more"] = one;
+    CHECK_FALSE(catalog_rules(many).scram_terms());
+}
+
 TEST_CASE("a revoked key opens nothing, and nobody revokes another's") {
     world w;
     const api_key first = w.all.add_key(w.adam_id, noon);
@@ -438,6 +551,11 @@ TEST_CASE("the first key is kept for its user alone, in a private file beside th
         CHECK(kept.find(key.substr(16)) == std::string::npos);  // the part after the id
     }
     CHECK(kept.find(first.substr(3, 12)) != std::string::npos);
+}
+
+TEST_CASE("a key of an older version can be proven by SCRAM once it has been shown") {
+    const test::temporary_directory directory;
+    test::run(show_an_old_key(directory.path()));
 }
 
 TEST_CASE("a first key that is not in the store is replaced") {

@@ -112,6 +112,11 @@ TEST_CASE("a fatal error carries severity, SQLSTATE, message and hint") {
     CHECK(wire_message::fatal("28000", "no", "yes") ==
           "E\0\0\0\x23SFATAL\0VFATAL\0C28000\0Mno\0Hyes\0\0"s);
     CHECK(wire_message::cleartext_password_request() == "R\0\0\0\x08\0\0\0\3"s);
+    CHECK(wire_message::sasl_request({"A-PLUS", "A"}) ==
+          "R\0\0\0\x12\0\0\0\x0a"
+          "A-PLUS\0A\0\0"s);
+    CHECK(wire_message::sasl_continue("r=x") == "R\0\0\0\x0b\0\0\0\x0br=x"s);
+    CHECK(wire_message::sasl_final("v=x") == "R\0\0\0\x0b\0\0\0\x0cv=x"s);
 }
 
 TEST_CASE("BackendKeyData is read back as it was written, and nothing else is taken for it") {
@@ -121,6 +126,19 @@ TEST_CASE("BackendKeyData is read back as it was written, and nothing else is ta
     CHECK(parse_backend_key_data(message) == key);
     CHECK_FALSE(parse_backend_key_data("Z\0\0\0\5I"s));
     CHECK_FALSE(message_size("K\0\0\0"s));
+}
+
+TEST_CASE("a client's first SASL message is read back as it was written, and nothing else is") {
+    const std::string body = wire_message::sasl_initial_response("SCRAM-SHA-256", "n,,").substr(5);
+    const auto opened = parse_sasl_initial_response(body);
+    REQUIRE(opened);
+    CHECK(opened->mechanism == "SCRAM-SHA-256");
+    CHECK(opened->text == "n,,");
+    for (const std::string& given :
+         {""s, "v2_x\0"s, "A\0\0\0\0"s, "A\0\xff\xff\xff\xff"s, "A\0\0\0\0\4n,,"s, body + "x"}) {
+        CAPTURE(given);
+        CHECK_FALSE(parse_sasl_initial_response(given));
+    }
 }
 
 TEST_CASE("a password is what stands before its one terminator") {

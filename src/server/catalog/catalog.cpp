@@ -58,6 +58,7 @@ void read(opened& result, const catalog_options& options) {
         }
         const auto owner = result.known.find_caller(*result.first_key);
         if (owner && owner->account == user) {
+            result.known.keep_verifier(*result.first_key);  // it may be of an older version
             result.file->apply(result.known.take_changes());
             return;
         }
@@ -166,6 +167,8 @@ void catalog::report(const catalog_changes& changes, const catalog_rules& before
     };
     for (const state_change& change : changes) {
         if (const auto* key = std::get_if<key_row>(&change)) {
+            // Only its verifier is new.
+            if (!key->revoked && before.state().keys.contains(key->id)) continue;
             server_event event(key->revoked ? "key_revoked" : "key_made");
             events->tell(event.with("key", key->id).with("account", name_of(key->account)));
         } else if (const auto* made = std::get_if<account_row>(&change)) {
@@ -188,13 +191,56 @@ database catalog::told(database known) const {
 
 caller catalog::known_caller(const api_key& key, const std::string& address) {
     const auto who = known_.find_caller(key);
-    if (!who) {
-        if (const auto wait = gate_.failure(address, std::chrono::steady_clock::now())) {
-            throw too_often("too many wrong API keys came from this address", *wait);
-        }
-        throw error(errc::authentication_failed, "the API key is not one of this server");
-    }
+    if (!who) refuse_key(address);
+    if (known_.lacks_verifier(who->key)) keep_verifier_later(key);
     return *who;
+}
+
+void catalog::refuse_key(const std::string& address) {
+    if (const auto wait = gate_.failure(address, std::chrono::steady_clock::now())) {
+        throw too_often("too many wrong API keys came from this address", *wait);
+    }
+    throw error(errc::authentication_failed, "the API key is not one of this server");
+}
+
+// Keys made by an older version have no verifier until they are shown. One is written at a time;
+// others wait until they are shown again.
+void catalog::keep_verifier_later(const api_key& key) {
+    if (!file_ || std::exchange(keeps_verifier_, true)) return;
+    spawn_alone(strand_, keep_verifier(shared_from_this(), key),
+                failure_report(options_.events, "a key's verifier"));
+}
+
+asio::awaitable<void> catalog::keep_verifier(std::shared_ptr<catalog> self, api_key key) {
+    std::function<nothing(catalog_rules&)> edit = [key = std::move(key)](catalog_rules& all) {
+        all.keep_verifier(key);
+        return nothing();
+    };
+    std::exception_ptr failure;
+    try {
+        co_await self->do_change(std::move(edit));
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    keeps_verifier_ = false;
+    // A server that is stopping keeps none.
+    if (failure && file_) std::rethrow_exception(failure);
+}
+
+asio::awaitable<std::optional<scram_secret>> catalog::scram_terms() {
+    std::function<std::optional<scram_secret>()> work = [this] { return known_.scram_terms(); };
+    return look(std::move(work));
+}
+
+asio::awaitable<proven_caller> catalog::admit_proof(std::shared_ptr<const scram_server> shown,
+                                                    std::string address) {
+    std::function<proven_caller()> work = [this, shown = std::move(shown),
+                                           address = std::move(address)] {
+        auto found = known_.find_caller(*shown);
+        if (!found) refuse_key(address);
+        return std::move(*found);
+    };
+    return look(std::move(work));
 }
 
 asio::awaitable<caller> catalog::admit(api_key key, std::string address) {

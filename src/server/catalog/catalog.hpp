@@ -80,7 +80,14 @@ public:
     /// Errors: errc::authentication_failed if the key is unknown; too_often instead, if too many
     ///     unknown keys came from there.
     asio::awaitable<caller> admit(api_key key, std::string address);
-    /// The same for a text that is not a key at all.
+    /// What to tell a client that is to prove its key; see catalog_rules::scram_terms.
+    asio::awaitable<std::optional<scram_secret>> scram_terms();
+    /// As `admit` for a key that was proven, not shown.
+    ///
+    /// Parameters: `shown` has received the client's final message.
+    asio::awaitable<proven_caller> admit_proof(std::shared_ptr<const scram_server> shown,
+                                               std::string address);
+    /// Notes a text that is not a key at all; see `admit`.
     asio::awaitable<void> note_failure(std::string address);
     /// As `admit`, and counts a call of this key.
     ///
@@ -120,7 +127,7 @@ public:
     asio::awaitable<service_account> find_account(caller who, std::string id);
     asio::awaitable<issued_key> add_account_key(caller who, std::string id);
     asio::awaitable<void> revoke_account_keys(caller who, std::string id);
-    /// The keys of the caller and of the caller's accounts, without salt and digest.
+    /// The keys of the caller and of the caller's accounts, without their hashes.
     asio::awaitable<std::vector<key_row>> keys(caller who);
     /// Revokes the key of this id if it is one of those.
     asio::awaitable<void> revoke_key(caller who, std::string id);
@@ -170,6 +177,9 @@ private:
     void do_count_rows(const std::string& id, std::int64_t rows);
     failure_report on_failure() const noexcept;
     caller known_caller(const api_key& key, const std::string& address);
+    [[noreturn]] void refuse_key(const std::string& address);
+    void keep_verifier_later(const api_key& key);
+    asio::awaitable<void> keep_verifier(std::shared_ptr<catalog> self, api_key key);
     database told(database known) const;
     void check_open() const;
     void report(const catalog_changes& changes, const catalog_rules& before) const;
@@ -184,6 +194,7 @@ private:
     async_semaphore writers_;   ///< one at a time
     asio::steady_timer pause_;  ///< until counts are written
     bool writes_later_ = false;
+    bool keeps_verifier_ = false;  ///< one is being written
 };
 
 }  // namespace bitdotio

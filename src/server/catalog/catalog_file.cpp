@@ -67,6 +67,10 @@ constexpr std::array migrations = {
             PRIMARY KEY (database, month)
         ) STRICT, WITHOUT ROWID;
     )sql",
+    // 2: what proves keys by SCRAM.
+    R"sql(
+        ALTER TABLE api_keys ADD COLUMN scram TEXT NOT NULL DEFAULT '';
+    )sql",
 };
 
 std::string text_of(role value) {
@@ -246,9 +250,10 @@ struct writer {
         std::optional<std::int64_t> revoked;
         if (row.revoked) revoked = number_of(*row.revoked);
         to.run(
-            "INSERT INTO api_keys VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-            "sha256 = excluded.sha256, revoked = excluded.revoked",
-            row.id, row.account, row.salt, row.digest, number_of(row.created), revoked);
+            "INSERT INTO api_keys VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "sha256 = excluded.sha256, revoked = excluded.revoked, scram = excluded.scram",
+            row.id, row.account, row.salt, row.digest, number_of(row.created), revoked,
+            row.verifier);
     }
     void operator()(const database_row& row) {
         to.run(
@@ -309,7 +314,8 @@ catalog_rows catalog_file::load() {
         row.created = time_of(all.number(4));
         known.accounts[row.id] = row;
     }
-    for (query all(*impl_, "SELECT id, account, salt, sha256, created, revoked FROM api_keys");
+    for (query all(*impl_,
+                   "SELECT id, account, salt, sha256, created, revoked, scram FROM api_keys");
          all.step();) {
         key_row row;
         row.id = all.text(0);
@@ -318,6 +324,7 @@ catalog_rows catalog_file::load() {
         row.digest = all.text(3);
         row.created = time_of(all.number(4));
         if (!all.is_null(5)) row.revoked = time_of(all.number(5));
+        row.verifier = all.text(6);
         known.keys[row.id] = row;
     }
     for (query all(*impl_,

@@ -39,6 +39,9 @@ struct key_row {
     std::string digest;  ///< hexadecimal; empty once it is revoked
     catalog_time created;
     std::optional<catalog_time> revoked;
+    /// As scram_verifier writes it; empty once it is revoked, and for a key of an older version
+    /// that has not been shown since.
+    std::string verifier;
 
     friend bool operator==(const key_row&, const key_row&) = default;
 };

@@ -4,6 +4,7 @@
 #include <bitdotio/error.hpp>
 
 #include "server/catalog/key_secret.hpp"
+#include "server/hosts/scram_client.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -11,6 +12,10 @@
 namespace bitdotio {
 
 namespace {
+
+// As PostgreSQL's own.
+constexpr int scram_iterations = 4096;
+constexpr std::size_t scram_salt_size = 16;
 
 database_name checked_name(const std::string& user, const std::string& name) {
     if (name.find('/') != std::string::npos) {
@@ -111,13 +116,69 @@ std::optional<caller> catalog_rules::find_caller(const api_key& key) const {
     if (!row) {
         return std::nullopt;
     }
-    const account_row& account = state_.accounts.at(row->account);
+    return caller_of(*row);
+}
+
+caller catalog_rules::caller_of(const key_row& row) const {
+    const account_row& account = state_.accounts.at(row.account);
     caller who;
-    who.key = row->id;
+    who.key = row.id;
     who.account = account.id;
     who.name = account.name;
     who.is_service = account.is_service();
     return who;
+}
+
+std::optional<scram_secret> catalog_rules::scram_terms() const {
+    std::optional<scram_secret> terms;
+    std::size_t count = 0;
+    for (const auto& [id, row] : state_.keys) {
+        if (row.revoked) continue;
+        if (row.verifier.empty() || ++count > most_scram_keys) return std::nullopt;
+        if (!terms) terms = parse_scram_verifier(row.verifier);
+    }
+    if (terms) {
+        terms->stored_key.clear();
+        terms->server_key.clear();
+    }
+    return terms;
+}
+
+std::optional<proven_caller> catalog_rules::find_caller(const scram_server& shown) const {
+    std::optional<proven_caller> found;
+    for (const auto& [id, row] : state_.keys) {
+        const auto kept = row.revoked ? std::nullopt : parse_scram_verifier(row.verifier);
+        if (!kept || !shown.is_proven_by(*kept)) continue;  // to the end, found or not
+        found.emplace();
+        found->who = caller_of(row);
+        found->signature = shown.signature(*kept);
+    }
+    return found;
+}
+
+bool catalog_rules::lacks_verifier(const std::string& id) const {
+    const auto found = state_.keys.find(id);
+    return found != state_.keys.end() && !found->second.revoked && found->second.verifier.empty();
+}
+
+void catalog_rules::keep_verifier(const api_key& key) {
+    const key_row* const row = judge(state_.keys, key).row;
+    if (!row || !row->verifier.empty()) return;
+    key_row proven = *row;
+    proven.verifier = verifier_of(key);
+    put(state_.keys, key_id(key), std::move(proven));
+}
+
+// All keys of a server have one salt, because the challenge has it and comes before anybody can
+// know which key the client has. A salt of its own makes it dear to guess the same weak password of
+// many; a key is 256 random bits, which nobody guesses, and no two are the same.
+std::string catalog_rules::verifier_of(const api_key& key) const {
+    std::optional<scram_secret> other;
+    for (const auto& [id, row] : state_.keys) {
+        if (!row.revoked && !other) other = parse_scram_verifier(row.verifier);
+    }
+    return scram_verifier(key.reveal(), other ? other->salt : random_octets(scram_salt_size),
+                          other ? other->iterations : scram_iterations);
 }
 
 api_key catalog_rules::add_key(const std::string& account, catalog_time now) {
@@ -127,7 +188,9 @@ api_key catalog_rules::add_key(const std::string& account, catalog_time now) {
     for (;;) {
         const api_key key = new_key();
         if (!state_.keys.contains(key_id(key))) {
-            put(state_.keys, key_id(key), hashed(key, account, now));
+            key_row made = hashed(key, account, now);
+            made.verifier = verifier_of(key);
+            put(state_.keys, key_id(key), std::move(made));
             return key;
         }
     }
@@ -140,6 +203,7 @@ void catalog_rules::revoke_keys(const std::string& account, const std::optional<
         if (row.account == account && !row.revoked && (!key || matches(row, *key))) {
             key_row revoked = row;
             revoked.digest.clear();
+            revoked.verifier.clear();
             revoked.revoked = now;
             put(state_.keys, id, std::move(revoked));
             found = true;
@@ -159,6 +223,7 @@ std::vector<key_row> catalog_rules::keys(const std::string& owner) const {
         found.push_back(row);
         found.back().salt.clear();
         found.back().digest.clear();
+        found.back().verifier.clear();
     }
     std::stable_sort(found.begin(), found.end(), [](const key_row& left, const key_row& right) {
         return left.created < right.created;
@@ -176,6 +241,7 @@ void catalog_rules::revoke_key(const std::string& owner, const std::string& id, 
     }
     key_row revoked = found->second;
     revoked.digest.clear();
+    revoked.verifier.clear();
     revoked.revoked = now;
     put(state_.keys, id, std::move(revoked));
 }

@@ -6,7 +6,9 @@
 #include <bitdotio/models.hpp>
 
 #include "server/catalog/catalog_rows.hpp"
+#include "server/hosts/scram_server.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -23,6 +25,14 @@ struct caller {
     std::string account;  ///< its account's
     std::string name;     ///< the account's name
     bool is_service = false;
+};
+
+/// A caller whose key was proven by SCRAM.
+struct proven_caller {
+    proven_caller() = default;
+
+    caller who;
+    std::string signature;  ///< the server's final message
 };
 
 /// Decides who may do what. All its rules are here, and every change is noted for `catalog_file`.
@@ -60,14 +70,27 @@ public:
     /// Finds whose key this is; nothing if it is unknown.
     std::optional<caller> find_caller(const api_key& key) const;
 
-    /// Makes a new key. Only its hash stays here.
+    /// The salt and the iterations by which keys are proven, without keys; nothing while a key must
+    /// be shown in clear text, because a verifier is missing or there are too many keys.
+    std::optional<scram_secret> scram_terms() const;
+    /// Finds whose key was proven; nothing if it is unknown. Takes the same time either way.
+    std::optional<proven_caller> find_caller(const scram_server& shown) const;
+    /// Whether the key with this id has no verifier.
+    bool lacks_verifier(const std::string& id) const;
+    /// Keeps the verifier of a key that has none; does nothing for other keys.
+    void keep_verifier(const api_key& key);
+    /// A client does not say which key it has, so a proof is held against each. Above this number
+    /// of keys that would take too long.
+    static constexpr std::size_t most_scram_keys = 1'000;
+
+    /// Makes a new key. Only its hashes stay here.
     ///
     /// Errors: errc::not_found.
     api_key add_key(const std::string& account, catalog_time now);
     /// Errors: errc::not_found if `key` is given and not the account's, or revoked already.
     void revoke_keys(const std::string& account, const std::optional<api_key>& key,
                      catalog_time now);
-    /// The keys of a user and of the user's accounts, oldest first, without salt and digest.
+    /// The keys of a user and of the user's accounts, oldest first, without their hashes.
     std::vector<key_row> keys(const std::string& owner) const;
     /// Revokes one of those.
     ///
@@ -126,6 +149,8 @@ public:
     void forget_names(catalog_time now);
 
 private:
+    caller caller_of(const key_row& row) const;
+    std::string verifier_of(const api_key& key) const;
     const database_row* named(const database_name& name, catalog_time now) const;
     const database_row& usable(const caller& who, const database_name& name,
                                catalog_time now) const;

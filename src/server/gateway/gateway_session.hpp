@@ -54,8 +54,11 @@ private:
     asio::awaitable<bool> admit();
     asio::awaitable<opening> receive_opening();
     asio::awaitable<void> secure(bool direct);
-    asio::awaitable<bool> admit_with_password();
-    asio::awaitable<std::string> receive_password();
+    // In session_login.cpp.
+    asio::awaitable<bool> log_in();
+    asio::awaitable<caller> admit_with_password();
+    asio::awaitable<caller> admit_by_scram(scram_secret terms);
+    asio::awaitable<std::string> receive_answer(std::string expected);
     asio::awaitable<void> pass_on_cancel(cancel_key key);
 
     // Runs while the database is awake.

@@ -137,6 +137,30 @@ std::string cleartext_password_request() {
     return framed('R', body);
 }
 
+std::string sasl_request(const std::vector<std::string_view>& mechanisms) {
+    std::string body;
+    append_number(body, 10);
+    for (const std::string_view mechanism : mechanisms) {
+        append_text(body, mechanism);
+    }
+    body.push_back('\0');
+    return framed('R', body);
+}
+
+std::string sasl_continue(std::string_view text) {
+    std::string body;
+    append_number(body, 11);
+    body += text;
+    return framed('R', body);
+}
+
+std::string sasl_final(std::string_view text) {
+    std::string body;
+    append_number(body, 12);
+    body += text;
+    return framed('R', body);
+}
+
 std::string negotiate_protocol_version(const std::vector<std::string>& options) {
     std::string body;
     append_number(body, protocol_3_0);
@@ -245,6 +269,18 @@ std::optional<std::string> error_field(std::string_view message, char type) {
         fields.remove_prefix(end + 1);
     }
     return std::nullopt;
+}
+
+std::optional<sasl_opening> parse_sasl_initial_response(std::string_view body) {
+    const std::size_t end = body.find('\0');
+    if (end == std::string_view::npos || body.size() - end < 5) return std::nullopt;
+    const std::string_view text = body.substr(end + 5);
+    // Also refuses the length -1: a message without a text, which SCRAM does not have.
+    if (read_number(body.substr(end + 1)) != text.size()) return std::nullopt;
+    sasl_opening opened;
+    opened.mechanism = body.substr(0, end);
+    opened.text = text;
+    return opened;
 }
 
 std::optional<std::string> parse_password(std::string_view body) {

@@ -63,6 +63,9 @@ namespace wire_message {
 /// A FATAL ErrorResponse.
 std::string fatal(std::string_view sqlstate, std::string_view message, std::string_view hint = {});
 std::string cleartext_password_request();
+std::string sasl_request(const std::vector<std::string_view>& mechanisms);
+std::string sasl_continue(std::string_view text);
+std::string sasl_final(std::string_view text);
 /// Says that the newest protocol is 3.0; `options` are those we did not know.
 std::string negotiate_protocol_version(const std::vector<std::string>& options);
 /// A StartupMessage of version 3.0 that asks for `user` and `database`, the other parameters of
@@ -93,6 +96,17 @@ std::optional<std::uint32_t> authentication_kind(std::string_view message);
 
 /// A field of an ErrorResponse, such as 'C' for its SQLSTATE.
 std::optional<std::string> error_field(std::string_view message, char type);
+
+/// A client's choice of a mechanism, and its first message in it.
+struct sasl_opening {
+    sasl_opening() = default;
+
+    std::string mechanism;
+    std::string text;
+};
+
+/// Reads the body of a SASLInitialResponse; nullopt if it is malformed or has no message.
+std::optional<sasl_opening> parse_sasl_initial_response(std::string_view body);
 
 /// The password in the body of a PasswordMessage; nullopt if it is malformed.
 std::optional<std::string> parse_password(std::string_view body);

@@ -16,7 +16,6 @@ namespace bitdotio {
 
 namespace {
 
-constexpr std::size_t hash_size = 32;
 // "n": no channel is bound. "biws" is its base64.
 constexpr std::string_view no_binding = "n,,";
 constexpr std::string_view no_binding_in_base64 = "biws";
@@ -34,6 +33,25 @@ unsigned char* octets_of(std::string& text) {
 error no_hash() {
     return error(errc::system_failed, "OpenSSL could not compute a hash");
 }
+
+// Commas and equal signs are separators.
+std::string escaped(std::string_view name) {
+    std::string text;
+    for (const char c : name) {
+        if (c == ',') {
+            text += "=2C";
+        } else if (c == '=') {
+            text += "=3D";
+        } else {
+            text += c;
+        }
+    }
+    return text;
+}
+
+}  // namespace
+
+namespace scram {
 
 std::string hmac(std::string_view key, std::string_view text) {
     std::string code(hash_size, '\0');
@@ -78,7 +96,6 @@ std::optional<std::string> octets_from(std::string_view base64_text) {
     return octets;
 }
 
-// The value of an attribute such as "r=…", taken off the front of `message`.
 std::optional<std::string_view> take(std::string_view& message, char name) {
     if (message.size() < 2 || message[0] != name || message[1] != '=') return std::nullopt;
     const std::size_t end = message.find(',');
@@ -87,22 +104,7 @@ std::optional<std::string_view> take(std::string_view& message, char name) {
     return value;
 }
 
-// Commas and equal signs are separators.
-std::string escaped(std::string_view name) {
-    std::string text;
-    for (const char c : name) {
-        if (c == ',') {
-            text += "=2C";
-        } else if (c == '=') {
-            text += "=3D";
-        } else {
-            text += c;
-        }
-    }
-    return text;
-}
-
-}  // namespace
+}  // namespace scram
 
 scram_client::scram_client(std::string password, std::string nonce, std::string user)
     : password_(std::move(password)),
@@ -119,10 +121,10 @@ std::string scram_client::first() const {
 
 std::string scram_client::answer(std::string_view server_first) {
     std::string_view rest = server_first;
-    const auto nonce = take(rest, 'r');
-    const auto salt_text = take(rest, 's');
-    const auto count_text = take(rest, 'i');
-    const auto salt = salt_text ? octets_from(*salt_text) : std::nullopt;
+    const auto nonce = scram::take(rest, 'r');
+    const auto salt_text = scram::take(rest, 's');
+    const auto count_text = scram::take(rest, 'i');
+    const auto salt = salt_text ? scram::octets_from(*salt_text) : std::nullopt;
     int iterations = 0;
     if (count_text) {
         std::from_chars(count_text->data(), count_text->data() + count_text->size(), iterations);
@@ -132,26 +134,26 @@ std::string scram_client::answer(std::string_view server_first) {
         iterations < 1 || iterations > most_iterations) {
         throw error(errc::protocol_violated, "the server's SCRAM challenge is malformed");
     }
-    std::string key = salted(password_, *salt, iterations);
-    const std::string client_key = hmac(key, "Client Key");
-    const std::string server_key = hmac(key, "Server Key");
+    std::string key = scram::salted(password_, *salt, iterations);
+    const std::string client_key = scram::hmac(key, "Client Key");
+    const std::string server_key = scram::hmac(key, "Server Key");
     OPENSSL_cleanse(key.data(), key.size());
     const std::string without_proof =
         "c=" + std::string(no_binding_in_base64) + ",r=" + std::string(*nonce);
     const std::string exchanged =
         first_bare_ + "," + std::string(server_first) + "," + without_proof;
-    std::string proof = hmac(sha256(client_key), exchanged);
-    for (std::size_t i = 0; i < hash_size; ++i) {
+    std::string proof = scram::hmac(scram::sha256(client_key), exchanged);
+    for (std::size_t i = 0; i < scram::hash_size; ++i) {
         proof[i] = static_cast<char>(proof[i] ^ client_key[i]);
     }
-    server_signature_ = hmac(server_key, exchanged);
+    server_signature_ = scram::hmac(server_key, exchanged);
     return without_proof + ",p=" + base64(proof);
 }
 
 void scram_client::check(std::string_view server_final) const {
     std::string_view rest = server_final;
-    const auto text = take(rest, 'v');
-    const auto signature = text ? octets_from(*text) : std::nullopt;
+    const auto text = scram::take(rest, 'v');
+    const auto signature = text ? scram::octets_from(*text) : std::nullopt;
     if (server_signature_.empty() || !signature || signature->size() != server_signature_.size() ||
         CRYPTO_memcmp(signature->data(), server_signature_.data(), signature->size()) != 0) {
         throw error(errc::authentication_failed,
@@ -160,9 +162,14 @@ void scram_client::check(std::string_view server_final) const {
 }
 
 std::string scram_verifier(std::string_view password, std::string_view salt, int iterations) {
-    const std::string key = salted(password, salt, iterations);
+    std::string key = scram::salted(password, salt, iterations);
+    std::string client_key = scram::hmac(key, "Client Key");
+    const std::string stored_key = scram::sha256(client_key);
+    const std::string server_key = scram::hmac(key, "Server Key");
+    OPENSSL_cleanse(key.data(), key.size());
+    OPENSSL_cleanse(client_key.data(), client_key.size());
     return "SCRAM-SHA-256$" + std::to_string(iterations) + ":" + base64(salt) + "$" +
-           base64(sha256(hmac(key, "Client Key"))) + ":" + base64(hmac(key, "Server Key"));
+           base64(stored_key) + ":" + base64(server_key);
 }
 
 std::string random_octets(std::size_t count) {

@@ -1,7 +1,8 @@
 // SCRAM-SHA-256: client and server prove that they know a password without sending it.
 #pragma once
 
-#include <array>
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -48,6 +49,24 @@ private:
 /// Parameters: `salt` as octets.
 /// See: PostgreSQL manual, 53.8 "pg_authid".
 std::string scram_verifier(std::string_view password, std::string_view salt, int iterations);
+
+/// The steps that both sides take.
+///
+/// Errors: errc::system_failed if OpenSSL computes no hash.
+namespace scram {
+/// The size of every key, proof and signature in octets.
+inline constexpr std::size_t hash_size = 32;
+
+std::string hmac(std::string_view key, std::string_view text);
+std::string sha256(std::string_view text);
+/// The password by PBKDF2, from which all keys are made.
+std::string salted(std::string_view password, std::string_view salt, int iterations);
+/// What was written in base64; nullopt if it was not.
+std::optional<std::string> octets_from(std::string_view base64_text);
+/// The value of an attribute such as "r=…", taken off the front of `message`; nullopt if another
+/// one stands there.
+std::optional<std::string_view> take(std::string_view& message, char name);
+}  // namespace scram
 
 /// Octets from the system's source of random numbers.
 ///
