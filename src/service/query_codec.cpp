@@ -1,5 +1,6 @@
 // Converts rows of values to JSON and back.
 #include "service/query_codec.hpp"
+#include "base/ascii.hpp"
 #include "service/json_fields.hpp"
 #include "service/json_text.hpp"
 
@@ -35,8 +36,19 @@ void write_string(std::string_view text, const json_sink& to) {
     }
 }
 
-// Writes a value as JSON text. A value that is JSON already is copied as it is: if it were read and
-// written again, its numbers would lose digits.
+bool is_floating(std::string_view type) {
+    return type == "real" || type == "double precision";
+}
+
+// Whether PostgreSQL's text of a floating-point number is one in JSON too: all but NaN and the
+// infinities are.
+bool is_number(std::string_view text) {
+    const std::string_view digits = text.substr(text.starts_with('-') ? 1 : 0);
+    return !digits.empty() && ascii::is_digit(digits.front()) && ascii::is_digit(digits.back());
+}
+
+// Writes a value as JSON text. A value that is JSON already, or PostgreSQL's text of a
+// floating-point number, is copied as it is: read and written again it would have other digits.
 void write_value(const query_value& value, const std::string& type, const json_sink& to) {
     struct visitor {
         const std::string& type;
@@ -50,6 +62,7 @@ void write_value(const query_value& value, const std::string& type, const json_s
         }
         void operator()(const std::string& v) const {
             if (type == "json" || type == "jsonb") return to(v);
+            if (is_floating(type) && is_number(v)) return to(v);
             write_string(v, to);
         }
     };
@@ -72,11 +85,13 @@ std::vector<std::size_t> shown_columns(const std::vector<query_result::column>& 
     return shown;
 }
 
-query_value decode_value(const json::value& value) {
+query_value decode_value(const json::value& value, std::string_view type) {
     switch (value.kind()) {
         case json::kind::null: return std::monostate();
         case json::kind::bool_: return value.as_bool();
-        case json::kind::int64: return value.as_int64();
+        case json::kind::int64:  // 7.0 is 7 in the text of PostgreSQL
+            if (is_floating(type)) return static_cast<double>(value.as_int64());
+            return value.as_int64();
         case json::kind::uint64: return static_cast<double>(value.as_uint64());
         case json::kind::double_: return value.as_double();
         case json::kind::string: return std::string(value.as_string());
@@ -90,13 +105,16 @@ std::vector<query_value> decode_row(const json::value& row,
                                     const std::vector<query_result::column>& columns) {
     std::vector<query_value> values;
     if (row.is_array()) {
-        for (const json::value& value : row.as_array()) {
-            values.push_back(decode_value(value));
+        const json::array& list = row.as_array();
+        const bool typed = list.size() == columns.size();
+        for (std::size_t i = 0; i < list.size(); ++i) {
+            const std::string_view type = typed ? std::string_view(columns[i].type) : "";
+            values.push_back(decode_value(list[i], type));
         }
     } else if (row.is_object()) {
         for (const query_result::column& column : columns) {
             const json::value* value = row.as_object().if_contains(column.name);
-            values.push_back(value ? decode_value(*value) : query_value());
+            values.push_back(value ? decode_value(*value, column.type) : query_value());
         }
     } else {
         throw wrong("data", "a list of lists or of objects");

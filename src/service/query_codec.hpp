@@ -39,13 +39,14 @@ std::string encode_query_head(const std::string& query_string,
                               const std::vector<query_result::column>& columns);
 inline constexpr std::string_view query_tail = "]}";
 
-/// Strings of columns whose type is json or jsonb are copied as they are.
+/// Strings of columns whose type is json or jsonb are copied as they are, and so are numbers that
+/// columns of type real or double precision have as PostgreSQL's text.
 ///
 /// Parameters: each row of `value` has a value for each of its columns.
 std::string encode_query_answer(const query_result& value, data_format format);
 
-/// Rows come as lists or as objects. Numbers that do not fit 64 bits become double;
-/// query_result::data_json keeps their digits.
+/// Rows come as lists or as objects. Numbers that do not fit 64 bits become double, as do all of
+/// columns of type real or double precision; query_result::data_json keeps their digits.
 ///
 /// Errors: malformed_body.
 query_result decode_query_answer(std::string_view body);

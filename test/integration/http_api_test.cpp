@@ -161,6 +161,18 @@ TEST_CASE("values without a JSON type are strings, json is nested, unknown types
                           "e": "integer[]", "f": "bigint", "g": "double precision"})"));
 }
 
+TEST_CASE("floating-point numbers have the digits that PostgreSQL prints") {
+    const auto answer =
+        query(fresh_database(),
+              "SELECT 0.1::real AS a, 0.1::float8 AS b, 1e20::real AS c, 1e-7::real AS d, "
+              "0.1::float8 + 0.2::float8 AS e, 'Infinity'::real AS f, 'NaN'::real AS g, "
+              "100::real AS h, ARRAY[0.1::real] AS i");
+    CAPTURE(answer.body);
+    CHECK(answer.status == 200);
+    CHECK(answer.body.ends_with(
+        R"("data":[[0.1,0.1,1e+20,1e-07,0.30000000000000004,"Infinity","NaN",100,"{0.1}"]]})"));
+}
+
 TEST_CASE("several statements are one transaction and the last one's rows are the answer") {
     const std::string name = fresh_database();
     const auto answer = query(name, "CREATE TABLE t (n int); INSERT INTO t VALUES (4); TABLE t");

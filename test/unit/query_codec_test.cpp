@@ -83,6 +83,29 @@ TEST_CASE("numbers that JSON does not have are strings") {
     CHECK(after.data_json == R"([["NaN"],["Infinity"],["-Infinity"]])");
 }
 
+TEST_CASE("a floating-point number has PostgreSQL's digits, and is read as a double") {
+    query_result answer;
+    answer.columns = {{"a", "real"}, {"b", "double precision"}};
+    answer.rows = {{std::string("0.1"), std::string("0.30000000000000004")},
+                   {std::string("1e+20"), std::string("-1e-05")},
+                   {std::string("7"), std::string("-Infinity")},
+                   {std::string("NaN"), null}};
+    const std::string text = encode_query_answer(answer, data_format::rows);
+    CHECK(text.ends_with(
+        R"([[0.1,0.30000000000000004],[1e+20,-1e-05],[7,"-Infinity"],["NaN",null]]})"));
+    const std::string objects = encode_query_answer(answer, data_format::objects);
+    for (const std::string& body : {text, objects}) {
+        const query_result after = decode_query_answer(body);
+        CHECK(after.rows.at(0).at(0) == query_value(0.1));
+        CHECK(after.rows.at(2).at(0) == query_value(7.0));
+        CHECK(after.rows.at(2).at(1) == query_value(std::string("-Infinity")));
+    }
+    answer.columns = {{"a", "text"}, {"b", "numeric"}};
+    CHECK(
+        encode_query_answer(answer, data_format::rows).find(R"([["0.1","0.30000000000000004"],)") !=
+        std::string::npos);
+}
+
 TEST_CASE("a column of JSON is nested as it is, any other text is a string") {
     for (const std::string type : {"json", "jsonb"}) {
         query_result answer;

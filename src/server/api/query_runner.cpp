@@ -44,9 +44,9 @@ query_value to_value(const field_view& field) {
         case oids::int4:
         case oids::int8:
         case oids::oid_: return field.as<std::int64_t>();
-        case oids::float4:
-        case oids::float8: return field.as<double>();
-        default: return std::string(field.data());  // numeric too: a JSON number would round it
+        // float4 and float8 too, whose text is the shortest that is exact: as a double, 0.1::real
+        // would be 0.10000000149011612. And numeric, which a JSON number would round.
+        default: return std::string(field.data());
     }
 }
 
