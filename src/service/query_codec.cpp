@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstddef>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -69,20 +70,26 @@ void write_value(const query_value& value, const std::string& type, const json_s
     std::visit(visitor{type, to}, value);
 }
 
-// The columns that rows show: an object has room for one of each name, the last.
-std::vector<std::size_t> shown_columns(const std::vector<query_result::column>& columns,
-                                       data_format format) {
-    std::map<std::string_view, std::size_t> last;
-    for (std::size_t i = 0; i < columns.size(); ++i) {
-        last[columns[i].name] = i;
+// The names of columns in JSON, where no two may be the same: a further column of a name is called
+// `a_1`, `a_2`, unless another column has that name of its own.
+std::vector<std::string> distinct_names(const std::vector<query_result::column>& columns) {
+    std::map<std::string, std::size_t> further;  // the number tried last
+    for (const query_result::column& column : columns) {
+        further.emplace(column.name, 0);
     }
-    std::vector<std::size_t> shown;
-    for (std::size_t i = 0; i < columns.size(); ++i) {
-        if (format == data_format::rows || last[columns[i].name] == i) {
-            shown.push_back(i);
+    std::set<std::string> taken;
+    std::vector<std::string> names;
+    for (const query_result::column& column : columns) {
+        std::string name = column.name;
+        if (!taken.insert(name).second) {
+            std::size_t& number = further[column.name];
+            do {
+                name = column.name + "_" + std::to_string(++number);
+            } while (further.contains(name) || !taken.insert(name).second);
         }
+        names.push_back(std::move(name));
     }
-    return shown;
+    return names;
 }
 
 query_value decode_value(const json::value& value, std::string_view type) {
@@ -125,12 +132,10 @@ std::vector<query_value> decode_row(const json::value& row,
 }  // namespace
 
 row_encoder::row_encoder(std::vector<query_result::column> columns, data_format format)
-    : columns_(std::move(columns)),
-      shown_(shown_columns(columns_, format)),
-      named_(format == data_format::objects) {
-    for (const std::size_t i : shown_) {
+    : columns_(std::move(columns)), named_(format == data_format::objects) {
+    for (const std::string& name : distinct_names(columns_)) {
         const std::string comma = keys_.empty() ? "" : ",";
-        keys_.push_back(comma + (named_ ? string_text(columns_[i].name) + ":" : ""));
+        keys_.push_back(comma + (named_ ? string_text(name) + ":" : ""));
     }
 }
 
@@ -138,9 +143,9 @@ void row_encoder::add(const std::function<query_value(std::size_t)>& value_of,
                       const json_sink& to) {
     if (!std::exchange(first_, false)) to(",");
     to(named_ ? "{" : "[");
-    for (std::size_t at = 0; at < shown_.size(); ++at) {
-        to(keys_[at]);
-        write_value(value_of(shown_[at]), columns_[shown_[at]].type, to);
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+        to(keys_[i]);
+        write_value(value_of(i), columns_[i].type, to);
     }
     to(named_ ? "}" : "]");
 }
@@ -148,8 +153,9 @@ void row_encoder::add(const std::function<query_value(std::size_t)>& value_of,
 std::string encode_query_head(const std::string& query_string,
                               const std::vector<query_result::column>& columns) {
     json::object metadata;
-    for (const query_result::column& column : columns) {
-        metadata[column.name] = column.type;
+    const std::vector<std::string> names = distinct_names(columns);
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+        metadata[names[i]] = columns[i].type;
     }
     return R"({"query_string":)" + string_text(query_string) + R"(,"metadata":)" +
            json::serialize(metadata) + R"(,"data":[)";

@@ -16,6 +16,9 @@ using json_sink = std::function<void(std::string_view)>;
 
 /// Writes the rows of an answer one by one, so that no more than a piece of them is in memory.
 ///
+/// Of columns of one name the second is called `a_1` in objects, as in what encode_query_head
+/// writes, and so on: an object, and the list of columns, have one member of each name.
+///
 /// Thread safety: a value.
 class row_encoder {
 public:
@@ -28,8 +31,7 @@ public:
 
 private:
     std::vector<query_result::column> columns_;
-    std::vector<std::size_t> shown_;  // an object has room for one column of each name
-    std::vector<std::string> keys_;   // what stands before the values
+    std::vector<std::string> keys_;  // what stands before the values
     bool named_;
     bool first_ = true;
 };

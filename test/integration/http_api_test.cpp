@@ -142,6 +142,13 @@ TEST_CASE("a query answers rows, or objects if they are asked for, with the colu
     const auto objects = query(name, sql, "/v2beta/query?data_format=objects");
     CHECK(body_of(objects).at("data") ==
           json::parse(R"([{"n": 1, "t": "x", "f": 2.5, "b": true, "z": null}])"));
+
+    const std::string twice = "SELECT 1 AS a, 'x' AS a";
+    const auto told_apart = query(name, twice, "/v2beta/query?data_format=objects");
+    CHECK(body_of(told_apart).at("data") == json::parse(R"([{"a": 1, "a_1": "x"}])"));
+    CHECK(body_of(told_apart).at("metadata") == json::parse(R"({"a": "integer", "a_1": "text"})"));
+    CHECK(body_of(query(name, twice)).at("data") == json::parse(R"([[1, "x"]])"));
+    CHECK(body_of(query(name, twice)).at("metadata") == body_of(told_apart).at("metadata"));
 }
 
 TEST_CASE("values without a JSON type are strings, json is nested, unknown types are named") {

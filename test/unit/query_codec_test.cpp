@@ -118,14 +118,28 @@ TEST_CASE("a column of JSON is nested as it is, any other text is a string") {
     }
 }
 
-TEST_CASE("of columns of one name an object shows the last, a row all") {
+TEST_CASE("columns of one name are told apart by numbers, in objects and in the metadata") {
     query_result answer;
-    answer.columns = {{"a", "bigint"}, {"b", "bigint"}, {"a", "text"}};
-    answer.rows = {{std::int64_t{1}, std::int64_t{2}, std::string("3")}};
-    CHECK(encode_query_answer(answer, data_format::objects).ends_with(R"([{"b":2,"a":"3"}]})"));
-    const std::string as_rows = encode_query_answer(answer, data_format::rows);
-    CHECK(as_rows.ends_with(R"([[1,2,"3"]]})"));
-    CHECK(decode_query_answer(as_rows).rows == answer.rows);
+    answer.columns = {
+        {"a", "bigint"}, {"b", "bigint"}, {"a", "text"}, {"a_1", "bigint"}, {"a", "bigint"}};
+    answer.rows = {
+        {std::int64_t{1}, std::int64_t{2}, std::string("3"), std::int64_t{4}, std::int64_t{5}}};
+    const std::string metadata =
+        R"("metadata":{"a":"bigint","b":"bigint","a_2":"text","a_1":"bigint","a_3":"bigint"})";
+    const std::string objects = encode_query_answer(answer, data_format::objects);
+    CHECK(objects.find(metadata) != std::string::npos);
+    CHECK(objects.ends_with(R"([{"a":1,"b":2,"a_2":"3","a_1":4,"a_3":5}]})"));
+    const std::string lists = encode_query_answer(answer, data_format::rows);
+    CHECK(lists.find(metadata) != std::string::npos);
+    CHECK(lists.ends_with(R"([[1,2,"3",4,5]]})"));
+    for (const std::string& body : {objects, lists}) {
+        const query_result after = decode_query_answer(body);
+        CHECK(after.columns.size() == 5);
+        CHECK(after.rows == answer.rows);
+    }
+    answer.columns = {{"a", "bigint"}, {"a", "bigint"}};
+    answer.rows = {{std::int64_t{1}, std::int64_t{2}}};
+    CHECK(encode_query_answer(answer, data_format::objects).ends_with(R"([{"a":1,"a_1":2}]})"));
 }
 
 TEST_CASE("values are read as what JSON says they are") {

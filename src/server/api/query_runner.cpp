@@ -66,7 +66,7 @@ public:
             for (const row_view row : part) {
                 for (std::size_t i = 0; i < row.size(); ++i) {
                     // A byte becomes six at most; the key of its column comes along.
-                    size += 6 * (row[i].is_null() ? 0 : row[i].data().size()) + 8 +
+                    size += 6 * (row[i].is_null() ? 0 : row[i].data().size()) + 16 +
                             6 * part.column_name(i).size();
                 }
             }
