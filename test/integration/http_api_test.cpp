@@ -180,6 +180,21 @@ TEST_CASE("floating-point numbers have the digits that PostgreSQL prints") {
         R"("data":[[0.1,0.1,1e+20,1e-07,0.30000000000000004,"Infinity","NaN",100,"{0.1}"]]})"));
 }
 
+TEST_CASE("COPY to or from the client is refused with what the API has for it") {
+    const std::string name = fresh_database();
+    CHECK(query(name, "CREATE TABLE t (n int); INSERT INTO t VALUES (4)").status == 200);
+    for (const char* sql : {"COPY t TO STDOUT", "COPY t FROM STDIN", "COPY (SELECT 1) TO STDOUT",
+                            "SELECT 1; COPY t TO STDOUT", "DELETE FROM t; COPY t FROM STDIN"}) {
+        CAPTURE(sql);
+        const auto refused = query(name, sql);
+        check_error(refused, 400, "start an import or an export");
+        for (const char* word : {"copy_in", "copy_out", "script", "pipeline"}) {
+            CHECK(refused.body.find(word) == std::string::npos);
+        }
+    }
+    CHECK(body_of(query(name, "TABLE t")).at("data") == json::parse("[[4]]"));
+}
+
 TEST_CASE("several statements are one transaction and the last one's rows are the answer") {
     const std::string name = fresh_database();
     const auto answer = query(name, "CREATE TABLE t (n int); INSERT INTO t VALUES (4); TABLE t");

@@ -198,6 +198,23 @@ query_answer finished(const std::string& sql, const std::vector<query_result::co
     return answer;
 }
 
+// Some errors of this library advise its callers what to call instead. Callers of the API are told
+// what they can do.
+error in_words_of_api(const error& thrown) {
+    const std::string_view said = thrown.what();
+    if (said.find("copy_in") != std::string_view::npos) {
+        return thrown.with_message(
+            "COPY from STDIN or to STDOUT does not go through a query of the API: start an import "
+            "or an export, or use COPY over a Postgres connection");
+    }
+    if (said.find("client_encoding") != std::string_view::npos && thrown.sqlstate().empty()) {
+        return thrown.with_message(
+            "the statement changed client_encoding, and the API reads and writes UTF-8 alone: "
+            "convert with convert_from and convert_to");
+    }
+    return thrown;
+}
+
 // The caller keeps what it refers to.
 asio::awaitable<void> run_script(connection& session, statement script, const query_terms& terms,
                                  std::shared_ptr<answer_recorder> recorder) {
@@ -236,7 +253,7 @@ asio::awaitable<query_answer> run_query(session_target where, std::string sql, q
             thrown.code() == errc::timeout
                 ? thrown.with_message("the query took longer than " +
                                       std::to_string(terms.timeout.count()) + " ms, and was ended")
-                : thrown);
+                : in_words_of_api(thrown));
     } catch (...) {
         failure = std::current_exception();
     }
