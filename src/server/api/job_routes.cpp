@@ -8,6 +8,7 @@
 #include "server/api/router.hpp"
 #include "server/catalog/key_secret.hpp"
 #include "server/formats/utf8.hpp"
+#include "server/jobs/export_run.hpp"
 #include "service/job_codec.hpp"
 
 #include <bitdotio/quoting.hpp>
@@ -164,8 +165,11 @@ asio::awaitable<http_response> job_routes::start_export(caller who,
     wanted.database_id = known.id;
     wanted.role = known.role;
     wanted.export_ = api::decode_export_options(request.body);
-    if (!wanted.export_.table_name.empty()) {  // refused at once if it cannot name a table
+    // Refused at once: what cannot name a table, or is not one statement.
+    if (!wanted.export_.table_name.empty()) {
         quote_identifier({wanted.export_.schema_name, wanted.export_.table_name});
+    } else {
+        wanted.export_.query = only_statement(wanted.export_.query);
     }
     wanted.file_name = download_name(wanted.export_);
     co_await disk_->check();
