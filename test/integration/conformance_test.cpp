@@ -84,7 +84,8 @@ void about_jobs(recorder& call, const std::string& mine, const std::string& read
     CHECK(exported.at("state") == "DONE");
     CHECK(exported.at("download_url").is_string());
     const json::object failed =
-        end_of(call, mine, export_(mine, "local/two", R"({"query_string": "SELEC"})"));
+        end_of(call, mine,
+               export_(mine, "local/two", R"({"query_string": "SELEC", "export_format": "csv"})"));
     CHECK(failed.at("state") == "FAILED");
 
     // Another account's job is as unknown as one that does not exist.
@@ -98,7 +99,11 @@ void about_jobs(recorder& call, const std::string& mine, const std::string& read
     const std::string long_name(64, 'x');
     CHECK(import("local/two", "{}", "Content-Type: application/json\r\n").status == 400);
     CHECK(import("local/two", test::job_calls::form(long_name, "f", "a\n")).status == 400);
-    CHECK(export_(mine, "local/two", R"({"table_name": ")" + long_name + "\"}").status == 400);
+    CHECK(export_(mine, "local/two",
+                  R"({"export_format": "csv", "table_name": ")" + long_name + "\"}")
+              .status == 400);
+    CHECK(export_(mine, "local/two", R"({"table_name": "t"})").status == 422);
+    CHECK(import("local/two", "table_name=t&file_url=ftp%3A%2F%2Fx%2F", urlencoded).status == 422);
     CHECK(import("local/two", "table_name=t", urlencoded).status == 422);
     CHECK(export_(mine, "local/two", R"({"export_format": "csv"})").status == 422);
     CHECK(export_(mine, "local/two", R"({"export_format": "doc", "table_name": "t"})").status ==

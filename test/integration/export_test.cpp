@@ -49,7 +49,8 @@ constexpr const char* every_type =
 TEST_CASE("a table is exported as CSV, under the name and with the type it should have") {
     fixture& one = shared();
     one.calls.rows(one.name, "CREATE TABLE \"my table\" AS SELECT 1 AS a, 'x,\"y\"' AS \"B c\"");
-    const json::object wish{{"table_name", "my table"}, {"file_name", "a/ä"}};
+    const json::object wish{
+        {"table_name", "my table"}, {"file_name", "a/ä"}, {"export_format", "csv"}};
     const auto started = one.calls.export_(one.name, wish);
     const json::value received = json::parse(started.body);
     CHECK(received.at("state") == "RECEIVED");
@@ -203,7 +204,14 @@ TEST_CASE("an export that fails says why") {
     check_failed(one.of("SELECT 1 / (10000 - i) FROM generate_series(1, 10000) i", "csv"),
                  "database_error", "22012");
     CHECK(one.calls.export_(one.name, {{"export_format", "csv"}}).status == 422);
-    CHECK(one.calls.export_(one.name, {{"table_name", "t"}, {"query_string", "q"}}).status == 422);
+    CHECK(one.calls
+              .export_(one.name,
+                       {{"table_name", "t"}, {"query_string", "q"}, {"export_format", "csv"}})
+              .status == 422);
+    const auto formless = one.calls.export_(one.name, {{"table_name", "t"}});
+    CHECK(formless.status == 422);
+    CHECK(json::parse(formless.body).at("detail").at(0).at("loc") ==
+          json::parse(R"(["body", "export_format"])"));
     CHECK(one.calls.export_(one.name, {{"table_name", "t"}, {"export_format", "doc"}}).status ==
           422);
     CHECK(one.calls.export_({"local/other"}, {{"table_name", "t"}}).status == 404);

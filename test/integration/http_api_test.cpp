@@ -180,6 +180,24 @@ TEST_CASE("floating-point numbers have the digits that PostgreSQL prints") {
         R"("data":[[0.1,0.1,1e+20,1e-07,0.30000000000000004,"Infinity","NaN",100,"{0.1}"]]})"));
 }
 
+TEST_CASE("a format of answers that there is not is refused before the statement runs") {
+    const std::string name = fresh_database();
+    for (const std::string format : {"xml", "Objects", "csv", "object"}) {
+        CAPTURE(format);
+        const auto refused =
+            query(name, "CREATE TABLE made (n int)", "/v2beta/query?data_format=" + format);
+        CHECK(refused.status == 422);
+        CHECK(body_of(refused).at("detail").at(0).at("loc") ==
+              json::parse(R"(["query", "data_format"])"));
+    }
+    CHECK(query(name, "TABLE made").status == 400);
+    for (const char* format : {"?data_format=rows", "?data_format=", "?other=xml", "?"}) {
+        CAPTURE(format);
+        const auto rows = query(name, "SELECT 1 AS a", "/v2beta/query"s + format);
+        CHECK(body_of(rows).at("data") == json::parse("[[1]]"));
+    }
+}
+
 TEST_CASE("COPY to or from the client is refused with what the API has for it") {
     const std::string name = fresh_database();
     CHECK(query(name, "CREATE TABLE t (n int); INSERT INTO t VALUES (4)").status == 200);

@@ -299,10 +299,16 @@ TEST_CASE("a job's record is read as it was written, and so are its bodies") {
     wanted.table_name = "t";
     CHECK(api::decode_export_options(api::encode(wanted)).table_name == "t");
     CHECK_THROWS_AS(api::decode_export_options("{}"), api::malformed_body);
-    CHECK_THROWS_AS(api::decode_export_options(R"({"table_name": "t", "query_string": "q"})"),
-                    api::malformed_body);
-    CHECK_THROWS_AS(api::decode_export_options(R"({"table_name": "t", "export_format": "doc"})"),
-                    api::malformed_body);
+    for (const char* body : {R"({"export_format": "csv"})", R"({"table_name": "t"})",
+                             R"({"table_name": "t", "query_string": "q", "export_format": "csv"})",
+                             R"({"table_name": "t", "export_format": "doc"})",
+                             R"({"table_name": "t", "export_format": "CSV"})",
+                             R"({"table_name": "t", "export_format": ""})",
+                             R"({"table_name": "t", "export_format": null})",
+                             R"({"table_name": "t", "export_format": 1})"}) {
+        CAPTURE(body);
+        CHECK_THROWS_AS(api::decode_export_options(body), api::malformed_body);
+    }
 }
 
 TEST_CASE("the statement of an export is what remains without semicolons and comments around it") {
