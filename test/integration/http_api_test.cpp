@@ -168,6 +168,13 @@ TEST_CASE("values without a JSON type are strings, json is nested, unknown types
                           "e": "integer[]", "f": "bigint", "g": "double precision"})"));
 }
 
+TEST_CASE("a database has sessions for a pool of the official clients, which is of 100") {
+    const auto answer = query(fresh_database(),
+                              "SELECT current_setting('max_connections')::int - "
+                              "current_setting('superuser_reserved_connections')::int AS n");
+    CHECK(body_of(answer).at("data") == json::parse("[[110]]"));
+}
+
 TEST_CASE("floating-point numbers have the digits that PostgreSQL prints") {
     const auto answer =
         query(fresh_database(),
