@@ -89,7 +89,8 @@ TEST_CASE("psql connects with any user name, the key as password and the full na
 }
 
 TEST_CASE("every separator of connection strings names the same database") {
-    for (const char* name : {"local.my-db", "local~my-db", "local|my-db", "local>my-db"}) {
+    for (const char* name : {"local.my-db", "local~my-db", "local|my-db", "local>my-db",
+                             "local%2Fmy-db", "local%2fmy-db"}) {
         CAPTURE(name);
         CHECK(psql(name, "SELECT 1").out == "1\n");
     }
