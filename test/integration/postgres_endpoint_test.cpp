@@ -96,6 +96,12 @@ TEST_CASE("every separator of connection strings names the same database") {
     }
 }
 
+TEST_CASE("no transaction is prepared, because its locks would outlive sessions and sleep") {
+    const auto refused = psql(shared().name.full(), "BEGIN; PREPARE TRANSACTION 'kept'");
+    CHECK(refused.status != 0);
+    CHECK(refused.err.find("55000") != std::string::npos);
+}
+
 TEST_CASE("settings of the startup message reach PostgreSQL") {
     test::run([]() -> asio::awaitable<void> {
         wire_client client(co_await asio::this_coro::executor);
