@@ -77,7 +77,7 @@ void about_jobs(recorder& call, const std::string& mine, const std::string& read
     const std::string private_url = "table_name=t&file_url=http%3A%2F%2F127.0.0.1%2F";
     const json::object refused = end_of(call, mine, import("local%2Ftwo", private_url, urlencoded));
     CHECK(refused.at("state") == "FAILED");
-    CHECK(refused.at("error_type") == "private_address");
+    CHECK(refused.at("error_type") == "download_failed");
     const json::object exported =
         end_of(call, reader, export_(reader, "local/two", R"({"table_name": "goods",
             "schema_name": "public", "export_format": "json", "file_name": "g"})"));
