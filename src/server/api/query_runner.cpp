@@ -173,7 +173,7 @@ asio::awaitable<void> name_types(connection& session, const std::vector<oid>& ty
                                  std::vector<query_result::column>& columns) {
     for (std::size_t i = 0; i < columns.size(); ++i) {
         const std::int64_t number = types[i];
-        if (columns[i].type != "type " + std::to_string(number)) continue;
+        if (!columns[i].type.starts_with("type with OID ")) continue;
         const result answer = co_await session.query(
             "SELECT coalesce(pg_catalog.format_type($1::bigint::oid, NULL), 'text')", number);
         columns[i].type = answer.one<std::string>();
