@@ -56,8 +56,9 @@ struct local_server_options {
     /// How long statements and requests that are under way may go on when the server is stopped.
     std::chrono::milliseconds stop_grace{5'000};
     /// How many sessions a database can have at once, queries of the API included; others are
-    /// refused with SQLSTATE 53300. From 1 to 10,000.
-    int max_connections = 60;
+    /// refused with SQLSTATE 53300. From 1 to 10,000. The service's official clients pool up to
+    /// 100.
+    int max_connections = 110;
     /// How many connections the API, and the Postgres endpoint, each have at once; and how many
     /// from one address, where those from this machine itself are not counted. A newcomer beyond
     /// them takes the place of the oldest connection that has not shown a key. If there is no such

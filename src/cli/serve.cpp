@@ -309,7 +309,7 @@ command serve_command() {
           "How long statements and requests may go on after Ctrl-C (5s)."},
          {"", "--max-connections", "COUNT",
           "How many sessions a database can have at once, queries of the API "
-          "included (60)."},
+          "included (110)."},
          {"", "--max-clients", "COUNT",
           "How many connections the API and the Postgres endpoint each have at once (1,000)."},
          {"", "--max-clients-per-address", "COUNT",

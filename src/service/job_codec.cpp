@@ -152,11 +152,9 @@ export_job decode_export_job(std::string_view body) {
 export_options decode_export_options(std::string_view body) {
     const json::object object = parse_object(body);
     export_options value;
-    if (const std::string name = text_field(object, "export_format"); !name.empty()) {
-        const auto format = format_named(name);
-        if (!format) throw wrong("export_format", "csv, json, xls or parquet");
-        value.format = *format;
-    }
+    const auto format = format_named(text_field(object, "export_format"));
+    if (!format) throw wrong("export_format", "csv, json, xls or parquet");
+    value.format = *format;
     value.query = text_field(object, "query_string");
     value.table_name = text_field(object, "table_name");
     if (const std::string schema = text_field(object, "schema_name"); !schema.empty()) {

@@ -27,7 +27,7 @@ std::string encode(const export_options& value);
 
 import_job decode_import_job(std::string_view body);
 export_job decode_export_job(std::string_view body);
-/// Checks that an export has a query or a table, not both, and a known format.
+/// Checks that an export has a query or a table, not both, and a known format, which it must name.
 export_options decode_export_options(std::string_view body);
 
 }  // namespace bitdotio::api

@@ -1,5 +1,6 @@
 // Converts rows of values to JSON and back.
 #include "service/query_codec.hpp"
+#include "base/ascii.hpp"
 #include "service/json_fields.hpp"
 #include "service/json_text.hpp"
 
@@ -8,6 +9,7 @@
 #include <cmath>
 #include <cstddef>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,8 +37,19 @@ void write_string(std::string_view text, const json_sink& to) {
     }
 }
 
-// Writes a value as JSON text. A value that is JSON already is copied as it is: if it were read and
-// written again, its numbers would lose digits.
+bool is_floating(std::string_view type) {
+    return type == "real" || type == "double precision";
+}
+
+// Whether PostgreSQL's text of a floating-point number is one in JSON too: all but NaN and the
+// infinities are.
+bool is_number(std::string_view text) {
+    const std::string_view digits = text.substr(text.starts_with('-') ? 1 : 0);
+    return !digits.empty() && ascii::is_digit(digits.front()) && ascii::is_digit(digits.back());
+}
+
+// Writes a value as JSON text. A value that is JSON already, or PostgreSQL's text of a
+// floating-point number, is copied as it is: read and written again it would have other digits.
 void write_value(const query_value& value, const std::string& type, const json_sink& to) {
     struct visitor {
         const std::string& type;
@@ -50,33 +63,42 @@ void write_value(const query_value& value, const std::string& type, const json_s
         }
         void operator()(const std::string& v) const {
             if (type == "json" || type == "jsonb") return to(v);
+            if (is_floating(type) && is_number(v)) return to(v);
             write_string(v, to);
         }
     };
     std::visit(visitor{type, to}, value);
 }
 
-// The columns that rows show: an object has room for one of each name, the last.
-std::vector<std::size_t> shown_columns(const std::vector<query_result::column>& columns,
-                                       data_format format) {
-    std::map<std::string_view, std::size_t> last;
-    for (std::size_t i = 0; i < columns.size(); ++i) {
-        last[columns[i].name] = i;
+// The names of columns in JSON, where no two may be the same: a further column of a name is called
+// `a_1`, `a_2`, unless another column has that name of its own.
+std::vector<std::string> distinct_names(const std::vector<query_result::column>& columns) {
+    std::map<std::string, std::size_t> further;  // the number tried last
+    for (const query_result::column& column : columns) {
+        further.emplace(column.name, 0);
     }
-    std::vector<std::size_t> shown;
-    for (std::size_t i = 0; i < columns.size(); ++i) {
-        if (format == data_format::rows || last[columns[i].name] == i) {
-            shown.push_back(i);
+    std::set<std::string> taken;
+    std::vector<std::string> names;
+    for (const query_result::column& column : columns) {
+        std::string name = column.name;
+        if (!taken.insert(name).second) {
+            std::size_t& number = further[column.name];
+            do {
+                name = column.name + "_" + std::to_string(++number);
+            } while (further.contains(name) || !taken.insert(name).second);
         }
+        names.push_back(std::move(name));
     }
-    return shown;
+    return names;
 }
 
-query_value decode_value(const json::value& value) {
+query_value decode_value(const json::value& value, std::string_view type) {
     switch (value.kind()) {
         case json::kind::null: return std::monostate();
         case json::kind::bool_: return value.as_bool();
-        case json::kind::int64: return value.as_int64();
+        case json::kind::int64:  // 7.0 is 7 in the text of PostgreSQL
+            if (is_floating(type)) return static_cast<double>(value.as_int64());
+            return value.as_int64();
         case json::kind::uint64: return static_cast<double>(value.as_uint64());
         case json::kind::double_: return value.as_double();
         case json::kind::string: return std::string(value.as_string());
@@ -90,13 +112,16 @@ std::vector<query_value> decode_row(const json::value& row,
                                     const std::vector<query_result::column>& columns) {
     std::vector<query_value> values;
     if (row.is_array()) {
-        for (const json::value& value : row.as_array()) {
-            values.push_back(decode_value(value));
+        const json::array& list = row.as_array();
+        const bool typed = list.size() == columns.size();
+        for (std::size_t i = 0; i < list.size(); ++i) {
+            const std::string_view type = typed ? std::string_view(columns[i].type) : "";
+            values.push_back(decode_value(list[i], type));
         }
     } else if (row.is_object()) {
         for (const query_result::column& column : columns) {
             const json::value* value = row.as_object().if_contains(column.name);
-            values.push_back(value ? decode_value(*value) : query_value());
+            values.push_back(value ? decode_value(*value, column.type) : query_value());
         }
     } else {
         throw wrong("data", "a list of lists or of objects");
@@ -107,12 +132,10 @@ std::vector<query_value> decode_row(const json::value& row,
 }  // namespace
 
 row_encoder::row_encoder(std::vector<query_result::column> columns, data_format format)
-    : columns_(std::move(columns)),
-      shown_(shown_columns(columns_, format)),
-      named_(format == data_format::objects) {
-    for (const std::size_t i : shown_) {
+    : columns_(std::move(columns)), named_(format == data_format::objects) {
+    for (const std::string& name : distinct_names(columns_)) {
         const std::string comma = keys_.empty() ? "" : ",";
-        keys_.push_back(comma + (named_ ? string_text(columns_[i].name) + ":" : ""));
+        keys_.push_back(comma + (named_ ? string_text(name) + ":" : ""));
     }
 }
 
@@ -120,9 +143,9 @@ void row_encoder::add(const std::function<query_value(std::size_t)>& value_of,
                       const json_sink& to) {
     if (!std::exchange(first_, false)) to(",");
     to(named_ ? "{" : "[");
-    for (std::size_t at = 0; at < shown_.size(); ++at) {
-        to(keys_[at]);
-        write_value(value_of(shown_[at]), columns_[shown_[at]].type, to);
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+        to(keys_[i]);
+        write_value(value_of(i), columns_[i].type, to);
     }
     to(named_ ? "}" : "]");
 }
@@ -130,8 +153,9 @@ void row_encoder::add(const std::function<query_value(std::size_t)>& value_of,
 std::string encode_query_head(const std::string& query_string,
                               const std::vector<query_result::column>& columns) {
     json::object metadata;
-    for (const query_result::column& column : columns) {
-        metadata[column.name] = column.type;
+    const std::vector<std::string> names = distinct_names(columns);
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+        metadata[names[i]] = columns[i].type;
     }
     return R"({"query_string":)" + string_text(query_string) + R"(,"metadata":)" +
            json::serialize(metadata) + R"(,"data":[)";

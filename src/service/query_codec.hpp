@@ -16,6 +16,9 @@ using json_sink = std::function<void(std::string_view)>;
 
 /// Writes the rows of an answer one by one, so that no more than a piece of them is in memory.
 ///
+/// Of columns of one name the second is called `a_1` in objects, as in what encode_query_head
+/// writes, and so on: an object, and the list of columns, have one member of each name.
+///
 /// Thread safety: a value.
 class row_encoder {
 public:
@@ -28,8 +31,7 @@ public:
 
 private:
     std::vector<query_result::column> columns_;
-    std::vector<std::size_t> shown_;  // an object has room for one column of each name
-    std::vector<std::string> keys_;   // what stands before the values
+    std::vector<std::string> keys_;  // what stands before the values
     bool named_;
     bool first_ = true;
 };
@@ -39,13 +41,14 @@ std::string encode_query_head(const std::string& query_string,
                               const std::vector<query_result::column>& columns);
 inline constexpr std::string_view query_tail = "]}";
 
-/// Strings of columns whose type is json or jsonb are copied as they are.
+/// Strings of columns whose type is json or jsonb are copied as they are, and so are numbers that
+/// columns of type real or double precision have as PostgreSQL's text.
 ///
 /// Parameters: each row of `value` has a value for each of its columns.
 std::string encode_query_answer(const query_result& value, data_format format);
 
-/// Rows come as lists or as objects. Numbers that do not fit 64 bits become double;
-/// query_result::data_json keeps their digits.
+/// Rows come as lists or as objects. Numbers that do not fit 64 bits become double, as do all of
+/// columns of type real or double precision; query_result::data_json keeps their digits.
 ///
 /// Errors: malformed_body.
 query_result decode_query_answer(std::string_view body);

@@ -76,16 +76,15 @@ private:
 
     // A doubled quote ends one string and begins another, which is the same for this walk.
     void skip_quoted(char quote, bool backslashes) {
-        for (++at_; at_ < text_.size() && text_[at_] != quote; ++at_) {
-            const bool backslash = text_[at_] == '\\';
-            doubtful_ = doubtful_ || (backslash && !backslashes && quote == '\'');
-            at_ += backslashes && backslash;
-        }
-        at_ = std::min(at_ + 1, text_.size());
-        // But in an E'' string the part after a doubled quote has backslashes too.
-        if (backslashes && at_ < text_.size() && text_[at_] == quote) {
-            skip_quoted(quote, true);
-        }
+        do {
+            for (++at_; at_ < text_.size() && text_[at_] != quote; ++at_) {
+                const bool backslash = text_[at_] == '\\';
+                doubtful_ = doubtful_ || (backslash && !backslashes && quote == '\'');
+                at_ += backslashes && backslash;
+            }
+            at_ = std::min(at_ + 1, text_.size());
+            // But in an E'' string the part after a doubled quote has backslashes too.
+        } while (backslashes && at_ < text_.size() && text_[at_] == quote);
     }
 
     void skip_dollar() {

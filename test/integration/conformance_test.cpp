@@ -77,14 +77,15 @@ void about_jobs(recorder& call, const std::string& mine, const std::string& read
     const std::string private_url = "table_name=t&file_url=http%3A%2F%2F127.0.0.1%2F";
     const json::object refused = end_of(call, mine, import("local%2Ftwo", private_url, urlencoded));
     CHECK(refused.at("state") == "FAILED");
-    CHECK(refused.at("error_type") == "private_address");
+    CHECK(refused.at("error_type") == "download_failed");
     const json::object exported =
         end_of(call, reader, export_(reader, "local/two", R"({"table_name": "goods",
             "schema_name": "public", "export_format": "json", "file_name": "g"})"));
     CHECK(exported.at("state") == "DONE");
     CHECK(exported.at("download_url").is_string());
     const json::object failed =
-        end_of(call, mine, export_(mine, "local/two", R"({"query_string": "SELEC"})"));
+        end_of(call, mine,
+               export_(mine, "local/two", R"({"query_string": "SELEC", "export_format": "csv"})"));
     CHECK(failed.at("state") == "FAILED");
 
     // Another account's job is as unknown as one that does not exist.
@@ -98,7 +99,11 @@ void about_jobs(recorder& call, const std::string& mine, const std::string& read
     const std::string long_name(64, 'x');
     CHECK(import("local/two", "{}", "Content-Type: application/json\r\n").status == 400);
     CHECK(import("local/two", test::job_calls::form(long_name, "f", "a\n")).status == 400);
-    CHECK(export_(mine, "local/two", R"({"table_name": ")" + long_name + "\"}").status == 400);
+    CHECK(export_(mine, "local/two",
+                  R"({"export_format": "csv", "table_name": ")" + long_name + "\"}")
+              .status == 400);
+    CHECK(export_(mine, "local/two", R"({"table_name": "t"})").status == 422);
+    CHECK(import("local/two", "table_name=t&file_url=ftp%3A%2F%2Fx%2F", urlencoded).status == 422);
     CHECK(import("local/two", "table_name=t", urlencoded).status == 422);
     CHECK(export_(mine, "local/two", R"({"export_format": "csv"})").status == 422);
     CHECK(export_(mine, "local/two", R"({"export_format": "doc", "table_name": "t"})").status ==

@@ -49,7 +49,8 @@ constexpr const char* every_type =
 TEST_CASE("a table is exported as CSV, under the name and with the type it should have") {
     fixture& one = shared();
     one.calls.rows(one.name, "CREATE TABLE \"my table\" AS SELECT 1 AS a, 'x,\"y\"' AS \"B c\"");
-    const json::object wish{{"table_name", "my table"}, {"file_name", "a/ä"}};
+    const json::object wish{
+        {"table_name", "my table"}, {"file_name", "a/ä"}, {"export_format", "csv"}};
     const auto started = one.calls.export_(one.name, wish);
     const json::value received = json::parse(started.body);
     CHECK(received.at("state") == "RECEIVED");
@@ -167,10 +168,33 @@ TEST_CASE("Parquet is read by two foreign readers, every value as it was") {
     CHECK(none_too.at("columns") == json::parse(R"(["a INTEGER"])"));
 }
 
+TEST_CASE("an export takes one statement, with the semicolons and comments that psql takes") {
+    fixture& one = shared();
+    for (const char* query :
+         {"SELECT 1 AS a; -- a comment", "SELECT 1 AS a ;\n\n/* one; /* in another */ */ ; ",
+          "-- first; of all\n;SELECT 1 AS a", "SELECT 1 AS a -- without its end",
+          "SELECT/**/1 AS a;--", "VALUES (1); -- no names"}) {
+        for (const char* format : {"csv", "json"}) {
+            CAPTURE(query);
+            const json::object job = one.of(query, format);
+            CHECK(json::serialize(job.at("state")) == "\"DONE\"");
+        }
+    }
+    const auto odd = one.of("SELECT 'a;--b' AS a, $$;/*$$ AS b, E'\\';' AS c;", "csv");
+    CHECK(one.calls.download(odd).body == "a,b,c\na;--b,;/*,';\n");
+    for (const char* query :
+         {"SELECT 1; SELECT 2", "SELECT 1;;TABLE t; -- x", ";", " -- x", "/**/"}) {
+        CAPTURE(query);
+        const auto refused =
+            one.calls.export_(one.name, {{"query_string", query}, {"export_format", "csv"}});
+        CHECK(refused.status == 400);
+        CHECK(refused.body.find("statement") != std::string::npos);
+    }
+}
+
 TEST_CASE("an export that fails says why") {
     fixture& one = shared();
     check_failed(one.of("SELECT * FROM missing", "csv"), "database_error", "42P01");
-    check_failed(one.of("SELECT 1; SELECT 2", "csv"), "database_error", "42601");
     check_failed(one.of("CREATE TABLE x (a int)", "json"), "database_error", "42601");
     one.calls.rows(one.name, "CREATE SEQUENCE counter");
     check_failed(one.of("SELECT nextval('counter')", "csv"), "database_error", "25006");
@@ -180,7 +204,14 @@ TEST_CASE("an export that fails says why") {
     check_failed(one.of("SELECT 1 / (10000 - i) FROM generate_series(1, 10000) i", "csv"),
                  "database_error", "22012");
     CHECK(one.calls.export_(one.name, {{"export_format", "csv"}}).status == 422);
-    CHECK(one.calls.export_(one.name, {{"table_name", "t"}, {"query_string", "q"}}).status == 422);
+    CHECK(one.calls
+              .export_(one.name,
+                       {{"table_name", "t"}, {"query_string", "q"}, {"export_format", "csv"}})
+              .status == 422);
+    const auto formless = one.calls.export_(one.name, {{"table_name", "t"}});
+    CHECK(formless.status == 422);
+    CHECK(json::parse(formless.body).at("detail").at(0).at("loc") ==
+          json::parse(R"(["body", "export_format"])"));
     CHECK(one.calls.export_(one.name, {{"table_name", "t"}, {"export_format", "doc"}}).status ==
           422);
     CHECK(one.calls.export_({"local/other"}, {{"table_name", "t"}}).status == 404);

@@ -108,7 +108,9 @@ TEST_CASE("a redirect leads nowhere that a first address may not be") {
         for (const std::string& other :
              {web.url("/x", host), "//" + web.url("/", host).substr(7), "http://"s + host + "/"}) {
             target = other;
-            CHECK(one.of(web.url("/go")).starts_with("private_address: "));
+            const std::string refused = one.of(web.url("/go"));
+            CHECK(refused.starts_with("download_failed: "));
+            CHECK(refused.find("the public internet") != std::string::npos);
         }
     }
     CHECK(asked == 27);

@@ -107,12 +107,17 @@ awaitable<void> fail_in_every_way(client_options options, database_name name, fs
     const errc refused = co_await code_of(no_table);
     CHECK(refused == errc::api_failed);
 
+    auto no_address = [&] {
+        return service.import_url(name, "http://127.0.0.1:1/a b", import_options("t"));
+    };
+    const errc malformed = co_await code_of(no_address);
+    CHECK(malformed == errc::api_failed);
     const import_job begun =
-        co_await service.import_url(name, "http://127.0.0.1:1/a b?c=\"&d", import_options("t"));
+        co_await service.import_url(name, "http://127.0.0.1:1/a?c=\"&d", import_options("t"));
     const import_job private_address = co_await service.wait_for_import(begun.id);
     CHECK(private_address.state == job_state::failed);
     CHECK(private_address.error_type == "download_failed");
-    CHECK(private_address.error_message.find("space") != std::string::npos);
+    CHECK(private_address.error_message.find("127.0.0.1") != std::string::npos);
 
     export_job nothing;
     auto no_link = [&] { return service.download(nothing, directory / "x"); };

@@ -346,7 +346,8 @@ TEST_CASE("the API outlives whatever it is sent, answers in JSON or not at all")
         with_length("POST /v2beta/db/local/my-db/import/",
                     test::job_calls::form("t", "t.csv", "a,b\n1,2\n"),
                     test::job_calls::form_headers),
-        with_length("POST /v2beta/db/local/my-db/export/", R"({"query_string": "SELECT 1"})"),
+        with_length("POST /v2beta/db/local/my-db/export/",
+                    R"({"query_string": "SELECT 1", "export_format": "csv"})"),
         request("GET /v2beta/export/00000000-0000-4000-8000-000000000000/download?a=b&c", ""),
     };
     {

@@ -142,6 +142,13 @@ TEST_CASE("a query answers rows, or objects if they are asked for, with the colu
     const auto objects = query(name, sql, "/v2beta/query?data_format=objects");
     CHECK(body_of(objects).at("data") ==
           json::parse(R"([{"n": 1, "t": "x", "f": 2.5, "b": true, "z": null}])"));
+
+    const std::string twice = "SELECT 1 AS a, 'x' AS a";
+    const auto told_apart = query(name, twice, "/v2beta/query?data_format=objects");
+    CHECK(body_of(told_apart).at("data") == json::parse(R"([{"a": 1, "a_1": "x"}])"));
+    CHECK(body_of(told_apart).at("metadata") == json::parse(R"({"a": "integer", "a_1": "text"})"));
+    CHECK(body_of(query(name, twice)).at("data") == json::parse(R"([[1, "x"]])"));
+    CHECK(body_of(query(name, twice)).at("metadata") == body_of(told_apart).at("metadata"));
 }
 
 TEST_CASE("values without a JSON type are strings, json is nested, unknown types are named") {
@@ -159,6 +166,58 @@ TEST_CASE("values without a JSON type are strings, json is nested, unknown types
     CHECK(body_of(answer).at("metadata") ==
           json::parse(R"({"a": "numeric", "b": "jsonb", "c": "date", "d": "mood",
                           "e": "integer[]", "f": "bigint", "g": "double precision"})"));
+}
+
+TEST_CASE("a database has sessions for a pool of the official clients, which is of 100") {
+    const auto answer = query(fresh_database(),
+                              "SELECT current_setting('max_connections')::int - "
+                              "current_setting('superuser_reserved_connections')::int AS n");
+    CHECK(body_of(answer).at("data") == json::parse("[[110]]"));
+}
+
+TEST_CASE("floating-point numbers have the digits that PostgreSQL prints") {
+    const auto answer =
+        query(fresh_database(),
+              "SELECT 0.1::real AS a, 0.1::float8 AS b, 1e20::real AS c, 1e-7::real AS d, "
+              "0.1::float8 + 0.2::float8 AS e, 'Infinity'::real AS f, 'NaN'::real AS g, "
+              "100::real AS h, ARRAY[0.1::real] AS i");
+    CAPTURE(answer.body);
+    CHECK(answer.status == 200);
+    CHECK(answer.body.ends_with(
+        R"("data":[[0.1,0.1,1e+20,1e-07,0.30000000000000004,"Infinity","NaN",100,"{0.1}"]]})"));
+}
+
+TEST_CASE("a format of answers that there is not is refused before the statement runs") {
+    const std::string name = fresh_database();
+    for (const std::string format : {"xml", "Objects", "csv", "object"}) {
+        CAPTURE(format);
+        const auto refused =
+            query(name, "CREATE TABLE made (n int)", "/v2beta/query?data_format=" + format);
+        CHECK(refused.status == 422);
+        CHECK(body_of(refused).at("detail").at(0).at("loc") ==
+              json::parse(R"(["query", "data_format"])"));
+    }
+    CHECK(query(name, "TABLE made").status == 400);
+    for (const char* format : {"?data_format=rows", "?data_format=", "?other=xml", "?"}) {
+        CAPTURE(format);
+        const auto rows = query(name, "SELECT 1 AS a", "/v2beta/query"s + format);
+        CHECK(body_of(rows).at("data") == json::parse("[[1]]"));
+    }
+}
+
+TEST_CASE("COPY to or from the client is refused with what the API has for it") {
+    const std::string name = fresh_database();
+    CHECK(query(name, "CREATE TABLE t (n int); INSERT INTO t VALUES (4)").status == 200);
+    for (const char* sql : {"COPY t TO STDOUT", "COPY t FROM STDIN", "COPY (SELECT 1) TO STDOUT",
+                            "SELECT 1; COPY t TO STDOUT", "DELETE FROM t; COPY t FROM STDIN"}) {
+        CAPTURE(sql);
+        const auto refused = query(name, sql);
+        check_error(refused, 400, "start an import or an export");
+        for (const char* word : {"copy_in", "copy_out", "script", "pipeline"}) {
+            CHECK(refused.body.find(word) == std::string::npos);
+        }
+    }
+    CHECK(body_of(query(name, "TABLE t")).at("data") == json::parse("[[4]]"));
 }
 
 TEST_CASE("several statements are one transaction and the last one's rows are the answer") {

@@ -89,10 +89,17 @@ TEST_CASE("psql connects with any user name, the key as password and the full na
 }
 
 TEST_CASE("every separator of connection strings names the same database") {
-    for (const char* name : {"local.my-db", "local~my-db", "local|my-db", "local>my-db"}) {
+    for (const char* name : {"local.my-db", "local~my-db", "local|my-db", "local>my-db",
+                             "local%2Fmy-db", "local%2fmy-db"}) {
         CAPTURE(name);
         CHECK(psql(name, "SELECT 1").out == "1\n");
     }
+}
+
+TEST_CASE("no transaction is prepared, because its locks would outlive sessions and sleep") {
+    const auto refused = psql(shared().name.full(), "BEGIN; PREPARE TRANSACTION 'kept'");
+    CHECK(refused.status != 0);
+    CHECK(refused.err.find("55000") != std::string::npos);
 }
 
 TEST_CASE("settings of the startup message reach PostgreSQL") {

@@ -4,6 +4,7 @@
 #include "server/api/import_form.hpp"
 #include "server/api/multipart.hpp"
 #include "server/formats/export_values.hpp"
+#include "server/jobs/export_run.hpp"
 #include "server/jobs/job_record.hpp"
 #include "server/jobs/public_address.hpp"
 #include "server/jobs/url_fetch.hpp"
@@ -298,10 +299,42 @@ TEST_CASE("a job's record is read as it was written, and so are its bodies") {
     wanted.table_name = "t";
     CHECK(api::decode_export_options(api::encode(wanted)).table_name == "t");
     CHECK_THROWS_AS(api::decode_export_options("{}"), api::malformed_body);
-    CHECK_THROWS_AS(api::decode_export_options(R"({"table_name": "t", "query_string": "q"})"),
-                    api::malformed_body);
-    CHECK_THROWS_AS(api::decode_export_options(R"({"table_name": "t", "export_format": "doc"})"),
-                    api::malformed_body);
+    for (const char* body : {R"({"export_format": "csv"})", R"({"table_name": "t"})",
+                             R"({"table_name": "t", "query_string": "q", "export_format": "csv"})",
+                             R"({"table_name": "t", "export_format": "doc"})",
+                             R"({"table_name": "t", "export_format": "CSV"})",
+                             R"({"table_name": "t", "export_format": ""})",
+                             R"({"table_name": "t", "export_format": null})",
+                             R"({"table_name": "t", "export_format": 1})"}) {
+        CAPTURE(body);
+        CHECK_THROWS_AS(api::decode_export_options(body), api::malformed_body);
+    }
+}
+
+TEST_CASE("the statement of an export is what remains without semicolons and comments around it") {
+    for (const char* text :
+         {"select 1", "select 1;", " \n;; select 1 ; -- x", "/* a; */select 1/* /* b */ ; */;",
+          "--;\nselect 1--;\n;", "select 1 -- x\r\n;\r\n", "select 1; -- it's"}) {
+        CAPTURE(text);
+        CHECK(only_statement(text) == "select 1");
+    }
+    for (const char* text :
+         {"select ';--'", "select $a$; select 2$a$", "select \"a;b\"", "select E'\\'; x'",
+          "select '\\'", "select 1 -- x\n + 2", "select 1 /* a */ + 2", "select 1 -- x\rfrom t",
+          "select a[1:2]::text"}) {
+        CAPTURE(text);
+        CHECK(only_statement(text) == text);
+        CHECK(only_statement(text + "\n;-- x"s) == text);
+    }
+    for (const char* text : {"", " ", ";", "-- x", "/* x */ ;", "select 1; select 2",
+                             "select 1;/**/;x", "select ';'; select 2 -- ;"}) {
+        CAPTURE(text);
+        CHECK_THROWS_WITH_AS(only_statement(text), doctest::Contains("statement"), error);
+    }
+    // PostgreSQL decides where a string ends whose backslash may be an escape.
+    CHECK(only_statement("select 'it\\'; x'") == "select 'it\\'; x'");
+    const std::string many = "select E" + std::string(1'000'000, '\'');
+    CHECK(only_statement(many + ";") == many);
 }
 
 TEST_CASE("dates and times of PostgreSQL become numbers") {

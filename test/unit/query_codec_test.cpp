@@ -83,6 +83,29 @@ TEST_CASE("numbers that JSON does not have are strings") {
     CHECK(after.data_json == R"([["NaN"],["Infinity"],["-Infinity"]])");
 }
 
+TEST_CASE("a floating-point number has PostgreSQL's digits, and is read as a double") {
+    query_result answer;
+    answer.columns = {{"a", "real"}, {"b", "double precision"}};
+    answer.rows = {{std::string("0.1"), std::string("0.30000000000000004")},
+                   {std::string("1e+20"), std::string("-1e-05")},
+                   {std::string("7"), std::string("-Infinity")},
+                   {std::string("NaN"), null}};
+    const std::string text = encode_query_answer(answer, data_format::rows);
+    CHECK(text.ends_with(
+        R"([[0.1,0.30000000000000004],[1e+20,-1e-05],[7,"-Infinity"],["NaN",null]]})"));
+    const std::string objects = encode_query_answer(answer, data_format::objects);
+    for (const std::string& body : {text, objects}) {
+        const query_result after = decode_query_answer(body);
+        CHECK(after.rows.at(0).at(0) == query_value(0.1));
+        CHECK(after.rows.at(2).at(0) == query_value(7.0));
+        CHECK(after.rows.at(2).at(1) == query_value(std::string("-Infinity")));
+    }
+    answer.columns = {{"a", "text"}, {"b", "numeric"}};
+    CHECK(
+        encode_query_answer(answer, data_format::rows).find(R"([["0.1","0.30000000000000004"],)") !=
+        std::string::npos);
+}
+
 TEST_CASE("a column of JSON is nested as it is, any other text is a string") {
     for (const std::string type : {"json", "jsonb"}) {
         query_result answer;
@@ -95,14 +118,28 @@ TEST_CASE("a column of JSON is nested as it is, any other text is a string") {
     }
 }
 
-TEST_CASE("of columns of one name an object shows the last, a row all") {
+TEST_CASE("columns of one name are told apart by numbers, in objects and in the metadata") {
     query_result answer;
-    answer.columns = {{"a", "bigint"}, {"b", "bigint"}, {"a", "text"}};
-    answer.rows = {{std::int64_t{1}, std::int64_t{2}, std::string("3")}};
-    CHECK(encode_query_answer(answer, data_format::objects).ends_with(R"([{"b":2,"a":"3"}]})"));
-    const std::string as_rows = encode_query_answer(answer, data_format::rows);
-    CHECK(as_rows.ends_with(R"([[1,2,"3"]]})"));
-    CHECK(decode_query_answer(as_rows).rows == answer.rows);
+    answer.columns = {
+        {"a", "bigint"}, {"b", "bigint"}, {"a", "text"}, {"a_1", "bigint"}, {"a", "bigint"}};
+    answer.rows = {
+        {std::int64_t{1}, std::int64_t{2}, std::string("3"), std::int64_t{4}, std::int64_t{5}}};
+    const std::string metadata =
+        R"("metadata":{"a":"bigint","b":"bigint","a_2":"text","a_1":"bigint","a_3":"bigint"})";
+    const std::string objects = encode_query_answer(answer, data_format::objects);
+    CHECK(objects.find(metadata) != std::string::npos);
+    CHECK(objects.ends_with(R"([{"a":1,"b":2,"a_2":"3","a_1":4,"a_3":5}]})"));
+    const std::string lists = encode_query_answer(answer, data_format::rows);
+    CHECK(lists.find(metadata) != std::string::npos);
+    CHECK(lists.ends_with(R"([[1,2,"3",4,5]]})"));
+    for (const std::string& body : {objects, lists}) {
+        const query_result after = decode_query_answer(body);
+        CHECK(after.columns.size() == 5);
+        CHECK(after.rows == answer.rows);
+    }
+    answer.columns = {{"a", "bigint"}, {"a", "bigint"}};
+    answer.rows = {{std::int64_t{1}, std::int64_t{2}}};
+    CHECK(encode_query_answer(answer, data_format::objects).ends_with(R"([{"a":1,"a_1":2}]})"));
 }
 
 TEST_CASE("values are read as what JSON says they are") {

@@ -66,6 +66,16 @@ TEST_CASE("a startup message gives its parameters in order, the last of a name c
     CHECK_FALSE(message.find("replication"));
 }
 
+TEST_CASE("a database may be named with its slash escaped, as drivers leave it in a URL") {
+    CHECK(meant_database("adam/my-db") == "adam/my-db");
+    CHECK(meant_database("adam%2Fmy-db") == "adam/my-db");
+    CHECK(meant_database("adam%2fmy-db") == "adam/my-db");
+    CHECK(meant_database("a%2Fb%2Fc") == "a/b/c");
+    for (const char* kept : {"adam/my%2Fdb", "adam.my-db", "adam%my", "adam%2", "%2", "%20a", ""}) {
+        CHECK(meant_database(kept) == kept);
+    }
+}
+
 TEST_CASE("a startup message cut short or grown long is refused") {
     CHECK(why_malformed(packet(version_3_0 + "user\0eve"s)) !=
           why_malformed(packet(version_3_0 + "user\0eve\0\0"s)));

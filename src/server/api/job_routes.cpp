@@ -1,5 +1,6 @@
 // Turns forms into jobs, jobs into bodies, files into downloads.
 #include "server/api/job_routes.hpp"
+#include "base/http_url.hpp"
 #include "base/percent_encoding.hpp"
 #include "server/api/api_error.hpp"
 #include "server/api/file_body.hpp"
@@ -8,6 +9,7 @@
 #include "server/api/router.hpp"
 #include "server/catalog/key_secret.hpp"
 #include "server/formats/utf8.hpp"
+#include "server/jobs/export_run.hpp"
 #include "service/job_codec.hpp"
 
 #include <bitdotio/quoting.hpp>
@@ -46,6 +48,15 @@ std::string download_name(const export_options& order) {
     if (name.empty()) name = "export";
     const std::string_view extension = kind_of(order.format).extension;
     return name.ends_with(extension) ? name : name + std::string(extension);
+}
+
+// The words say what is wrong with it and do not repeat it: it may have secrets in it.
+void check_address(const std::string& file_url) {
+    try {
+        http_url::parse(file_url);
+    } catch (const error& failure) {
+        throw api::malformed_body("file_url", std::string("field \"file_url\": ") + failure.what());
+    }
 }
 
 // See: RFC 6266; the plain form is for clients that do not read the other one.
@@ -136,6 +147,7 @@ asio::awaitable<http_response> job_routes::start_import(caller who,
         wanted.import = form.options();
         wanted.file_name = form.file_name();
         wanted.file_url = form.url();
+        if (!wanted.file_url.empty()) check_address(wanted.file_url);
         wanted = co_await jobs_->add(wanted);
     } catch (const form_too_large& too_large) {
         refused = api_error(413, too_large.what(), "too_large");
@@ -164,8 +176,11 @@ asio::awaitable<http_response> job_routes::start_export(caller who,
     wanted.database_id = known.id;
     wanted.role = known.role;
     wanted.export_ = api::decode_export_options(request.body);
-    if (!wanted.export_.table_name.empty()) {  // refused at once if it cannot name a table
+    // Refused at once: what cannot name a table, or is not one statement.
+    if (!wanted.export_.table_name.empty()) {
         quote_identifier({wanted.export_.schema_name, wanted.export_.table_name});
+    } else {
+        wanted.export_.query = only_statement(wanted.export_.query);
     }
     wanted.file_name = download_name(wanted.export_);
     co_await disk_->check();

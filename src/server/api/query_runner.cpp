@@ -44,9 +44,9 @@ query_value to_value(const field_view& field) {
         case oids::int4:
         case oids::int8:
         case oids::oid_: return field.as<std::int64_t>();
-        case oids::float4:
-        case oids::float8: return field.as<double>();
-        default: return std::string(field.data());  // numeric too: a JSON number would round it
+        // float4 and float8 too, whose text is the shortest that is exact: as a double, 0.1::real
+        // would be 0.10000000149011612. And numeric, which a JSON number would round.
+        default: return std::string(field.data());
     }
 }
 
@@ -66,7 +66,7 @@ public:
             for (const row_view row : part) {
                 for (std::size_t i = 0; i < row.size(); ++i) {
                     // A byte becomes six at most; the key of its column comes along.
-                    size += 6 * (row[i].is_null() ? 0 : row[i].data().size()) + 8 +
+                    size += 6 * (row[i].is_null() ? 0 : row[i].data().size()) + 16 +
                             6 * part.column_name(i).size();
                 }
             }
@@ -173,7 +173,7 @@ asio::awaitable<void> name_types(connection& session, const std::vector<oid>& ty
                                  std::vector<query_result::column>& columns) {
     for (std::size_t i = 0; i < columns.size(); ++i) {
         const std::int64_t number = types[i];
-        if (columns[i].type != "type " + std::to_string(number)) continue;
+        if (!columns[i].type.starts_with("type with OID ")) continue;
         const result answer = co_await session.query(
             "SELECT coalesce(pg_catalog.format_type($1::bigint::oid, NULL), 'text')", number);
         columns[i].type = answer.one<std::string>();
@@ -196,6 +196,23 @@ query_answer finished(const std::string& sql, const std::vector<query_result::co
     answer.response.length = body->size();
     answer.response.stream = body;
     return answer;
+}
+
+// Some errors of this library advise its callers what to call instead. Callers of the API are told
+// what they can do.
+error in_words_of_api(const error& thrown) {
+    const std::string_view said = thrown.what();
+    if (said.find("copy_in") != std::string_view::npos) {
+        return thrown.with_message(
+            "COPY from STDIN or to STDOUT does not go through a query of the API: start an import "
+            "or an export, or use COPY over a Postgres connection");
+    }
+    if (said.find("client_encoding") != std::string_view::npos && thrown.sqlstate().empty()) {
+        return thrown.with_message(
+            "the statement changed client_encoding, and the API reads and writes UTF-8 alone: "
+            "convert with convert_from and convert_to");
+    }
+    return thrown;
 }
 
 // The caller keeps what it refers to.
@@ -236,7 +253,7 @@ asio::awaitable<query_answer> run_query(session_target where, std::string sql, q
             thrown.code() == errc::timeout
                 ? thrown.with_message("the query took longer than " +
                                       std::to_string(terms.timeout.count()) + " ms, and was ended")
-                : thrown);
+                : in_words_of_api(thrown));
     } catch (...) {
         failure = std::current_exception();
     }

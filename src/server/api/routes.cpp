@@ -15,6 +15,8 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include <exception>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 namespace bitdotio {
@@ -42,6 +44,14 @@ http_response storage_refusal(const database& known, std::int64_t used, const ch
                          " bytes are used of " +
                          std::to_string(known.storage_limit_bytes.value_or(0)),
                      "storage_limit_exceeded", help);
+}
+
+// Nothing if the request asks for a format that there is not.
+std::optional<data_format> asked_format(std::string_view parameters) {
+    const std::string wish = query_parameter(parameters, "data_format").value_or("");
+    if (wish.empty() || wish == "rows") return data_format::rows;
+    if (wish == "objects") return data_format::objects;
+    return std::nullopt;
 }
 
 constexpr const char* free_space =
@@ -220,15 +230,19 @@ asio::awaitable<http_response> routes::delete_database(caller who, database_name
 }
 
 asio::awaitable<http_response> routes::query(caller who, const http_request& request) const {
+    const std::optional<data_format> format = asked_format(request.to.query);
+    if (!format) {
+        co_return unprocessable("data_format",
+                                "the parameter \"data_format\" must be objects or rows",
+                                "value_error", "query");
+    }
     const api::query_request wish = api::decode_query_request(request.body);
     const database_name name(wish.database_name);
     const std::string account = who.account;
     const database known = co_await catalog_->find(std::move(who), name);
-    const bool objects = query_parameter(request.to.query, "data_format") == "objects";
     const char* help = nullptr;
     try {
-        query_answer answer = co_await run(known, account, wish.query_string,
-                                           objects ? data_format::objects : data_format::rows);
+        query_answer answer = co_await run(known, account, wish.query_string, *format);
         catalog_->count_rows(known.id, answer.rows);
         co_return std::move(answer.response);
     } catch (const over_limit& refused) {

@@ -30,7 +30,7 @@ struct backend_host_options {
     /// Kept between runs; empty for a temporary one: `close()` then removes all databases as well.
     std::filesystem::path data_directory;
     /// The connection limit of each database.
-    int max_connections = 60;
+    int max_connections = 110;
     /// How long to wait for a backend that does not answer, as in a failover.
     std::chrono::milliseconds patience{30'000};
 };

@@ -78,6 +78,16 @@ std::vector<std::string> startup_message::protocol_options() const {
     return options;
 }
 
+std::string meant_database(std::string_view sent) {
+    std::string name(sent);
+    if (name.find('/') != std::string::npos) return name;
+    for (std::size_t at = name.find("%2"); at != std::string::npos; at = name.find("%2", at + 1)) {
+        const char last = at + 2 < name.size() ? name[at + 2] : ' ';
+        if (last == 'F' || last == 'f') name.replace(at, 3, "/");
+    }
+    return name;
+}
+
 std::optional<std::size_t> opening_size(std::string_view first_four_bytes) {
     const std::size_t size = read_number(first_four_bytes);
     if (size < 8 || size > max_opening_size) return std::nullopt;

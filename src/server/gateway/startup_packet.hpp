@@ -42,6 +42,10 @@ struct startup_message {
     std::vector<std::string> protocol_options() const;
 };
 
+/// The name of a database as a client means it: "user%2Fdb" is "user/db", because not every driver
+/// decodes the slash in a URL's path. A name that has a slash stays as it is.
+std::string meant_database(std::string_view sent);
+
 using opening = std::variant<ssl_request, gss_request, cancel_key, startup_message>;
 
 /// The size in bytes, the length field included, that a first packet may have.

@@ -43,7 +43,7 @@ struct instance_host_options {
     /// PostgreSQL's idle_in_transaction_session_timeout; 0 for none.
     std::chrono::milliseconds idle_in_transaction_timeout{300'000};
     /// PostgreSQL's max_connections.
-    int max_connections = 60;
+    int max_connections = 110;
     /// How long an instance may take to accept connections, crash recovery included.
     std::chrono::milliseconds start_timeout{60'000};
     /// PostgreSQL's fsync, full_page_writes and synchronous_commit.

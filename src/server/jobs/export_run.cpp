@@ -5,12 +5,14 @@
 #include "server/formats/job_failure.hpp"
 #include "server/formats/row_writer.hpp"
 #include "server/hosts/instance_session.hpp"
+#include "values/sql_scanner.hpp"
 
 #include <bitdotio/quoting.hpp>
 #include <bitdotio/transaction.hpp>
 
 #include <boost/asio/use_awaitable.hpp>
 
+#include <optional>
 #include <utility>
 
 namespace bitdotio {
@@ -19,15 +21,12 @@ namespace {
 
 constexpr std::chrono::hours export_limit{12};
 
-// The query without its final semicolon, which may not stand inside another statement.
+// What stands inside another statement.
 std::string query_of(const export_options& order) {
     if (order.query.empty()) {
         return "SELECT * FROM " + quote_identifier({order.schema_name, order.table_name});
     }
-    std::string query = order.query;
-    const std::size_t end = query.find_last_not_of(" \t\r\n;");
-    query.resize(end == std::string::npos ? 0 : end + 1);
-    return query;
+    return only_statement(order.query);
 }
 
 asio::awaitable<std::vector<export_column>> columns_of(transaction& scope, std::string query) {
@@ -140,7 +139,47 @@ asio::awaitable<void> write_rows(worker_threads& threads, transaction& scope, st
     co_await threads.run(finish);
 }
 
+// Whether a piece of a text means nothing to PostgreSQL.
+bool is_nothing(std::string_view piece, sql::part_kind kind) {
+    if (kind == sql::part_kind::other) {
+        return piece.find_first_not_of(" \t\r\n\f\v") == std::string_view::npos;
+    }
+    // For PostgreSQL a carriage return ends such a comment too, and what follows it counts.
+    const bool ends_early = piece.starts_with("--") && piece.find('\r') < piece.size() - 1;
+    return kind == sql::part_kind::comment && !ends_early;
+}
+
 }  // namespace
+
+std::string only_statement(std::string_view text) {
+    std::optional<std::size_t> begin;
+    std::size_t end = 0;
+    std::size_t at = 0;
+    bool over = false;
+    sql::scanner scan(text);
+    while (!scan.at_end()) {
+        const std::string_view piece = scan.next();
+        const std::size_t from = std::exchange(at, at + piece.size());
+        if (is_nothing(piece, scan.kind())) continue;
+        if (piece == ";") {
+            over = begin.has_value();
+            continue;
+        }
+        // Where strings end is not certain then: PostgreSQL refuses a second statement itself.
+        if (over && !scan.is_doubtful()) {
+            throw error(errc::bad_input,
+                        "an export takes one statement, and these are several: export the rows "
+                        "of each by itself");
+        }
+        if (!begin) begin = from;
+        end = at;
+    }
+    if (!begin) {
+        throw error(errc::bad_input,
+                    "an export needs a statement, and there is none in \"query_string\"");
+    }
+    return std::string(text.substr(*begin, end - *begin));
+}
 
 asio::awaitable<void> run_export(worker_threads& threads, session_target where,
                                  export_options order, std::filesystem::path file,
