@@ -51,7 +51,7 @@ void expect_any_token() {
     std::future<T> badly = asio::co_spawn(io, give<T>(false), asio::use_future);
     int called = 0;
     for (const bool ends_well : {true, false}) {
-        const auto on_end = [&](std::exception_ptr thrown, T) {
+        const auto on_end = [&called, ends_well](std::exception_ptr thrown, T) {
             called += (thrown == nullptr) == ends_well;
         };
         asio::co_spawn(io, give<T>(ends_well), on_end);

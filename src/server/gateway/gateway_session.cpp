@@ -215,59 +215,6 @@ asio::awaitable<void> gateway_session::secure(bool direct) {
     }
 }
 
-<<<<<<< HEAD
-=======
-asio::awaitable<bool> gateway_session::admit_with_password() {
-    const std::string user(wish_.find("user").value_or(""));
-    const std::string wanted(wish_.find("database").value_or(user));
-    co_await send(wire_message::cleartext_password_request());
-    std::string password = co_await receive_password();
-
-    bool known = false;
-    std::string failure;
-    std::string sqlstate;
-    try {
-        const api_key key(password);
-        explicit_bzero(password.data(), password.size());
-        const caller who = co_await around_->catalog->admit(key, peer_);
-        known = true;
-        account_ = who.name;
-        account_id_ = who.account;
-        const database_name name(meant_database(wanted));
-        database_ = co_await around_->catalog->find(who, name);
-        co_await around_->quota->session_role(database_);  // refuses a closed database at once
-        co_return true;
-    } catch (const error& thrown) {
-        if (thrown.code() != errc::bad_input && thrown.code() != errc::not_found &&
-            thrown.code() != errc::authentication_failed && thrown.code() != errc::rate_limited) {
-            failure = words_of(thrown);
-            sqlstate = thrown.sqlstate().empty() ? "XX000" : thrown.sqlstate();
-        }
-    }
-    if (!failure.empty()) {
-        co_await refuse(sqlstate, failure, "");
-    } else if (!known) {
-        co_await refuse("28P01", "password authentication failed for user \"" + user + "\"",
-                        "The password is an API key, beginning with v2_.");
-    } else {
-        co_await refuse("3D000", "database \"" + wanted + "\" does not exist",
-                        "Give the full name, user/db, of one of this key's databases.");
-    }
-    co_return false;
-}
-
-asio::awaitable<std::string> gateway_session::receive_password() {
-    const std::string head = co_await receive(5);
-    const std::size_t size = *message_size(head);
-    if (head[0] != 'p' || size > max_password_size) {
-        co_await refuse("08P01", "expected password response", "");
-        throw error(errc::protocol_violated, "the client sent no password");
-    }
-    const std::string body = co_await receive(size - head.size());
-    co_return parse_password(body).value_or("");
-}
-
->>>>>>> wt-http2
 asio::awaitable<void> gateway_session::pass_on_cancel(cancel_key key) {
     // There is never an answer: the client waits for the connection to end, so it ends only when
     // PostgreSQL has taken the request.

@@ -38,7 +38,7 @@ asio::awaitable<bool> gateway_session::log_in() {
         known = true;
         account_ = who.name;
         account_id_ = who.account;
-        const database_name name(wanted);
+        const database_name name(meant_database(wanted));
         database_ = co_await around_->catalog->find(who, name);
         co_await around_->quota->session_role(database_);  // refuses a closed database at once
         co_return true;
