@@ -31,7 +31,9 @@ pool_options of_size(std::size_t size) {
 }
 
 asio::awaitable<void> until_waiting(pool from, std::size_t count) {
-    while ((co_await from.statistics()).waiting < count) {
+    for (;;) {
+        const pool_statistics now = co_await from.statistics();
+        if (now.waiting >= count) break;
         co_await test::rest(1ms);
     }
 }
