@@ -232,7 +232,9 @@ asio::awaitable<void> pools_of_a_client(client service) {
             co_await test::rest(100ms);
             co_await (i == 2 ? second : other).query("SELECT 1");
         } else {
-            while ((co_await other.statistics()).used == 0) {
+            for (;;) {
+                const pool_statistics now = co_await other.statistics();
+                if (now.used > 0) break;
                 co_await test::rest(1ms);
             }
             co_await test::rest(300ms);
