@@ -533,7 +533,8 @@ TEST_CASE("what came in under odd names goes out as CSV, and comes in again the 
         R"([["column_1 bigint, xmin_1 bigint, 2020 double precision, x text, x_2 text, )"
         R"(d numeric"]])";
     CHECK(one.columns("t") == columns);
-    const json::object job = one.calls.exported(one.name, {{"table_name", "t"}});
+    const json::object job =
+        one.calls.exported(one.name, {{"table_name", "t"}, {"export_format", "csv"}});
     const std::string exported = one.calls.download(job).body;
     CHECK(exported ==
           "column_1,xmin_1,2020,x,x_2,d\n0,1,1.5,a,b,12345678901234567.89\n"

@@ -89,15 +89,15 @@ asio::awaitable<void> until_the_deadline() {
         }
         const auto began = std::chrono::steady_clock::now();
         const auto failure =
-            co_await test::failure_of(from, statement(wait).read_only().timeout(1'500ms));
+            co_await test::failure_of(from, statement(wait).read_only().timeout(3s));
         const auto took = std::chrono::steady_clock::now() - began;
         over = true;
         REQUIRE(failure);
         CAPTURE(failure->what());
-        CHECK(failure->attempts() > 3);
+        CHECK(failure->attempts() > 2);
         CHECK(failure->outcome() == outcome::unknown);
         CHECK(took > 600ms);
-        CHECK(took < 4s);
+        CHECK(took < 10s);
     };
     test::expect_none(co_await test::gather(2, both));
     co_await block.remove();
