@@ -169,6 +169,7 @@ TEST_CASE("whatever bytes come first, they are read as what they are, or refused
         packet(version_3_0 + "user\0eve\0database\0adam/my-db\0options\0-c a=b\0\0"s),
         packet("\0\3\0\2user\0eve\0_pq_.x\0on\0\0"s),
         packet(version_3_0 + "\0"s),
+        packet(version_3_0 + "user\0eve\0options\0\0\0"s),
         packet("\0\2\0\0 junk"s),
         packet(version_3_0 + "user\0"s + std::string(9'000, 'x') + "\0\0"s),
         "p\0\0\0\x09v2_x\0"s,

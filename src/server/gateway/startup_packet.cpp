@@ -190,11 +190,12 @@ std::string startup(const startup_message& original, std::string_view user,
     append_text(body, "database");
     append_text(body, database);
     std::string all(options);
-    if (const auto theirs = original.find("options"); theirs && !theirs->empty()) {
+    const auto theirs = original.find("options");
+    if (theirs && !theirs->empty()) {
         if (!all.empty()) all += ' ';
         all += *theirs;
     }
-    if (!all.empty()) {
+    if (theirs || !all.empty()) {
         append_text(body, "options");
         append_text(body, all);
     }
