@@ -35,9 +35,8 @@ namespace asio = boost::asio;
 /// Parameters: `owner` lives until then; null where the caller's own frame keeps what is used.
 /// Errors: errc::cancelled before anything was done if the caller is already cancelled. Work that
 ///     must be done even then, such as removing files, resets its cancellation state before it.
-template <class T, class Strand>
-asio::awaitable<T> on_strand(Strand strand, std::shared_ptr<const void> owner,
-                             asio::awaitable<T> operation) {
+template <class T, class Strand, class Owner>
+asio::awaitable<T> on_strand(Strand strand, Owner owner, asio::awaitable<T> operation) {
     const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
     if (state.cancelled() != asio::cancellation_type::none) {
         throw error(errc::cancelled, "the operation was cancelled before it began")

@@ -19,6 +19,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/strand.hpp>
 
+#include <atomic>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -136,7 +137,12 @@ public:
     /// for a session nobody else uses at the moment.
     bool looks_alive() const noexcept { return exchange_.looks_alive(); }
 
-    session_status status() const noexcept { return exchange_.status(); }
+    /// Busy from the call of an operation on, also before that has begun.
+    session_status status() const noexcept {
+        const session_status last = exchange_.status();
+        const bool called = calls_.load(std::memory_order_acquire) > 0;
+        return last == session_status::idle && called ? session_status::busy : last;
+    }
     int backend_pid() const noexcept { return exchange_.backend_pid(); }
 
     /// Says goodbye and closes, once nothing is under way.
@@ -150,8 +156,23 @@ private:
     template <class T>
     asio::awaitable<T> on_own_strand(asio::awaitable<T> operation) {
         birth_.check_same_process("the connection");
-        return on_strand(strand_, shared_from_this(), std::move(operation));
+        return on_strand(strand_, call(shared_from_this()), std::move(operation));
     }
+
+    // An operation, from its call on: it counts before it has come to the strand.
+    class call {
+    public:
+        explicit call(std::shared_ptr<postgres_session> session) : session_(std::move(session)) {
+            session_->calls_.fetch_add(1, std::memory_order_relaxed);
+        }
+        call(call&&) noexcept = default;
+        ~call() {
+            if (session_) session_->calls_.fetch_sub(1, std::memory_order_release);
+        }
+
+    private:
+        std::shared_ptr<postgres_session> session_;
+    };
 
     asio::awaitable<bool> do_probe(std::chrono::milliseconds timeout);
     void do_watch();
@@ -169,6 +190,7 @@ private:
 
     const fork_guard birth_;
     const asio::strand<asio::any_io_executor> strand_;
+    std::atomic<int> calls_{0};
     postgres_exchange exchange_;
 };
 

@@ -150,6 +150,32 @@ TEST_CASE("a statement whose lease another coroutine drops is told just that") {
     test::run(dropped_under_a_statement());
 }
 
+// Called, and not yet begun: nobody else may be lent the connection either.
+asio::awaitable<void> dropped_at_once() {
+    pool from(co_await asio::this_coro::executor, shared().connect(), of_size(1));
+    for (int time = 0; time < 20; ++time) {
+        std::optional<pooled_connection> held = co_await from.acquire();
+        auto both = [&](std::size_t i) -> asio::awaitable<void> {
+            if (i == 0) {
+                connection& borrowed = **held;
+                const auto cut = co_await test::failure_of(borrowed, "SELECT pg_sleep(30)");
+                REQUIRE(cut);
+                CHECK(cut->code() == errc::connection_lost);
+            } else {
+                held->release();
+                const result answer = co_await from.query("SELECT 1");
+                CHECK(answer.one<int>() == 1);
+            }
+        };
+        test::expect_none(co_await test::gather(2, both));
+    }
+    co_await from.close();
+}
+
+TEST_CASE("a lease that is dropped before its statement has begun is not lent to others") {
+    test::run(dropped_at_once());
+}
+
 // Runs `hold`, which keeps the only connection until the barrier is removed, and expects that a
 // caller without a connection is told the line where `hold` was written.
 template <class Hold>
