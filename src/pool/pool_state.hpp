@@ -400,9 +400,10 @@ private:
         });
     }
 
-    // The resource at the bottom has rested longest, because lending takes from the top.
+    // The resource at the bottom has rested longest, because lending takes from the top. What is
+    // being dialled does not count: it may fail.
     void close_rested(orders& now_do, time_point now) {
-        while (!idle_.empty() && size() > settings_.min_size &&
+        while (!idle_.empty() && open() > settings_.min_size &&
                idle_.bottom().since + settings_.idle_timeout <= now) {
             now_do.close.emplace_back(idle_.take_bottom().what, close_reason::idle);
         }
@@ -450,7 +451,7 @@ private:
         if (!waiters_.empty()) {
             next = std::min(next, first_deadline_);
         }
-        if (!idle_.empty() && size() > settings_.min_size) {
+        if (!idle_.empty() && open() > settings_.min_size) {
             next = std::min(next, idle_.bottom().since + settings_.idle_timeout);
         }
         if (dialling_ == 0 && wanted() > 0) {

@@ -333,7 +333,7 @@ private:
             obey();
             require(next_ != before || !next_ || *next_ > now_, "a timer is not set in the past");
         }
-        now_ = end;
+        now_ = std::max(now_, end);  // a timer may have been due at once
     }
 
     void wait_for_timer() {
