@@ -2,6 +2,7 @@
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/error.hpp>
 
+#include "base/ascii.hpp"
 #include "base/percent_encoding.hpp"
 
 #include <ostream>
