@@ -19,7 +19,7 @@ inline bool in_name(char c) {
 
 /// What a part of a text is.
 enum class part_kind {
-    other,   ///< one character, or a few that belong together, such as "::"
+    other,   ///< a word, another character, or a few that belong together, such as "::"
     quoted,  ///< a string of any kind, dollar quotes included
     name,    ///< in double quotes
     comment,
@@ -45,7 +45,11 @@ public:
         const std::size_t begin = at_;
         const char c = text_[at_];
         kind_ = part_kind::other;
-        if (c == '\'') {
+        if (ascii::is_word(c)) {  // most of a text
+            while (at_ < text_.size() && ascii::is_word(text_[at_])) {
+                ++at_;
+            }
+        } else if (c == '\'') {
             skip_quoted('\'', is_escape_string(begin));
             kind_ = part_kind::quoted;
         } else if (c == '"') {
@@ -53,10 +57,10 @@ public:
             kind_ = part_kind::name;
         } else if (c == '$' && (begin == 0 || !in_name(text_[begin - 1]))) {
             skip_dollar();
-        } else if (text_.substr(at_, 2) == "--") {
+        } else if (c == '-' && next_is('-')) {
             at_ = std::min(text_.find('\n', at_), text_.size());
             kind_ = part_kind::comment;
-        } else if (text_.substr(at_, 2) == "/*") {
+        } else if (c == '/' && next_is('*')) {
             skip_comment();
             kind_ = part_kind::comment;
         } else if (c == ':') {
@@ -69,6 +73,8 @@ public:
     }
 
 private:
+    bool next_is(char c) const { return at_ + 1 < text_.size() && text_[at_ + 1] == c; }
+
     bool is_escape_string(std::size_t quote) const {
         return quote > 0 && (text_[quote - 1] == 'E' || text_[quote - 1] == 'e') &&
                (quote == 1 || !in_name(text_[quote - 2]));
