@@ -120,11 +120,11 @@ asio::awaitable<void> postgres_exchange::ask(const statement& sql, const params&
     get_ready();
     const bool in_transaction = status() == session_status::in_transaction;
     report_.note(sql, how == kind::extended, in_transaction);
-    note_changes(sql.sql());
     if (report_.commits()) {
         when = phase::committing;
     }
     send(sql, values, how);
+    note_changes(sql.sql());
     const time_point deadline = deadline_after(sql.timeout().value_or(statement_timeout_));
     const auto interrupted = co_await supervise(settle(), deadline, when);
     conclude(how, when, interrupted, in_transaction);

@@ -115,11 +115,11 @@ asio::awaitable<void> postgres_exchange::talk_pipeline(const pipeline& batch) {
         wire_.bind(batch.values(i));
         forget_meanings();
         const bool sent = wire_.send_part(batch.sql(i)) && (!sync || wire_.send_sync());
+        note_changes(batch.sql(i).sql());
         batch_->note_sent(batch.sql(i), wire_.take_plan(), sent && sync);
         if (!sent) {
             throw error(errc::system_failed, "cannot send: " + wire_.last_words());
         }
-        note_changes(batch.sql(i).sql());
         meanings_changed_ = meanings_changed_ || changes_meanings(batch.sql(i).sql());
         unflushed += wire_.bound_octets() + entry_overhead + batch.sql(i).sql().size();
         if (unflushed < flush_size) {

@@ -78,9 +78,10 @@ void postgres_exchange::require_reset(const std::optional<error>& interrupted) {
     throw interrupted ? interrupted->with(phase::sending).with(outcome::not_sent) : failure;
 }
 
-// A statement is about to be sent.
+// A statement has been sent.
 void postgres_exchange::note_changes(const std::string& sql) {
-    const session_change changes = reset_.note(sql);
+    const session_change changes = wire_.changes_of(sql);
+    reset_.note(changes);
     if (has(changes, session_change::role) ||
         (has(changes, session_change::settings) && sets_search_path(sql))) {
         meanings_changed_ = true;

@@ -18,9 +18,9 @@ asio::awaitable<void> postgres_exchange::begin_stream(const statement& sql, cons
     }
     get_ready();
     report_.note(sql, how == kind::extended, status() == session_status::in_transaction);
-    note_changes(sql.sql());
     stream_.prepare(report_.is_in_transaction(), sql.timeout().value_or(statement_timeout_));
     send(statement(sql).unprepared(), values, how);
+    note_changes(sql.sql());
 }
 
 asio::awaitable<std::uint64_t> postgres_exchange::start_rows(statement sql, params values,

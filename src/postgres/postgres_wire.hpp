@@ -125,6 +125,10 @@ public:
         return PQsendQuery(conn_.get(), sql.c_str()) != 0;
     }
 
+    /// What the statement sent last may change in the session.
+    session_change changes_of(const std::string& sql) const {
+        return plan_.changes ? *plan_.changes : session_changes_of(sql);
+    }
     /// How the statement sent last was sent; nothing of it is known afterwards.
     statement_cache::plan take_plan() noexcept { return std::exchange(plan_, {}); }
     statement_cache& statements() noexcept { return statements_; }

@@ -30,12 +30,8 @@ public:
         }
     }
 
-    /// A statement is about to be sent; what it may change.
-    session_change note(std::string_view sql) noexcept {
-        const session_change changes = session_changes_of(sql);
-        changed_ = changed_ | changes;
-        return changes;
-    }
+    /// A statement was sent that may change this.
+    void note(session_change changes) noexcept { changed_ = changed_ | changes; }
 
     /// The session has come back: from now on what was changed is due.
     template <class Report>

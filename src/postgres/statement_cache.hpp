@@ -4,12 +4,14 @@
 #include <bitdotio/types.hpp>
 
 #include "postgres/failure.hpp"
+#include "postgres/statement_words.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 #include <list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -34,6 +36,8 @@ public:
         std::string name{};
         std::size_t parts = 1;  ///< with preparing it, and with each eviction that goes ahead
         bool infers = false;    ///< whether the server chose the type of a parameter
+        /// What the statement changes in its session, if that is known without its text.
+        std::optional<session_change> changes{};
     };
 
     using time_point = std::chrono::steady_clock::time_point;
@@ -73,7 +77,7 @@ public:
             entry& found = entries_.front();
             const bool known_types = !found.infers || now < found.inferred + inferred_types_life;
             if (!found.name.empty() && known_types) {
-                return {action::prepared, found.name, 1, found.infers};
+                return {action::prepared, found.name, 1, found.infers, found.changes};
             }
             if (!found.name.empty()) {
                 evicted_.push_back(std::move(found.name));
@@ -83,12 +87,14 @@ public:
             found.inferred = now;
             ++prepared_;
             shrink();
-            return {action::prepare, found.name, evicted_.size() + 2, found.infers};
+            return {action::prepare, found.name, evicted_.size() + 2, found.infers, found.changes};
         }
-        entries_.push_front({key_, {}, infers(types), {}});
+        entries_.push_front({key_, {}, infers(types), {}, session_changes_of(sql)});
         by_key_.emplace(entries_.front().key, entries_.begin());
+        plan first;
+        first.changes = entries_.front().changes;
         shrink();
-        return {};
+        return first;
     }
 
     /// The names of evicted statements, which the server may forget too. Given out once.
@@ -179,6 +185,7 @@ private:
         std::string name;     // empty while it was used only once
         bool infers;          // whether the server chose the type of a parameter
         time_point inferred;  // and when it did
+        session_change changes;
     };
     using list = std::list<entry>;
 

@@ -52,14 +52,14 @@ server_message refusal() {
 
 TEST_CASE("nothing is due where nothing was changed") {
     session one;
-    one.plan.note("SELECT 1");
+    one.plan.note(session_changes_of("SELECT 1"));
     one.plan.owe(session_reset::smart, one.report());
     CHECK_FALSE(one.plan.is_due());
 }
 
 TEST_CASE("what statements changed is undone in a transaction of its own, once") {
     session one;
-    one.plan.note("LISTEN news");
+    one.plan.note(session_changes_of("LISTEN news"));
     CHECK_FALSE(one.plan.is_due());  // before it has come back
     one.plan.owe(session_reset::smart, one.report());
     CHECK(one.plan.is_due());
@@ -83,7 +83,7 @@ TEST_CASE("a reset that is always wanted undoes all but prepared statements") {
     one.plan.owe(session_reset::always, one.report());
     CHECK_FALSE(one.plan.forgets_statements());
     CHECK(one.sent().size() == 10);
-    one.plan.note("PREPARE p AS SELECT 1");
+    one.plan.note(session_changes_of("PREPARE p AS SELECT 1"));
     one.plan.owe(session_reset::smart, one.report());
     CHECK(one.plan.forgets_statements());
 }
@@ -97,7 +97,7 @@ TEST_CASE("what cannot be sent ends it at once") {
 TEST_CASE("its answers are swallowed up to the last, and a refusal among them is told once") {
     session one;
     CHECK_FALSE(one.plan.swallow(answer(PGRES_COMMAND_OK).get()));
-    one.plan.note("LISTEN news");
+    one.plan.note(session_changes_of("LISTEN news"));
     one.plan.owe(session_reset::smart, one.report());
     one.sent();
     for (int piece = 0; piece < 3; ++piece) {
