@@ -45,7 +45,7 @@ json::object job_object(const job_status& value) {
     object["error_type"] = text_or_null(value.error_type);
     object["error_id"] = text_or_null(value.error_id);
     object["error_details"] = nullptr;
-    if (value.state == job_state::failed) {
+    if (value.state == job_state::failed || !value.error_message.empty()) {
         object["error_details"] = json::object{{"message", text(value.error_message)}};
     }
     object["status_url"] = value.status_url;
