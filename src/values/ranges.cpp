@@ -17,6 +17,8 @@ constexpr unsigned char flag_upper_inclusive = 0x04;
 constexpr unsigned char flag_no_lower = 0x08;
 constexpr unsigned char flag_no_upper = 0x10;
 
+constexpr std::string_view empty_range = "empty";
+
 void require_known(const field_view& field, oid type, bool known, std::string_view wanted) {
     if (known) {
         return;
@@ -40,7 +42,7 @@ void read_text(const field_view& field, std::string_view wanted, range_form& for
     const auto malformed = [&] {
         return field.mismatch(wanted, "its text is not that of a range");
     };
-    if (text == "empty") {
+    if (text == empty_range) {
         form.empty = true;
         return;
     }
@@ -122,10 +124,15 @@ std::vector<std::string_view> read_multirange(const field_view& field, std::stri
     }
     for (std::size_t at = 1; at + 1 < text.size(); ++at) {
         const std::size_t begin = at;
-        if (!take_piece(text, at, ")]")) {
+        if (text.substr(at).starts_with(empty_range)) {
+            at += empty_range.size() - 1;
+        } else if (!take_piece(text, at, ")]")) {
             throw malformed();
         }
-        parts.push_back(text.substr(begin, ++at - begin));  // then a comma, or the brace
+        parts.push_back(text.substr(begin, ++at - begin));
+        if (text[at] != ',' && at + 1 != text.size()) {
+            throw malformed();
+        }
     }
     return parts;
 }

@@ -106,11 +106,11 @@ void conversation(input in) {
     }
 }
 
-// The dearest challenge that is allowed takes a second: most of them here cost little.
+// The dearest challenge that is allowed takes a second here: most of them are to cost little.
 void server_first(input in) {
     std::string said(in.rest());
-    const std::size_t count = said.rfind("i=");
-    if (count != std::string::npos && said.size() - count > 5) said.resize(count + 5);
+    const std::size_t count = said.find(",i=");
+    if (count != std::string::npos && said.size() - count > 6) said.resize(count + 6);
     scram_client client("pencil", "rOprNGfwEbeRWgbNEkqO", "user");
     reads({errc::protocol_violated}, [&] {
         const std::string answer = client.answer(said);

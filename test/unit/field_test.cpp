@@ -223,6 +223,22 @@ TEST_CASE("binary values past the range of their type are refused") {
     CHECK_FALSE(reads({oids::numeric, read_as<std::string>}, numeric, true));
 }
 
+TEST_CASE("an empty range in a multirange reads as one in both forms") {
+    using multirange = multirange<int>;
+    const auto read = [](std::string_view data, bool binary) {
+        return field_view("c", 0, 0, oids::int4multirange, binary, data).as<multirange>();
+    };
+    const multirange text = read("{empty,[1,3)}", false);
+    REQUIRE(text.ranges.size() == 2);
+    CHECK(text.ranges[0].is_empty);
+    CHECK(text.ranges[1] == range<int>{1, 3});
+    CHECK(read(std::string_view("\0\0\0\1\0\0\0\1\5", 9), true).ranges[0].is_empty);
+    for (const char* wrong : {"{empty[1,3)}", "{emptyx}", "{[1,3)[4,5)}", "{[1,3)x}", "{empt}"}) {
+        CAPTURE(wrong);
+        CHECK_THROWS_AS(read(wrong, false), error);
+    }
+}
+
 TEST_CASE("an array of dimensions without elements is empty, however large they are") {
     std::string octets;
     for (const std::uint32_t word : {2u, 0u, std::uint32_t{oids::text}, 0x7fff'ffffu, 1u, 0u, 1u}) {
