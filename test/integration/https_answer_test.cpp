@@ -1,5 +1,6 @@
 // One HTTPS session and handwritten answers: what is sent, what is kept, what is refused.
 #include "support/child.hpp"
+#include "support/https_use.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
 #include "support/text.hpp"
@@ -35,11 +36,11 @@ using namespace bitdotio;
 using namespace std::chrono_literals;
 using asio::awaitable;
 using asio::ip::tcp;
+using test::address_of;
+using test::check_failure;
+using test::failure_of;
+using test::in;
 using test::mentions;
-
-time_point in(std::chrono::milliseconds time) {
-    return std::chrono::steady_clock::now() + time;
-}
 
 // A server whose certificate is used; it is in its directory.
 struct world {
@@ -58,23 +59,12 @@ world& shared() {
     return one;
 }
 
-https_address address_of(std::uint16_t port, const std::string& host = "127.0.0.1") {
-    https_address address;
-    address.host = host;
-    address.port = port;
-    return address;
-}
-
 https_session session_to(const asio::any_io_executor& executor, const https_address& address) {
     return https_session(executor, address, make_client_tls(shared().server.ca_file()));
 }
 
 https_request list_request() {
-    https_request request;
-    request.target = "/v2beta/db/";
-    request.authorization = "Bearer " + shared().server.key().reveal();
-    request.user_agent = "test";
-    return request;
+    return test::list_request(shared().server);
 }
 
 // ---- a server that answers every request with the same text
@@ -151,25 +141,6 @@ awaitable<void> what_is_sent() {
 
 TEST_CASE("a request carries its method, path, headers and length") {
     test::run(what_is_sent());
-}
-
-// What a request fails with.
-awaitable<error> failure_of(https_session& session, https_request request, time_point deadline) {
-    std::optional<error> failure;
-    try {
-        co_await session.request(std::move(request), deadline);
-    } catch (const error& thrown) {
-        failure = thrown;
-    }
-    REQUIRE(failure);
-    co_return *failure;
-}
-
-void check_failure(const error& failure, errc code, phase when, outcome known) {
-    CAPTURE(std::string(failure.what()));
-    CHECK(std::string(to_string(failure.code())) == to_string(code));
-    CHECK(failure.phase() == when);
-    CHECK(failure.outcome() == known);
 }
 
 awaitable<void> answered_by_hand(std::shared_ptr<script> what, std::optional<https_response>& got,

@@ -1,4 +1,5 @@
 // One HTTPS session to the real server, over a relay that can fail.
+#include "support/https_use.hpp"
 #include "support/relay.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
@@ -32,23 +33,16 @@ using namespace bitdotio;
 using namespace std::chrono_literals;
 using asio::awaitable;
 using asio::ip::tcp;
+using test::address_of;
+using test::check_failure;
+using test::failure_of;
+using test::in;
 using test::mentions;
 using test::relay_mode;
-
-time_point in(std::chrono::milliseconds time) {
-    return std::chrono::steady_clock::now() + time;
-}
 
 test::test_server& server() {
     static test::test_server one;
     return one;
-}
-
-https_address address_of(std::uint16_t port, const std::string& host = "127.0.0.1") {
-    https_address address;
-    address.host = host;
-    address.port = port;
-    return address;
 }
 
 https_session session_to(const asio::any_io_executor& executor, const https_address& address) {
@@ -56,11 +50,7 @@ https_session session_to(const asio::any_io_executor& executor, const https_addr
 }
 
 https_request list_request() {
-    https_request request;
-    request.target = "/v2beta/db/";
-    request.authorization = "Bearer " + server().key().reveal();
-    request.user_agent = "test";
-    return request;
+    return test::list_request(server());
 }
 
 std::shared_ptr<test::relay> start_relay(const asio::any_io_executor& executor,
@@ -76,25 +66,6 @@ awaitable<void> until(Condition& holds) {
         timer.expires_after(1ms);
         co_await timer.async_wait(asio::use_awaitable);
     }
-}
-
-// What a request fails with.
-awaitable<error> failure_of(https_session& session, https_request request, time_point deadline) {
-    std::optional<error> failure;
-    try {
-        co_await session.request(std::move(request), deadline);
-    } catch (const error& thrown) {
-        failure = thrown;
-    }
-    REQUIRE(failure);
-    co_return *failure;
-}
-
-void check_failure(const error& failure, errc code, phase when, outcome known) {
-    CAPTURE(std::string(failure.what()));
-    CHECK(std::string(to_string(failure.code())) == to_string(code));
-    CHECK(failure.phase() == when);
-    CHECK(failure.outcome() == known);
 }
 
 awaitable<void> several_requests_on_one_connection() {
