@@ -611,10 +611,9 @@ TEST_CASE("what is no table is refused, saying what it looks like") {
         {"<?xml version='1.0'?>\n<rows/>\n", "XML"},
         {"<rows>\n<row/>\n</rows>\n", "XML"},
         {"\x1f\x8b\x08 and more", "gzip"},
-        {"\xff\xfe"
-         "a\0,\0b\0\n\0"s,
-         "UTF-16"},
-        {"a\0,\0b\0\n\0"s, "UTF-16"},
+        {"a\0,\0b\0\n\0"s, "UTF-16 without a byte order mark"},
+        {"\xff\xfe\0\0a\0\0\0"s, "UTF-32"},
+        {"\0\0\xfe\xff\0\0\0a"s, "UTF-32"},
         {"%PDF-1.7\n", "PDF"},
         {"PAR1\x15\x04", "Parquet"},
         {"\x7f"
@@ -693,6 +692,45 @@ TEST_CASE("the parts of an XLSX file are found by their relations, whatever thei
     const auto file = zip(
         place.directory / "book.xlsx",
         {{"_rels/.rels", "<Relationships><Relationship Id='x' Type='" + types +
+TEST_CASE("a text in UTF-16 that begins with its mark is read as one in UTF-8 is") {
+    const auto encoded = [](const std::u16string& text, bool little) {
+        std::string made = little ? "\xff\xfe" : "\xfe\xff";
+        for (const char16_t each : text) {
+            const char high = static_cast<char>(each >> 8);
+            const char low = static_cast<char>(each & 0xff);
+            made.push_back(little ? low : high);
+            made.push_back(little ? high : low);
+        }
+        return made;
+    };
+    const auto read = [](const std::string& content) {
+        const scratch place;
+        return rows_of(open_tables(opened(place.write(content)), "x", header_row::automatic).at(0));
+    };
+    std::u16string large = u"n\u00e4me;b\n";
+    std::string wanted = "<n\u00e4me><b>\n";
+    for (int i = 0; i < 40'000; ++i) {  // longer than what is read at once
+        large += u"\U0001d11e\u0436x;1\n";
+        wanted += "\U0001d11e\u0436x|1\n";
+    }
+    for (const bool little : {false, true}) {
+        CAPTURE(little);
+        CHECK(read(encoded(u"a,b\n1,\u00e4\U0001d11e\n", little)) ==
+              "<a><b>\n1|\u00e4\U0001d11e\n");
+        CHECK(read(encoded(u"a\tb\n1,5\t2\n", little)) == "<a><b>\n1,5|2\n");
+        CHECK(read(encoded(u"[{\"a\": \"\u0436\"}]", little)) == "\u0436\n");
+        CHECK(read(encoded(large, little)) == wanted);
+        CHECK(read(encoded(u"\U0001d11e" + large, little)).size() == wanted.size() + 4);
+        CHECK(
+            refusal(read, encoded(u"a,b\n1,\xd834x\n", little)).starts_with("line 2 is not UTF-8"));
+        CHECK(refusal(read, encoded(u"a,b\n1,\xd834", little)).starts_with("line 2 is not UTF-8"));
+        CHECK(refusal(read, encoded(u"a,b\n1,2\n", little) + "x") ==
+              "the file ends within a character of UTF-16");
+        CHECK(refusal(read, encoded(u"", little)) == "the file is empty");
+        CHECK(has(refusal(read, encoded(u"<?xml version='1.0'?>\n", little)), "XML"));
+    }
+}
+
                              "officeDocument' Target='/book/main.xml'/></Relationships>"},
          {"book/main.xml", workbook_xml},
          {"book/_rels/main.xml.rels",
