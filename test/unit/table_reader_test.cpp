@@ -545,6 +545,70 @@ TEST_CASE("generated columns of a SQLite file are not computed, they are left ou
 }
 
 TEST_CASE("the data of a virtual table in a SQLite file is none of its tables") {
+TEST_CASE("a SQLite file has no more rows and values than its size allows") {
+    const auto made_by = [](const std::filesystem::path& file, const std::string& sql) {
+        sqlite3* made = nullptr;
+        REQUIRE(sqlite3_open(file.c_str(), &made) == SQLITE_OK);
+        REQUIRE(sqlite3_exec(made, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+        sqlite3_close(made);
+    };
+    const auto read_all = [](const std::filesystem::path& file) {
+        const auto reader = open_sqlite(opened(file)).at(0).open();
+        cells row;
+        while (reader->next(row)) {
+        }
+        return reader->number();
+    };
+    const auto rows = [](int count) {
+        return "PRAGMA page_size = 1024; CREATE TABLE t(c);"
+               "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT " +
+               std::to_string(count) + ") INSERT INTO t SELECT NULL FROM n;";
+    };
+    const scratch place;
+    // Columns that were added later take nothing in a row.
+    std::string columns = "CREATE TABLE t(c";
+    for (int i = 1; i < 1'600; ++i)
+        columns += ", c" + std::to_string(i);
+    const std::string added =
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = '" + columns + ")'";
+    const auto narrow = place.directory / "narrow";
+    made_by(narrow, rows(600) + added);
+    CHECK(read_all(narrow) == 600);
+    const auto wide = place.directory / "wide";
+    made_by(wide, rows(2'000) + added);
+    CHECK(has(refusal([&](const auto& file) { return std::to_string(read_all(file)); }, wide),
+              "of table \"t\" is one too many: the table has more than 1,000,000 values and 16"));
+
+    // Pages of a tree that all refer to the same page below them.
+    const auto tree = place.directory / "tree";
+    made_by(tree, rows(20'000));
+    CHECK(read_all(tree) == 20'000);
+    std::stringstream content;
+    content << std::ifstream(tree, std::ios::binary).rdbuf();
+    std::string changed = content.str();
+    const auto number = [&](std::size_t at, int bytes) {
+        std::size_t value = 0;
+        for (int i = 0; i < bytes; ++i)
+            value = value << 8 | static_cast<unsigned char>(changed[at++]);
+        return value;
+    };
+    // Gives a page 160 children, all of which are its first one, whose number is returned.
+    const auto make_same = [&](std::size_t page) {
+        const std::size_t begin = (page - 1) * 1'024;
+        REQUIRE(changed[begin] == 5);  // it has children
+        const std::string child = changed.substr(begin + number(begin + 12, 2), 4);
+        changed.replace(begin + 3, 4, "\0\xa0\3\xf8"s).replace(begin + 8, 4, child);
+        for (std::size_t i = 0; i < 160; ++i)
+            changed.replace(begin + 12 + 2 * i, 2, "\3\xf8");
+        changed.replace(begin + 0x3f8, 5, child + "\1");
+        return number(begin + 8, 4);
+    };
+    make_same(make_same(2));
+    const auto repeated = place.write(changed, "repeated");
+    CHECK(has(refusal([&](const auto& file) { return std::to_string(read_all(file)); }, repeated),
+              "cannot be in this file, which is too small: it is damaged"));
+}
+
     const scratch place;
     const std::filesystem::path file = place.directory / "search.db";
     sqlite3* made = nullptr;
