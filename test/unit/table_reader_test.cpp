@@ -4,6 +4,7 @@
 #include "server/formats/row_writer.hpp"
 #include "server/jobs/table_load.hpp"
 #include "support/child.hpp"
+#include "support/xls_file.hpp"
 
 #include <bitdotio/error.hpp>
 
@@ -401,7 +402,7 @@ TEST_CASE("an XLS file is read, empty sheets are passed over") {
     CHECK(tables[0].name == "People");
     CHECK(rows_of(tables[0]) ==
           "<name><age><height><born><seen><here>\n"
-          "Alice|45|1.75|1979-03-14|2024-05-06 07:08:09|1\n"
+          "Alice|45|1.75|1979-03-14|2024-05-06 07:08:09|true\n"
           "Böb|84|~|1940-12-31\n");
     const scratch place;
     const std::string begin("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 and no more");
@@ -544,7 +545,6 @@ TEST_CASE("generated columns of a SQLite file are not computed, they are left ou
     CHECK(row.size() == 1);
 }
 
-TEST_CASE("the data of a virtual table in a SQLite file is none of its tables") {
 TEST_CASE("a SQLite file has no more rows and values than its size allows") {
     const auto made_by = [](const std::filesystem::path& file, const std::string& sql) {
         sqlite3* made = nullptr;
@@ -609,6 +609,7 @@ TEST_CASE("a SQLite file has no more rows and values than its size allows") {
               "cannot be in this file, which is too small: it is damaged"));
 }
 
+TEST_CASE("the data of a virtual table in a SQLite file is none of its tables") {
     const scratch place;
     const std::filesystem::path file = place.directory / "search.db";
     sqlite3* made = nullptr;
@@ -691,71 +692,6 @@ TEST_CASE("what is no table is refused, saying what it looks like") {
     CHECK(read("<5,x\n") == "<<5><x>\n");
 }
 
-TEST_CASE("JSON may be a list of lists, whose first one may be a header") {
-    CHECK(json(R"([["a", "b"], [1, [2, "]"]], [null, "x"]])") == "<a><b>\n1|[2, \"]\"]\n~|x\n");
-    CHECK(json("[[1, 2], [3]]") == "1|2\n3\n");
-    CHECK(json("[[]]") == "\n");
-    CHECK(has(refusal(json, "[[1], {\"a\": 1}]"), "list 2 cannot be read: it is no list"));
-    CHECK(has(refusal(json, "[[1], [2}]"), "list 2 cannot be read"));
-    CHECK(has(refusal(json, "[{\"a\": \"NaN\"}, {\"a\": NaN}]"),
-              "object 2 cannot be read: it has NaN"));
-    CHECK(has(refusal(json, "[{\"a\": -Infinity}]"), "it has Infinity"));
-}
-
-TEST_CASE("a column is not called as one that every table has") {
-    std::vector<std::string> names{"xmin", "xmin_1", "a", "ctid", "oid"};
-    rename_system_columns(names);
-    CHECK(names == std::vector<std::string>{"xmin_2", "xmin_1", "a", "ctid_1", "oid"});
-    const scratch place;
-    table_load load(open_csv(opened(place.write("xmin,b\n1,2\n")), header_row::automatic).at(0));
-    load.sample();
-    CHECK(load.columns()[0].name == "xmin_1");
-    CHECK(load.columns()[1].name == "b");
-}
-
-TEST_CASE("decimals of many digits keep them, beside others") {
-    const scratch place;
-    table_load load(open_csv(opened(place.write(
-                                 "a,b,c\n1.5,1,9007199254740993\n12345678901234567.89,2.5,0.5\n")),
-                             header_row::automatic)
-                        .at(0));
-    load.sample();
-    CHECK(sql_name(load.columns()[0].type) == "NUMERIC");
-    CHECK(sql_name(load.columns()[1].type) == "DOUBLE PRECISION");
-    CHECK(sql_name(load.columns()[2].type) == "NUMERIC");
-}
-
-TEST_CASE(
-    "an XLSX sheet's durations, escapes, truth values and doubles are read as it means them") {
-    const std::string styles =
-        "<styleSheet><numFmts><numFmt numFmtId='170' formatCode='[h]:mm'/>"
-        "<numFmt numFmtId='171' formatCode='[magenta]0.00'/></numFmts><cellXfs>"
-        "<xf numFmtId='0'/><xf numFmtId='170'/><xf numFmtId='46'/><xf numFmtId='171'/></cellXfs>"
-        "</styleSheet>";
-    CHECK(refused_sheet("<x><row><c s='1'><v>1.25</v></c><c s='2'><v>0.5</v></c>"
-                        "<c s='1'><v>-1.5</v></c><c s='3'><v>1.5</v></c></row></x>",
-                        styles) == "30:00:00|12:00:00|-36:00:00|1.5\n");
-    CHECK(refused_sheet("<x><row><c t='b'><v>true</v></c><c t='b'><v>0</v></c>"
-                        "<c><v>0.10000000000000001</v></c></row></x>") == "true|false|0.1\n");
-    CHECK(refused_sheet("<x><row><c t='str'><v>a_x000D_b_x005F_x000D_c</v></c>"
-                        "<c t='inlineStr'><is><t>_xD83D__xDE00__xD83D__x0000_</t></is></c>"
-                        "<c t='s'><v>0</v></c></row></x>",
-                        "<x/>", "<sst><si><t>x_x000a_y</t></si></sst>") ==
-          "a\rb_x000D_c|\xf0\x9f\x98\x80_xD83D__x0000_|x\ny\n");
-    // Some programs colour whole rows.
-    CHECK(refused_sheet("<x><row><c r='A1'><v>1</v></c><c r='XFD1' s='1'/></row></x>", styles) ==
-          "1\n");
-    CHECK(has(refused_sheet("<x><row><c r='XFD1'><v>1</v></c></row></x>"),
-              "a sheet has more than 1600 columns"));
-}
-
-TEST_CASE("the parts of an XLSX file are found by their relations, whatever their names") {
-    const std::string types =
-        "http://schemas.openxmlformats.org/officeDocument/2006/relationships/";
-    const scratch place;
-    const auto file = zip(
-        place.directory / "book.xlsx",
-        {{"_rels/.rels", "<Relationships><Relationship Id='x' Type='" + types +
 TEST_CASE("a text in UTF-16 that begins with its mark is read as one in UTF-8 is") {
     const auto encoded = [](const std::u16string& text, bool little) {
         std::string made = little ? "\xff\xfe" : "\xfe\xff";
@@ -795,6 +731,73 @@ TEST_CASE("a text in UTF-16 that begins with its mark is read as one in UTF-8 is
     }
 }
 
+TEST_CASE("JSON may be a list of lists, whose first one may be a header") {
+    CHECK(json(R"([["a", "b"], [1, [2, "]"]], [null, "x"]])") == "<a><b>\n1|[2, \"]\"]\n~|x\n");
+    CHECK(json("[[1, 2], [3]]") == "1|2\n3\n");
+    CHECK(json("[[]]") == "\n");
+    CHECK(has(refusal(json, "[[1], {\"a\": 1}]"), "list 2 cannot be read: it is no list"));
+    CHECK(has(refusal(json, "[[1], [2}]"), "list 2 cannot be read"));
+    CHECK(has(refusal(json, "[{\"a\": \"NaN\"}, {\"a\": NaN}]"),
+              "object 2 cannot be read: it has NaN"));
+    CHECK(has(refusal(json, "[{\"a\": -Infinity}]"), "it has Infinity"));
+}
+
+TEST_CASE("a column is not called as one that every table has") {
+    std::vector<std::string> names{"xmin", "xmin_1", "a", "ctid", "oid"};
+    rename_system_columns(names);
+    CHECK(names == std::vector<std::string>{"xmin_2", "xmin_1", "a", "ctid_1", "oid"});
+    const scratch place;
+    table_load load(open_csv(opened(place.write("xmin,b\n1,2\n")), header_row::automatic).at(0));
+    load.sample();
+    CHECK(load.columns()[0].name == "xmin_1");
+    CHECK(load.columns()[1].name == "b");
+}
+
+TEST_CASE("decimals of many digits keep them, beside others") {
+    const scratch place;
+    table_load load(open_csv(opened(place.write(
+                                 "a,b,c\n1.5,1,9007199254740993\n12345678901234567.89,2.5,0.5\n")),
+                             header_row::automatic)
+                        .at(0));
+    load.sample();
+    CHECK(sql_name(load.columns()[0].type) == "NUMERIC");
+    CHECK(sql_name(load.columns()[1].type) == "DOUBLE PRECISION");
+    CHECK(sql_name(load.columns()[2].type) == "NUMERIC");
+}
+
+TEST_CASE(
+    "an XLSX sheet's durations, escapes, truth values and doubles are read as it means them") {
+    const std::string styles =
+        "<styleSheet><numFmts><numFmt numFmtId='170' formatCode='[h]:mm'/>"
+        "<numFmt numFmtId='171' formatCode='[magenta]0.00'/></numFmts><cellXfs>"
+        "<xf numFmtId='0'/><xf numFmtId='170'/><xf numFmtId='46'/><xf numFmtId='171'/>"
+        "<xf numFmtId='47'/></cellXfs></styleSheet>";
+    CHECK(refused_sheet("<x><row><c s='4'><v>0.2604456018518519</v></c></row></x>", styles) ==
+          "06:15:02.500\n");
+    CHECK(refused_sheet("<x><row><c s='1'><v>1.25</v></c><c s='2'><v>0.5</v></c>"
+                        "<c s='1'><v>-1.5</v></c><c s='3'><v>1.5</v></c></row></x>",
+                        styles) == "30:00:00|12:00:00|-36:00:00|1.5\n");
+    CHECK(refused_sheet("<x><row><c t='b'><v>true</v></c><c t='b'><v>0</v></c>"
+                        "<c><v>0.10000000000000001</v></c></row></x>") == "true|false|0.1\n");
+    CHECK(refused_sheet("<x><row><c t='str'><v>a_x000D_b_x005F_x000D_c</v></c>"
+                        "<c t='inlineStr'><is><t>_xD83D__xDE00__xD83D__x0000_</t></is></c>"
+                        "<c t='s'><v>0</v></c></row></x>",
+                        "<x/>", "<sst><si><t>x_x000a_y</t></si></sst>") ==
+          "a\rb_x000D_c|\xf0\x9f\x98\x80_xD83D__x0000_|x\ny\n");
+    // Some programs colour whole rows.
+    CHECK(refused_sheet("<x><row><c r='A1'><v>1</v></c><c r='XFD1' s='1'/></row></x>", styles) ==
+          "1\n");
+    CHECK(has(refused_sheet("<x><row><c r='XFD1'><v>1</v></c></row></x>"),
+              "a sheet has more than 1600 columns"));
+}
+
+TEST_CASE("the parts of an XLSX file are found by their relations, whatever their names") {
+    const std::string types =
+        "http://schemas.openxmlformats.org/officeDocument/2006/relationships/";
+    const scratch place;
+    const auto file = zip(
+        place.directory / "book.xlsx",
+        {{"_rels/.rels", "<Relationships><Relationship Id='x' Type='" + types +
                              "officeDocument' Target='/book/main.xml'/></Relationships>"},
          {"book/main.xml", workbook_xml},
          {"book/_rels/main.xml.rels",
@@ -827,10 +830,7 @@ TEST_CASE("an XLSX file has the characters that XML cannot hold, and texts like 
 
 TEST_CASE("an encrypted workbook is called so") {
     const scratch place;
-    std::string content("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1");
-    content.resize(1'024);
-    for (const char c : "EncryptedPackage"s)
-        content += {c, '\0'};
+    const std::string content = test::xls::compound({{"EncryptedPackage", "any"}});
     CHECK_THROWS_WITH_AS(open_tables(opened(place.write(content)), "x.xlsx", header_row::automatic),
                          "the file is encrypted: save it without a password", error);
 }
