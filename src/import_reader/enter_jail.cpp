@@ -1,7 +1,6 @@
 // Another user, limits of the kernel, and a list of system calls.
 #include "import_reader/enter_jail.hpp"
 
-#include <fcntl.h>
 #include <grp.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -58,14 +57,12 @@ public:
 
     bool fill() {
         if (!list_) return false;
-        for (const int call : {SCMP_SYS(read),          SCMP_SYS(pread64),         SCMP_SYS(write),
-                               SCMP_SYS(lseek),         SCMP_SYS(fstat),           SCMP_SYS(close),
-                               SCMP_SYS(dup),           SCMP_SYS(munmap),          SCMP_SYS(mremap),
-                               SCMP_SYS(brk),           SCMP_SYS(madvise),         SCMP_SYS(futex),
-                               SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),    SCMP_SYS(time),
-                               SCMP_SYS(sched_yield),   SCMP_SYS(getrandom),       SCMP_SYS(getpid),
-                               SCMP_SYS(rt_sigreturn),  SCMP_SYS(restart_syscall), SCMP_SYS(exit),
-                               SCMP_SYS(exit_group)}) {
+        for (const int call :
+             {SCMP_SYS(read), SCMP_SYS(pread64), SCMP_SYS(write), SCMP_SYS(close), SCMP_SYS(munmap),
+              SCMP_SYS(mremap), SCMP_SYS(brk), SCMP_SYS(madvise), SCMP_SYS(futex),
+              SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(time),
+              SCMP_SYS(sched_yield), SCMP_SYS(getrandom), SCMP_SYS(getpid), SCMP_SYS(rt_sigreturn),
+              SCMP_SYS(restart_syscall), SCMP_SYS(exit), SCMP_SYS(exit_group)}) {
             // Calls that this architecture does not have need not be allowed.
             const int result = ::seccomp_rule_add(list_, SCMP_ACT_ALLOW, call, 0);
             if (result != 0 && result != -EDOM) return false;
@@ -81,10 +78,8 @@ public:
         }
         // Memory that can be executed is not to be had.
         const auto no_code = SCMP_CMP(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-        const auto get_flags = SCMP_CMP(1, SCMP_CMP_EQ, F_GETFL);
         return ::seccomp_rule_add(list_, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, no_code) == 0 &&
-               ::seccomp_rule_add(list_, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, no_code) == 0 &&
-               ::seccomp_rule_add(list_, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, get_flags) == 0;
+               ::seccomp_rule_add(list_, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, no_code) == 0;
     }
 
     bool load() { return ::seccomp_load(list_) == 0; }

@@ -8,45 +8,17 @@
 
 #include <bitdotio/error.hpp>
 
-#include <iconv.h>
 #include <unistd.h>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <new>
 #include <string>
 #include <string_view>
 
 using namespace bitdotio;
 
-// FreeXL opens a file by its name, and names are of no use in a jail. This stands in for the
-// function of the C library, in this program: whatever the name, it is the file.
-extern "C" __attribute__((visibility("default"))) FILE* fopen(const char*, const char* mode) {
-    const int copy = ::dup(0);
-    if (copy < 0 || ::lseek(copy, 0, SEEK_SET) != 0) return nullptr;
-    return ::fdopen(copy, mode);
-}
-
 namespace {
-
-// The C library's tables of characters are files, so they are loaded while there are files: those
-// that FreeXL asks for. They stay as long as somebody has them open.
-void load_character_sets() {
-    char begin[8];
-    if (::pread(0, begin, sizeof begin, 0) != sizeof begin ||
-        std::memcmp(begin, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", sizeof begin) != 0) {
-        return;
-    }
-    for (const char* each :
-         {"ASCII",  "CP437",  "CP720",  "CP737",  "CP775",  "CP850",     "CP852",
-          "CP855",  "CP857",  "CP858",  "CP860",  "CP861",  "CP862",     "CP863",
-          "CP864",  "CP865",  "CP866",  "CP869",  "CP874",  "CP932",     "CP936",
-          "CP949",  "CP950",  "CP1250", "CP1251", "CP1252", "CP1253",    "CP1254",
-          "CP1255", "CP1256", "CP1257", "CP1258", "CP1361", "MACINTOSH", "UTF-16LE"}) {
-        ::iconv_open("UTF-8", each);
-    }
-}
 
 bool read_question(row_protocol::question& into) {
     std::size_t size = 0;
@@ -127,7 +99,6 @@ int main(int count, char** arguments) {
     }
     const auto header = static_cast<header_row>(std::atoi(arguments[1]));
     const std::string name = arguments[2];
-    load_character_sets();
     try {
         const auto file = std::make_shared<const input_file>(0);
         const char* const refused = enter_jail(std::atoi(arguments[3]), row_protocol::most_memory,

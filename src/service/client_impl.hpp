@@ -11,9 +11,12 @@
 #include "service/https_pool.hpp"
 #include "service/service_answer.hpp"
 
+#include <boost/asio/error.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/system/system_error.hpp>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -65,6 +68,7 @@ public:
         check_same_process();
         const time_point deadline = deadline_after(options_.request_timeout);
         asio::steady_timer pause(co_await asio::this_coro::executor);
+        outcome known = outcome::not_sent;
         for (int failed = 1;; ++failed) {
             std::optional<error> failure;
             std::optional<std::chrono::seconds> retry_after;
@@ -83,7 +87,12 @@ public:
                 failure = refused(what, response);
             } catch (const error& thrown) {
                 failure = thrown.with_message(std::string("cannot ") + what + ": " + thrown.what());
+            } catch (const boost::system::system_error& early) {  // cancelled before this try began
+                if (early.code() != asio::error::operation_aborted) throw;
+                throw cancelled_call(what, known, failed - 1);
             }
+            known = of_both(known, failure->outcome());
+            failure = failure->with(known);
             const auto delay =
                 may_retry(*failure, repeat)
                     ? retry_delay(options_.retry, failed, retry_after, random_jitter())
@@ -93,12 +102,28 @@ public:
             }
             pause.expires_after(*delay);
             boost::system::error_code aborted;
-            co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, aborted));
-            if (aborted) {
-                throw error(errc::cancelled, std::string("cannot ") + what + ": cancelled")
-                    .with(outcome::not_sent);
+            try {
+                co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, aborted));
+            } catch (const boost::system::system_error& early) {  // cancelled just before
+                aborted = early.code();
             }
+            if (aborted) throw cancelled_call(what, known, failed);
         }
+    }
+
+    // What is known after two tries: one that may have been carried out is not forgotten.
+    static outcome of_both(outcome before, outcome now) noexcept {
+        if (before == outcome::unknown && now != outcome::executed) return before;
+        if (before == outcome::not_executed && now == outcome::not_sent) return before;
+        return now;
+    }
+
+    // A call cancelled between its tries: what is known is what the tries have shown.
+    static error cancelled_call(const char* what, outcome known, int tries) {
+        return error(errc::cancelled, std::string("cannot ") + what + ": cancelled" +
+                                          (tries > 0 ? " between two tries" : ""))
+            .with(known)
+            .with_attempts(std::max(tries, 1));
     }
 
     // One try, without a timeout: for files, whose transfer takes its time.

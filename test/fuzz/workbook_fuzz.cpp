@@ -1,12 +1,15 @@
-// Workbooks: the parts of an XLSX file, packed here so that its archive is a good one.
+// Workbooks: the parts of an XLSX file, and the stream of an XLS file. They are packed here, so
+// that what is around them is good.
 //
-// An input is a letter for the header, and the parts with an octet of 1 between them, which XML
-// cannot have: a sheet, texts, styles, workbook, relations. Those that are missing are plain ones.
+// An input is a letter, which says the format and whether there is a header. XLSX (A to C) goes on
+// with its parts and an octet of 1 between them, which XML cannot have: a sheet, texts, styles,
+// workbook, relations. Those that are missing are plain ones. XLS (D to F) goes on with its stream.
 #include "fuzz.hpp"
 #include "scratch.hpp"
 #include "table_walk.hpp"
 
 #include "server/formats/sheet_reader.hpp"
+#include "support/xls_file.hpp"
 
 #include <minizip/zip.h>
 
@@ -44,7 +47,7 @@ void number(std::string_view text) {
     const double value = std::strtod(std::string(text.substr(0, 30)).c_str(), nullptr);
     for (const bool from_1904 : {false, true}) {
         cell made;
-        if (!set_sheet_time(made, value, from_1904)) continue;
+        if (!set_sheet_number(made, value, number_look::time, from_1904)) continue;
         require(made.kind == cell_kind::literal || type_of(made) == column_type::date ||
                     type_of(made) == column_type::plain_timestamp,
                 "a date of a sheet is a date of the database");
@@ -55,7 +58,15 @@ void number(std::string_view text) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     fuzz::input in(data, size);
-    const auto header = static_cast<header_row>(in.letter(3));
+    const std::size_t letter = in.letter(6);
+    const auto header = static_cast<header_row>(letter % 3);
+    if (letter >= 3) {
+        const std::string whole = test::xls::compound({{"Workbook", std::string(in.rest())}});
+        const auto file = fuzz::scratch::one().write("book", whole);
+        reads({errc::bad_input},
+              [&] { fuzz::walk_tables(open_xls(fuzz::input_of{file}, header)); });
+        return 0;
+    }
     number(in.rest());
     look_of(in.rest());
     const auto file = fuzz::scratch::one().path("workbook");

@@ -4,6 +4,7 @@
 #include "server/formats/row_writer.hpp"
 #include "server/jobs/table_load.hpp"
 #include "support/child.hpp"
+#include "support/xls_file.hpp"
 
 #include <bitdotio/error.hpp>
 
@@ -401,7 +402,7 @@ TEST_CASE("an XLS file is read, empty sheets are passed over") {
     CHECK(tables[0].name == "People");
     CHECK(rows_of(tables[0]) ==
           "<name><age><height><born><seen><here>\n"
-          "Alice|45|1.75|1979-03-14|2024-05-06 07:08:09|1\n"
+          "Alice|45|1.75|1979-03-14|2024-05-06 07:08:09|true\n"
           "Böb|84|~|1940-12-31\n");
     const scratch place;
     const std::string begin("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 and no more");
@@ -544,6 +545,70 @@ TEST_CASE("generated columns of a SQLite file are not computed, they are left ou
     CHECK(row.size() == 1);
 }
 
+TEST_CASE("a SQLite file has no more rows and values than its size allows") {
+    const auto made_by = [](const std::filesystem::path& file, const std::string& sql) {
+        sqlite3* made = nullptr;
+        REQUIRE(sqlite3_open(file.c_str(), &made) == SQLITE_OK);
+        REQUIRE(sqlite3_exec(made, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+        sqlite3_close(made);
+    };
+    const auto read_all = [](const std::filesystem::path& file) {
+        const auto reader = open_sqlite(opened(file)).at(0).open();
+        cells row;
+        while (reader->next(row)) {
+        }
+        return reader->number();
+    };
+    const auto rows = [](int count) {
+        return "PRAGMA page_size = 1024; CREATE TABLE t(c);"
+               "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT " +
+               std::to_string(count) + ") INSERT INTO t SELECT NULL FROM n;";
+    };
+    const scratch place;
+    // Columns that were added later take nothing in a row.
+    std::string columns = "CREATE TABLE t(c";
+    for (int i = 1; i < 1'600; ++i)
+        columns += ", c" + std::to_string(i);
+    const std::string added =
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = '" + columns + ")'";
+    const auto narrow = place.directory / "narrow";
+    made_by(narrow, rows(600) + added);
+    CHECK(read_all(narrow) == 600);
+    const auto wide = place.directory / "wide";
+    made_by(wide, rows(2'000) + added);
+    CHECK(has(refusal([&](const auto& file) { return std::to_string(read_all(file)); }, wide),
+              "of table \"t\" is one too many: the table has more than 1,000,000 values and 16"));
+
+    // Pages of a tree that all refer to the same page below them.
+    const auto tree = place.directory / "tree";
+    made_by(tree, rows(20'000));
+    CHECK(read_all(tree) == 20'000);
+    std::stringstream content;
+    content << std::ifstream(tree, std::ios::binary).rdbuf();
+    std::string changed = content.str();
+    const auto number = [&](std::size_t at, int bytes) {
+        std::size_t value = 0;
+        for (int i = 0; i < bytes; ++i)
+            value = value << 8 | static_cast<unsigned char>(changed[at++]);
+        return value;
+    };
+    // Gives a page 160 children, all of which are its first one, whose number is returned.
+    const auto make_same = [&](std::size_t page) {
+        const std::size_t begin = (page - 1) * 1'024;
+        REQUIRE(changed[begin] == 5);  // it has children
+        const std::string child = changed.substr(begin + number(begin + 12, 2), 4);
+        changed.replace(begin + 3, 4, "\0\xa0\3\xf8"s).replace(begin + 8, 4, child);
+        for (std::size_t i = 0; i < 160; ++i)
+            changed.replace(begin + 12 + 2 * i, 2, "\3\xf8");
+        changed.replace(begin + 0x3f8, 5, child + "\1");
+        return number(begin + 8, 4);
+    };
+    make_same(make_same(2));
+    const auto repeated = place.write(changed, "repeated");
+    CHECK(has(refusal([&](const auto& file) { return std::to_string(read_all(file)); }, repeated),
+              "cannot be in this file, which is too small: it is damaged"));
+}
+
 TEST_CASE("the data of a virtual table in a SQLite file is none of its tables") {
     const scratch place;
     const std::filesystem::path file = place.directory / "search.db";
@@ -611,10 +676,9 @@ TEST_CASE("what is no table is refused, saying what it looks like") {
         {"<?xml version='1.0'?>\n<rows/>\n", "XML"},
         {"<rows>\n<row/>\n</rows>\n", "XML"},
         {"\x1f\x8b\x08 and more", "gzip"},
-        {"\xff\xfe"
-         "a\0,\0b\0\n\0"s,
-         "UTF-16"},
-        {"a\0,\0b\0\n\0"s, "UTF-16"},
+        {"a\0,\0b\0\n\0"s, "UTF-16 without a byte order mark"},
+        {"\xff\xfe\0\0a\0\0\0"s, "UTF-32"},
+        {"\0\0\xfe\xff\0\0\0a"s, "UTF-32"},
         {"%PDF-1.7\n", "PDF"},
         {"PAR1\x15\x04", "Parquet"},
         {"\x7f"
@@ -626,6 +690,45 @@ TEST_CASE("what is no table is refused, saying what it looks like") {
         CHECK(has(refusal(read, content),
                   "the file looks like "s + (words == "binary"s ? "a " : "") + words));
     CHECK(read("<5,x\n") == "<<5><x>\n");
+}
+
+TEST_CASE("a text in UTF-16 that begins with its mark is read as one in UTF-8 is") {
+    const auto encoded = [](const std::u16string& text, bool little) {
+        std::string made = little ? "\xff\xfe" : "\xfe\xff";
+        for (const char16_t each : text) {
+            const char high = static_cast<char>(each >> 8);
+            const char low = static_cast<char>(each & 0xff);
+            made.push_back(little ? low : high);
+            made.push_back(little ? high : low);
+        }
+        return made;
+    };
+    const auto read = [](const std::string& content) {
+        const scratch place;
+        return rows_of(open_tables(opened(place.write(content)), "x", header_row::automatic).at(0));
+    };
+    std::u16string large = u"n\u00e4me;b\n";
+    std::string wanted = "<n\u00e4me><b>\n";
+    for (int i = 0; i < 40'000; ++i) {  // longer than what is read at once
+        large += u"\U0001d11e\u0436x;1\n";
+        wanted += "\U0001d11e\u0436x|1\n";
+    }
+    for (const bool little : {false, true}) {
+        CAPTURE(little);
+        CHECK(read(encoded(u"a,b\n1,\u00e4\U0001d11e\n", little)) ==
+              "<a><b>\n1|\u00e4\U0001d11e\n");
+        CHECK(read(encoded(u"a\tb\n1,5\t2\n", little)) == "<a><b>\n1,5|2\n");
+        CHECK(read(encoded(u"[{\"a\": \"\u0436\"}]", little)) == "\u0436\n");
+        CHECK(read(encoded(large, little)) == wanted);
+        CHECK(read(encoded(u"\U0001d11e" + large, little)).size() == wanted.size() + 4);
+        CHECK(
+            refusal(read, encoded(u"a,b\n1,\xd834x\n", little)).starts_with("line 2 is not UTF-8"));
+        CHECK(refusal(read, encoded(u"a,b\n1,\xd834", little)).starts_with("line 2 is not UTF-8"));
+        CHECK(refusal(read, encoded(u"a,b\n1,2\n", little) + "x") ==
+              "the file ends within a character of UTF-16");
+        CHECK(refusal(read, encoded(u"", little)) == "the file is empty");
+        CHECK(has(refusal(read, encoded(u"<?xml version='1.0'?>\n", little)), "XML"));
+    }
 }
 
 TEST_CASE("JSON may be a list of lists, whose first one may be a header") {
@@ -667,8 +770,10 @@ TEST_CASE(
     const std::string styles =
         "<styleSheet><numFmts><numFmt numFmtId='170' formatCode='[h]:mm'/>"
         "<numFmt numFmtId='171' formatCode='[magenta]0.00'/></numFmts><cellXfs>"
-        "<xf numFmtId='0'/><xf numFmtId='170'/><xf numFmtId='46'/><xf numFmtId='171'/></cellXfs>"
-        "</styleSheet>";
+        "<xf numFmtId='0'/><xf numFmtId='170'/><xf numFmtId='46'/><xf numFmtId='171'/>"
+        "<xf numFmtId='47'/></cellXfs></styleSheet>";
+    CHECK(refused_sheet("<x><row><c s='4'><v>0.2604456018518519</v></c></row></x>", styles) ==
+          "06:15:02.500\n");
     CHECK(refused_sheet("<x><row><c s='1'><v>1.25</v></c><c s='2'><v>0.5</v></c>"
                         "<c s='1'><v>-1.5</v></c><c s='3'><v>1.5</v></c></row></x>",
                         styles) == "30:00:00|12:00:00|-36:00:00|1.5\n");
@@ -725,10 +830,7 @@ TEST_CASE("an XLSX file has the characters that XML cannot hold, and texts like 
 
 TEST_CASE("an encrypted workbook is called so") {
     const scratch place;
-    std::string content("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1");
-    content.resize(1'024);
-    for (const char c : "EncryptedPackage"s)
-        content += {c, '\0'};
+    const std::string content = test::xls::compound({{"EncryptedPackage", "any"}});
     CHECK_THROWS_WITH_AS(open_tables(opened(place.write(content)), "x.xlsx", header_row::automatic),
                          "the file is encrypted: save it without a password", error);
 }

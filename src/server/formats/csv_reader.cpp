@@ -1,4 +1,4 @@
-// Reads CSV: comma or another delimiter, double quote, UTF-8.
+// Reads CSV: comma or another delimiter, double quote, UTF-8 or UTF-16 with its mark.
 #include "server/formats/column_types.hpp"
 #include "server/formats/delimiter.hpp"
 #include "server/formats/file_input.hpp"
@@ -171,9 +171,10 @@ private:
 
 std::vector<table_source> open_csv(input_handle file, header_row header, char delimiter) {
     if (delimiter == 0) {
-        std::string begin(64 * 1024, '\0');
-        begin.resize(file->read_at(0, begin.data(), begin.size()));
-        delimiter = guess_delimiter(begin, begin.size() == file->size());
+        file_input input(file);
+        const std::string_view begin = input.read();
+        const std::string_view looked_at = begin.substr(0, 64 * 1024);
+        delimiter = guess_delimiter(looked_at, input.at_end() && looked_at.size() == begin.size());
     }
     if (header == header_row::automatic) {
         csv_reader fresh(file, delimiter, header_row::none);

@@ -25,6 +25,14 @@ constexpr std::uint64_t most_text(std::uint64_t file_size) noexcept {
     return longest_row + 1'000 * file_size;
 }
 
+/// All values of a SQLite table together, NULLs included: what is stored takes a byte at least, and
+/// only columns that were added later give NULLs that are not.
+constexpr std::uint64_t most_sqlite_values(std::uint64_t file_size) noexcept {
+    return 1'000'000 + 16 * file_size;
+}
+/// The fewest bytes that a row takes in a SQLite file.
+inline constexpr std::uint64_t smallest_sqlite_row = 6;
+
 /// Whether a text in UTF-8 has more characters than a spreadsheet's cell can have.
 inline bool is_too_long_for_sheet(std::string_view text) noexcept {
     if (text.size() <= longest_sheet_text) return false;

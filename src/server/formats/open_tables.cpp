@@ -44,8 +44,8 @@ constexpr known_beginning others[] = {
     {"\xff\xd8\xff", "a JPEG image", other_format},
     {"PGDMP", "a dump of PostgreSQL", "restore it with pg_restore"},
     {"PGCOPY\n\xff", "binary COPY of PostgreSQL", other_format},
-    {"\xff\xfe", "UTF-16", as_utf8},
-    {"\xfe\xff", "UTF-16", as_utf8},
+    {std::string_view("\xff\xfe\0\0", 4), "UTF-32", as_utf8},
+    {std::string_view("\0\0\xfe\xff", 4), "UTF-32", as_utf8},
 };
 
 // Text of a markup language would otherwise be a table of one column.
@@ -77,7 +77,7 @@ void refuse_others(std::string_view begin) {
     begin = begin.substr(0, 4'096);
     const auto zeros = static_cast<std::size_t>(std::count(begin.begin(), begin.end(), '\0'));
     if (zeros > 0 && zeros * 3 > begin.size() && zeros * 3 < begin.size() * 2) {
-        refuse("UTF-16", as_utf8);
+        refuse("UTF-16 without a byte order mark", as_utf8);
     }
     if (zeros > 8) refuse("a binary file", other_format);
     refuse_markup(begin);

@@ -8,8 +8,10 @@
 #include "server/formats/table_reader.hpp"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -90,22 +92,34 @@ std::unique_ptr<table_reader> open_sheet(header_row header, Make make) {
 /// Errors: errc::bad_input if all are empty.
 std::vector<table_source> with_content(std::vector<table_source> sheets);
 
-/// Converts a spreadsheet's number to text: a date, a timestamp, or a time of day. False if it
-/// cannot be one.
-///
-/// Parameters: `from_1904` if days are counted from that year, as old Macintoshes did.
-bool set_sheet_time(cell& into, double number, bool from_1904);
-
-/// Converts a spreadsheet's number of days to text: hours, which may be more than 24, minutes and
-/// seconds. False if it is too large.
-bool set_sheet_duration(cell& into, double number);
-
 /// What a number format shows.
 enum class number_look : std::uint8_t {
     plain,
-    time,      ///< a date or a time of day
+    time,      ///< a date, with or without a time of day
+    clock,     ///< a time of day alone
     duration,  ///< a number of hours, minutes or seconds
 };
 number_look look_of(std::string_view format_code);
+
+/// The number formats of a workbook: its own, and those that every spreadsheet has.
+///
+/// Errors: errc::bad_input naming the format of the file.
+class number_formats {
+public:
+    explicit number_formats(const char* format) : format_(format) {}
+
+    void add(std::size_t number, std::string_view code);
+    number_look look(std::size_t number) const;
+
+private:
+    const char* const format_;
+    std::map<std::size_t, number_look> own_;
+};
+
+/// Converts a spreadsheet's number to the text that its format stands for: a date, a timestamp, a
+/// time of day or a duration. False if it is shown as a number, or can be nothing else.
+///
+/// Parameters: `from_1904` if days are counted from that year, as old Macintoshes did.
+bool set_sheet_number(cell& into, double number, number_look look, bool from_1904);
 
 }  // namespace bitdotio

@@ -83,11 +83,7 @@ public:
             row[i].clear();
             take(row[i], static_cast<int>(i), before);
         }
-        // Pages that refer to each other in a circle would give rows without end.
-        if (std::max(count_, read_) > file_->size()) {
-            throw error(errc::bad_input,
-                        place() + " cannot be in this file, which is too small: it is damaged");
-        }
+        check_count();
         return true;
     }
 
@@ -98,6 +94,21 @@ public:
     std::uint64_t number() const override { return count_; }
 
 private:
+    // Pages that refer to each other in a circle would give rows without end; and rows of NULLs
+    // take next to nothing in the file. A row is a cell of four bytes, and two for its place.
+    void check_count() const {
+        if (count_ > file_->size() / smallest_sqlite_row || read_ > file_->size()) {
+            throw error(errc::bad_input,
+                        place() + " cannot be in this file, which is too small: it is damaged");
+        }
+        if (count_ * names_.size() > most_sqlite_values(file_->size())) {
+            throw error(errc::bad_input, place() +
+                                             " is one too many: the table has more than 1,000,000 "
+                                             "values and 16 for each byte of the file, nearly all "
+                                             "of them NULL");
+        }
+    }
+
     // Each value has its own type, whatever the column says.
     void take(cell& into, int column, std::uint64_t before) {
         switch (sqlite3_column_type(rows_.get(), column)) {

@@ -1,9 +1,10 @@
-// Checks whether bytes are UTF-8, as PostgreSQL wants it.
+// UTF-8 as PostgreSQL wants it: checked, and made of other encodings.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <string_view>
 
 namespace bitdotio {
@@ -59,5 +60,54 @@ inline bool is_text(std::string_view text) noexcept {
     }
     return true;
 }
+
+/// Appends a character. Half of a pair of surrogates becomes bytes that `is_text` refuses.
+///
+/// Parameters: `character` up to U+10FFFF.
+inline void append_utf8(std::string& into, std::uint32_t character) {
+    const auto put = [&](std::uint32_t octet) { into.push_back(static_cast<char>(octet)); };
+    if (character < 0x80) {
+        put(character);
+    } else if (character < 0x800) {
+        put(0xc0 | character >> 6);
+        put(0x80 | (character & 0x3f));
+    } else if (character < 0x10000) {
+        put(0xe0 | character >> 12);
+        put(0x80 | (character >> 6 & 0x3f));
+        put(0x80 | (character & 0x3f));
+    } else {
+        put(0xf0 | character >> 18);
+        put(0x80 | (character >> 12 & 0x3f));
+        put(0x80 | (character >> 6 & 0x3f));
+        put(0x80 | (character & 0x3f));
+    }
+}
+
+/// Makes UTF-8 of UTF-16, unit by unit.
+class utf16_units {
+public:
+    void put(std::uint16_t unit, std::string& into) {
+        if (high_ != 0 && unit >= 0xdc00 && unit < 0xe000) {
+            append_utf8(into, 0x10000 + ((high_ - 0xd800u) << 10) + (unit - 0xdc00u));
+            high_ = 0;
+            return;
+        }
+        end(into);
+        if (unit >= 0xd800 && unit < 0xdc00) {
+            high_ = unit;
+        } else {
+            append_utf8(into, unit);
+        }
+    }
+
+    /// Appends what waits for its second half.
+    void end(std::string& into) {
+        if (high_ != 0) append_utf8(into, high_);
+        high_ = 0;
+    }
+
+private:
+    std::uint16_t high_ = 0;
+};
 
 }  // namespace bitdotio

@@ -1,5 +1,6 @@
 // Reads XLSX: each sheet of a workbook is a table.
 #include "server/formats/import_limits.hpp"
+#include "server/formats/shared_strings.hpp"
 #include "server/formats/sheet_reader.hpp"
 #include "server/formats/xlsx_relations.hpp"
 #include "server/formats/xlsx_texts.hpp"
@@ -9,14 +10,13 @@
 
 #include <algorithm>
 #include <charconv>
-#include <map>
 #include <optional>
 
 namespace bitdotio {
 
 namespace {
 
-constexpr std::size_t most_formats = 65'536;
+constexpr std::size_t most_styles = 65'536;
 
 std::optional<std::size_t> number_in(std::string_view text) {
     std::size_t value = 0;
@@ -76,14 +76,11 @@ private:
     void begin_element(std::string_view name, const attributes& values) override {
         if (name == "cellXfs") in_cells_ = true;
         if (name == "numFmt") {
-            if (formats_.size() == most_formats)
-                throw malformed_xlsx("it has more than 65,536 formats");
             const auto id = number_in(attribute(values, "numFmtId"));
-            if (id) formats_[*id] = look_of(attribute(values, "formatCode"));
+            if (id) formats_.add(*id, attribute(values, "formatCode"));
         } else if (name == "xf" && in_cells_) {
-            if (looks.size() == most_formats)
-                throw malformed_xlsx("it has more than 65,536 styles");
-            looks.push_back(look_of_number(number_in(attribute(values, "numFmtId")).value_or(0)));
+            if (looks.size() == most_styles) throw malformed_xlsx("it has more than 65,536 styles");
+            looks.push_back(formats_.look(number_in(attribute(values, "numFmtId")).value_or(0)));
         }
     }
     void end_element(std::string_view name) override {
@@ -91,17 +88,7 @@ private:
     }
     void characters(std::string_view) override {}
 
-    // Built-in formats have numbers but no codes. See: ECMA-376, Part 1, 18.8.30.
-    number_look look_of_number(std::size_t number) const {
-        const auto own = formats_.find(number);
-        if (own != formats_.end()) return own->second;
-        if (number == 46) return number_look::duration;
-        const bool time = (number >= 14 && number <= 22) || (number >= 27 && number <= 36) ||
-                          number == 45 || number == 47 || (number >= 50 && number <= 58);
-        return time ? number_look::time : number_look::plain;
-    }
-
-    std::map<std::size_t, number_look> formats_;
+    number_formats formats_{"XLSX"};
     bool in_cells_ = false;
 };
 
@@ -131,7 +118,7 @@ struct book {
     input_handle file;
     bool from_1904 = false;
     std::vector<number_look> looks;
-    shared_strings strings;
+    shared_strings strings{"XLSX"};
 };
 
 /// Reads the cells of a sheet; a step ends after each row.
@@ -239,10 +226,7 @@ private:
         const auto read = std::from_chars(text_.data(), end, value);
         const bool whole = read.ec == std::errc() && read.ptr == end;
         const auto look = style_ < book_->looks.size() ? book_->looks[style_] : number_look::plain;
-        if (whole && look == number_look::time && set_sheet_time(into, value, book_->from_1904)) {
-            return;
-        }
-        if (whole && look == number_look::duration && set_sheet_duration(into, value)) return;
+        if (whole && set_sheet_number(into, value, look, book_->from_1904)) return;
         // Spreadsheets keep doubles, and some write more digits than a double has.
         constexpr std::size_t always = 15;
         if (whole && text_.size() > always && text_.find_first_of(".eE") != std::string::npos) {

@@ -1,13 +1,13 @@
-// The texts that the sheets of an XLSX file share, and how its texts are escaped.
+// How the texts of an XLSX file are escaped.
 #pragma once
 
 #include <bitdotio/error.hpp>
 
 #include "base/ascii.hpp"
+#include "server/formats/utf8.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -52,69 +52,10 @@ inline std::string decode_xlsx_text(std::string text) {
             decoded.push_back(from[i++]);
             continue;
         }
-        const auto put = [&](std::uint32_t octet) { decoded.push_back(static_cast<char>(octet)); };
-        if (*number < 0x80) {
-            put(*number);
-        } else if (*number < 0x800) {
-            put(0xc0 | *number >> 6);
-            put(0x80 | (*number & 0x3f));
-        } else if (*number < 0x10000) {
-            put(0xe0 | *number >> 12);
-            put(0x80 | (*number >> 6 & 0x3f));
-            put(0x80 | (*number & 0x3f));
-        } else {
-            put(0xf0 | *number >> 18);
-            put(0x80 | (*number >> 12 & 0x3f));
-            put(0x80 | (*number >> 6 & 0x3f));
-            put(0x80 | (*number & 0x3f));
-        }
+        append_utf8(decoded, *number);
         i += length;
     }
     return decoded;
 }
-
-/// The texts that all sheets share. They are kept in blocks, so that growing never takes twice the
-/// memory.
-class shared_strings {
-public:
-    void add(std::string_view text) {
-        if (places_.size() == most_strings) {
-            throw malformed_xlsx("it has more than 10,000,000 shared texts");
-        }
-        size_ += text.size();
-        if (size_ > most_string_bytes)
-            throw malformed_xlsx("its shared texts have more than 256 MiB");
-        if (blocks_.empty() || blocks_.back().size() + text.size() > block_size) {
-            blocks_.emplace_back().reserve(block_size);
-        }
-        place_in_block place;
-        place.block = static_cast<std::uint32_t>(blocks_.size() - 1);
-        place.begin = static_cast<std::uint32_t>(blocks_.back().size());
-        blocks_.back().append(text);
-        places_.push_back(place);
-    }
-
-    std::string_view get(std::size_t index) const {
-        if (index >= places_.size())
-            throw malformed_xlsx("a cell refers to a text that is not there");
-        const auto [block, begin] = places_[index];
-        const std::string_view whole = blocks_[block];
-        const bool last = index + 1 == places_.size() || places_[index + 1].block != block;
-        return whole.substr(begin, (last ? whole.size() : places_[index + 1].begin) - begin);
-    }
-
-private:
-    static constexpr std::size_t block_size = 1024 * 1024;
-    static constexpr std::size_t most_strings = 10'000'000;
-    static constexpr std::size_t most_string_bytes = 256 * 1024 * 1024;
-    struct place_in_block {
-        std::uint32_t block = 0;
-        std::uint32_t begin = 0;
-    };
-
-    std::deque<std::string> blocks_;
-    std::deque<place_in_block> places_;
-    std::size_t size_ = 0;
-};
 
 }  // namespace bitdotio
