@@ -150,6 +150,32 @@ TEST_CASE("after a row that does not fit a stream goes on with the next") {
     });
 }
 
+TEST_CASE("a row that cannot be bound leaves nothing of itself in a binary COPY") {
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
+        co_await c.script("CREATE TABLE bound (a int, b text)");
+        copy_in in = co_await c.copy_from("COPY bound FROM STDIN (FORMAT binary)");
+        const std::string cut("a\0b", 3);
+        std::string said;
+        try {
+            co_await in.write_row(1, cut);
+        } catch (const error& failure) {
+            CHECK(failure.code() == errc::bad_input);
+            said = failure.what();
+        }
+        CHECK(said.starts_with("the text of $2 contains a zero byte"));
+        co_await in.write_row(2, nullptr);
+        co_await in.write_row(std::optional<int>(), "c");
+        const params bound(3, "d");
+        co_await in.write_row(bound);
+        const std::uint64_t copied = co_await in.finish();
+        CHECK(copied == 3);
+        const result rows = co_await c.query("SELECT a, b FROM bound ORDER BY b NULLS FIRST");
+        using line = std::tuple<std::optional<int>, std::optional<std::string>>;
+        const std::vector<line> expected = {{2, std::nullopt}, {std::nullopt, "c"}, {3, "d"}};
+        CHECK(rows.rows_as<line>() == expected);
+    });
+}
+
 TEST_CASE("rows of a stream that was given back are not handed on") {
     test::with_connection(shared().connect, [](connection&) -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
