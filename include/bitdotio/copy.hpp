@@ -4,6 +4,7 @@
 #include <bitdotio/named.hpp>
 #include <bitdotio/open_part.hpp>
 #include <bitdotio/params.hpp>
+#include <bitdotio/row_plan.hpp>
 #include <bitdotio/shape.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -36,18 +37,48 @@ constexpr oid copied_type() {
 }
 
 template <class T>
-constexpr auto copied_types() {
+constexpr column copied_column() {
+    constexpr oid type = copied_type<T>();
+    return {"of the COPY", type, true, form_of(type, true)};
+}
+
+template <class T>
+constexpr auto copied_columns() {
     return []<std::size_t... I>(std::index_sequence<I...>) {
         if constexpr (field_value<T>) {
-            return std::array<oid, 1>{copied_type<T>()};
+            return std::array<column, 1>{copied_column<T>()};
         } else if constexpr (is_tuple<T>) {
-            return std::array<oid, sizeof...(I)>{copied_type<std::tuple_element_t<I, T>>()...};
+            return std::array<column, sizeof...(I)>{copied_column<std::tuple_element_t<I, T>>()...};
         } else {
-            return std::array<oid, sizeof...(I)>{
-                copied_type<boost::pfr::tuple_element_t<I, T>>()...};
+            return std::array<column, sizeof...(I)>{
+                copied_column<boost::pfr::tuple_element_t<I, T>>()...};
         }
     }
     (std::make_index_sequence<field_count<T>()>());
+}
+
+// Appends a field of a binary COPY as params bind it: the four octets of its size, then its value.
+//
+// Errors: errc::bad_input as of params, with its number. The rows are to be cut off again then.
+template <class T>
+void add_field(std::string& rows, const T& value, std::size_t number) {
+    if constexpr (null_constant<T>) {
+        put(rows, std::uint32_t{0xffff'ffff});
+    } else if constexpr (!bindable<without_optional<T>>) {
+        require_bindable<T>();
+    } else if constexpr (is_optional<T>) {
+        if (value) {
+            add_field(rows, *value, number);
+        } else {
+            put(rows, std::uint32_t{0xffff'ffff});
+        }
+    } else {
+        const std::size_t begin = rows.size() + 4;
+        rows.append(4, '\0');
+        to_sql<T>::write(value, rows);
+        check_value(std::string_view(rows).substr(begin), to_sql<T>::binary, number);
+        set_length(rows, begin - 4);
+    }
 }
 
 }  // namespace wire
@@ -84,7 +115,18 @@ public:
     /// Cancellation: as `write`.
     template <class... Values>
     asio::awaitable<void> write_row(const Values&... values) {
-        add_row(params(values...));
+        const std::size_t before = begin_row(sizeof...(Values));
+        try {
+            std::size_t number = 0;
+            (wire::add_field(rows_, values, ++number), ...);
+        } catch (...) {
+            rows_.resize(before);
+            throw;
+        }
+        return send_rows(about);
+    }
+    asio::awaitable<void> write_row(const params& values) {
+        add_row(values);
         return send_rows(about);
     }
     template <class... Values>
@@ -115,6 +157,7 @@ private:
 
     asio::awaitable<void> send(std::string data);
     void begin_rows();
+    std::size_t begin_row(std::size_t columns);
     void add_row(const params& row);
     asio::awaitable<void> send_rows(std::size_t at_least);
 
@@ -159,20 +202,28 @@ public:
     /// Cancellation: as `next`.
     template <class T>
     asio::awaitable<std::optional<T>> next_row() {
-        const bool there = co_await load_row(wire::field_count<T>());
-        if (!there) {
+        constexpr std::size_t count = wire::field_count<T>();
+        if (!has_rows()) {
+            const bool there = co_await load_rows();
+            if (!there) {
+                co_return std::nullopt;
+            }
+        }
+        const bool is_last = !take_row(count);
+        if (is_last) {
+            co_await expect_end();
             co_return std::nullopt;
         }
-        constexpr auto types = wire::copied_types<T>();
-        const auto field = [&](std::size_t column) {
-            return field_view("of the COPY", column, row_ - 1, types[column], true,
-                              fields_[column]);
-        };
-        co_return wire::from_fields<T>(field);
+        static constexpr auto columns = wire::copied_columns<T>();
+        const wire::row_shape shape{columns.data(), count, nullptr};
+        co_return wire::read_row<T>(shape, fields_.data(), row_ - 1);
     }
 
 private:
-    asio::awaitable<bool> load_row(std::size_t columns);
+    bool has_rows() const noexcept { return at_ < piece_.size(); }
+    asio::awaitable<bool> load_rows();
+    bool take_row(std::size_t columns);
+    asio::awaitable<void> expect_end();
     void take_header();
     std::string_view take(std::size_t size);
 
@@ -183,7 +234,7 @@ private:
     std::size_t at_ = 0;   // after the row that was read last
     std::size_t row_ = 0;  // rows read
     bool header_taken_ = false;
-    std::vector<std::optional<std::string_view>> fields_;  // of that row, in piece_
+    std::vector<wire::cell> fields_;  // of that row, in piece_
 };
 
 }  // namespace bitdotio

@@ -77,6 +77,21 @@ constexpr oid bound_of(oid range);
 
 namespace wire {
 
+// Whether the binary form of a built-in type is its text.
+constexpr bool is_text_type(oid type) {
+    switch (type) {
+        case oids::text:
+        case oids::varchar:
+        case oids::bpchar:
+        case oids::name:
+        case oids::char_:
+        case oids::json:
+        case oids::xml:
+        case oids::unknown: return true;
+        default: return false;
+    }
+}
+
 struct array_oids {
     oid element;
     oid array;

@@ -83,6 +83,26 @@ private:
 namespace wire {
 template <class T>
 concept null_constant = std::is_same_v<T, std::nullptr_t> || std::is_same_v<T, std::nullopt_t>;
+
+// Says what to do about a type that cannot be bound.
+template <class T>
+constexpr void require_bindable() {
+    static_assert(bindable<without_optional<T>>,
+                  "values of this C++ type cannot be bound: include the header that "
+                  "docs/types.md names for it (bitdotio/calendar.hpp, arrays.hpp, "
+                  "composites.hpp, …), or give it a bitdotio::to_sql");
+}
+
+[[noreturn]] void refuse_value(std::string_view value, std::size_t number);
+
+// Errors: errc::bad_input for the value of $number if PostgreSQL takes no value like that.
+inline void check_value(std::string_view value, bool binary, std::size_t number) {
+    // PostgreSQL takes no field above 1 GiB, and libpq measures in int.
+    constexpr std::size_t most = std::size_t{1} << 30;
+    if (value.size() > most || (!binary && value.find('\0') != std::string_view::npos)) {
+        refuse_value(value, number);
+    }
+}
 }  // namespace wire
 
 template <class T>
@@ -90,10 +110,7 @@ void params::add(const T& value) {
     if constexpr (wire::null_constant<T>) {
         add_null();
     } else if constexpr (!wire::bindable<wire::without_optional<T>>) {
-        static_assert(wire::never<T>,
-                      "values of this C++ type cannot be bound: include the header that "
-                      "docs/types.md names for it (bitdotio/calendar.hpp, arrays.hpp, "
-                      "composites.hpp, …), or give it a bitdotio::to_sql");
+        wire::require_bindable<T>();
     } else if constexpr (wire::is_optional<T>) {
         if (value) {
             add(*value);

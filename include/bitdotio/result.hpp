@@ -3,6 +3,7 @@
 
 #include <bitdotio/row.hpp>
 
+#include <array>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -156,9 +157,15 @@ template <class T>
 std::vector<T> result::rows_as() const& {
     std::vector<T> rows;
     rows.reserve(size());
-    require_columns(wire::field_count<T>());
-    for (const row_view row : *this) {
-        rows.push_back(row.unchecked_as<T>());
+    constexpr std::size_t count = wire::field_count<T>();
+    require_columns(count);
+    std::array<wire::column, count> columns;
+    std::array<wire::cell, count> cells;
+    wire::describe(result_.get(), types_.get(), columns.data(), count);
+    const wire::row_shape shape{columns.data(), count, types_.get()};
+    for (std::size_t row = 0, all = size(); row < all; ++row) {
+        wire::load_cells(result_.get(), row, cells.data(), count);
+        rows.push_back(wire::read_row<T>(shape, cells.data(), row));
     }
     return rows;
 }

@@ -3,8 +3,10 @@
 
 #include <bitdotio/clock_time.hpp>
 #include <bitdotio/field.hpp>
+#include <bitdotio/row_plan.hpp>
 #include <bitdotio/shape.hpp>
 
+#include <array>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -13,6 +15,15 @@
 struct pg_result;
 
 namespace bitdotio {
+
+namespace wire {
+
+// The first `count` columns of a result, which must have them, and the values of a row in these.
+void describe(const pg_result* from, const known_types* types, column* to,
+              std::size_t count) noexcept;
+void load_cells(const pg_result* from, std::size_t row, cell* to, std::size_t count) noexcept;
+
+}  // namespace wire
 
 /// One row. It refers to its result, which must outlive it.
 ///
@@ -32,26 +43,38 @@ public:
     ///     field_view::as.
     template <class T>
     T as() const {
-        require_columns(wire::field_count<T>());
-        return unchecked_as<T>();
+        constexpr std::size_t count = wire::field_count<T>();
+        require_columns(count);
+        if (columns_) {
+            const wire::row_shape shape{columns_, count, types_};
+            return wire::read_row<T>(shape, cells_, row_);
+        }
+        std::array<wire::column, count> columns;
+        std::array<wire::cell, count> cells;
+        wire::describe(result_, types_, columns.data(), count);
+        wire::load_cells(result_, row_, cells.data(), count);
+        const wire::row_shape shape{columns.data(), count, types_};
+        return wire::read_row<T>(shape, cells.data(), row_);
     }
 
 private:
     friend class result;  // and its iterator
+    friend class row_chunk;
     row_view(const pg_result* result, std::size_t row, const wire::known_types* types) noexcept
         : result_(result), types_(types), row_(row) {}
+    // A row that is kept elsewhere; the result has its columns.
+    row_view(const pg_result* result, std::size_t row, const wire::row_shape& shape,
+             const wire::cell* cells) noexcept
+        : result_(result), types_(shape.types), row_(row), columns_(shape.columns), cells_(cells) {}
 
     field_view field(std::size_t column) const noexcept;
     void require_columns(std::size_t expected) const;
 
-    template <class T>
-    T unchecked_as() const {
-        return wire::from_fields<T>([this](std::size_t column) { return field(column); });
-    }
-
     const pg_result* result_;
     const wire::known_types* types_;
     std::size_t row_;
+    const wire::column* columns_ = nullptr;
+    const wire::cell* cells_ = nullptr;
 };
 
 /// A field of a result that is gone at the end of the full expression, as in

@@ -16,6 +16,10 @@ error over() {
         .with(outcome::not_sent);
 }
 
+error malformed() {
+    return error(errc::protocol_violated, "the rows of a binary COPY are malformed");
+}
+
 // Another call is under way, which goes on: the handle is not over.
 bool is_out_of_turn(const error& failure) {
     return failure.code() == errc::protocol_violated;
@@ -52,7 +56,7 @@ void copy_in::begin_rows() {
     }
 }
 
-void copy_in::add_row(const params& row) {
+std::size_t copy_in::begin_row(std::size_t columns) {
     if (!stream_) {
         throw over();
     }
@@ -63,7 +67,13 @@ void copy_in::add_row(const params& row) {
             .with(outcome::not_sent);
     }
     begin_rows();
-    wire::put(rows_, static_cast<std::uint16_t>(row.size()));
+    const std::size_t before = rows_.size();
+    wire::put(rows_, static_cast<std::uint16_t>(columns));
+    return before;
+}
+
+void copy_in::add_row(const params& row) {
+    begin_row(row.size());
     for (std::size_t i = 0; i < row.size(); ++i) {
         if (row.is_null(i)) {
             wire::put(rows_, std::uint32_t{0xffff'ffff});
@@ -77,7 +87,9 @@ void copy_in::add_row(const params& row) {
 
 asio::awaitable<void> copy_in::send_rows(std::size_t at_least) {
     if (rows_.size() >= at_least) {
-        co_await send(std::exchange(rows_, {}));
+        std::string rows = std::exchange(rows_, {});
+        rows_.reserve(about + about / 16);  // as many again, and the row that is one too many
+        co_await send(std::move(rows));
     }
 }
 
@@ -141,8 +153,7 @@ asio::awaitable<std::optional<std::string>> copy_out::next() {
     co_return data;
 }
 
-// See: PostgreSQL manual, SQL command COPY, "Binary Format".
-asio::awaitable<bool> copy_out::load_row(std::size_t columns) {
+asio::awaitable<bool> copy_out::load_rows() {
     if (!stream_ && !over_) {
         throw over();
     }
@@ -151,8 +162,7 @@ asio::awaitable<bool> copy_out::load_row(std::size_t columns) {
                     "next_row needs a binary COPY: add (FORMAT binary) to the statement, or read "
                     "its lines with next");
     }
-    fields_.clear();
-    while (at_ == piece_.size()) {
+    while (!has_rows()) {
         std::optional<std::string> more = co_await next();
         if (!more) {
             co_return false;
@@ -163,35 +173,52 @@ asio::awaitable<bool> copy_out::load_row(std::size_t columns) {
             take_header();
         }
     }
-    const auto count = wire::big_endian<std::uint16_t>(take(2));
-    if (count == 0xffff) {  // the trailer; what follows is the answer of the statement
-        const std::optional<std::string> nothing = co_await next();
-        co_return nothing.has_value();
+    co_return true;
+}
+
+// See: PostgreSQL manual, SQL command COPY, "Binary Format". False at the trailer.
+bool copy_out::take_row(std::size_t columns) {
+    const auto count = wire::octets_at<std::uint16_t>(take(2).data());
+    if (count == 0xffff) {
+        return false;
     }
     ++row_;
-    for (std::size_t i = 0; i < count; ++i) {
-        const auto size = wire::big_endian<std::uint32_t>(take(4));
-        fields_.push_back(size == 0xffff'ffff ? std::nullopt : std::optional(take(size)));
+    fields_.resize(count);
+    for (wire::cell& field : fields_) {
+        const auto size = wire::octets_at<std::uint32_t>(take(4).data());
+        if (size == 0xffff'ffff) {
+            field = {"", -1};
+        } else {
+            field = {take(size).data(), static_cast<std::int32_t>(size)};
+        }
     }
     if (count != columns) {
         throw error(errc::unexpected_shape, "a row of the COPY has " + std::to_string(count) +
                                                 " columns, and " + std::to_string(columns) +
                                                 " are read");
     }
-    co_return true;
+    return true;
+}
+
+// After the trailer only the answer of the statement is to come.
+asio::awaitable<void> copy_out::expect_end() {
+    const std::optional<std::string> more = co_await next();
+    if (more) {
+        throw malformed();
+    }
 }
 
 void copy_out::take_header() {
     take(11 + 4);  // signature and flags
-    take(wire::big_endian<std::uint32_t>(take(4)));
+    take(wire::octets_at<std::uint32_t>(take(4).data()));
 }
 
 std::string_view copy_out::take(std::size_t size) {
     if (size > piece_.size() - at_) {
-        throw error(errc::protocol_violated, "the rows of a binary COPY are malformed");
+        throw malformed();
     }
     at_ += size;
-    return std::string_view(piece_).substr(at_ - size, size);
+    return {piece_.data() + (at_ - size), size};
 }
 
 }  // namespace bitdotio

@@ -4,11 +4,14 @@
 #include <bitdotio/result.hpp>
 
 #include "postgres/libpq.hpp"
+#include "postgres/row_batch.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -16,7 +19,7 @@ namespace bitdotio {
 
 /// Which stream is open, whose it is, and the rows of it that nobody has asked for yet.
 ///
-/// Thread safety: none; it belongs to its session.
+/// Thread safety: none but that of `is_held`; it belongs to its session.
 class open_stream {
 public:
     enum class kind { none, rows, copy_in, copy_out };
@@ -35,15 +38,26 @@ public:
         what_ = what;
         wants_pieces_ = what == kind::rows;
         marks_ends_ = marks_ends;
+        held_.store(abandoned_ ? 0 : number_, std::memory_order_release);
     }
     /// Of a COPY from here on only answers are to come.
     void await_answers() noexcept { what_ = kind::rows; }
     /// Nobody goes on with the stream of this number.
-    void abandon(std::uint64_t number) noexcept { abandoned_ = abandoned_ || number == number_; }
-    void abandon() noexcept { abandoned_ = true; }
+    void abandon(std::uint64_t number) noexcept {
+        if (number == number_) {
+            abandon();
+        }
+    }
+    void abandon() noexcept {
+        abandoned_ = true;
+        held_.store(0, std::memory_order_release);
+    }
     void end() noexcept {
         what_ = kind::none;
+        held_.store(0, std::memory_order_release);
         rest_.reset();
+        columns_.reset();
+        spare_.reset();
     }
     /// The connection has ended.
     void reset() noexcept {
@@ -60,6 +74,10 @@ public:
     bool belongs_to(kind what, std::uint64_t number) const noexcept {
         return what_ == what && number == number_ && !abandoned_;
     }
+    /// From any thread: whether the stream of this number is open for its holder.
+    bool is_held(std::uint64_t number) const noexcept {
+        return held_.load(std::memory_order_acquire) == number;
+    }
     std::uint64_t number() const noexcept { return number_; }
     std::chrono::milliseconds timeout() const noexcept { return timeout_; }
     bool is_in_transaction() const noexcept { return in_transaction_; }
@@ -69,7 +87,20 @@ public:
     /// True once: its rows are still to be asked for in pieces.
     bool asks_for_pieces() noexcept { return std::exchange(wants_pieces_, false); }
 
-    /// A portion of the rows for the holder.
+    /// Memory for the next rows.
+    std::shared_ptr<row_batch> new_batch() {
+        if (!spare_) {
+            spare_ = std::make_shared<spare_batch>();
+        }
+        return spare_batch::take(spare_);
+    }
+    /// The columns of its rows, once the first have come; null before.
+    const std::shared_ptr<const row_columns>& columns() const noexcept { return columns_; }
+    void set_columns(std::shared_ptr<const row_columns> columns) noexcept {
+        columns_ = std::move(columns);
+    }
+
+    /// A portion of the rows of a script for the holder.
     class portion {
     public:
         /// Begins with what was too much for the portion before.
@@ -110,7 +141,10 @@ private:
     bool wants_pieces_ = false;
     bool marks_ends_ = false;
     std::chrono::milliseconds timeout_{0};
+    std::atomic<std::uint64_t> held_{0};  // numbers count from 1
     libpq::result rest_;
+    std::shared_ptr<const row_columns> columns_;
+    std::shared_ptr<spare_batch> spare_;
 };
 
 }  // namespace bitdotio

@@ -47,8 +47,8 @@ struct copy_start {
 /// The conversation with a server. What awaits is one operation each; see postgres_session for
 /// what they do, which enters the strand for them.
 ///
-/// Thread safety: none but that of `status`, `backend_pid` and `looks_alive`; it belongs to its
-///     session, and is used on its strand.
+/// Thread safety: none but that of `status`, `backend_pid`, `looks_alive` and `has_stream`; it
+///     belongs to its session, and is used on its strand.
 class postgres_exchange {
 public:
     postgres_exchange(const asio::any_io_executor& strand, const connect_options& options,
@@ -64,6 +64,9 @@ public:
     asio::awaitable<std::uint64_t> start_script(statement sql, bool alone);
     asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most,
                                                    time_point until);
+    asio::awaitable<wire::row_span> fetch_rows(std::uint64_t stream, std::size_t most,
+                                               time_point until);
+    bool has_stream(std::uint64_t stream) const noexcept { return stream_.is_held(stream); }
     asio::awaitable<copy_start> start_copy(statement sql, bool in);
     asio::awaitable<void> write_copy(std::uint64_t stream, std::string data);
     asio::awaitable<std::uint64_t> finish_copy_in(std::uint64_t stream,
@@ -185,6 +188,9 @@ private:
     asio::awaitable<void> flush_stream(time_point until);
     void ask_for_pieces(std::size_t most);
     asio::awaitable<void> fill_rows(std::vector<result>& rows, std::size_t most);
+    bool gather_rows(row_batch& rows, std::size_t most);
+    void add_rows(row_batch& rows, libpq::result& answer);
+    asio::awaitable<void> await_rows(row_batch& rows, std::size_t most);
     asio::awaitable<void> await_copy_start(copy_format& format);
     asio::awaitable<void> put_copy(const std::string& data);
     asio::awaitable<void> fill_copy(std::string& data, std::size_t about);

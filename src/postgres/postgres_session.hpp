@@ -70,9 +70,21 @@ public:
     asio::awaitable<std::uint64_t> start_script(statement sql, bool alone) {
         return on_own_strand(exchange_.start_script(std::move(sql), alone));
     }
-    /// Empty at the end.
+    /// The rows of a statement that have come, or the first that come: at least one, about `most`,
+    /// and what has come together with them. Empty at the end.
     ///
     /// Parameters: `most` at least 1; `until` as above.
+    asio::awaitable<wire::row_span> fetch_rows(std::uint64_t stream, std::size_t most,
+                                               time_point until = no_deadline) {
+        return on_own_strand(exchange_.fetch_rows(stream, most, until));
+    }
+    /// Whether the stream is open, so that its holder may go on with it. False in a child.
+    bool has_stream(std::uint64_t stream) const noexcept {
+        return birth_.is_here() && exchange_.has_stream(stream);
+    }
+    /// The rows of a script, at most `most`. Empty at the end.
+    ///
+    /// Parameters: as above.
     asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most,
                                                    time_point until = no_deadline) {
         return on_own_strand(exchange_.next_rows(stream, most, until));

@@ -75,6 +75,82 @@ asio::awaitable<std::vector<result>> postgres_exchange::next_rows(std::uint64_t 
     co_return rows;
 }
 
+asio::awaitable<wire::row_span> postgres_exchange::fetch_rows(std::uint64_t stream,
+                                                              std::size_t most, time_point until) {
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const turn mine(*this);
+    require_stream(open_stream::kind::rows, stream);
+    const std::shared_ptr<row_batch> rows = stream_.new_batch();
+    ask_for_pieces(most);
+    std::optional<error> interrupted;
+    if (!gather_rows(*rows, most) && rows->is_empty()) {
+        const time_point deadline = std::min(until, deadline_after(stream_.timeout()));
+        interrupted = co_await supervise(await_rows(*rows, most), deadline, phase::awaiting_reply);
+    }
+    if (interrupted) {
+        rows->clear();
+    }
+    wire::row_span all;
+    if (rows->is_empty()) {
+        conclude_stream(interrupted);
+        co_return all;
+    }
+    all = rows->rows();
+    all.owner = rows;
+    co_return all;
+}
+
+// Takes whatever has come, and reads more only as long as it is wanted; never waits. What lies in
+// libpq's buffer comes along, because it costs nothing more and the next call need not wait then.
+// True where there will be no more rows. An error behind rows is left for the next call.
+bool postgres_exchange::gather_rows(row_batch& rows, std::size_t most) {
+    libpq::result answer;
+    while (!rows.is_full()) {
+        if (!wire_.next_answer(answer)) {
+            if (rows.size() >= most) {
+                return false;
+            }
+            wire_.take_in();
+            if (!wire_.next_answer(answer)) {
+                return false;
+            }
+        }
+        if (!answer) {
+            return true;
+        }
+        if (libpq::is_piece(PQresultStatus(answer.get()))) {
+            add_rows(rows, answer);
+            answer.reset();  // before libpq makes the next, which then gets the same memory
+        } else {
+            collect(std::move(answer));
+        }
+        if (report_.has_copy_started()) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void postgres_exchange::add_rows(row_batch& rows, libpq::result& answer) {
+    if (!stream_.columns()) {
+        stream_.set_columns(std::make_shared<const row_columns>(
+            answer.get(), type_book::concerns(answer.get()) ? types_.known() : nullptr));
+    }
+    rows.add(answer, stream_.columns());
+}
+
+asio::awaitable<void> postgres_exchange::await_rows(row_batch& rows, std::size_t most) {
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_await asio::this_coro::throw_if_cancelled(false);
+    do {
+        co_await wire_.readable();
+        if (gather_rows(rows, most)) {
+            co_return;
+        }
+    } while (rows.is_empty());
+}
+
 // As large as the first portion, so that nobody waits for rows that were not asked for; and small,
 // because each piece waits for its last row. Larger ones are hardly faster.
 void postgres_exchange::ask_for_pieces(std::size_t most) {
@@ -244,6 +320,7 @@ asio::awaitable<void> postgres_exchange::fill_copy(std::string& data, std::size_
         char* row = nullptr;
         const int size = PQgetCopyData(wire_.conn(), &row, 1);
         if (size > 0) {
+            data.reserve(about + about / 16);  // the last row may be one too many
             data.append(row, static_cast<std::size_t>(size));
             PQfreemem(row);
         } else if (size == 0 && data.empty()) {

@@ -2,6 +2,7 @@
 #include <bitdotio/row_stream.hpp>
 
 #include "postgres/postgres_session.hpp"
+#include "postgres/row_errors.hpp"
 
 #include <string>
 #include <utility>
@@ -17,23 +18,17 @@ bool is_out_of_turn(const error& failure) {
 
 }  // namespace
 
-row_chunk::row_chunk(std::vector<result> parts) noexcept : parts_(std::move(parts)) {
-    for (const result& part : parts_) {
-        size_ += part.size();
+row_view row_chunk::operator[](std::size_t row) const& {
+    if (row >= rows_.size) {
+        throw error(errc::unexpected_shape, "there is no row " + std::to_string(row) +
+                                                " in a chunk of " + std::to_string(rows_.size) +
+                                                "; they count from 0");
     }
+    return view(row);
 }
 
-row_view row_chunk::operator[](std::size_t row) const& {
-    std::size_t left = row;
-    for (const result& part : parts_) {
-        if (left < part.size()) {
-            return part[left];
-        }
-        left -= part.size();
-    }
-    throw error(errc::unexpected_shape, "there is no row " + std::to_string(row) +
-                                            " in a chunk of " + std::to_string(size_) +
-                                            "; they count from 0");
+void row_chunk::require_columns(std::size_t expected) const {
+    require_shape(rows_.shape.count, expected);
 }
 
 row_stream::row_stream(wire::open_part<postgres_session> stream, replacement after_failure,
@@ -43,23 +38,49 @@ row_stream::row_stream(wire::open_part<postgres_session> stream, replacement aft
       step_timeout_(step_timeout) {}
 
 asio::awaitable<std::optional<row_chunk>> row_stream::next(std::size_t most) {
+    if (most == 0 && stream_) {
+        co_return row_chunk();
+    }
+    if (!has_rows()) {
+        const bool there = co_await load(most);
+        if (!there) {
+            co_return std::nullopt;
+        }
+    }
+    row_chunk chunk(rest_.take(most));
+    given_ += chunk.size();
+    co_return chunk;
+}
+
+// Rows that were kept are those of an open stream: whatever ended it is told instead of them.
+bool row_stream::has_rows() const noexcept {
+    return rest_.size > 0 && stream_ && stream_->has_stream(stream_.number());
+}
+
+// What does not fit is a row that was read, as a value that does not fit.
+void row_stream::require_columns(std::size_t expected) {
+    if (rest_.shape.count != expected) {
+        rest_.drop_first();
+        ++given_;
+        require_shape(rest_.shape.count, expected);
+    }
+}
+
+asio::awaitable<bool> row_stream::load(std::size_t most) {
     if (!stream_ && !over_) {
         throw error(errc::protocol_violated, "the row_stream was never opened, or was moved from")
             .with(outcome::not_sent);
     }
     if (!stream_) {
-        co_return std::nullopt;
+        co_return false;
     }
-    if (most == 0) {
-        co_return row_chunk();
-    }
+    rest_ = {};
     const time_point until = deadline_after(step_timeout_);
-    std::vector<result> rows;
     std::optional<error> failure;
     do {
         failure.reset();
         try {
-            rows = co_await stream_->next_rows(stream_.number(), most, until);
+            rest_ = co_await stream_->fetch_rows(stream_.number(), most, until);
         } catch (const error& thrown) {
             if (is_out_of_turn(thrown)) {
                 throw;
@@ -81,13 +102,13 @@ asio::awaitable<std::optional<row_chunk>> row_stream::next(std::size_t most) {
             }
         }
     } while (failure);
-    rows_seen_ = rows_seen_ || !rows.empty();
-    if (rows.empty()) {
+    if (rest_.size == 0) {
         stream_.end();
         over_ = true;
-        co_return std::nullopt;
+        co_return false;
     }
-    co_return row_chunk(std::move(rows));
+    rows_seen_ = true;
+    co_return true;
 }
 
 }  // namespace bitdotio

@@ -74,8 +74,12 @@ bool may_be_array_text(const field_view& field) {
 }  // namespace
 
 bool type_book::concerns(const result& answer) {
-    for (std::size_t column = 0; column < answer.column_count(); ++column) {
-        const oid type = answer.column_type(column);
+    return concerns(answer.result_.get());
+}
+
+bool type_book::concerns(const PGresult* answer) {
+    for (int column = 0; column < PQnfields(answer); ++column) {
+        const oid type = PQftype(answer, column);
         if (type >= first_of_a_database || type == oids::record || type == array_of_records) {
             return true;
         }

@@ -6,6 +6,7 @@
 #include <bitdotio/result.hpp>
 #include <bitdotio/statement.hpp>
 
+#include "postgres/libpq.hpp"
 #include "values/known_types.hpp"
 
 #include <memory>
@@ -24,6 +25,7 @@ public:
 
     /// Whether an answer has columns whose types may have to be asked for.
     static bool concerns(const result& answer);
+    static bool concerns(const PGresult* answer);
 
     /// The types that occur in the answers and are not known yet.
     std::vector<oid> missing_in(const std::vector<result*>& answers) const;
@@ -36,6 +38,8 @@ public:
     /// Takes the answer in. What was asked for and is not in it does not exist.
     void learn(const std::vector<oid>& asked, const result& answer);
 
+    /// What is known; null for nothing.
+    const std::shared_ptr<const wire::known_types>& known() const noexcept { return known_; }
     /// Lets the answers be read with what is known.
     void tell(const std::vector<result*>& answers) const;
 

@@ -61,20 +61,6 @@ std::string number_text(Number value) {
     return {buffer, end};
 }
 
-bool is_text_type(oid type) {
-    switch (type) {
-        case oids::text:
-        case oids::varchar:
-        case oids::bpchar:
-        case oids::name:
-        case oids::char_:
-        case oids::json:
-        case oids::xml:
-        case oids::unknown: return true;
-        default: return false;
-    }
-}
-
 // The catalog says whether a type's binary form is its text. Where the session could not ask, in a
 // stream: the form of an enum or citext is, and that of a composite, an array, a range or hstore
 // begins with counts or flags, so with bytes that no text has. Inside of a value this would be a

@@ -14,22 +14,22 @@ std::string_view params::value(std::size_t index) const {
 }
 
 void params::finish(oid type, bool binary, std::size_t offset) {
-    // PostgreSQL takes no field above 1 GiB, and libpq measures in int.
-    constexpr std::size_t most = std::size_t{1} << 30;
     const std::size_t size = buffer_.size() - offset;
-    const std::string which = "$" + std::to_string(entries_.size() + 1);
-    if (size > most) {
-        throw error(errc::bad_input, "the value of " + which + " is larger than 1 GiB");
-    }
+    wire::check_value(std::string_view(buffer_).substr(offset), binary, entries_.size() + 1);
     if (!binary) {
-        if (buffer_.find('\0', offset) != std::string::npos) {
-            throw error(errc::bad_input, "the text of " + which +
-                                             " contains a zero byte, which PostgreSQL cannot "
-                                             "store in text; bind bitdotio::bytes instead");
-        }
         buffer_.push_back('\0');
     }
     entries_.push_back({type, binary, false, offset, size});
+}
+
+void wire::refuse_value(std::string_view value, std::size_t number) {
+    const std::string which = "$" + std::to_string(number);
+    if (value.size() > std::size_t{1} << 30) {
+        throw error(errc::bad_input, "the value of " + which + " is larger than 1 GiB");
+    }
+    throw error(errc::bad_input, "the text of " + which +
+                                     " contains a zero byte, which PostgreSQL cannot "
+                                     "store in text; bind bitdotio::bytes instead");
 }
 
 }  // namespace bitdotio

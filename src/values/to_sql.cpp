@@ -17,8 +17,7 @@ template <class Unsigned>
 void put_big_endian(std::string& out, Unsigned value) {
     char octets[sizeof(Unsigned)];
     for (std::size_t i = 0; i < sizeof(Unsigned); ++i) {
-        octets[sizeof(Unsigned) - 1 - i] = static_cast<char>(value & 0xff);
-        value = static_cast<Unsigned>(value >> 8);
+        octets[i] = static_cast<char>(value >> (8 * (sizeof(Unsigned) - 1 - i)) & 0xff);
     }
     out.append(octets, sizeof(Unsigned));
 }

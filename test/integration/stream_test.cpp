@@ -83,6 +83,145 @@ TEST_CASE("a stream gives every row once, in order, in chunks no larger than ask
     });
 }
 
+TEST_CASE("a stream gives typed rows one by one, mixed with chunks") {
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
+        using line = std::tuple<int, std::string, std::optional<double>>;
+        row_stream rows = co_await c.stream(
+            "SELECT i, i::text, CASE WHEN i % 2 = 0 THEN i / 4.0 END::float8 "
+            "FROM generate_series(1, 5000) i");
+        int expected = 1;
+        const auto check = [&](const line& one) {
+            CHECK(std::get<0>(one) == expected);
+            CHECK(std::get<1>(one) == std::to_string(expected));
+            CHECK(std::get<2>(one) ==
+                  (expected % 2 == 0 ? std::optional(expected / 4.0) : std::nullopt));
+            ++expected;
+        };
+        while (true) {
+            const std::optional<line> one = co_await rows.next_row<line>();
+            if (!one) break;
+            check(*one);
+            if (expected % 7 == 0) {
+                const std::optional<row_chunk> some = co_await rows.next(3);
+                if (!some) break;
+                CHECK(some->size() <= 3);
+                for (const line& next : some->rows_as<line>())
+                    check(next);
+            }
+        }
+        CHECK(expected == 5'001);
+        const std::optional<line> over = co_await rows.next_row<line>();
+        CHECK_FALSE(over);
+        co_await expect_well(c);
+    });
+}
+
+TEST_CASE("after a row that does not fit a stream goes on with the next") {
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
+        row_stream rows = co_await c.stream(
+            "SELECT * FROM (VALUES (1), (NULL), (70000), (4), (5)) some_rows (a)");
+        std::vector<std::string> seen;
+        while (true) {
+            std::optional<error> failure;
+            std::optional<std::int16_t> one;
+            try {
+                if (seen.size() == 3) {
+                    using two = std::tuple<int, int>;
+                    const std::optional<two> none = co_await rows.next_row<two>();
+                    CHECK_FALSE(none);
+                } else {
+                    one = co_await rows.next_row<std::int16_t>();
+                }
+            } catch (const error& thrown) {
+                failure = thrown;
+            }
+            if (!failure && !one) break;
+            seen.push_back(failure ? failure->what() : std::to_string(*one));
+        }
+        REQUIRE(seen.size() == 5);
+        CHECK(seen[0] == "1");
+        CHECK(seen[1] ==
+              "column \"a\" (integer) is NULL in row 1, which does not read as short int; read it "
+              "as a std::optional");
+        CHECK(seen[2].find("70000 is out of its range") != std::string::npos);
+        CHECK(seen[3] == "a row has 1 columns, the C++ type 2");
+        CHECK(seen[4] == "5");
+        co_await expect_well(c);
+    });
+}
+
+TEST_CASE("a row that cannot be bound leaves nothing of itself in a binary COPY") {
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
+        co_await c.script("CREATE TABLE bound (a int, b text)");
+        copy_in in = co_await c.copy_from("COPY bound FROM STDIN (FORMAT binary)");
+        const std::string cut("a\0b", 3);
+        std::string said;
+        try {
+            co_await in.write_row(1, cut);
+        } catch (const error& failure) {
+            CHECK(failure.code() == errc::bad_input);
+            said = failure.what();
+        }
+        CHECK(said.starts_with("the text of $2 contains a zero byte"));
+        co_await in.write_row(2, nullptr);
+        co_await in.write_row(std::optional<int>(), "c");
+        const params bound(3, "d");
+        co_await in.write_row(bound);
+        const std::uint64_t copied = co_await in.finish();
+        CHECK(copied == 3);
+        const result rows = co_await c.query("SELECT a, b FROM bound ORDER BY b NULLS FIRST");
+        using line = std::tuple<std::optional<int>, std::optional<std::string>>;
+        const std::vector<line> expected = {{2, std::nullopt}, {std::nullopt, "c"}, {3, "d"}};
+        CHECK(rows.rows_as<line>() == expected);
+    });
+}
+
+TEST_CASE("rows of a stream that was given back are not handed on") {
+    test::with_connection(shared().connect, [](connection&) -> asio::awaitable<void> {
+        const auto executor = co_await asio::this_coro::executor;
+        pool_options options;
+        options.max_size = 1;
+        pool from(executor, shared().connect, options);
+        pooled_connection lent = co_await from.acquire();
+        row_stream rows = co_await lent->stream("SELECT generate_series(1, 100)");
+        const std::optional<int> first = co_await rows.next_row<int>();
+        CHECK(first == 1);
+        lent.release();
+        const result well = co_await from.query("SELECT 42");  // on the same connection
+        CHECK(well.one<int>() == 42);
+        errc code{};
+        try {
+            co_await rows.next_row<int>();
+        } catch (const error& failure) {
+            code = failure.code();
+        }
+        CHECK(code == errc::protocol_violated);
+        co_await from.close();
+    });
+}
+
+TEST_CASE("a chunk of large rows is small, and gives each whole") {
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
+        row_stream rows = co_await c.stream(
+            "SELECT i, repeat(chr(64 + i % 26), 700000) FROM generate_series(1, 40) i");
+        const std::size_t before = allocated();
+        std::size_t most = 0;
+        int count = 0;
+        while (const std::optional<row_chunk> chunk = co_await rows.next()) {
+            most = std::max(most, allocated());
+            for (std::size_t i = 0; i < chunk->size(); ++i) {
+                const row_view row = (*chunk)[i];
+                ++count;
+                CHECK(row[0].as<int>() == count);
+                const std::string wanted(700'000, static_cast<char>(64 + count % 26));
+                CHECK(row[1].as<std::string_view>() == wanted);
+            }
+        }
+        CHECK(count == 40);
+        CHECK(most < before + 8'000'000);
+    });
+}
+
 TEST_CASE("a big result is streamed in little memory") {
     test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
         const std::size_t before = allocated();

@@ -60,6 +60,26 @@ TEST_CASE("a stream belongs to whoever has its number, until it is abandoned or 
     CHECK_FALSE(stream.is_abandoned());
 }
 
+TEST_CASE("from any thread a stream is seen to be its holder's, until it is abandoned or ends") {
+    open_stream stream;
+    CHECK_FALSE(stream.is_held(1));
+    stream.prepare(false, 1s);
+    CHECK_FALSE(stream.is_held(1));
+    stream.begin(kind::rows);
+    CHECK(stream.is_held(1));
+    stream.abandon(7);
+    CHECK(stream.is_held(1));
+    stream.abandon(1);
+    CHECK_FALSE(stream.is_held(1));
+    stream.end();
+    stream.prepare(false, 1s);
+    stream.begin(kind::rows);
+    CHECK_FALSE(stream.is_held(1));
+    CHECK(stream.is_held(2));
+    stream.end();
+    CHECK_FALSE(stream.is_held(2));
+}
+
 TEST_CASE("the rest is read where stopping it would end its transaction") {
     open_stream stream;
     stream.prepare(true, 0ms);
