@@ -1,4 +1,4 @@
-// Matches words with options, and prints the help.
+// Matches words with options.
 #include "cli/arguments.hpp"
 
 #include "base/ascii.hpp"
@@ -26,23 +26,20 @@ std::string quoted(std::string_view text) {
     return "\"" + masked(text) + "\"";
 }
 
+// Reads true or false as click does.
+bool truth_of(const std::string& value, const std::string& name) {
+    const std::string text = ascii::to_lower(value);
+    for (const std::string_view yes : {"true", "t", "yes", "y", "on", "1"}) {
+        if (text == yes) return true;
+    }
+    for (const std::string_view no : {"false", "f", "no", "n", "off", "0"}) {
+        if (text == no) return false;
+    }
+    throw wrong(name + " must be true or false, not " + quoted(value));
+}
+
 bool is_option(const std::string& word) {
     return word.size() > 1 && word[0] == '-';
-}
-
-const command* find_command(const program& program, std::string_view name) {
-    const auto found =
-        std::find_if(program.commands.begin(), program.commands.end(), [&](const command& one) {
-            return one.name == name || (!one.alias.empty() && one.alias == name);
-        });
-    return found == program.commands.end() ? nullptr : &*found;
-}
-
-// Whether some command's name begins with this word, such as "db" of "db list".
-bool is_group(const program& program, std::string_view word) {
-    return std::any_of(program.commands.begin(), program.commands.end(), [&](const command& one) {
-        return one.name.starts_with(std::string(word) + " ");
-    });
 }
 
 // An option found in a word, with the value if it was attached.
@@ -79,52 +76,119 @@ std::string names(const option& one) {
                                   : std::string(one.short_name) + "/" + std::string(one.long_name);
 }
 
-void append_entries(std::string& out,
-                    const std::vector<std::pair<std::string, std::string>>& entries) {
-    std::size_t width = 0;
-    for (const auto& [left, right] : entries) {
-        width = std::max(width, left.size());
-    }
-    for (const auto& [left, right] : entries) {
-        out += "  " + left + std::string(width - left.size() + 2, ' ') + right + "\n";
-    }
+// The options that a command understands.
+std::vector<std::string_view> option_names(const program& program, const command* chosen) {
+    std::vector<std::string_view> all = {"--help"};
+    const auto add = [&](const std::vector<option>& options) {
+        for (const option& one : options)
+            all.push_back(one.long_name);
+    };
+    if (chosen) add(chosen->options);
+    add(program.options);
+    return all;
 }
 
-void append_options(std::string& out, std::vector<option> options) {
-    options.push_back({"-h", "--help", "", "Show this and exit."});
-    std::vector<std::pair<std::string, std::string>> entries;
-    for (const option& one : options) {
-        std::string left = one.short_name.empty() ? "" : std::string(one.short_name) + ", ";
-        left += one.long_name;
-        left += one.value.empty() ? "" : " " + std::string(one.value);
-        entries.emplace_back(left, std::string(one.help) + (one.required ? " Required." : ""));
-    }
-    out += "\nOptions:\n";
-    append_entries(out, entries);
-}
-
-// Appends the commands whose names begin with `group`.
-void append_commands(std::string& out, const program& program, const std::string& group) {
-    std::vector<std::pair<std::string, std::string>> entries;
+// The words that may stand after `path`: "list" after "db".
+std::vector<std::string_view> command_words(const program& program, const std::string& path) {
+    std::vector<std::string_view> all;
+    const std::string begin = path.empty() ? "" : path + " ";
     for (const command& one : program.commands) {
-        if (!one.name.starts_with(group)) continue;
-        std::string left(one.name);
-        for (const std::string_view word : one.words) {
-            left += " " + std::string(word);
+        for (std::string_view name : {one.name, one.alias}) {
+            if (one.hidden || name.empty() || !name.starts_with(begin)) continue;
+            name.remove_prefix(begin.size());
+            all.push_back(name.substr(0, name.find(' ')));
         }
-        entries.emplace_back(left, one.help);
     }
-    append_entries(out, entries);
+    return all;
+}
+
+// "; did you mean …?", or nothing.
+std::string hint(std::string_view word, const std::vector<std::string_view>& names,
+                 const std::string& before = "") {
+    const std::string_view near = nearest(word, names);
+    return near.empty() ? "" : "; did you mean \"" + before + std::string(near) + "\"?";
+}
+
+bool is_optional_word(std::string_view word) {
+    return word.starts_with('[');
+}
+
+bool takes_the_rest(const command& one) {
+    return !one.words.empty() && one.words.back().find("...") != std::string_view::npos;
 }
 
 }  // namespace
 
-arguments arguments::parse(const program& program, const std::vector<std::string>& words) {
+const command* find_command(const program& program, std::string_view name) {
+    const auto found =
+        std::find_if(program.commands.begin(), program.commands.end(), [&](const command& one) {
+            return one.name == name || (!one.alias.empty() && one.alias == name);
+        });
+    return found == program.commands.end() ? nullptr : &*found;
+}
+
+bool is_group(const program& program, std::string_view word) {
+    return std::any_of(program.commands.begin(), program.commands.end(), [&](const command& one) {
+        return one.name.starts_with(std::string(word) + " ");
+    });
+}
+
+std::string variable_of(const program& program, const command* command, const option& one) {
+    std::string name = std::string(program.name) + "io";
+    for (const std::string_view part :
+         {command ? command->name : std::string_view(), one.long_name.substr(2)}) {
+        if (!part.empty()) name += "_" + std::string(part);
+    }
+    for (char& c : name) {
+        c = c == '-' || c == ' ' ? '_' : ascii::to_upper(c);
+    }
+    return name;
+}
+
+std::string_view nearest(std::string_view word, const std::vector<std::string_view>& names) {
+    std::string_view best;
+    std::size_t least = word.size() > 4 ? 3 : 2;  // a slip of so many letters is another word
+    for (const std::string_view name : names) {
+        // The distance of two texts: letters added, dropped, changed, or swapped with the next.
+        std::vector<std::size_t> before(name.size() + 1), row(name.size() + 1), next(row);
+        for (std::size_t j = 0; j <= name.size(); ++j)
+            row[j] = j;
+        for (std::size_t i = 1; i <= word.size(); ++i) {
+            next[0] = i;
+            for (std::size_t j = 1; j <= name.size(); ++j) {
+                const bool same = word[i - 1] == name[j - 1];
+                next[j] = std::min({row[j] + 1, next[j - 1] + 1, row[j - 1] + (same ? 0U : 1U)});
+                if (i > 1 && j > 1 && word[i - 1] == name[j - 2] && word[i - 2] == name[j - 1]) {
+                    next[j] = std::min(next[j], before[j - 2] + 1);
+                }
+            }
+            std::swap(before, row);
+            std::swap(row, next);
+        }
+        if (row[name.size()] < least && row[name.size()] < name.size()) {
+            least = row[name.size()];
+            best = name;
+        }
+    }
+    return best;
+}
+
+arguments arguments::parse(const program& program, const std::vector<std::string>& words,
+                           const char* (*environment)(const char* name)) {
     arguments read;
+    bool only_words = false;  // after "--"
     const cli::command* chosen = nullptr;
     std::string path;
     for (std::size_t i = 0; i < words.size(); ++i) {
         const std::string& word = words[i];
+        if (only_words) {
+            read.words_.push_back(word);
+            continue;
+        }
+        if (word == "--" && chosen && takes_the_rest(*chosen)) {
+            only_words = true;
+            continue;
+        }
         if (word == "-h" || word == "--help") {
             read.help_ = true;
             continue;
@@ -136,16 +200,20 @@ arguments arguments::parse(const program& program, const std::vector<std::string
             if (read.words_.empty() && (deeper || grouped)) {
                 chosen = deeper;
                 path = name;
-            } else if (chosen && read.words_.size() < chosen->words.size()) {
+            } else if (chosen &&
+                       (read.words_.size() < chosen->words.size() || takes_the_rest(*chosen))) {
                 read.words_.push_back(word);
             } else if (chosen) {
                 throw wrong("unexpected argument " + quoted(word) + " after \"" +
                             std::string(program.name) + " " + std::string(chosen->name) +
-                            "\"; options begin with a dash");
+                            "\"; options begin with a dash" +
+                            hint(word, command_words(program, path), path + " "));
             } else {
-                throw wrong("there is no command \"" + (path.empty() ? "" : path + " ") +
-                            masked(word) + "\"; see \"" + std::string(program.name) +
-                            (path.empty() ? "" : " " + path) + " --help\"");
+                throw wrong(
+                    "there is no command \"" + (path.empty() ? "" : path + " ") + masked(word) +
+                    "\"; see \"" + std::string(program.name) + (path.empty() ? "" : " " + path) +
+                    " --help\"" +
+                    hint(word, command_words(program, path), path.empty() ? "" : path + " "));
             }
             continue;
         }
@@ -159,7 +227,10 @@ arguments arguments::parse(const program& program, const std::vector<std::string
         if (!met.found) {
             throw wrong("there is no option " + quoted(name_part(word)) + "; see \"" +
                         std::string(program.name) +
-                        (chosen ? " " + std::string(chosen->name) : "") + " --help\"");
+                        (chosen ? " " + std::string(chosen->name) : "") + " --help\"" +
+                        (chosen && takes_the_rest(*chosen)
+                             ? "; what follows \"--\" is passed on"
+                             : hint(name_part(word), option_names(program, chosen))));
         }
         if (met.found->value.empty()) {
             if (met.attached) {
@@ -173,7 +244,9 @@ arguments arguments::parse(const program& program, const std::vector<std::string
             }
             met.attached = words[i];
         }
-        read.values_[std::string(met.found->long_name)] = *met.attached;
+        given& kept = read.values_[std::string(met.found->long_name)];
+        if (!met.found->repeated) kept.values.clear();
+        kept.values.push_back(*met.attached);
     }
     read.command_ = chosen ? std::string(chosen->name) : path;
     if (read.help_) {
@@ -183,7 +256,26 @@ arguments arguments::parse(const program& program, const std::vector<std::string
         throw wrong("\"" + std::string(program.name) + " " + path + "\" needs a command; see \"" +
                     std::string(program.name) + " " + path + " --help\"");
     }
-    if (chosen && read.words_.size() < chosen->words.size()) {
+    if (environment) {
+        const auto fill = [&](const cli::command* of, const option& one) {
+            if (read.has(one.long_name)) return;
+            const std::string variable = variable_of(program, of, one);
+            const char* const value = environment(variable.c_str());
+            if (!value || !*value) return;
+            if (one.value.empty() && !truth_of(value, variable)) return;
+            given& kept = read.values_[std::string(one.long_name)];
+            kept.values.emplace_back(one.value.empty() ? "" : value);
+            kept.from_environment = true;
+        };
+        if (chosen) {
+            for (const option& one : chosen->options)
+                fill(chosen, one);
+        }
+        for (const option& one : program.options)
+            fill(nullptr, one);
+    }
+    if (chosen && read.words_.size() < chosen->words.size() &&
+        !is_optional_word(chosen->words[read.words_.size()])) {
         throw wrong("\"" + std::string(program.name) + " " + read.command_ + "\" needs " +
                     std::string(chosen->words[read.words_.size()]));
     }
@@ -204,19 +296,25 @@ bool arguments::has(std::string_view long_name) const {
 
 std::optional<std::string> arguments::get(std::string_view long_name) const {
     const auto found = values_.find(long_name);
-    return found == values_.end() ? std::nullopt : std::optional(found->second);
+    return found == values_.end() ? std::nullopt : std::optional(found->second.values.back());
+}
+
+std::vector<std::string> arguments::get_all(std::string_view long_name) const {
+    const auto found = values_.find(long_name);
+    return found == values_.end() ? std::vector<std::string>() : found->second.values;
+}
+
+bool arguments::is_from_environment(std::string_view long_name) const {
+    const auto found = values_.find(long_name);
+    return found != values_.end() && found->second.from_environment;
 }
 
 std::optional<bool> arguments::get_bool(std::string_view long_name) const {
-    const std::optional<std::string> given = get(long_name);
-    if (!given) {
+    const std::optional<std::string> text = get(long_name);
+    if (!text) {
         return std::nullopt;
     }
-    const std::string text = ascii::to_lower(*given);
-    if (text == "true" || text == "yes" || text == "1") return true;
-    if (text == "false" || text == "no" || text == "0") return false;
-    throw wrong("option " + std::string(long_name) + " must be true or false, not " +
-                quoted(*given));
+    return truth_of(*text, "option " + std::string(long_name));
 }
 
 std::optional<std::int64_t> arguments::get_size(std::string_view long_name) const {
@@ -272,32 +370,6 @@ std::optional<std::chrono::milliseconds> arguments::get_duration(std::string_vie
     throw wrong("option " + std::string(long_name) +
                 " must be a duration of at most a week such as 500ms, 1s, 2m or 1h, not " +
                 quoted(*text));
-}
-
-std::string help_text(const program& program, std::string_view name) {
-    const std::string start = "Usage: " + std::string(program.name);
-    std::string out;
-    if (const command* chosen = find_command(program, name)) {
-        out = start + " " + std::string(chosen->name);
-        for (const std::string_view word : chosen->words) {
-            out += " " + std::string(word);
-        }
-        out += " [OPTIONS]\n\n" + std::string(chosen->help) + "\n";
-        if (is_group(program, name)) {
-            out += "\nCommands of its own:\n";
-            append_commands(out, program, std::string(name) + " ");
-        }
-        append_options(out, chosen->options);
-        return out;
-    }
-    const std::string group = name.empty() ? "" : std::string(name) + " ";
-    out = start +
-          (name.empty() ? " [OPTIONS] COMMAND\n\n" + std::string(program.help)
-                        : " " + group + "COMMAND") +
-          "\n\nCommands:\n";
-    append_commands(out, program, group);
-    append_options(out, program.options);
-    return out;
 }
 
 }  // namespace bitdotio::cli

@@ -1,7 +1,8 @@
 // The words of a command line: which command, which options, which values.
 //
-// CLI11, the parser in Debian, reads "-qf" as "-q" with the value "f"; the service's own command
-// has "-qf" as one option, so this is our own parser.
+// Not CLI11, the parser in Debian: it reads "-qf" as "-q" with the value "f", its messages repeat
+// values, which may be keys, and help, completions and the manual would need a second description
+// of every option beside its own.
 #pragma once
 
 #include <chrono>
@@ -21,7 +22,12 @@ struct option {
     std::string_view value;       ///< how help names its value; empty if it takes none
     std::string_view help;
     bool required = false;
+    /// What its value can be, for completions; such as "file" for any file.
+    std::string_view choices = "";
+    bool repeated = false;  ///< all of its values count, not only the last
 };
+
+class arguments;
 
 /// One command.
 struct command {
@@ -29,8 +35,13 @@ struct command {
     std::string_view alias;  ///< another name, empty for none
     std::string_view help;
     std::vector<option> options;
-    /// How help names the words that must follow it: "DB".
+    /// How help names the words that must follow it: "DB". Those that may be left out are in
+    /// brackets: "[DB]"; the last may take all that follow, dashes included after "--":
+    /// "[ARGS...]".
     std::vector<std::string_view> words = {};
+    /// Runs it; null where a test only parses.
+    void (*run)(const arguments&) = nullptr;
+    bool hidden = false;  ///< not in help, for what builds call
 };
 
 /// A program: options before the command, and its commands.
@@ -48,10 +59,16 @@ public:
     /// ("--query=SQL", "-dNAME"). "-h" and "--help" are understood everywhere; program options
     /// also after the command.
     ///
-    /// Parameters: `words` without the program's own name.
+    /// An option that is not given takes its value from the environment: `--storage_limit_bytes` of
+    /// "bit db create" from BITIO_DB_CREATE_STORAGE_LIMIT_BYTES, one of the program from BITIO_KEY.
+    /// Empty variables count as none.
+    ///
+    /// Parameters: `words` without the program's own name; `environment` gives a variable's value,
+    ///     null for none.
     /// Errors: errc::bad_input naming the wrong word and what would be right; never the value of an
     ///     option.
-    static arguments parse(const program& program, const std::vector<std::string>& words);
+    static arguments parse(const program& program, const std::vector<std::string>& words,
+                           const char* (*environment)(const char* name) = nullptr);
 
     /// The command's name; empty if there is none, as with "--version" or "--help" alone.
     const std::string& command() const noexcept { return command_; }
@@ -64,6 +81,10 @@ public:
     bool has(std::string_view long_name) const;
     /// The last value given.
     std::optional<std::string> get(std::string_view long_name) const;
+    /// All values, in their order.
+    std::vector<std::string> get_all(std::string_view long_name) const;
+    /// Whether the value is the environment's, not a word's.
+    bool is_from_environment(std::string_view long_name) const;
 
     /// The value read as a type; nothing if the option was not given.
     ///
@@ -76,9 +97,24 @@ public:
 private:
     std::string command_;
     bool help_ = false;
+    struct given {
+        std::vector<std::string> values;
+        bool from_environment = false;
+    };
+
     std::vector<std::string> words_;
-    std::map<std::string, std::string, std::less<>> values_;
+    std::map<std::string, given, std::less<>> values_;
 };
+
+/// The command of this name or alias; null for none.
+const command* find_command(const program& program, std::string_view name);
+/// Whether some command's name begins with this word, such as "db" of "db list".
+bool is_group(const program& program, std::string_view word);
+/// The variable that gives an option's value; `command` is null for an option of the program.
+std::string variable_of(const program& program, const command* command, const option& one);
+
+/// The name nearest to `word`, if it is a slip of one or two letters away; empty for none.
+std::string_view nearest(std::string_view word, const std::vector<std::string_view>& names);
 
 /// What "--help" prints: of the program if `command` is empty, of a command, or of a group.
 std::string help_text(const program& program, std::string_view command);

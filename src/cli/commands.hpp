@@ -1,28 +1,26 @@
-// The commands that call the API: each asks, and prints the answer.
+// The groups of commands, each from a file of its own, and what they share.
 #pragma once
 
-#include "cli/arguments.hpp"
+#include "cli/service.hpp"
 
 #include <string>
+#include <vector>
 
 namespace bitdotio::cli {
 
-/// The program's option for the key, which every command of the API reads.
-inline constexpr const char* key_option = "--key";
-/// An option of "serve", whose value holds a password.
-inline constexpr const char* backend_option = "--backend";
+std::vector<command> database_commands();  ///< "db …"
+std::vector<command> transfer_commands();  ///< "import", "export"
+std::vector<command> key_commands();       ///< "key …", "service-account …"
+std::vector<command> status_commands();    ///< "status"
+std::vector<command> connect_commands();   ///< "psql", "connection-string", "ping"
+std::vector<command> copy_commands();      ///< "copy-in", "copy-out"
+std::vector<command> shell_commands();     ///< "completion", "help", "version"
 
-/// The commands "query" and "db …".
-std::vector<command> api_commands();
+inline const option yes_option{"-y", "--yes", "", "Do not ask."};
 
-/// Prints JSON on one line, or indented if standard output is a terminal.
+/// Asks on a terminal, unless --yes is given.
 ///
-/// Errors: errc::system_failed if it cannot be written.
-void print_json(const std::string& json);
-
-/// Runs the one that `words` names and prints its answer.
-///
-/// Errors: errc::bad_input for invalid values, before anything is sent; those of client.
-void run_api_command(const arguments& words);
+/// Errors: errc::cancelled if the answer is not yes.
+void confirm(const arguments& words, const std::string& question);
 
 }  // namespace bitdotio::cli

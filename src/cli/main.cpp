@@ -2,44 +2,25 @@
 #include <bitdotio/error.hpp>
 
 #include "cli/arguments.hpp"
-#include "cli/commands.hpp"
-#ifndef BITDOTIO_WITHOUT_POSTGRES
-#include "cli/operate.hpp"
+#include "cli/exit_codes.hpp"
 #include "cli/serve.hpp"
-#endif
+#include "cli/service.hpp"
+#include "cli/table.hpp"
+#include "cli/terminal.hpp"
 
+#include <unistd.h>
+#include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <iostream>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace {
 
 using namespace bitdotio;
-
-// 0 is success, 2 wrong usage, 3 a failed call.
-constexpr int wrong_usage = 2;
-constexpr int failed = 3;
-
-cli::program make_program() {
-    cli::program bit;
-    bit.name = "bit";
-    bit.help = "Databases of bit.io from the command line. Answers are JSON on standard output.";
-    bit.options = {{"-k", cli::key_option, "KEY",
-                    "The API key; better in BITIO_KEY or the profile of \"bit serve\"."},
-                   {"-v", "--version", "", "Print the version and exit."}};
-    bit.commands = cli::api_commands();
-#ifndef BITDOTIO_WITHOUT_POSTGRES
-    bit.commands.push_back(cli::serve_command());
-    for (cli::command& each : cli::operate_commands()) {
-        bit.commands.push_back(std::move(each));
-    }
-#endif
-    return bit;
-}
+using cli::exit_code;
 
 // Everyone who lists processes sees their words, so secrets are removed from there at once.
 void hide_key(int argc, char** argv) {
@@ -60,26 +41,67 @@ void hide_key(int argc, char** argv) {
     }
 }
 
-int run(const std::vector<std::string>& words) {
-    const cli::program bit = make_program();
-    const cli::arguments read = cli::arguments::parse(bit, words);
+const char* variable(const char* name) {
+    return std::getenv(name);
+}
+
+exit_code run(const std::vector<std::string>& words, bool& verbose) {
+    const cli::program bit = cli::bit_program();
+    const cli::arguments read = cli::arguments::parse(bit, words, &variable);
+    verbose = read.has("--verbose");
     if (read.help()) {
-        std::cout << cli::help_text(bit, read.command());
+        cli::print(cli::help_text(bit, read.command()));
     } else if (read.has("--version")) {
-        std::cout << "bit " BITDOTIO_VERSION "\n";
-    } else if (read.command().empty()) {
-        std::cerr << cli::help_text(bit, "");
-        return wrong_usage;
-#ifndef BITDOTIO_WITHOUT_POSTGRES
-    } else if (read.command() == "serve") {
-        cli::run_serve(read);
-    } else if (cli::is_operate_command(read.command())) {
-        cli::run_operate_command(read);
-#endif
+        cli::print("bit " BITDOTIO_VERSION "\n");
+    } else if (const cli::command* chosen = cli::find_command(bit, read.command())) {
+        chosen->run(read);
     } else {
-        cli::run_api_command(read);
+        cli::write_all(STDERR_FILENO, cli::help_text(bit, ""));
+        return exit_code::wrong_usage;
     }
-    return 0;
+    return exit_code::done;
+}
+
+// One line, whatever the server says.
+void complain(const std::string& text) {
+    std::string line = "bit: ";
+    for (const char c : text)
+        line += c == '\n' ? ' ' : c;
+    cli::tell(cli::is_terminal(STDERR_FILENO) ? cli::printable(line) : line);
+}
+
+void tell_of_failure(const error& failure, bool verbose) {
+    std::string text = failure.what();
+    if (const std::string& hint = failure.server().hint; !hint.empty()) text += " (" + hint + ")";
+    complain(text);
+    if (!verbose) return;
+    std::string more = "after " + std::to_string(failure.attempts()) +
+                       (failure.attempts() == 1 ? " attempt" : " attempts");
+    if (failure.woke_database()) more += ", the database was asleep";
+    if (!failure.sqlstate().empty()) more += ", SQLSTATE " + failure.sqlstate();
+    if (failure.http_status() != 0) more += ", HTTP " + std::to_string(failure.http_status());
+    complain(more);
+}
+
+exit_code run_to_end(const std::vector<std::string>& words) {
+    bool verbose = false;
+    try {
+        return run(words, verbose);
+    } catch (const cli::reader_gone& gone) {
+        return gone.of_pager() ? exit_code::done : exit_code::reader_gone;
+    } catch (const cli::interruption& why) {
+        complain(why.what());
+        return exit_code::interrupted;
+    } catch (const error& failure) {
+        tell_of_failure(failure, verbose);
+        // A "bad input" from the server is a failed call.
+        return failure.code() == errc::bad_input && failure.http_status() == 0
+                   ? exit_code::wrong_usage
+                   : exit_code::failed;
+    } catch (const std::exception& failure) {
+        complain(failure.what());
+        return exit_code::failed;
+    }
 }
 
 }  // namespace
@@ -87,15 +109,6 @@ int run(const std::vector<std::string>& words) {
 int main(int argc, char** argv) {
     const std::vector<std::string> words(argv + (argc > 0), argv + argc);
     hide_key(argc, argv);
-    try {
-        return run(words);
-    } catch (const error& failure) {
-        std::cerr << "bit: " << failure.what() << '\n';
-        // A "bad input" from the server is a failed call.
-        return failure.code() == errc::bad_input && failure.http_status() == 0 ? wrong_usage
-                                                                               : failed;
-    } catch (const std::exception& failure) {
-        std::cerr << "bit: " << failure.what() << '\n';
-        return failed;
-    }
+    std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an error of the writing
+    return static_cast<int>(run_to_end(words));
 }

@@ -1,24 +1,22 @@
 // Sends one request to the server's own paths, with the key of its profile.
 #include "cli/operate.hpp"
 
-#include "cli/commands.hpp"
+#include "cli/output.hpp"
+#include "cli/service.hpp"
 
 #include <bitdotio/api_key.hpp>
 #include <bitdotio/database_name.hpp>
 #include <bitdotio/error.hpp>
 
 #include "base/percent_encoding.hpp"
-#include "base/spawn.hpp"
 #include "service/api_codec.hpp"
 #include "service/https_session.hpp"
 #include "service/json_fields.hpp"
 #include "service/profile.hpp"
 
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/json.hpp>
 
-#include <exception>
 #include <filesystem>
 #include <optional>
 #include <utility>
@@ -33,7 +31,7 @@ using api::text;
 // Longer than a wake may take.
 constexpr std::chrono::seconds patience{150};
 
-const option profile_option{"", "--profile", "FILE",
+const option profile_option{"", "--profile", "NAME|FILE",
                             "The profile of the server; by default BITIO_PROFILE, else "
                             "~/.config/bitdotio/profile.json."};
 
@@ -92,9 +90,7 @@ question question_of(const arguments& words) {
 }
 
 profile running_server(const arguments& words) {
-    const auto named = words.get("--profile");
-    const std::filesystem::path file =
-        named ? std::filesystem::path(*named) : default_profile_file();
+    const std::filesystem::path file = chosen_profile(words).file;
     const auto found = file.empty() ? std::nullopt : read_profile(file);
     if (!found || found->api_url.empty()) {
         throw error(errc::connect_failed,
@@ -131,7 +127,7 @@ asio::awaitable<void> ask(profile where, question what, https_response& answer) 
 }  // namespace
 
 std::vector<command> operate_commands() {
-    return {
+    std::vector<command> all = {
         {"serve status",
          "",
          "Tell about databases, connections and jobs of the running server.",
@@ -184,23 +180,19 @@ std::vector<command> operate_commands() {
          {profile_option},
          {"NAME"}},
     };
+    for (command& each : all)
+        each.run = &run_operate_command;
+    return all;
 }
 
-bool is_operate_command(std::string_view name) {
-    return name.starts_with("serve ");
-}
-
-void run_operate_command(const arguments& words) {
-    const question what = question_of(words);
-    profile where = running_server(words);
-    if (const auto key = words.get(key_option)) where.key = api_key(*key).reveal();
-    asio::io_context io(1);
+std::string ask_server(const profile& where, const std::string& method, const std::string& target,
+                       const std::string& body) {
+    question what;
+    what.method = method;
+    what.target = target;
+    what.body = body;
     https_response answer;
-    std::exception_ptr failure;
-    spawn_alone(io.get_executor(), ask(where, what, answer),
-                [&](std::exception_ptr thrown) noexcept { failure = std::move(thrown); });
-    io.run();
-    if (failure) std::rethrow_exception(failure);
+    run_work([&](const asio::any_io_executor&) { return ask(where, what, answer); });
     if (answer.status < 200 || answer.status > 299) {
         const api::error_answer said = api::decode_error(answer.body);
         throw error(errc::api_failed,
@@ -208,7 +200,18 @@ void run_operate_command(const arguments& words) {
                         " (HTTP " + std::to_string(answer.status) + ")")
             .with_http(answer.status, answer.body);
     }
-    print_json(answer.body);
+    return answer.body;
+}
+
+void run_operate_command(const arguments& words) {
+    const question what = question_of(words);
+    profile where = running_server(words);
+    if (const auto key = words.get(key_option)) {
+        where.key = api_key(*key).reveal();
+    } else if (const auto file = words.get("--key-file")) {
+        where.key = key_in_file(*file).reveal();
+    }
+    print_json(ask_server(where, what.method, what.target, what.body));
 }
 
 }  // namespace bitdotio::cli

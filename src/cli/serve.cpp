@@ -5,7 +5,8 @@
 #include <bitdotio/local_server.hpp>
 
 #include "base/spawn.hpp"
-#include "cli/commands.hpp"
+#include "cli/profiles.hpp"
+#include "cli/service.hpp"
 #include "service/profile.hpp"
 
 #include <boost/asio/deferred.hpp>
@@ -23,13 +24,10 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <iostream>
-#include <iterator>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <tuple>
 #include <utility>
 
@@ -41,21 +39,6 @@ namespace fs = std::filesystem;
 
 // Where Debian keeps the authorities of the system; libpq has no name for them before version 16.
 const std::string system_authorities = "/etc/ssl/certs/ca-certificates.crt";
-
-// Reads a file that holds a password.
-std::string read_secret_file(const fs::path& file) {
-    std::error_code missing;
-    const fs::perms mode = fs::status(file, missing).permissions();
-    std::ifstream in(file);
-    if (missing || !in) {
-        throw error(errc::bad_input, "cannot read the file " + file.string());
-    }
-    if ((mode & (fs::perms::group_all | fs::perms::others_all)) != fs::perms::none) {
-        throw error(errc::bad_input, "the file " + file.string() +
-                                         " may be read by others than its owner: chmod 600");
-    }
-    return std::string(std::istreambuf_iterator<char>(in), {});
-}
 
 fs::path default_data_directory() {
     if (::geteuid() == 0) {
@@ -139,7 +122,16 @@ local_server_options server_options(const arguments& words) {
         options.data_directory = named ? fs::absolute(*named) : default_data_directory();
     }
     const auto file = words.get("--profile");
-    options.profile_file = file ? fs::path(*file) : default_profile_file();
+    const auto name = words.get("--name");
+    if (file && !words.is_from_environment("--profile")) {
+        if (name) throw error(errc::bad_input, "give either --profile or --name, not both");
+        options.profile_file = *file;
+    } else {
+        options.profile_file =
+            profile_for_server(name.value_or(""), options.data_directory.empty()
+                                                      ? "temporary"
+                                                      : options.data_directory.filename().string());
+    }
     if (options.profile_file.empty()) {
         throw error(errc::bad_input, "no place for the profile: give --profile FILE");
     }
@@ -323,6 +315,9 @@ command serve_command() {
          {"", "--profile", "FILE",
           "Where clients find address and key; by default BITIO_PROFILE, else "
           "~/.config/bitdotio/profile.json."},
+         {"", "--name", "NAME",
+          "A profile of this name instead; without it, where another server lives whose profile is "
+          "the default one, the data directory's."},
          {"", "--user", "NAME", "The owner of the databases (local)."},
          {"", "--run-as", "USER",
           "Who PostgreSQL runs as if this is root (postgres, else nobody)."},
@@ -350,14 +345,14 @@ command serve_command() {
          {"", "--private-key", "FILE", "Its private key (PEM)."},
          {"", "--certificate-authority", "FILE",
           "What clients trust then (PEM), if it is not an authority of the system."},
-         {"", "--log", "FORMAT",
-          "Tell what happens on standard error: json, text or none (none)."}}};
+         {"", "--log", "FORMAT", "Tell what happens on standard error: json, text or none (none).",
+          false, "json|text|none"}},
+        {},
+        &run_serve};
 }
 
 void run_serve(const arguments& words) {
     local_server_options options = server_options(words);
-    // A reader of the output that goes away must not kill the server before it has cleaned up.
-    std::signal(SIGPIPE, SIG_IGN);
     allow_many_descriptors();
     asio::io_context io(1);
     std::exception_ptr failure;

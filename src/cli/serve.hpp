@@ -5,6 +5,9 @@
 
 namespace bitdotio::cli {
 
+/// An option of "serve", whose value holds a password.
+inline constexpr const char* backend_option = "--backend";
+
 /// The command and its options.
 command serve_command();
 

@@ -128,11 +128,11 @@ TEST_CASE("the value of an unknown option is not repeated, nor a key in the wron
 }
 
 TEST_CASE("booleans are read as people write them") {
-    for (const std::string text : {"true", "True", "yes", "1"}) {
+    for (const std::string text : {"true", "True", "yes", "1", "t", "on", "y"}) {
         CAPTURE(text);
         CHECK(parse({"serve", "-p", text}).get_bool("--private") == true);
     }
-    for (const std::string text : {"false", "FALSE", "no", "0"}) {
+    for (const std::string text : {"false", "FALSE", "no", "0", "f", "off", "N"}) {
         CAPTURE(text);
         CHECK(parse({"serve", "-p", text}).get_bool("--private") == false);
     }
@@ -192,6 +192,51 @@ TEST_CASE("help shows every command, and every option of one") {
     const std::string group = cli::help_text(sample(), "db");
     CHECK(mentions(group, "db info"));
     CHECK(!mentions(group, "serve"));
+}
+
+TEST_CASE("words that may be left out are, and those after a double dash are passed on") {
+    cli::program program = sample();
+    program.commands.push_back({"psql", "", "Run.", {}, {"[DB]", "[ARGS...]"}});
+    const auto words = [&](const std::vector<std::string>& given) {
+        return cli::arguments::parse(program, given).words();
+    };
+    CHECK(words({"psql"}).empty());
+    CHECK(words({"psql", "a/b", "c", "d"}) == std::vector<std::string>{"a/b", "c", "d"});
+    CHECK(words({"psql", "--", "-c", "--help"}) == std::vector<std::string>{"-c", "--help"});
+    CHECK_THROWS_AS(words({"db", "list", "--"}), error);
+}
+
+TEST_CASE("an option that is not given comes from the environment") {
+    const auto read = [](const std::vector<std::string>& words) {
+        return cli::arguments::parse(sample(), words, [](const char* name) -> const char* {
+            const std::string_view variable = name;
+            return variable == "BITIO_QUERY_DATABASE"  ? "e/v"
+                   : variable == "BITIO_KEY"           ? "v2_e"
+                   : variable == "BITIO_QUERY_QUERY"   ? ""
+                   : variable == "BITIO_QUERY_OBJECTS" ? "no"
+                   : variable == "BITIO_SERVE_SIZE"    ? "7"
+                                                       : nullptr;
+        });
+    };
+    CHECK(read({"query"}).get("--database") == "e/v");
+    CHECK(read({"query"}).is_from_environment("--database"));
+    CHECK(read({"query", "-d", "a/b"}).get("--database") == "a/b");
+    CHECK_FALSE(read({"query", "-d", "a/b"}).is_from_environment("--database"));
+    CHECK_FALSE(read({"query"}).has("--query"));
+    CHECK_FALSE(read({"query"}).has("--objects"));
+    CHECK(read({"serve"}).get_size("--size") == 7);
+    CHECK(read({"serve"}).get("--key") == "v2_e");
+}
+
+TEST_CASE("the nearest name is a slip away") {
+    const std::vector<std::string_view> names = {"query", "import", "export", "db"};
+    CHECK(cli::nearest("qurey", names) == "query");
+    CHECK(cli::nearest("exprot", names) == "export");
+    CHECK(cli::nearest("xport", names) == "export");
+    CHECK(cli::nearest("db", names) == "db");
+    CHECK(cli::nearest("zz", names).empty());
+    CHECK(cli::nearest("", names).empty());
+    CHECK(cli::nearest("something", names).empty());
 }
 
 TEST_CASE("a command's name may begin with another's, and words follow it") {

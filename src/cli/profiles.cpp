@@ -1,0 +1,308 @@
+// Finds profiles, remembers which one is used, and tells which servers live.
+#include "cli/profiles.hpp"
+
+#include <bitdotio/database_name.hpp>
+#include <bitdotio/error.hpp>
+
+#include "base/ascii.hpp"
+#include "cli/output.hpp"
+#include "cli/row_writer.hpp"
+#include "service/https_address.hpp"
+#include "service/profile.hpp"
+
+#include <boost/json.hpp>
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+namespace bitdotio::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+namespace json = boost::json;
+
+constexpr int look_milliseconds = 500;
+constexpr std::string_view default_name = "default";
+
+bool names_file(std::string_view text) {
+    return text.find('/') != std::string_view::npos || text.ends_with(".json");
+}
+
+// The default one; BITIO_PROFILE may be a name too.
+fs::path usual_profile() {
+    const char* const variable = std::getenv("BITIO_PROFILE");
+    if (!variable || !*variable || names_file(variable)) return default_profile_file();
+    for (const auto& [base, rest] : {std::pair("XDG_CONFIG_HOME", ""), {"HOME", ".config"}}) {
+        const char* const there = std::getenv(base);
+        if (there && *there) return fs::path(there) / rest / "bitdotio" / "profile.json";
+    }
+    return {};
+}
+
+fs::path configuration() {
+    return usual_profile().parent_path();
+}
+
+fs::path settings_file() {
+    return configuration() / "settings.json";
+}
+
+bool is_profile_name(std::string_view text) {
+    return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
+        return ascii::is_word(c) || c == '-';
+    });
+}
+
+// What "profile use" has chosen; empty where it is not to be read.
+json::object settings() {
+    std::ifstream in(settings_file());
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    boost::system::error_code failure;
+    json::value read = json::parse(text, failure);
+    return !failure && read.is_object() ? std::move(read.as_object()) : json::object();
+}
+
+void save(const json::object& changed) {
+    const fs::path file = settings_file();
+    std::error_code failure;
+    fs::create_directories(file.parent_path(), failure);
+    const fs::path beside = file.string() + "." + std::to_string(::getpid());
+    std::ofstream out(beside);
+    out << json::serialize(changed) << '\n';
+    out.close();
+    if (out) fs::rename(beside, file, failure);
+    if (!out || failure) {
+        fs::remove(beside, failure);
+        throw error(errc::system_failed, "cannot write " + file.string());
+    }
+}
+
+std::string text_in(const json::object& from, std::string_view name) {
+    const json::value* const found = from.if_contains(name);
+    return found && found->is_string() ? std::string(found->as_string()) : std::string();
+}
+
+std::vector<profile_place> named_profiles() {
+    std::vector<profile_place> all;
+    std::error_code failure;
+    for (const fs::directory_entry& each :
+         fs::directory_iterator(configuration() / "profiles", failure)) {
+        if (each.path().extension() == ".json") {
+            all.push_back({each.path().stem().string(), each.path()});
+        }
+    }
+    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+    return all;
+}
+
+std::vector<profile_place> all_profiles() {
+    std::vector<profile_place> all = named_profiles();
+    std::error_code failure;
+    if (const fs::path first = usual_profile(); fs::exists(first, failure)) {
+        all.insert(all.begin(), {std::string(default_name), first});
+    }
+    return all;
+}
+
+bool answers(const std::string& host, std::uint16_t port) {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* list = nullptr;
+    if (::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &list) != 0) return false;
+    const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> all(list, &::freeaddrinfo);
+    for (const addrinfo* each = list; each; each = each->ai_next) {
+        const int made = ::socket(each->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (made < 0) continue;
+        bool connected = ::connect(made, each->ai_addr, each->ai_addrlen) == 0;
+        if (!connected && errno == EINPROGRESS) {
+            pollfd waiting{made, POLLOUT, 0};
+            int failure = 0;
+            socklen_t size = sizeof failure;
+            connected = ::poll(&waiting, 1, look_milliseconds) == 1 &&
+                        ::getsockopt(made, SOL_SOCKET, SO_ERROR, &failure, &size) == 0 &&
+                        failure == 0;
+        }
+        ::close(made);
+        if (connected) return true;
+    }
+    return false;
+}
+
+void list_profiles(const arguments& words) {
+    const profile_place used = chosen_profile(words);
+    json::array list;
+    std::vector<std::vector<cell>> rows;
+    for (const profile_place& each : all_profiles()) {
+        std::string address;
+        try {
+            if (const auto read = read_profile(each.file)) address = read->api_url;
+        } catch (const error& failure) {
+            tell(std::string("bit: passed over: ") + failure.what());
+            continue;
+        }
+        const bool alive = is_alive(each.file);
+        list.push_back({{"name", each.name},
+                        {"api_url", address},
+                        {"alive", alive},
+                        {"used", each.file == used.file},
+                        {"database", default_database(each)},
+                        {"file", each.file.string()}});
+        rows.push_back({each.file == used.file ? "*" : "", each.name, address,
+                        alive ? "lives" : "does not answer", default_database(each)});
+    }
+    if (wants_json(words)) {
+        print_json(json::serialize(json::object{{"profiles", std::move(list)}}));
+    } else {
+        print_table(words,
+                    {{"", ""}, {"profile", ""}, {"API", ""}, {"server", ""}, {"database", ""}},
+                    rows);
+    }
+}
+
+void use_profile(const arguments& words) {
+    const std::string& wish = words.words()[0];
+    json::object changed = settings();
+    if (wish.find('/') != std::string::npos && !fs::exists(wish)) {
+        const database_name database(wish);
+        json::object chosen;
+        if (const json::value* had = changed.if_contains("databases"); had && had->is_object()) {
+            chosen = had->as_object();
+        }
+        chosen[chosen_profile(words).file.string()] = database.full();
+        changed["databases"] = std::move(chosen);
+        save(changed);
+        print("using the database " + database.full() + " where -d is left out\n");
+        return;
+    }
+    const profile_place place = profile_named(wish);
+    if (!fs::exists(place.file)) {
+        throw error(errc::bad_input, "there is no profile \"" + place.name +
+                                         "\"; \"bit profile list\" shows those there are");
+    }
+    changed["profile"] = place.name;
+    save(changed);
+    print("using the profile " + place.name + "\n");
+    if (std::getenv("BITIO_PROFILE")) tell("bit: BITIO_PROFILE is set, and goes first");
+}
+
+void show_profile(const arguments& words) {
+    const profile_place place =
+        words.words().empty() ? chosen_profile(words) : profile_named(words.words()[0]);
+    const auto read = read_profile(place.file);
+    if (!read) {
+        throw error(errc::bad_input, "there is no profile " + place.file.string() +
+                                         "; \"bit serve\" writes one when it starts");
+    }
+    print_json(json::serialize(json::object{{"name", place.name},
+                                            {"file", place.file.string()},
+                                            {"api_url", read->api_url},
+                                            {"postgres_host", read->postgres_host},
+                                            {"postgres_port", read->postgres_port},
+                                            {"ca_file", read->ca_file},
+                                            {"key", read->key.empty() ? "" : "v2_…"},
+                                            {"database", default_database(place)},
+                                            {"alive", is_alive(place.file)}}));
+}
+
+}  // namespace
+
+profile_place profile_named(const std::string& text) {
+    std::error_code failure;
+    if (names_file(text) || fs::is_regular_file(text, failure)) {
+        const bool usual = fs::path(text) == usual_profile();
+        return {usual ? std::string(default_name) : fs::path(text).stem().string(), text};
+    }
+    if (text == default_name) return {text, usual_profile()};
+    if (!is_profile_name(text)) {
+        throw error(errc::bad_input, "\"" + text +
+                                         "\" is not the name of a profile: letters, digits, \"_\" "
+                                         "and \"-\", at most 64; a file has a slash in it");
+    }
+    return {text, configuration() / "profiles" / (text + ".json")};
+}
+
+profile_place chosen_profile(const arguments& words) {
+    if (const auto named = words.get(profile_option_name)) return profile_named(*named);
+    const std::string kept = text_in(settings(), "profile");
+    profile_place place = is_profile_name(kept)
+                              ? profile_named(kept)
+                              : profile_place{std::string(default_name), usual_profile()};
+    const std::vector<profile_place> others = named_profiles();
+    if (others.empty() || is_alive(place.file)) return place;
+    std::vector<profile_place> living;
+    for (const profile_place& each : all_profiles()) {
+        if (each.file != place.file && is_alive(each.file)) living.push_back(each);
+    }
+    if (living.size() != 1) return place;
+    tell("bit: no server answers of the profile \"" + place.name + "\"; using \"" + living[0].name +
+         "\"");
+    return living[0];
+}
+
+std::string default_database(const profile_place& where) {
+    const json::object read = settings();
+    const json::value* const all = read.if_contains("databases");
+    return all && all->is_object() ? text_in(all->as_object(), where.file.string()) : std::string();
+}
+
+bool is_alive(const fs::path& file) {
+    try {
+        const auto read = read_profile(file);
+        if (!read || read->api_url.empty()) return false;
+        const https_address address = https_address::parse(read->api_url);
+        return answers(address.host, address.port);
+    } catch (const error&) {
+        return false;
+    }
+}
+
+fs::path profile_for_server(const std::string& name, const std::string& fallback) {
+    if (!name.empty()) return profile_named(name).file;
+    const fs::path usual = usual_profile();
+    if (usual.empty() || !is_alive(usual)) return usual;
+    std::string own = fallback;
+    std::replace_if(
+        own.begin(), own.end(), [](char c) { return !ascii::is_word(c) && c != '-'; }, '-');
+    own.resize(std::min<std::size_t>(own.size(), 50));
+    if (!is_profile_name(own) || own == default_name) own = "server";
+    fs::path place = profile_named(own).file;
+    if (is_alive(place)) place = profile_named(own + "-" + std::to_string(::getpid())).file;
+    return place;
+}
+
+std::vector<command> profile_commands() {
+    return {{"profile list",
+             "",
+             "List the profiles, and which of their servers live.",
+             {},
+             {},
+             &list_profiles},
+            {"profile use",
+             "",
+             "Use a profile from now on, or a database of it where -d is left out.",
+             {},
+             {"NAME|DB"},
+             &use_profile},
+            {"profile show",
+             "",
+             "Show what a profile holds, but for the key.",
+             {},
+             {"[NAME]"},
+             &show_profile}};
+}
+
+}  // namespace bitdotio::cli

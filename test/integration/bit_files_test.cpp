@@ -1,0 +1,185 @@
+// What bit moves: files in and out, CSV over COPY, statements with values, psql.
+#include "support/bit_program.hpp"
+#include "support/child.hpp"
+#include "support/test_server.hpp"
+#include "support/text.hpp"
+
+#include <boost/json.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+namespace json = boost::json;
+using test::contents;
+using test::mentions;
+
+struct service : test::profiled_server {
+    service() : profiled_server(BIT_PROGRAM), name(server.create_database("files").full()) {}
+
+    // Runs bit, which must succeed.
+    std::string good(std::vector<std::string> words, const std::string& input = "") const {
+        const auto ended = bit(std::move(words), input);
+        CHECK_MESSAGE(ended.status == 0, ended.err);
+        return ended.out;
+    }
+    // A pipeline of the shell, in which $bit is the program.
+    test::ending shell(const std::string& line) const {
+        auto more = environment();
+        more["bit"] = BIT_PROGRAM;
+        more["BITIO_DATABASE"] = name;
+        return test::run_program({"bash", "-o", "pipefail", "-c", line}, more);
+    }
+
+    std::string name;
+};
+
+}  // namespace
+
+TEST_CASE("what is imported from standard input is what is exported to standard output") {
+    service running;
+    // 1 GiB where somebody looks at the peak of memory, less in every day's runs.
+    const char* const wanted = std::getenv("BIT_TEST_MEBIBYTES");
+    const std::string rows = std::to_string((wanted ? std::atoll(wanted) : 8) * 16'384);
+    const std::string table = "seq 1 " + rows + " | awk '{ printf \"%015d,%047d\\n\", $1, $1 }'";
+    const auto sent = running.shell("(echo a,b; " + table + ") | \"$bit\" import - --table t");
+    CHECK_MESSAGE(sent.status == 0, sent.err);
+    CHECK(mentions(sent.out, "\"DONE\""));
+    CHECK(sent.err.empty());
+    const auto same = running.shell("cmp <(\"$bit\" export --table t - | tail -n +2 | sort) <(" +
+                                    table + " | sort)");
+    CHECK_MESSAGE(same.status == 0, (same.out + same.err));
+}
+
+TEST_CASE("an export goes to a file by its extension, a job can be left alone and asked about") {
+    service running;
+    running.good({"query", "-d", running.name, "-q", "CREATE TABLE t AS SELECT 7 AS seven"});
+    const std::string file = (running.directory.path() / "t.json").string();
+    running.good({"export", "-d", running.name, "--table", "t", file});
+    CHECK(json::parse(contents(file)).at(0).at("seven") == 7);
+    const json::value job = json::parse(
+        running.good({"export", "-d", running.name, "-q", "SELECT 1 AS one", "--no-wait"}));
+    const std::string id = json::value_to<std::string>(job.at("id"));
+    CHECK(mentions(running.good({"status", id}), id));
+    CHECK(running.bit({"status", "nothing-of-that-name"}).status == 3);
+
+    const auto both = running.bit({"export", "-d", running.name, "--table", "t", "-q", "SELECT 1"});
+    CHECK(both.status == 2);
+    CHECK(running.bit({"import", "-d", running.name, "-"}, "a\n1\n").status == 2);
+    const auto broken =
+        running.bit({"import", "-d", running.name, "-", "--table", "x"}, "%PDF-1.4\n");
+    CHECK(broken.status == 3);
+    CHECK_MESSAGE(mentions(broken.err, "the import failed"), broken.err);
+}
+
+TEST_CASE("copy-in and copy-out move CSV to and from a table") {
+    service running;
+    const std::string& name = running.name;
+    running.good({"query", "-d", name, "-q", "CREATE TABLE \"Odd name\" (a int, b text)"});
+    const auto copied =
+        running.bit({"copy-in", "-d", name, "--header", "--columns", "b,a", "Odd name"},
+                    "b,a\nx,1\n\"y,z\",2\n");
+    CHECK(copied.status == 0);
+    CHECK(copied.err == "COPY 2\n");
+    CHECK(running.good({"copy-out", "-d", name, "Odd name"}) == "1,x\n2,\"y,z\"\n");
+    CHECK(running.good({"copy-out", "-d", name, "--header", "-q", "SELECT 5 AS five"}) ==
+          "five\n5\n");
+    const auto wrong = running.bit({"copy-in", "-d", name, "Odd name"}, "1,x\nno number,y\n");
+    CHECK(wrong.status == 3);
+    CHECK_MESSAGE(mentions(wrong.err, "invalid input syntax"), wrong.err);
+    CHECK(running.bit({"copy-out", "-d", name}).status == 2);
+}
+
+TEST_CASE("a direct query binds values, streams what it returns, and tells notices") {
+    service running;
+    const std::string& name = running.name;
+    const auto bound = running.bit({"query", "-d", name, "--direct", "--format", "jsonl", "-q",
+                                    "SELECT :n::int + 1 AS n, :text AS text, ':n' AS quoted", "-p",
+                                    "n=41", "-p", "text='; DROP TABLE x"});
+    CHECK_MESSAGE(bound.out == "{\"n\":42,\"text\":\"'; DROP TABLE x\",\"quoted\":\":n\"}\n",
+                  (bound.out + bound.err));
+    for (const std::vector<std::string>& words :
+         std::vector<std::vector<std::string>>{{"-q", "SELECT :n"},
+                                               {"-q", "SELECT 1", "-p", "n=1"},
+                                               {"-q", "SELECT :n", "-p", "n"},
+                                               {"-q", "SELECT :n", "-p", "n=1", "-p", "n=2"}}) {
+        std::vector<std::string> all = {"query", "-d", name, "--direct", "-p", "m=v2_secret"};
+        all.insert(all.end(), words.begin(), words.end());
+        const auto refused = running.bit(all);
+        CHECK(refused.status == 2);
+        CHECK_FALSE(mentions(refused.err, "secret"));
+    }
+    CHECK(running.bit({"query", "-d", name, "-q", "SELECT :n", "-p", "n=1"}).status == 2);
+
+    const auto several =
+        running.bit({"query", "-d", name, "--direct", "--format", "values", "-q", "SELECT 1", "-q",
+                     "DO $$ BEGIN RAISE NOTICE 'told'; END $$", "-q", "SELECT 3"});
+    CHECK(several.out == "1\n3\n");
+    CHECK_MESSAGE(mentions(several.err, "NOTICE: told"), several.err);
+    CHECK(mentions(several.err, "(1 row)"));
+
+    for (const std::string road : {"--direct", "--no-pager"}) {
+        CAPTURE(road);
+        const auto format = [&](const std::string& wanted) {
+            return running.good({"query", "-d", name, road, "--format", wanted, "-q",
+                                 "SELECT 1 AS n, E'a\\t\"b,' AS t, NULL AS no, '' AS empty, "
+                                 "true AS yes"});
+        };
+        CHECK(format("csv") == "n,t,no,empty,yes\n1,\"a\t\"\"b,\",,\"\",t\n");
+        CHECK(format("tsv") == "n\tt\tno\tempty\tyes\n1\ta\\t\"b,\t\\N\t\tt\n");
+        CHECK(format("values") == "1\ta\t\"b,\t\t\tt\n");
+        CHECK(format("jsonl") ==
+              "{\"n\":1,\"t\":\"a\\t\\\"b,\",\"no\":null,\"empty\":\"\",\"yes\":true}\n");
+        const json::value all = json::parse(format("json"));
+        CHECK(json::serialize(all.at("data")) == R"([[1,"a\t\"b,",null,"",true]])");
+        CHECK(all.at("metadata").at("no") == "text");
+        const auto late = running.bit(
+            {"query", "-d", name, road, "-q", "SELECT pg_sleep(120)", "--timeout", "300ms"});
+        CHECK(late.status == 3);
+        CHECK_MESSAGE(mentions(late.err, "took longer than 300 ms"), late.err);
+    }
+    CHECK(running.good({"query", "-d", name, "--direct", "--format", "csv", "-q",
+                        "SELECT 1 AS n WHERE false"}) == "n\n");
+}
+
+TEST_CASE("a statement's file may have a byte order mark, and must be UTF-8") {
+    service running;
+    const std::string file = (running.directory.path() / "statement.sql").string();
+    std::ofstream(file) << "\xef\xbb\xbfSELECT 'marked'";
+    CHECK(mentions(running.good({"query", "-d", running.name, "-qf", file}), "marked"));
+    std::ofstream(file) << "SELECT 'caf\xe9'";
+    const auto foreign = running.bit({"query", "-d", running.name, "-qf", file});
+    CHECK(foreign.status == 2);
+    CHECK_MESSAGE(mentions(foreign.err, "statement.sql\" is not UTF-8 at byte 12"), foreign.err);
+}
+
+TEST_CASE("psql is reached with TLS verified, and other programs by what connection-string says") {
+    service running;
+    const auto asked = running.shell(
+        "\"$bit\" psql -- -XAtc \"SELECT ssl FROM pg_stat_ssl WHERE "
+        "pid = pg_backend_pid() UNION ALL SELECT NULL LIMIT 1\"");
+    CHECK_MESSAGE(asked.status == 0, asked.err);
+    const std::string key = running.server.key().reveal();
+    for (const std::string format : {"uri", "keywords", "jdbc", "env"}) {
+        CAPTURE(format);
+        CHECK_FALSE(
+            mentions(running.good({"connection-string", running.name, "--format", format}), key));
+        CHECK(mentions(
+            running.good({"connection-string", running.name, "--format", format, "--with-key"}),
+            key));
+    }
+    for (const std::string way :
+         {"psql -XAtc 'SELECT 42' \"$($bit connection-string --with-key)\"",
+          "psql -XAtc 'SELECT 42' \"$($bit connection-string --with-key --format keywords)\"",
+          "eval \"$($bit connection-string --with-key --format env)\"; psql -XAtc 'SELECT 42'"}) {
+        const auto ended = running.shell(way);
+        CHECK_MESSAGE(ended.out == "42\n", ended.err);
+    }
+}
