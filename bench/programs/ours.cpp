@@ -11,6 +11,8 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 
+#include <atomic>
+#include <latch>
 #include <memory>
 #include <string_view>
 #include <thread>
@@ -216,12 +218,83 @@ asio::awaitable<void> close(bitdotio::pool pool) {
     co_await pool.close();
 }
 
+bitdotio::pool_options options_for(std::size_t connections) {
+    bitdotio::pool_options options;
+    options.max_size = connections;
+    options.max_connecting = connections;
+    options.acquire_timeout = std::chrono::minutes(5);
+    return options;
+}
+
+// Runs the context until the work is done: a pool's timers would keep it running.
 template <class T>
 T finished(asio::io_context& io, asio::awaitable<T> work) {
     auto done = asio::co_spawn(io, std::move(work), asio::use_future);
     io.restart();
-    io.run();
+    while (done.wait_for(std::chrono::seconds(0)) != std::future_status::ready) io.run_one();
     return done.get();
+}
+
+// Tasks that run at the same time; the context stops when the last has ended.
+class crew {
+public:
+    explicit crew(asio::io_context& io) : io_(io) {}
+
+    void start(asio::awaitable<void> work) {
+        ++left_;
+        asio::co_spawn(io_, std::move(work), [this](const std::exception_ptr& failure) {
+            if (failure) std::rethrow_exception(failure);
+            if (--left_ == 0) io_.stop();
+        });
+    }
+    void run(std::size_t threads) {
+        io_.restart();
+        std::vector<std::thread> others;
+        for (std::size_t i = 1; i < threads; ++i) others.emplace_back([this] { io_.run(); });
+        io_.run();
+        for (std::thread& one : others) one.join();
+    }
+
+private:
+    asio::io_context& io_;
+    std::atomic<std::size_t> left_{0};
+};
+
+// Each thread has an io_context and a pool, with its part of the connections and the tasks.
+int run_apart(const request& asked) {
+    std::vector<measure> parts(asked.threads);
+    std::vector<std::uint64_t> sums(asked.threads);
+    std::latch ready(static_cast<std::ptrdiff_t>(asked.threads) + 1);
+    const auto one_thread = [&](std::size_t number) {
+        run part{asked, {}, {}};
+        part.asked.connections /= asked.threads;
+        part.asked.tasks /= asked.threads;
+        asio::io_context io(1);
+        bitdotio::pool pool(io.get_executor(), bitdotio::connect_options::parse(asked.dsn),
+                            options_for(part.asked.connections));
+        sums[number] = finished(io, first_answers(pool));
+        finished(io, open_all(pool, part.asked.connections));
+        part.measures.resize(part.asked.tasks);
+        ready.arrive_and_wait();
+        part.until = clock::now() + std::chrono::duration_cast<clock::duration>(asked.seconds);
+        crew tasks(io);
+        for (std::size_t task = 0; task < part.asked.tasks; ++task) {
+            tasks.start(selects(pool, part, task));
+        }
+        tasks.run(1);
+        for (const measure& one : part.measures) parts[number].join(one);
+        finished(io, close(pool));
+    };
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < asked.threads; ++i) threads.emplace_back(one_thread, i);
+    measure total;
+    ready.arrive_and_wait();
+    total.begin();
+    for (std::thread& one : threads) one.join();
+    total.end();
+    for (const measure& one : parts) total.join(one);
+    total.print(sums[0]);
+    return 0;
 }
 
 }  // namespace
@@ -229,14 +302,12 @@ T finished(asio::io_context& io, asio::awaitable<T> work) {
 int main(int count, char** words) {
     run all{request::from(count, words), {}, {}};
     const request& asked = all.asked;
-    asio::io_context io(static_cast<int>(asked.threads));
-    bitdotio::pool_options options;
-    options.max_size = asked.connections;
-    options.max_connecting = asked.connections;
-    options.acquire_timeout = std::chrono::minutes(5);
     const std::string& workload = asked.workload;
+    if (workload == "select-apart") return run_apart(asked);
     if (workload == "multiplexed") not_here();
-    bitdotio::pool pool(io.get_executor(), bitdotio::connect_options::parse(asked.dsn), options);
+    asio::io_context io(static_cast<int>(asked.threads));
+    bitdotio::pool pool(io.get_executor(), bitdotio::connect_options::parse(asked.dsn),
+                        options_for(asked.connections));
 
     if (workload.starts_with("waiters")) {
         std::uint64_t bytes = 0;
@@ -249,10 +320,8 @@ int main(int count, char** words) {
     finished(io, open_all(pool, asked.connections));
 
     all.measures.resize(asked.tasks);
-    std::vector<std::future<void>> done;
-    const auto start = [&](asio::awaitable<void> work) {
-        done.push_back(asio::co_spawn(io, std::move(work), asio::use_future));
-    };
+    crew tasks(io);
+    const auto start = [&](asio::awaitable<void> work) { tasks.start(std::move(work)); };
     measure total;
     all.until = clock::now() + std::chrono::duration_cast<clock::duration>(asked.seconds);
     for (std::size_t task = 0; task < asked.tasks; ++task) {
@@ -279,12 +348,7 @@ int main(int count, char** words) {
         }
     }
     total.begin();
-    io.restart();
-    std::vector<std::thread> helpers;
-    for (std::size_t i = 1; i < asked.threads; ++i) helpers.emplace_back([&] { io.run(); });
-    io.run();
-    for (std::thread& helper : helpers) helper.join();
-    for (auto& one : done) one.get();
+    tasks.run(asked.threads);
     total.end();
     for (const measure& one : all.measures) total.join(one);
     total.print(sum);

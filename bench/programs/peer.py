@@ -99,8 +99,11 @@ class Psycopg:
     async def stream(self):
         total = 0
         one = await self.free.get()
-        async with one.cursor(binary=True) as cursor:
-            async for number, label, amount in cursor.stream(ENTRIES):
+        # On the server: a row at a time in single-row mode takes it ten times as long.
+        async with one.transaction(), one.cursor("entries", binary=True) as cursor:
+            cursor.itersize = 1_000
+            await cursor.execute(ENTRIES)
+            async for number, label, amount in cursor:
                 total += number + len(label) + int(amount * 2)
         self.free.put_nowait(one)
         return total
