@@ -31,7 +31,6 @@ class Context:
         self.postgres, self.commands, self.missing = postgres, commands, missing
         self.rounds, self.seconds = rounds, seconds
         self.build = peers.BUILD
-        self.bit = os.path.join(peers.BUILD, "bit")
         self.disturbed = 0
 
     def program(self, program, workload, dsn, connections, tasks, threads=1, environment=None):

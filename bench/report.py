@@ -13,9 +13,12 @@ def number(value):
 
 
 def table(workload):
-    """Rows in their order; ratios are to the limit, or else to the first."""
+    """Rows in their order; ratios are to the limit, or else to the first of those before the same ';'."""
     rows = workload["rows"]
-    against = rows.get(workload["limit"]) or next((row for row in rows.values() if "why" not in row), None)
+    groups = {}
+    for name, row in rows.items():
+        if "why" not in row:
+            groups.setdefault(name.split(";")[0] if ";" in name else "", row)
     if workload["kind"] == "waiters":
         lines = ["| | KiB each |", "| --- | --- |"]
         return "\n".join(lines + [f"| {name} | {number(row['sum'] / 1024)} |" for name, row in rows.items()]) + "\n"
@@ -27,6 +30,8 @@ def table(workload):
     lines = [f"| | {workload['unit']}/s | ratio | CPU, µs | ratio | median, µs | 99 %, µs |",
              "| --- | --- | --- | --- | --- | --- | --- |"]
     for name, row in rows.items():
+        limit = rows.get(workload["limit"], {})
+        against = limit if "rate" in limit else groups.get(name.split(";")[0] if ";" in name else "")
         if "why" in row:
             lines.append(f"| {name} | {' '.join(row['why'].split())[:120]} | | | | | |")
             continue

@@ -172,18 +172,14 @@ log_disconnections = 0
 
 
 class BitServe(Server):
-    """`bit serve` with a key, and a database of a name; its address is that of the profile it writes."""
+    """programs/server.cpp, which is `bit serve` without a limit of calls."""
 
-    def __init__(self, program, *options):
+    def __init__(self, program, backend=None):
         self.directory = tempfile.mkdtemp(prefix="bitdotio-bench-")
         os.chmod(self.directory, 0o711)
-        profile = os.path.join(self.directory, "profile.json")
-        self.start([program, "serve", "--data-dir", os.path.join(self.directory, "data"), "--api-port", "0",
-                    "--postgres-port", "0", "--profile", profile, *options])
-        for line in self.process.stdout:
-            if line.startswith(b"ready"):
-                break
-        else:
-            raise SystemExit("bit serve does not start")
-        with open(profile) as file:
+        self.start([program, self.directory, *([backend] if backend else [])])
+        if not self.process.stdout.readline().startswith(b"ready"):
+            with open(self.log.name) as log:
+                raise SystemExit(f"bit serve does not start:\n{log.read()[-2000:]}")
+        with open(os.path.join(self.directory, "profile.json")) as file:
             self.profile = json.load(file)

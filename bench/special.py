@@ -144,9 +144,8 @@ class Api:
             return json.load(answer)
 
 
-def serve(context, *options):
-    return BitServe(context.bit, "--call-burst", "1000000", "--calls-per-second", "1000000", "--max-connections",
-                    "200", *options)
+def serve(context, backend=None):
+    return BitServe(context.commands["server"][0], backend)
 
 
 def environment_of(server):
@@ -222,15 +221,15 @@ def front_doors(context):
     # The gateway's own role, which makes a database of its own.
     postgres.psql("DO $$ BEGIN CREATE ROLE gateway LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN END $$")
     backend = f"postgresql://gateway@127.0.0.1:{postgres.port}/postgres?sslmode=disable"
-    with PgBouncer(postgres) as bouncer, serve(context, "--backend", backend) as server:
+    with PgBouncer(postgres) as bouncer, serve(context, backend) as server:
         name = Api(server.profile).call("POST", "/db/", {"name": "pgbench"})["name"]
         profile = server.profile
         address = (f"postgresql://bench:{profile['key']}@{profile['postgres_host']}:{profile['postgres_port']}/"
                    f"{name.replace('/', '%2F')}?sslmode=require")
         subprocess.run(["pgbench", "-i", "-q", "-s", "10", address], check=True, capture_output=True)
-        yield [("PostgreSQL itself", postgres.address(tls=True), None),
-               ("PgBouncer 1.18, session mode", postgres.address(tls=True, port=bouncer.port), bouncer.process.pid),
-               ("ours: bit serve --backend", address, server.process.pid)]
+        yield [("PgBouncer 1.18, session mode", postgres.address(tls=True, port=bouncer.port), bouncer.process.pid),
+               ("ours: bit serve --backend", address, server.process.pid),
+               ("PostgreSQL itself", postgres.address(tls=True), None)]
 
 
 def through_doors(context, clients, *options):
