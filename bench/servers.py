@@ -183,3 +183,6 @@ class BitServe(Server):
                 raise SystemExit(f"bit serve does not start:\n{log.read()[-2000:]}")
         with open(os.path.join(self.directory, "profile.json")) as file:
             self.profile = json.load(file)
+        self.api_url = self.profile["api_url"].rstrip("/")
+        if not self.api_url.endswith("/v2beta"):
+            self.api_url += "/v2beta"

@@ -131,14 +131,14 @@ def services(context):
 class Api:
     """Calls of the API by what Python has."""
 
-    def __init__(self, profile):
-        self.profile = profile
-        self.context = ssl.create_default_context(cafile=profile["ca_file"])
+    def __init__(self, server):
+        self.url, self.key = server.api_url, server.profile["key"]
+        self.context = ssl.create_default_context(cafile=server.profile["ca_file"])
 
     def call(self, method, path, body=None):
-        request = urllib.request.Request(self.profile["api_url"].rstrip("/") + path, method=method,
+        request = urllib.request.Request(self.url + path, method=method,
                                          data=json.dumps(body).encode() if body else None,
-                                         headers={"Authorization": "Bearer " + self.profile["key"],
+                                         headers={"Authorization": "Bearer " + self.key,
                                                   "Content-Type": "application/json"})
         with urllib.request.urlopen(request, context=self.context, timeout=120) as answer:
             return json.load(answer)
@@ -155,9 +155,9 @@ def environment_of(server):
 
 def api_client(context):
     with serve(context) as server:
-        api = Api(server.profile)
+        api = Api(server)
         name = api.call("POST", "/db/", {"name": "bench"})["name"]
-        url = server.profile["api_url"].rstrip("/") + "/db/" + name
+        url = server.api_url + "/db/" + name
         environment = environment_of(server)
         return programs(context, [("ours", "api", "get", name, 8, 8, environment),
                                   ("libcurl's multi interface", "curl", "get", url, 8, 8, environment)])
@@ -166,7 +166,7 @@ def api_client(context):
 def api_server(context):
     found = {}
     with serve(context) as server:
-        api = Api(server.profile)
+        api = Api(server)
         name = api.call("POST", "/db/", {"name": "bench"})["name"]
         environment = environment_of(server)
 
@@ -197,7 +197,7 @@ def pgbench(context, address, clients, *options):
     seconds = max(1, round(context.seconds))
     done = subprocess.run(["pgbench", "-n", "-S", "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(seconds),
                            "-l", f"--log-prefix={prefix}", *options, address], capture_output=True, text=True)
-    if done.returncode:
+    if done.returncode or "tps = " not in done.stdout:
         return done.stderr.strip()[-300:]
     times = []
     for name in os.listdir(context.build):
@@ -222,7 +222,7 @@ def front_doors(context):
     postgres.psql("DO $$ BEGIN CREATE ROLE gateway LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN END $$")
     backend = f"postgresql://gateway@127.0.0.1:{postgres.port}/postgres?sslmode=disable"
     with PgBouncer(postgres) as bouncer, serve(context, backend) as server:
-        name = Api(server.profile).call("POST", "/db/", {"name": "pgbench"})["name"]
+        name = Api(server).call("POST", "/db/", {"name": "pgbench"})["name"]
         profile = server.profile
         address = (f"postgresql://bench:{profile['key']}@{profile['postgres_host']}:{profile['postgres_port']}/"
                    f"{name.replace('/', '%2F')}?sslmode=require")

@@ -30,7 +30,6 @@ int main(int count, char** words) {
     bitdotio::local_server_options options;
     options.data_directory = std::string(words[1]) + "/data";
     options.profile_file = std::string(words[1]) + "/profile.json";
-    options.durable = false;
     options.call_burst = options.calls_per_second = 1'000'000'000;
     options.max_connections = 200;
     if (count > 2) options.backend = words[2];
