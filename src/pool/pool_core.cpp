@@ -14,6 +14,8 @@ namespace bitdotio {
 namespace {
 
 constexpr std::chrono::milliseconds default_acquire_timeout{30'000};
+// How long a session rests before it is watched.
+constexpr std::chrono::milliseconds rest{10};
 
 bool leads_through_sockets(const connect_options& connect) {
     return std::all_of(connect.hosts.begin(), connect.hosts.end(),
@@ -55,10 +57,12 @@ auto state_settings(const pool_options& options, const connect_options& connect)
 
 pool_core::pool_core(asio::any_io_executor executor, connect_options connect, pool_options options)
     : strand_(asio::make_strand(executor)),
-      connector_(executor, std::move(connect)),
+      connector_(executor, std::move(connect), strand_),
       options_(bounded(std::move(options))),
       state_(state_settings(options_, connector_.options())),
+      sleeping_(sleeping_coroutines::of(executor)),
       next_event_(strand_),
+      next_watch_(strand_),
       drained_(strand_, no_deadline) {}
 
 void pool_core::start() {
@@ -77,18 +81,124 @@ void pool_core::start() {
 asio::awaitable<pooled_connection> pool_core::acquire(std::source_location where,
                                                       acquire_limits limits) {
     birth_.check_same_process("the pool");
-    return on_strand(strand_, shared_from_this(), do_acquire(where, limits));
+    const auto self = shared_from_this();
+    const asio::cancellation_state state_of_caller = co_await asio::this_coro::cancellation_state;
+    if (!cannot_be_cancelled(state_of_caller)) {
+        auto whole = do_acquire(where, limits);
+        co_return co_await on_shared_strand(strand_, self, std::move(whole));
+    }
+    co_await enter_strand(strand_);
+    resource lent;
+    std::exception_ptr failure;
+    try {
+        lent = lend_at_once(where, limits);
+        if (!lent) {
+            lent = co_await wait_for_one(where, limits);
+        }
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    co_await leave_strand();
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+    co_return pooled_connection(self, std::move(lent));
 }
 
 asio::awaitable<pooled_connection> pool_core::do_acquire(std::source_location where,
                                                          acquire_limits limits) {
+    resource lent = lend_at_once(where, limits);
+    if (!lent) {
+        lent = co_await wait_for_one(where, limits);
+    }
+    co_return pooled_connection(shared_from_this(), std::move(lent));
+}
+
+// Enters the strand once. A caller that nobody can cancel comes to it by itself, as a guest.
+asio::awaitable<result> pool_core::run(statement_try& one) {
+    birth_.check_same_process("the pool");
+    const auto self = shared_from_this();
+    const asio::cancellation_state state_of_caller = co_await asio::this_coro::cancellation_state;
+    if (!cannot_be_cancelled(state_of_caller) || one.limits.until != no_deadline) {
+        auto whole = do_run(one, false);
+        co_return co_await on_shared_strand(strand_, self, std::move(whole));
+    }
+    co_await enter_strand(strand_);
+    std::exception_ptr failure;
+    result answer;
+    try {
+        answer = co_await do_run(one, true);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    co_await leave_strand();
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+    co_return answer;
+}
+
+asio::awaitable<result> pool_core::do_run(statement_try& one, bool is_guest) {
+    inner_lease lent(*this);
+    lent.session = lend_at_once(one.where, one.limits);
+    if (!lent.session) {
+        lent.session = co_await wait_for_one(one.where, one.limits);
+        const asio::cancellation_state mine = co_await asio::this_coro::cancellation_state;
+        if (mine.cancelled() != asio::cancellation_type::none) {
+            throw error(errc::cancelled, "the operation was cancelled before it began")
+                .with(outcome::not_sent);
+        }
+    }
+    std::exception_ptr failure;
+    result answer;
+    try {
+        if (one.limits.until == no_deadline) {
+            answer = co_await lent.session->run_here(one.sql, one.values, is_guest);
+        } else {
+            statement limited(one.sql);
+            limited.timeout(left_until(one.limits.until));
+            answer = co_await lent.session->run_here(limited, one.values, false);
+        }
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (failure) {
+        one.failed_on = pooled_connection(shared_from_this(), std::move(lent.session));
+        std::rethrow_exception(failure);
+    }
+    tell([&](pool_observer& observer) {
+        observer.queried(one.sql.sql(), std::chrono::steady_clock::now() - one.began, nullptr);
+    });
+    co_return answer;
+}
+
+bool pool_core::is_fit(const resource& idle) {
+    return idle->status() == session_status::idle && idle->looks_alive();
+}
+
+// What most callers get: a connection that rests, while nobody waits. Null if there is more to it.
+pool_core::resource pool_core::lend_at_once(std::source_location where,
+                                            const acquire_limits& limits) {
+    const auto now = std::chrono::steady_clock::now();
+    state::wish wanted;
+    wanted.newer_than = limits.newer_than;
+    auto lent = state_.lend_at_once(now, wanted, is_fit);
+    if (!lent) {
+        return nullptr;
+    }
+    note_lease(*lent, where, now);
+    tell([&](pool_observer& observer) { observer.acquired(now - now); });
+    return std::move(*lent);
+}
+
+asio::awaitable<pool_core::resource> pool_core::wait_for_one(std::source_location where,
+                                                             acquire_limits limits) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const auto now = std::chrono::steady_clock::now();
     const auto timeout = options_.acquire_timeout.value_or(default_acquire_timeout);
     const state::ticket ticket = next_ticket_++;
-    const auto waiting = std::make_shared<waiter>(strand_, where, now);
-    waiters_.emplace(ticket, waiting);
+    waiter mine(*this, ticket, where, now);
     state::wish wanted;
     wanted.until = limits.until;
     wanted.newer_than = limits.newer_than;
@@ -98,30 +208,32 @@ asio::awaitable<pooled_connection> pool_core::do_acquire(std::source_location wh
         refuse(state::refused(ticket, *why), now);
     }
     obey();
-    if (!waiting->done) {
-        boost::system::error_code ended;
-        co_await waiting->called.async_wait(asio::redirect_error(asio::use_awaitable, ended));
+    if (!mine.done) {
+        co_await mine.called.wait();
     }
-    if (!waiting->done) {
+    if (!mine.done) {
         state_.forget(ticket);
-        waiters_.erase(ticket);
         obey();
         throw error(errc::cancelled, "waiting for a connection was cancelled")
             .with(phase::acquiring)
             .with(outcome::not_sent);
     }
-    if (waiting->refused) {
-        throw *waiting->refused;
+    if (mine.refused) {
+        throw *mine.refused;
     }
-    co_return std::move(waiting->lent);
+    co_return std::move(mine.lent);
 }
 
-// Does what the state decides. Every event ends here.
+// Does what the state decides. Every event ends here, unless it is known to leave nothing to do.
 void pool_core::obey() {
     const auto now = std::chrono::steady_clock::now();
-    auto orders = state_.decide(now, [](const resource& idle) {
-        return idle->status() == session_status::idle && idle->looks_alive();
-    });
+    if (state_.is_settled(now)) {
+        if (const auto next = state_.next(now); next && !next_event_.rings_by(*next)) {
+            set_alarm(next);
+        }
+        return;
+    }
+    auto orders = state_.decide(now, is_fit);
     for (auto& [ticket, session] : orders.lend) {
         lend(ticket, std::move(session), now);
     }
@@ -147,38 +259,62 @@ void pool_core::obey() {
         orders.next =
             leak && orders.next ? std::min(*leak, *orders.next) : (leak ? leak : orders.next);
     }
-    next_event_.set(orders.next, weak_from_this(), std::mem_fn(&pool_core::obey), on_failure());
+    set_alarm(orders.next);
     if (state_.is_over()) {
         give_up_dials();
+        next_watch_.set(std::nullopt, weak_from_this(), std::mem_fn(&pool_core::watch_rested),
+                        on_failure());
     }
     if (is_drained()) {
         drained_.cancel();
     }
 }
 
-void pool_core::lend(state::ticket ticket, resource session, time_point now) {
-    const auto lucky = waiters_.extract(ticket).mapped();
-    leases_.lend(session.get(), lucky->where, now);
-    lucky->lent = pooled_connection(shared_from_this(), std::move(session));
-    lucky->done = true;
-    lucky->called.cancel();
+void pool_core::set_alarm(std::optional<time_point> next) {
+    next_event_.set(next, weak_from_this(), std::mem_fn(&pool_core::ring), on_failure());
+}
+
+// The time has come for something, or would have come if nothing had happened since.
+void pool_core::ring() {
+    if (options_.leak_after.count() != 0) {
+        report_leaks(std::chrono::steady_clock::now());
+        if (const auto leak = leases_.next_leak(options_.leak_after)) {
+            set_alarm(leak);
+        }
+    }
+    obey();
+}
+
+void pool_core::note_lease(const resource& session, std::source_location where, time_point now) {
+    leases_.lend(session.get(), where, now);
     ++counted_.acquired;
-    tell([&](pool_observer& observer) { observer.acquired(now - lucky->came); });
+    if (options_.leak_after.count() != 0 && !next_event_.rings_by(now + options_.leak_after)) {
+        set_alarm(now + options_.leak_after);
+    }
+}
+
+void pool_core::lend(state::ticket ticket, resource session, time_point now) {
+    waiter& lucky = *waiters_.extract(ticket).mapped();
+    note_lease(session, lucky.where, now);
+    lucky.lent = std::move(session);
+    lucky.done = true;
+    lucky.called.wake();
+    tell([&](pool_observer& observer) { observer.acquired(now - lucky.came); });
 }
 
 void pool_core::refuse(const state::refused& one, time_point now) {
-    const auto unlucky = waiters_.extract(one.who).mapped();
+    waiter& unlucky = *waiters_.extract(one.who).mapped();
     pool_picture now_is = picture(now);
     now_is.waited = one.waited;
     now_is.place = one.place;
     now_is.by_caller = one.by_caller;
-    now_is.stands_still = leases_.stands_still_since(unlucky->came);
-    unlucky->refused = refusal_error(one.why, now_is);
-    unlucky->done = true;
-    unlucky->called.cancel();
+    now_is.stands_still = leases_.stands_still_since(unlucky.came);
+    unlucky.refused = refusal_error(one.why, now_is);
+    unlucky.done = true;
+    unlucky.called.wake();
     ++counted_.refused;
     tell([&](pool_observer& observer) {
-        observer.acquire_failed(*unlucky->refused, now - unlucky->came);
+        observer.acquire_failed(*unlucky.refused, now - unlucky.came);
     });
 }
 
@@ -209,7 +345,7 @@ asio::awaitable<void> pool_core::dial(dial_signal signal, std::uint64_t generati
         ++counted_.opened;
         tell([&](pool_observer& observer) { observer.connected(now - began); });
         const auto failing_since = state_.failing_since();
-        watch(session);
+        watch_soon();
         state_.dialled(session, generation, now, random_fraction());
         if (state_.take_woke()) {
             ++counted_.wakes;
@@ -248,10 +384,39 @@ asio::awaitable<void> pool_core::do_probe(resource session) {
         dispose(session, close_reason::dead);
     }
     state_.probed(session, answered, std::chrono::steady_clock::now());
+    watch_soon();
     obey();
 }
 
-// Notices at once when a resting session ends, not only at the next borrower's look.
+// A session that is lent again and again is not watched in between: the watch costs two system
+// calls, and the look before lending finds the same.
+void pool_core::watch_soon() {
+    if (next_watch_.rings_by(time_point::max())) {
+        return;
+    }
+    next_watch_.set(std::chrono::steady_clock::now() + rest, weak_from_this(),
+                    std::mem_fn(&pool_core::watch_rested), on_failure());
+}
+
+void pool_core::watch_rested() {
+    const auto now = std::chrono::steady_clock::now();
+    bool others = false;
+    state_.each_idle([&](const resource& session, time_point since) {
+        if (session->is_watched()) {
+            return;
+        }
+        if (since + rest / 2 <= now) {
+            watch(session);
+        } else {
+            others = true;
+        }
+    });
+    if (others) {
+        watch_soon();
+    }
+}
+
+// Notices when a resting session ends, not only at the next borrower's look.
 void pool_core::watch(const resource& session) {
     std::function<void()> on_death = [weak = weak_from_this(), quiet = std::weak_ptr(session)] {
         const auto self = weak.lock();
@@ -279,9 +444,23 @@ void pool_core::give_back(resource session) noexcept {
     if (!birth_.is_here()) {
         return;  // it was lent in the process that forked this one, and stays there
     }
-    soon([self = shared_from_this(), session = std::move(session)]() mutable {
+    auto work = [self = shared_from_this(), session = std::move(session)]() mutable {
         self->take_back(std::move(session));
-    });
+    };
+    dispatch_work(strand_, guarded(std::move(work), on_failure()));
+}
+
+// On the strand, unless what it was lent for is torn down with its executor.
+void pool_core::end_lease(resource session) noexcept {
+    if (!strand_.running_in_this_thread()) {
+        give_back(std::move(session));
+        return;
+    }
+    try {
+        take_back(std::move(session));
+    } catch (...) {
+        failed(std::current_exception());
+    }
 }
 
 void pool_core::take_back(resource session) {
@@ -289,11 +468,14 @@ void pool_core::take_back(resource session) {
     switch (session->status()) {
         case session_status::idle: {
             const auto held = leases_.take_back(session.get(), now);
-            // The watch is set before the session can be lent: the next operation ends it.
-            session->reset_first(options_.reset);
-            watch(session);
-            state_.returned(session, now);
+            session->reset_first_here(options_.reset);
             tell([&](pool_observer& observer) { observer.released(held); });
+            if (const auto next = state_.hand_on(session, now)) {
+                lend(*next, std::move(session), now);
+                return;
+            }
+            watch_soon();
+            state_.returned(session, now);
             break;
         }
         case session_status::closed: {
