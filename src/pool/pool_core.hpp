@@ -112,29 +112,30 @@ private:
     // A caller that waits; it stands in its coroutine's frame.
     class waiter {
     public:
-        waiter(pool_core& pool, state::ticket ticket, std::source_location where_, time_point came_)
-            : where(where_),
+        waiter(pool_core& pool, state::ticket ticket_, std::source_location where_,
+               time_point came_)
+            : ticket(ticket_),
+              where(where_),
               came(came_),
               called(pool.sleeping_, pool.strand_),
-              waiters_(pool.waiters_),
-              ticket_(ticket) {
+              waiters_(pool.waiters_) {
             waiters_.emplace(ticket, this);
         }
         ~waiter() {
-            if (!done) waiters_.erase(ticket_);
+            if (!done) waiters_.erase(ticket);
         }
         waiter(const waiter&) = delete;
 
+        const state::ticket ticket;
         const std::source_location where;
         const time_point came;
         resumption called;
         resource lent;
-        std::optional<error> refused;
+        std::exception_ptr refused;  // smaller than an error, and there may be many of us
         bool done = false;
 
     private:
         std::unordered_map<state::ticket, waiter*>& waiters_;
-        const state::ticket ticket_;
     };
 
     // A lease of the pool's own, on its strand from its beginning to its end.
@@ -152,25 +153,28 @@ private:
         pool_core& pool_;
     };
 
-    // pool_core.cpp: how connections come and go.
+    // pool_lending.cpp: how connections are lent, and come back.
     asio::awaitable<pooled_connection> do_acquire(std::source_location where,
                                                   acquire_limits limits);
     asio::awaitable<result> do_run(statement_try& one, bool is_guest);
+    static bool is_fit(const resource& idle);
     resource lend_at_once(std::source_location where, const acquire_limits& limits);
     asio::awaitable<resource> wait_for_one(std::source_location where, acquire_limits limits);
-    void end_lease(resource session) noexcept;
-    static bool is_fit(const resource& idle);
-    asio::awaitable<void> dial(dial_signal signal, std::uint64_t generation);
-    asio::awaitable<void> do_probe(resource session);
-    asio::awaitable<void> do_return(resource session);
-    void obey();
-    void set_alarm(std::optional<time_point> next);
-    void ring();
+    void enqueue(const waiter& one, const acquire_limits& limits);
     void lend(state::ticket ticket, resource session, time_point now);
     void note_lease(const resource& session, std::source_location where, time_point now);
     void refuse(const state::refused& one, time_point now);
-    void dispose(const resource& session, close_reason why);
+    void end_lease(resource session) noexcept;
     void take_back(resource session);
+    asio::awaitable<void> do_return(resource session);
+
+    // pool_core.cpp: how they begin and end.
+    asio::awaitable<void> dial(dial_signal signal, std::uint64_t generation);
+    asio::awaitable<void> do_probe(resource session);
+    void obey();
+    void set_alarm(std::optional<time_point> next);
+    void ring();
+    void dispose(const resource& session, close_reason why);
     void watch(const resource& session);
     void watch_soon();
     void watch_rested();

@@ -61,6 +61,7 @@ public:
     /// The same for one that keeps what it hands over until the end.
     asio::awaitable<result> answer(const statement& sql, const params& values);
 
+    // postgres_plain.cpp: the way of most statements.
     using strand = asio::strand<asio::any_io_executor>;
 
     /// Whether a statement needs no more than to be sent and answered: nothing goes before it, and
