@@ -43,6 +43,10 @@ public:
     /// Parameters: `home` is the strand it lives on: its own, or its pool's.
     postgres_session(strand home, const connect_options& options,
                      std::shared_ptr<cancel_queue> cancels);
+    /// The same on a strand of its own.
+    postgres_session(asio::any_io_executor executor, const connect_options& options,
+                     std::shared_ptr<cancel_queue> cancels)
+        : postgres_session(asio::make_strand(executor), options, std::move(cancels)) {}
     postgres_session(const postgres_session&) = delete;
     postgres_session& operator=(const postgres_session&) = delete;
 
