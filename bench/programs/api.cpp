@@ -25,7 +25,8 @@ struct run {
 };
 
 constexpr auto select_one = "SELECT 1";
-constexpr auto select_many = "SELECT i, 'label-' || i AS label, i * 0.5 AS half FROM generate_series(1, 3000) i";
+constexpr auto select_many =
+    "SELECT i, 'label-' || i AS label, i * 0.5 AS half FROM generate_series(1, 3000) i";
 
 asio::awaitable<std::uint64_t> call(bitdotio::client& client, const request& asked) {
     const bitdotio::database_name name = bitdotio::database_name(asked.dsn);
@@ -39,7 +40,8 @@ asio::awaitable<std::uint64_t> call(bitdotio::client& client, const request& ask
     }
     const bool one = asked.workload == "query";
     if (!one && asked.workload != "query-rows") not_here();
-    const bitdotio::query_result answer = co_await client.query(name, one ? select_one : select_many);
+    const bitdotio::query_result answer =
+        co_await client.query(name, one ? select_one : select_many);
     co_return answer.rows.size();
 }
 
@@ -57,7 +59,8 @@ asio::awaitable<void> work(bitdotio::client& client, run& all, std::size_t task)
     }
 }
 
-asio::awaitable<void> all_work(bitdotio::client client, run& all, measure& total, std::uint64_t& sum) {
+asio::awaitable<void> all_work(bitdotio::client client, run& all, measure& total,
+                               std::uint64_t& sum) {
     sum = co_await call(client, all.asked);
     const auto executor = co_await asio::this_coro::executor;
     all.measures.resize(all.asked.tasks);
@@ -85,10 +88,11 @@ int main(int count, char** words) {
     asio::io_context io(1);
     measure total;
     std::uint64_t sum = 0;
-    auto done = asio::co_spawn(
-        io, all_work(bitdotio::client(io.get_executor()), all, total, sum), asio::use_future);
+    auto done = asio::co_spawn(io, all_work(bitdotio::client(io.get_executor()), all, total, sum),
+                               asio::use_future);
     io.run();
     done.get();
-    for (const measure& one : all.measures) total.join(one);
+    for (const measure& one : all.measures)
+        total.join(one);
     total.print(sum);
 }

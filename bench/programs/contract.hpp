@@ -99,7 +99,8 @@ public:
         errors_ += other.errors_;
     }
 
-    /// Prints the line. The sum is over answers to fixed questions: who answers wrongly is found out.
+    /// Prints the line. The sum is over answers to fixed questions: who answers wrongly is found
+    /// out.
     void print(std::uint64_t sum) {
         std::sort(times_.begin(), times_.end());
         const auto at = [&](double share) {
@@ -108,7 +109,8 @@ public:
             return static_cast<double>(times_[std::min(index, times_.size() - 1)]);
         };
         std::printf(
-            "{\"operations\": %llu, \"seconds\": %.6f, \"cpu\": %.6f, \"p50\": %.1f, \"p90\": %.1f, "
+            "{\"operations\": %llu, \"seconds\": %.6f, \"cpu\": %.6f, \"p50\": %.1f, \"p90\": "
+            "%.1f, "
             "\"p99\": %.1f, \"p999\": %.1f, \"errors\": %llu, \"sum\": %llu}\n",
             static_cast<unsigned long long>(operations_), seconds_, processor_, at(0.5), at(0.9),
             at(0.99), at(0.999), static_cast<unsigned long long>(errors_),

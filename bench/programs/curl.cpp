@@ -59,7 +59,8 @@ int main(int count, char** words) {
     };
     measure total;
     std::size_t open = calls.size();
-    while (open) drive([&](call&, bool good) { good ? void(--open) : std::exit(1); });
+    while (open)
+        drive([&](call&, bool good) { good ? void(--open) : std::exit(1); });
 
     total.begin();
     const auto until = clock::now() + asked.seconds;
@@ -69,7 +70,8 @@ int main(int count, char** words) {
         one.since = clock::now();
         curl_multi_add_handle(multi, one.easy);
     };
-    for (call& one : calls) start(one);
+    for (call& one : calls)
+        start(one);
     while (running) {
         drive([&](call& one, bool good) {
             const auto now = clock::now();

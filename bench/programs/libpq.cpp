@@ -112,8 +112,8 @@ void flush(PGconn* connection) {
 void selects(const request& asked, std::vector<channel>& channels, measure& total) {
     const auto until = clock::now() + asked.seconds;
     // Those who have no connection wait since then.
-    std::deque<clock::time_point> waiting(asked.tasks > channels.size() ? asked.tasks - channels.size() : 0,
-                                          clock::now());
+    std::deque<clock::time_point> waiting(
+        asked.tasks > channels.size() ? asked.tasks - channels.size() : 0, clock::now());
     std::size_t running = channels.size();
     for (channel& one : channels) {
         one.sent.push_back(clock::now());
@@ -225,7 +225,8 @@ void batches(const request& asked, std::vector<channel>& channels, measure& tota
         }
         if (one.step == 0) {
             const auto now = clock::now();
-            for (std::size_t i = 0; i < size; ++i) total.took(one.sent.front(), now);
+            for (std::size_t i = 0; i < size; ++i)
+                total.took(one.sent.front(), now);
             if (now >= until) return --running != 0;
             batch(one);
         }
@@ -234,11 +235,12 @@ void batches(const request& asked, std::vector<channel>& channels, measure& tota
 }
 
 // BEGIN, an update, a select, COMMIT: four trips, or one.
-void transactions(const request& asked, std::vector<channel>& channels, measure& total, bool at_once) {
+void transactions(const request& asked, std::vector<channel>& channels, measure& total,
+                  bool at_once) {
     const auto until = clock::now() + asked.seconds;
     std::size_t running = channels.size();
-    std::deque<clock::time_point> waiting(asked.tasks > channels.size() ? asked.tasks - channels.size() : 0,
-                                          clock::now());
+    std::deque<clock::time_point> waiting(
+        asked.tasks > channels.size() ? asked.tasks - channels.size() : 0, clock::now());
     const auto step = [&](channel& one) {
         const int id = static_cast<int>(&one - channels.data()) + 1;
         if (one.step == 0) send_word(one.connection, "BEGIN");
@@ -248,7 +250,8 @@ void transactions(const request& asked, std::vector<channel>& channels, measure&
     };
     const auto start = [&](channel& one) {
         if (at_once) {
-            for (one.step = 0; one.step < 4; ++one.step) step(one);
+            for (one.step = 0; one.step < 4; ++one.step)
+                step(one);
             PQpipelineSync(one.connection);
         } else {
             one.step = 0;
@@ -299,7 +302,8 @@ struct entry {
 
 std::uint64_t stream(channel& one) {
     std::uint64_t sum = 0;
-    if (!PQsendQueryParams(one.connection, select_entries, 0, nullptr, nullptr, nullptr, nullptr, 1) ||
+    if (!PQsendQueryParams(one.connection, select_entries, 0, nullptr, nullptr, nullptr, nullptr,
+                           1) ||
         !PQsetSingleRowMode(one.connection)) {
         die(one.connection, "sending");
     }
@@ -340,8 +344,8 @@ std::uint64_t copy_out(channel& one) {
         if (header) at += 19;
         header = false;
         if (at == data + size) continue;
-        const auto columns = static_cast<std::int16_t>(
-            static_cast<unsigned char>(at[0]) << 8 | static_cast<unsigned char>(at[1]));
+        const auto columns = static_cast<std::int16_t>(static_cast<unsigned char>(at[0]) << 8 |
+                                                       static_cast<unsigned char>(at[1]));
         if (columns != 3) continue;
         at += 2;
         entry got{};
@@ -402,7 +406,8 @@ int main(int count, char** words) {
     const request asked = request::from(count, words);
     if (asked.threads != 1) not_here();
     std::vector<channel> channels;
-    for (std::size_t i = 0; i < asked.connections; ++i) channels.push_back({open(asked.dsn), {}, keys(i)});
+    for (std::size_t i = 0; i < asked.connections; ++i)
+        channels.push_back({open(asked.dsn), {}, keys(i)});
 
     std::uint64_t sum = 0;
     keys first(12'345);
@@ -445,5 +450,6 @@ int main(int count, char** words) {
     }
     total.end();
     total.print(sum);
-    for (channel& one : channels) PQfinish(one.connection);
+    for (channel& one : channels)
+        PQfinish(one.connection);
 }

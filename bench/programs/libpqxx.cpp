@@ -40,7 +40,8 @@ std::uint64_t stream(pqxx::connection& connection) {
     pqxx::work open(connection);
     pqxx::stream_from rows(open, "entry", std::vector<std::string>{"id", "label", "amount"});
     std::tuple<int, std::string, double> row;
-    while (rows >> row) sum += weight(std::get<0>(row), std::get<1>(row).size(), std::get<2>(row));
+    while (rows >> row)
+        sum += weight(std::get<0>(row), std::get<1>(row).size(), std::get<2>(row));
     rows.complete();
     return sum;
 }
@@ -49,7 +50,8 @@ std::uint64_t stream(pqxx::connection& connection) {
 
 int main(int count, char** words) {
     const request asked = request::from(count, words);
-    if (asked.workload != "select" && asked.workload != "transaction" && asked.workload != "stream") {
+    if (asked.workload != "select" && asked.workload != "transaction" &&
+        asked.workload != "stream") {
         not_here();
     }
     // A task more than there are connections would only wait for a thread.
@@ -62,7 +64,8 @@ int main(int count, char** words) {
     }
     std::uint64_t sum = 0;
     keys first(12'345);
-    for (std::size_t i = 0; i < asked_first; ++i) sum += ask(*all[0], first.next());
+    for (std::size_t i = 0; i < asked_first; ++i)
+        sum += ask(*all[0], first.next());
 
     measure total;
     const auto until = clock::now() + std::chrono::duration_cast<clock::duration>(asked.seconds);
@@ -80,8 +83,10 @@ int main(int count, char** words) {
         for (std::size_t i = 0; i < all.size(); ++i) {
             threads.emplace_back([&, i] { work(*all[i], asked, i, until, parts[i]); });
         }
-        for (std::thread& one : threads) one.join();
-        for (const measure& one : parts) total.join(one);
+        for (std::thread& one : threads)
+            one.join();
+        for (const measure& one : parts)
+            total.join(one);
     }
     total.end();
     total.print(sum);

@@ -33,7 +33,8 @@ struct entry {
     double amount;
 };
 
-// The state of a run: what is asked, until when, and a measure for each task, whatever thread it is on.
+// The state of a run: what is asked, until when, and a measure for each task, whatever thread it is
+// on.
 struct run {
     request asked;
     clock::time_point until;
@@ -60,7 +61,8 @@ asio::awaitable<void> batches(bitdotio::pool pool, run& all, std::size_t task,
     bitdotio::pooled_connection lent = co_await pool.acquire();
     for (clock::time_point now = clock::now(); now < all.until;) {
         bitdotio::pipeline batch(sync);
-        for (std::size_t i = 0; i < size; ++i) batch.add(sql, key.next());
+        for (std::size_t i = 0; i < size; ++i)
+            batch.add(sql, key.next());
         const bitdotio::pipeline_results answers = co_await lent->run(std::move(batch));
         const clock::time_point then = clock::now();
         for (std::size_t i = 0; i < size; ++i) {
@@ -159,7 +161,8 @@ asio::awaitable<void> wait_for_timer(asio::steady_timer& timer) {
 asio::awaitable<void> waiters(bitdotio::pool pool, const request& asked, std::uint64_t& sum) {
     const auto executor = co_await asio::this_coro::executor;
     std::vector<bitdotio::pooled_connection> lent;
-    for (std::size_t i = 0; i < asked.connections; ++i) lent.push_back(co_await pool.acquire());
+    for (std::size_t i = 0; i < asked.connections; ++i)
+        lent.push_back(co_await pool.acquire());
     asio::steady_timer never(executor, clock::time_point::max());
     asio::steady_timer ended(executor, clock::time_point::max());
     std::size_t left = asked.tasks;
@@ -231,7 +234,8 @@ template <class T>
 T finished(asio::io_context& io, asio::awaitable<T> work) {
     auto done = asio::co_spawn(io, std::move(work), asio::use_future);
     io.restart();
-    while (done.wait_for(std::chrono::seconds(0)) != std::future_status::ready) io.run_one();
+    while (done.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
+        io.run_one();
     return done.get();
 }
 
@@ -250,9 +254,11 @@ public:
     void run(std::size_t threads) {
         io_.restart();
         std::vector<std::thread> others;
-        for (std::size_t i = 1; i < threads; ++i) others.emplace_back([this] { io_.run(); });
+        for (std::size_t i = 1; i < threads; ++i)
+            others.emplace_back([this] { io_.run(); });
         io_.run();
-        for (std::thread& one : others) one.join();
+        for (std::thread& one : others)
+            one.join();
     }
 
 private:
@@ -282,17 +288,21 @@ int run_apart(const request& asked) {
             tasks.start(selects(pool, part, task));
         }
         tasks.run(1);
-        for (const measure& one : part.measures) parts[number].join(one);
+        for (const measure& one : part.measures)
+            parts[number].join(one);
         finished(io, close(pool));
     };
     std::vector<std::thread> threads;
-    for (std::size_t i = 0; i < asked.threads; ++i) threads.emplace_back(one_thread, i);
+    for (std::size_t i = 0; i < asked.threads; ++i)
+        threads.emplace_back(one_thread, i);
     measure total;
     ready.arrive_and_wait();
     total.begin();
-    for (std::thread& one : threads) one.join();
+    for (std::thread& one : threads)
+        one.join();
     total.end();
-    for (const measure& one : parts) total.join(one);
+    for (const measure& one : parts)
+        total.join(one);
     total.print(sums[0]);
     return 0;
 }
@@ -350,7 +360,8 @@ int main(int count, char** words) {
     total.begin();
     tasks.run(asked.threads);
     total.end();
-    for (const measure& one : all.measures) total.join(one);
+    for (const measure& one : all.measures)
+        total.join(one);
     total.print(sum);
     finished(io, close(pool));
 }

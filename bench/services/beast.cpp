@@ -1,5 +1,5 @@
-// An HTTP service on Beast and the pool, one thread: GET /account/ID, GET /accounts/ID (twenty rows),
-// POST /account/ID (an update).
+// An HTTP service on Beast and the pool, one thread: GET /account/ID, GET /accounts/ID (twenty
+// rows), POST /account/ID (an update).
 //
 //   bench_service DSN CONNECTIONS     prints its port
 #include <bitdotio/bitdotio.hpp>
@@ -35,7 +35,8 @@ void append(std::string& json, const account& one) {
             "\",\"balance\":" + std::to_string(one.balance) + "}";
 }
 
-asio::awaitable<std::string> answer(bitdotio::pool& pool, http::verb method, std::string_view target) {
+asio::awaitable<std::string> answer(bitdotio::pool& pool, http::verb method,
+                                    std::string_view target) {
     int id = 0;
     std::from_chars(target.data() + target.rfind('/') + 1, target.data() + target.size(), id);
     std::string json;

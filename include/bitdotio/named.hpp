@@ -86,6 +86,9 @@ struct is_named<named_value<T>> : std::true_type {};
 error not_bound(const error& failure);
 // Errors: errc::bad_input if the statement takes less than so many.
 void check_count(std::string_view sql, std::size_t given);
+// The same, but where the text has the last of them somewhere, which a look tells, that is taken
+// for granted: whoever sends a text for the first time checks it for certain.
+void check_count_early(std::string_view sql, std::size_t given);
 
 // A statement and its values, ready to be sent.
 class bound {
@@ -112,7 +115,7 @@ private:
             (values.add(given.value()), ...);
         } else {
             if constexpr (sizeof...(Values) > 0) {
-                check_count(sql.sql(), sizeof...(Values));
+                check_count_early(sql.sql(), sizeof...(Values));
             }
             (values.add(given), ...);
         }

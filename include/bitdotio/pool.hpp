@@ -3,6 +3,7 @@
 
 #include <bitdotio/connect_options.hpp>
 #include <bitdotio/connection.hpp>
+#include <bitdotio/placed_statement.hpp>
 #include <bitdotio/pool_options.hpp>
 #include <bitdotio/transaction.hpp>
 
@@ -23,22 +24,6 @@ namespace bitdotio {
 namespace asio = boost::asio;
 
 class pool_core;
-
-namespace wire {
-
-/// A statement and the place in the caller's source where it was handed over, which a parameter
-/// after any number of values could not tell. Not for use by others.
-struct placed_statement {
-    template <class Sql>
-        requires std::is_convertible_v<Sql, statement> placed_statement(
-            Sql&& sql_, std::source_location where_ = std::source_location::current())
-            : sql(std::forward<Sql>(sql_)), where(where_) {}
-
-        statement sql;
-        std::source_location where;
-};
-
-}  // namespace wire
 
 /// A connection on loan from a pool; its destructor gives it back.
 ///

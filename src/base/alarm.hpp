@@ -45,6 +45,10 @@ public:
         timer_.async_wait(guarded(std::move(event), std::move(failed)));
     }
 
+    /// Whether it rings at `when` or earlier. Ringing too early does no harm where the owner then
+    /// sets it anew; setting it later each time costs more.
+    bool rings_by(time_point when) const noexcept { return next_ && *next_ <= when; }
+
 private:
     asio::steady_timer timer_;
     std::optional<time_point> next_;

@@ -53,6 +53,10 @@ inline std::chrono::milliseconds left_until(time_point deadline) {
     return std::max(left, std::chrono::milliseconds(1));
 }
 
+// The parallel group of an operation and the timer that ends it.
+template <class T>
+asio::awaitable<T> before_deadline(asio::awaitable<T> operation, time_point deadline);
+
 /// Runs `operation` until it ends or `deadline` passes; then cancels it and waits for its end.
 ///
 /// An operation that succeeds although it was cancelled has succeeded: its value is returned.
@@ -63,8 +67,13 @@ inline std::chrono::milliseconds left_until(time_point deadline) {
 template <class T>
 asio::awaitable<T> with_deadline(asio::awaitable<T> operation, time_point deadline) {
     if (deadline == no_deadline) {
-        co_return co_await std::move(operation);
+        return operation;  // no frame, no timer
     }
+    return before_deadline(std::move(operation), deadline);
+}
+
+template <class T>
+asio::awaitable<T> before_deadline(asio::awaitable<T> operation, time_point deadline) {
     const auto executor = co_await asio::this_coro::executor;
     asio::steady_timer timer(executor, deadline);
     auto group = asio::experimental::make_parallel_group(beside(executor, std::move(operation)),

@@ -11,6 +11,7 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/defer.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
@@ -19,6 +20,7 @@
 
 #include <exception>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -43,15 +45,16 @@ asio::awaitable<T> on_strand(Strand strand, Owner owner, asio::awaitable<T> oper
             .with(outcome::not_sent);
     }
     [[maybe_unused]] const auto alive = std::move(owner);
+    asio::cancellation_slot callers = state.slot();
+    if (!callers.is_connected()) {  // nobody can cancel the caller
+        co_return co_await asio::co_spawn(strand, std::move(operation), asio::use_awaitable);
+    }
     // Asio 1.24 takes a cancellation to the strand with a pointer into the caller's slot, which is
     // gone if the operation has ended by then. This signal outlives its messengers.
     const auto signal = std::make_shared<asio::cancellation_signal>();
-    asio::cancellation_slot callers = state.slot();
-    if (callers.is_connected()) {
-        callers.assign([signal, strand](asio::cancellation_type type) {
-            asio::dispatch(strand, [signal, type] { signal->emit(type); });
-        });
-    }
+    callers.assign([signal, strand](asio::cancellation_type type) {
+        asio::dispatch(strand, [signal, type] { signal->emit(type); });
+    });
     auto here = asio::bind_cancellation_slot(signal->slot(), asio::use_awaitable);
     co_return co_await asio::co_spawn(strand, std::move(operation), std::move(here));
 }
@@ -118,6 +121,74 @@ template <class Executor, class Work>
 void dispatch_work(const Executor& executor, Work work) {
     static_assert(std::is_nothrow_invocable_v<Work&>, "guard what may throw");
     asio::dispatch(executor, std::move(work));
+}
+
+/// Lets a suspended coroutine go on, soon and on `strand`. What comes out of it goes where the
+/// strand's exceptions go.
+template <class Strand, class Handler>
+void resume_soon(const Strand& strand, Handler suspended) {
+    asio::post(asio::bind_executor(strand, std::move(suspended)));
+}
+
+// ---- A coroutine that goes onto a strand itself, in its own frames. That costs a fraction of
+// `on_strand`, which is a coroutine beside it, and is for the hottest paths alone:
+// - Nobody may be able to cancel it (`cannot_be_cancelled`): cancellations come on its own
+// executor.
+// - What it awaits on the strand resumes there only if it is bound to the strand, or goes through
+//   `within_strand`. `this_coro::executor` is still its own.
+// - It goes back (`leave_strand`) before it returns or throws to those that know nothing of this.
+
+/// Whether no cancellation can reach a coroutine of this state.
+inline bool cannot_be_cancelled(const asio::cancellation_state& state) noexcept {
+    return !state.slot().is_connected();
+}
+
+/// Awaited, takes the coroutine onto `strand`.
+template <class Strand>
+auto enter_strand(const Strand& strand) {
+    return asio::dispatch(asio::bind_executor(strand, asio::deferred));
+}
+
+/// Awaited, takes it back to its own executor. It goes on after the strand was left, because what
+/// it does then is no concern of the strand's.
+inline auto leave_strand() {
+    return asio::defer(asio::deferred);
+}
+
+/// As `on_strand`, for a strand that many share: the caller goes on after it was left. Otherwise
+/// its own work, up to where it waits the next time, would keep the others waiting.
+template <class T, class Strand, class Owner>
+asio::awaitable<T> on_shared_strand(Strand strand, Owner owner, asio::awaitable<T> operation) {
+    using value = std::conditional_t<std::is_void_v<T>, bool, T>;
+    std::optional<value> answer;
+    std::exception_ptr failure;
+    try {
+        if constexpr (std::is_void_v<T>) {
+            co_await on_strand(strand, std::move(owner), std::move(operation));
+        } else {
+            answer.emplace(co_await on_strand(strand, std::move(owner), std::move(operation)));
+        }
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    // What has succeeded has succeeded, also where the caller was cancelled meanwhile.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    co_await leave_strand();
+    co_await asio::this_coro::throw_if_cancelled(throws);
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+    if constexpr (!std::is_void_v<T>) {
+        co_return std::move(*answer);
+    }
+}
+
+/// Runs `operation`, which knows nothing of this, for a coroutine that is on `strand`.
+template <class T, class Strand>
+asio::awaitable<T> within_strand(const Strand& strand, asio::awaitable<T> operation) {
+    return asio::co_spawn(strand, std::move(operation),
+                          asio::bind_executor(strand, asio::use_awaitable));
 }
 
 }  // namespace bitdotio

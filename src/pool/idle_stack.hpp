@@ -41,6 +41,10 @@ public:
     /// Puts it on top, or back where its rest began if it was only taken to be probed.
     void put(entry one) {
         first_death_ = std::min(first_death_, one.dies);
+        if (entries_.empty() || entries_.back().since <= one.since) {
+            entries_.push_back(std::move(one));
+            return;
+        }
         const auto place = std::upper_bound(
             entries_.begin(), entries_.end(), one.since,
             [](time_point since, const entry& other) { return since < other.since; });
@@ -57,6 +61,12 @@ public:
         return std::nullopt;
     }
     const entry& at(std::size_t place) const { return entries_[place]; }
+
+    entry take_top() {
+        entry one = std::move(entries_.back());
+        entries_.pop_back();
+        return one;
+    }
 
     entry take_at(std::size_t place) {
         entry one = std::move(entries_[place]);
@@ -87,6 +97,13 @@ public:
             }
         }
         return found;
+    }
+
+    template <class Visitor>
+    void each(Visitor&& visit) const {
+        for (const entry& one : entries_) {
+            visit(one);
+        }
     }
 
     /// No lifetime here ends before this.

@@ -55,7 +55,7 @@ namespace {
 constexpr std::chrono::milliseconds resolve_limit{10'000};
 constexpr std::chrono::milliseconds no_timeout{0};
 
-// Tells the observer how a statement ended; costs nothing if there is none.
+// Tells the observer how a statement failed; costs nothing if there is none.
 class query_report {
 public:
     query_report(const pool_core& core, std::string_view sql) : core_(core), sql_(sql) {
@@ -64,24 +64,20 @@ public:
         }
     }
 
-    void went_well() const { tell(nullptr); }
+    time_point began() const { return began_; }
 
     void go_on(pool_attempts& all, const error& failure, postgres_session* failed_on) const {
         try {
             all.go_on(failure, failed_on);
         } catch (const error& told) {
-            tell(&told);
+            core_.tell([&](pool_observer& observer) {
+                observer.queried(sql_, std::chrono::steady_clock::now() - began_, &told);
+            });
             throw;
         }
     }
 
 private:
-    void tell(const error* failure) const {
-        core_.tell([&](pool_observer& observer) {
-            observer.queried(sql_, std::chrono::steady_clock::now() - began_, failure);
-        });
-    }
-
     const pool_core& core_;
     const std::string_view sql_;
     time_point began_{};
@@ -94,16 +90,12 @@ asio::awaitable<result> pool::run(statement sql, params values, std::source_loca
     const query_report report(*core_, sql.sql());
     while (true) {
         {
-            pooled_connection lent;
+            statement_try one(sql, values, where);
+            one.began = report.began();
             try {
-                lent = co_await all.lend();
-                statement limited(sql);
-                all.limit(limited);
-                result answer = co_await lent->run(std::move(limited), values);
-                report.went_well();
-                co_return answer;
+                co_return co_await all.run(one);
             } catch (...) {
-                report.go_on(all, current_failure(), lent->session().get());
+                report.go_on(all, current_failure(), one.failed_on->session().get());
             }
         }
         co_await all.pause();

@@ -29,12 +29,16 @@ pool_attempts::pool_attempts(std::shared_ptr<pool_core> core, bool may_run_twice
       so_far_(may_run_twice, deadline, core_->wake_timeout()),
       wakes_(core_->wakes()) {}
 
-asio::awaitable<pooled_connection> pool_attempts::lend() {
+acquire_limits pool_attempts::limits() const {
     acquire_limits limits;
     limits.until = deadline_;
     limits.newer_than = lost_at_;
     limits.goes_on = so_far_.has_failed();
-    return core_->acquire(where_, limits);
+    return limits;
+}
+
+asio::awaitable<pooled_connection> pool_attempts::lend() {
+    return core_->acquire(where_, limits());
 }
 
 void pool_attempts::go_on(const error& failure, postgres_session* failed_on, bool rows_seen) {

@@ -33,6 +33,11 @@ public:
                   std::source_location where);
 
     asio::awaitable<pooled_connection> lend();
+    /// Lends, runs and gives back.
+    asio::awaitable<result> run(statement_try& one) {
+        one.limits = limits();
+        return core_->run(one);
+    }
 
     /// Returns if there is to be another try; otherwise throws the failure, which happened on the
     /// session `failed_on`. A next try is awaited with `pause`, once nothing of this one is left.
@@ -51,6 +56,8 @@ public:
     void set_deadline(time_point deadline);
 
 private:
+    acquire_limits limits() const;
+
     const std::shared_ptr<pool_core> core_;
     time_point deadline_;
     const std::source_location where_;

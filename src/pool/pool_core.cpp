@@ -1,4 +1,4 @@
-// Lends, dials and takes back, as pool_state decides.
+// Does what pool_state decides: dials, probes, watches and closes.
 #include "pool/pool_core.hpp"
 
 #include "postgres/conninfo.hpp"
@@ -13,7 +13,8 @@ namespace bitdotio {
 
 namespace {
 
-constexpr std::chrono::milliseconds default_acquire_timeout{30'000};
+// How long a session rests before it is watched.
+constexpr std::chrono::milliseconds rest{10};
 
 bool leads_through_sockets(const connect_options& connect) {
     return std::all_of(connect.hosts.begin(), connect.hosts.end(),
@@ -55,10 +56,12 @@ auto state_settings(const pool_options& options, const connect_options& connect)
 
 pool_core::pool_core(asio::any_io_executor executor, connect_options connect, pool_options options)
     : strand_(asio::make_strand(executor)),
-      connector_(executor, std::move(connect)),
+      connector_(executor, std::move(connect), strand_),
       options_(bounded(std::move(options))),
       state_(state_settings(options_, connector_.options())),
+      sleeping_(sleeping_coroutines::of(executor)),
       next_event_(strand_),
+      next_watch_(strand_),
       drained_(strand_, no_deadline) {}
 
 void pool_core::start() {
@@ -74,54 +77,16 @@ void pool_core::start() {
     }
 }
 
-asio::awaitable<pooled_connection> pool_core::acquire(std::source_location where,
-                                                      acquire_limits limits) {
-    birth_.check_same_process("the pool");
-    return on_strand(strand_, shared_from_this(), do_acquire(where, limits));
-}
-
-asio::awaitable<pooled_connection> pool_core::do_acquire(std::source_location where,
-                                                         acquire_limits limits) {
-    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
-    co_await asio::this_coro::throw_if_cancelled(false);
-    const auto now = std::chrono::steady_clock::now();
-    const auto timeout = options_.acquire_timeout.value_or(default_acquire_timeout);
-    const state::ticket ticket = next_ticket_++;
-    const auto waiting = std::make_shared<waiter>(strand_, where, now);
-    waiters_.emplace(ticket, waiting);
-    state::wish wanted;
-    wanted.until = limits.until;
-    wanted.newer_than = limits.newer_than;
-    wanted.goes_on = limits.goes_on;
-    if (const auto why = state_.enqueue(ticket, now, later(now, timeout),
-                                        !options_.acquire_timeout.has_value(), wanted)) {
-        refuse(state::refused(ticket, *why), now);
-    }
-    obey();
-    if (!waiting->done) {
-        boost::system::error_code ended;
-        co_await waiting->called.async_wait(asio::redirect_error(asio::use_awaitable, ended));
-    }
-    if (!waiting->done) {
-        state_.forget(ticket);
-        waiters_.erase(ticket);
-        obey();
-        throw error(errc::cancelled, "waiting for a connection was cancelled")
-            .with(phase::acquiring)
-            .with(outcome::not_sent);
-    }
-    if (waiting->refused) {
-        throw *waiting->refused;
-    }
-    co_return std::move(waiting->lent);
-}
-
-// Does what the state decides. Every event ends here.
+// Does what the state decides. Every event ends here, unless it is known to leave nothing to do.
 void pool_core::obey() {
     const auto now = std::chrono::steady_clock::now();
-    auto orders = state_.decide(now, [](const resource& idle) {
-        return idle->status() == session_status::idle && idle->looks_alive();
-    });
+    if (state_.is_settled(now)) {
+        if (const auto next = state_.next(now); next && !next_event_.rings_by(*next)) {
+            set_alarm(next);
+        }
+        return;
+    }
+    auto orders = state_.decide(now, is_fit);
     for (auto& [ticket, session] : orders.lend) {
         lend(ticket, std::move(session), now);
     }
@@ -147,39 +112,30 @@ void pool_core::obey() {
         orders.next =
             leak && orders.next ? std::min(*leak, *orders.next) : (leak ? leak : orders.next);
     }
-    next_event_.set(orders.next, weak_from_this(), std::mem_fn(&pool_core::obey), on_failure());
+    set_alarm(orders.next);
     if (state_.is_over()) {
         give_up_dials();
+        next_watch_.set(std::nullopt, weak_from_this(), std::mem_fn(&pool_core::watch_rested),
+                        on_failure());
     }
     if (is_drained()) {
         drained_.cancel();
     }
 }
 
-void pool_core::lend(state::ticket ticket, resource session, time_point now) {
-    const auto lucky = waiters_.extract(ticket).mapped();
-    leases_.lend(session.get(), lucky->where, now);
-    lucky->lent = pooled_connection(shared_from_this(), std::move(session));
-    lucky->done = true;
-    lucky->called.cancel();
-    ++counted_.acquired;
-    tell([&](pool_observer& observer) { observer.acquired(now - lucky->came); });
+void pool_core::set_alarm(std::optional<time_point> next) {
+    next_event_.set(next, weak_from_this(), std::mem_fn(&pool_core::ring), on_failure());
 }
 
-void pool_core::refuse(const state::refused& one, time_point now) {
-    const auto unlucky = waiters_.extract(one.who).mapped();
-    pool_picture now_is = picture(now);
-    now_is.waited = one.waited;
-    now_is.place = one.place;
-    now_is.by_caller = one.by_caller;
-    now_is.stands_still = leases_.stands_still_since(unlucky->came);
-    unlucky->refused = refusal_error(one.why, now_is);
-    unlucky->done = true;
-    unlucky->called.cancel();
-    ++counted_.refused;
-    tell([&](pool_observer& observer) {
-        observer.acquire_failed(*unlucky->refused, now - unlucky->came);
-    });
+// The time has come for something, or would have come if nothing had happened since.
+void pool_core::ring() {
+    if (options_.leak_after.count() != 0) {
+        report_leaks(std::chrono::steady_clock::now());
+        if (const auto leak = leases_.next_leak(options_.leak_after)) {
+            set_alarm(leak);
+        }
+    }
+    obey();
 }
 
 void pool_core::dispose(const resource& session, close_reason why) {
@@ -209,7 +165,7 @@ asio::awaitable<void> pool_core::dial(dial_signal signal, std::uint64_t generati
         ++counted_.opened;
         tell([&](pool_observer& observer) { observer.connected(now - began); });
         const auto failing_since = state_.failing_since();
-        watch(session);
+        watch_soon();
         state_.dialled(session, generation, now, random_fraction());
         if (state_.take_woke()) {
             ++counted_.wakes;
@@ -248,10 +204,39 @@ asio::awaitable<void> pool_core::do_probe(resource session) {
         dispose(session, close_reason::dead);
     }
     state_.probed(session, answered, std::chrono::steady_clock::now());
+    watch_soon();
     obey();
 }
 
-// Notices at once when a resting session ends, not only at the next borrower's look.
+// A session that is lent again and again is not watched in between: the watch costs two system
+// calls, and the look before lending finds the same.
+void pool_core::watch_soon() {
+    if (next_watch_.rings_by(time_point::max())) {
+        return;
+    }
+    next_watch_.set(std::chrono::steady_clock::now() + rest, weak_from_this(),
+                    std::mem_fn(&pool_core::watch_rested), on_failure());
+}
+
+void pool_core::watch_rested() {
+    const auto now = std::chrono::steady_clock::now();
+    bool others = false;
+    state_.each_idle([&](const resource& session, time_point since) {
+        if (session->is_watched()) {
+            return;
+        }
+        if (since + rest / 2 <= now) {
+            watch(session);
+        } else {
+            others = true;
+        }
+    });
+    if (others) {
+        watch_soon();
+    }
+}
+
+// Notices when a resting session ends, not only at the next borrower's look.
 void pool_core::watch(const resource& session) {
     std::function<void()> on_death = [weak = weak_from_this(), quiet = std::weak_ptr(session)] {
         const auto self = weak.lock();
@@ -273,59 +258,6 @@ void pool_core::bury(const resource& session, bool others_too) {
         state_.ended_by_server(std::chrono::steady_clock::now());
     }
     obey();
-}
-
-void pool_core::give_back(resource session) noexcept {
-    if (!birth_.is_here()) {
-        return;  // it was lent in the process that forked this one, and stays there
-    }
-    soon([self = shared_from_this(), session = std::move(session)]() mutable {
-        self->take_back(std::move(session));
-    });
-}
-
-void pool_core::take_back(resource session) {
-    const auto now = std::chrono::steady_clock::now();
-    switch (session->status()) {
-        case session_status::idle: {
-            const auto held = leases_.take_back(session.get(), now);
-            // The watch is set before the session can be lent: the next operation ends it.
-            session->reset_first(options_.reset);
-            watch(session);
-            state_.returned(session, now);
-            tell([&](pool_observer& observer) { observer.released(held); });
-            break;
-        }
-        case session_status::closed: {
-            const auto held = leases_.take_back(session.get(), now);
-            state_.lost(session);
-            dispose(session, close_reason::broken);
-            tell([&](pool_observer& observer) { observer.released(held); });
-            break;
-        }
-        case session_status::in_transaction:
-        case session_status::busy:
-            ++counted_.rolled_back;
-            ++returning_;
-            spawn_alone(strand_, do_return(std::move(session)), on_failure());
-            return;
-    }
-    obey();
-}
-
-asio::awaitable<void> pool_core::do_return(resource session) {
-    const auto self = shared_from_this();
-    try {
-        co_await session->clean(options_.return_timeout);
-    } catch (...) {
-        failed(std::current_exception());
-        session->cut("it could not be cleaned up for the next borrower");
-    }
-    --returning_;
-    if (session->status() != session_status::idle) {
-        session->close();
-    }
-    take_back(std::move(session));
 }
 
 }  // namespace bitdotio

@@ -6,6 +6,7 @@
 #include "base/alarm.hpp"
 #include "base/deadline.hpp"
 #include "base/fork_guard.hpp"
+#include "base/resumption.hpp"
 #include "pool/lease_book.hpp"
 #include "pool/pool_state.hpp"
 #include "pool/refusal_error.hpp"
@@ -39,6 +40,22 @@ struct acquire_limits {
     bool goes_on = false;
 };
 
+/// One try of a statement of pool::query, on a connection of the pool.
+///
+/// Thread safety: none. Lifetime: it refers to what its caller keeps until the end of the try.
+struct statement_try {
+    statement_try(const statement& sql_, const params& values_, std::source_location where_)
+        : sql(sql_), values(values_), where(where_) {}
+
+    const statement& sql;
+    const params& values;
+    const std::source_location where;
+    acquire_limits limits{};  ///< `until` is the deadline of the statement too
+    time_point began{};       ///< the call, for the observer
+    /// Left here if the statement failed on it.
+    pooled_connection failed_on{};
+};
+
 /// Thread safety: the public functions may be called from any thread; the rest runs on the strand.
 class pool_core : public std::enable_shared_from_this<pool_core> {
 public:
@@ -49,6 +66,8 @@ public:
 
     asio::awaitable<pooled_connection> acquire(std::source_location where,
                                                acquire_limits limits = acquire_limits());
+    /// Gets a connection, asks, tells the observer if that goes well, and gives it back.
+    asio::awaitable<result> run(statement_try& one);
     asio::awaitable<pool_statistics> statistics();
     asio::awaitable<void> close(std::chrono::milliseconds drain);
     /// Refuses new callers, as `close` does, and returns at once.
@@ -90,29 +109,75 @@ private:
     using state = pool_state<resource>;
     using dial_signal = std::shared_ptr<asio::cancellation_signal>;
 
-    struct waiter {
-        waiter(const asio::any_io_executor& executor, std::source_location where_, time_point came_)
-            : called(executor, no_deadline), where(where_), came(came_) {}
-        asio::steady_timer called;
-        std::source_location where;
-        time_point came;
-        pooled_connection lent;
-        std::optional<error> refused;
+    // A caller that waits; it stands in its coroutine's frame.
+    class waiter {
+    public:
+        waiter(pool_core& pool, state::ticket ticket_, std::source_location where_,
+               time_point came_)
+            : ticket(ticket_),
+              where(where_),
+              came(came_),
+              called(pool.sleeping_, pool.strand_),
+              waiters_(pool.waiters_) {
+            waiters_.emplace(ticket, this);
+        }
+        ~waiter() {
+            if (!done) waiters_.erase(ticket);
+        }
+        waiter(const waiter&) = delete;
+
+        const state::ticket ticket;
+        const std::source_location where;
+        const time_point came;
+        resumption called;
+        resource lent;
+        std::exception_ptr refused;  // smaller than an error, and there may be many of us
         bool done = false;
+
+    private:
+        std::unordered_map<state::ticket, waiter*>& waiters_;
     };
 
-    // pool_core.cpp: how connections come and go.
+    // A lease of the pool's own, on its strand from its beginning to its end.
+    class inner_lease {
+    public:
+        explicit inner_lease(pool_core& pool) noexcept : pool_(pool) {}
+        ~inner_lease() {
+            if (session) pool_.end_lease(std::move(session));
+        }
+        inner_lease(const inner_lease&) = delete;
+
+        resource session;
+
+    private:
+        pool_core& pool_;
+    };
+
+    // pool_lending.cpp: how connections are lent, and come back.
     asio::awaitable<pooled_connection> do_acquire(std::source_location where,
                                                   acquire_limits limits);
+    asio::awaitable<result> do_run(statement_try& one, bool is_guest);
+    static bool is_fit(const resource& idle);
+    resource lend_at_once(std::source_location where, const acquire_limits& limits);
+    asio::awaitable<resource> wait_for_one(std::source_location where, acquire_limits limits);
+    void enqueue(const waiter& one, const acquire_limits& limits);
+    void lend(state::ticket ticket, resource session, time_point now);
+    void note_lease(const resource& session, std::source_location where, time_point now);
+    void refuse(const state::refused& one, time_point now);
+    void end_lease(resource session) noexcept;
+    void take_back(resource session);
+    asio::awaitable<void> do_return(resource session);
+
+    // pool_core.cpp: how they begin and end.
     asio::awaitable<void> dial(dial_signal signal, std::uint64_t generation);
     asio::awaitable<void> do_probe(resource session);
-    asio::awaitable<void> do_return(resource session);
     void obey();
-    void lend(state::ticket ticket, resource session, time_point now);
-    void refuse(const state::refused& one, time_point now);
+    void set_alarm(std::optional<time_point> next);
+    void ring();
     void dispose(const resource& session, close_reason why);
-    void take_back(resource session);
     void watch(const resource& session);
+    void watch_soon();
+    void watch_rested();
     void bury(const resource& session, bool others_too);
 
     // Tells the observer, where nobody waits for what failed.
@@ -148,12 +213,14 @@ private:
     const pool_options options_;
     state state_;
     lease_book leases_;
-    std::unordered_map<state::ticket, std::shared_ptr<waiter>> waiters_;
+    sleeping_coroutines& sleeping_;
+    std::unordered_map<state::ticket, waiter*> waiters_;
     state::ticket next_ticket_ = 0;
     std::optional<error> last_dial_error_;
     std::set<dial_signal> dials_;
     std::size_t returning_ = 0;
     alarm next_event_;
+    alarm next_watch_;  // of sessions that rest
     asio::steady_timer drained_;
     pool_statistics counted_;
     std::atomic<std::uint64_t> wakes_{0};

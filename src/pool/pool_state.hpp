@@ -1,10 +1,9 @@
 // The pool's whole policy as a state machine over events and time: no I/O, no clock, no chance.
 #pragma once
 
-#include <bitdotio/observer.hpp>
-
 #include "pool/dial_pace.hpp"
 #include "pool/idle_stack.hpp"
+#include "pool/pool_terms.hpp"
 
 #include <algorithm>
 #include <cassert>
@@ -18,9 +17,6 @@
 
 namespace bitdotio {
 
-/// Why a waiter got nothing.
-enum class refusal { timed_out, waking, busy, fatal, broken, closed, queue_full };
-
 /// Decides for a pool of `Resource`s which waiter gets one, when to dial, what to probe and close.
 ///
 /// Events tell it what happened; `decide` then says what to do now, and when to ask again. The
@@ -31,56 +27,9 @@ enum class refusal { timed_out, waking, busy, fatal, broken, closed, queue_full 
 ///
 /// Thread safety: none.
 template <class Resource>
-class pool_state {
+class pool_state : public pool_terms {
 public:
-    using time_point = std::chrono::steady_clock::time_point;
-    using duration = std::chrono::milliseconds;
-    /// Each ticket is greater than the one before.
-    using ticket = std::uint64_t;
-
-    struct settings {
-        std::size_t min_size = 0;
-        std::size_t max_size = 100;
-        std::size_t max_waiters = 0;  // 0: no limit
-        std::size_t max_connecting = 4;
-        duration idle_timeout{290'000};
-        duration max_lifetime{1'800'000};
-        double lifetime_jitter = 0.1;
-        duration probe_after{30'000};  // 0: never
-        duration wake_timeout{60'000};
-        duration breaker_after{60'000};  // 0: never
-    };
-
-    /// What a caller says beyond how long it may take here.
-    struct wish {
-        wish() = default;
-        /// Its own deadline, which nothing extends.
-        time_point until = time_point::max();
-        /// It has just seen a resource die: one that was opened before will not do.
-        time_point newer_than = time_point::min();
-        /// It was served before and goes on: it is let in although no new callers are.
-        bool goes_on = false;
-    };
-
-    struct refused {
-        refused(ticket who_, refusal why_) : who(who_), why(why_) {}
-        refused(ticket who_, refusal why_, duration waited_, std::size_t place_, bool by_caller_)
-            : who(who_), why(why_), waited(waited_), place(place_), by_caller(by_caller_) {}
-        ticket who;
-        refusal why;
-        duration waited{0};
-        std::size_t place = 0;   ///< in the queue, from 1; 0 if it was not let in
-        bool by_caller = false;  ///< it was its own deadline that passed
-    };
-
-    struct orders {
-        std::vector<std::pair<ticket, Resource>> lend;
-        std::vector<refused> refuse;
-        std::vector<Resource> probe;
-        std::vector<std::pair<Resource, close_reason>> close;
-        std::size_t dials = 0;
-        std::optional<time_point> next;  ///< when to decide again if nothing happens
-    };
+    using orders = pool_orders<Resource>;
 
     explicit pool_state(settings given)
         : settings_(given),
@@ -121,6 +70,65 @@ public:
         }
         waiters_.erase(found);
         return true;
+    }
+
+    // ---- two short ways past `decide`, taken where it would come to nothing else
+
+    /// Lends the topmost idle resource to somebody who comes now, if there is nothing to weigh:
+    /// nobody waits, and it is beyond doubt.
+    ///
+    /// Parameters: `alive` as for `decide`.
+    template <class Alive>
+    std::optional<Resource> lend_at_once(time_point now, const wish& wanted, Alive&& alive) {
+        if (idle_.empty() || !waiters_.empty() || !is_settled(now)) {
+            return std::nullopt;
+        }
+        const entry& top = idle_.top();
+        if (draining_ || pace_.is_refused(now) || top.opened < wanted.newer_than ||
+            is_suspect(top, now) || !alive(top.what)) {
+            return std::nullopt;
+        }
+        used_.push_back(idle_.take_top());
+        return used_.back().what;
+    }
+
+    /// A lent resource came back and is well: it goes to the first waiter, whose ticket is
+    /// returned, if there is nothing to weigh. Otherwise nothing has happened.
+    std::optional<ticket> hand_on(const Resource& what, time_point now) {
+        if (waiters_.empty() || !idle_.empty() || !is_settled(now) || draining_) {
+            return std::nullopt;
+        }
+        entry& one = *find_used(what);
+        const waiter& first = waiters_.front();
+        if (one.generation != generation_ || one.dies <= now || size() > settings_.max_size ||
+            one.opened < first.wanted.newer_than) {
+            return std::nullopt;
+        }
+        one.since = one.heard = now;
+        const ticket lucky = first.who;
+        waiters_.pop_front();
+        return lucky;
+    }
+
+    /// Whether `decide` would order nothing now but to be asked again at `next`.
+    bool is_settled(time_point now) const {
+        return !is_over() && retired_.empty() && !distrusted_ && !refuse_all_ &&
+               idle_generation_ == generation_ && was_empty_ == (open() == 0) &&
+               now < first_deadline_ && (waiters_.empty() || idle_.empty()) &&
+               now < idle_.first_death() && size() <= settings_.max_size && size() > 0 &&
+               now < first_rested() && (wanted() == 0 || (room() == 0 && idle_.empty()));
+    }
+
+    /// When to decide again if nothing happens.
+    std::optional<time_point> next(time_point now) const {
+        time_point next = std::min(idle_.first_death(), first_rested());
+        if (!waiters_.empty()) {
+            next = std::min(next, first_deadline_);
+        }
+        if (dialling_ == 0 && wanted() > 0) {
+            next = std::min(next, pace_.rests_until(now).value_or(next));
+        }
+        return next == time_point::max() ? std::nullopt : std::optional(next);
     }
 
     /// A lent resource came back and is well.
@@ -225,7 +233,7 @@ public:
         }
         close_rested(now_do, now);
         order_dials(now_do, now);
-        set_next(now_do, now);
+        now_do.next = next(now);
         return now_do;
     }
 
@@ -240,6 +248,10 @@ public:
     std::optional<time_point> next_dial(time_point now) const { return pace_.rests_until(now); }
     /// Whether the last dial ended a sleep; asked once after `dialled`.
     bool take_woke() { return pace_.take_woke(); }
+    template <class Visitor>
+    void each_idle(Visitor&& visit) const {
+        idle_.each([&](const entry& one) { visit(one.what, one.since); });
+    }
     template <class Visitor>
     void each_used(Visitor&& visit) const {
         for (const entry& one : used_) {
@@ -272,10 +284,15 @@ private:
 
     std::size_t open() const { return idle_.size() + used_.size() + probing_.size(); }
 
-    entry take_used(const Resource& what) {
+    auto find_used(const Resource& what) {
         const auto found = std::find_if(used_.begin(), used_.end(),
                                         [&](const entry& one) { return one.what == what; });
         assert(found != used_.end());
+        return found;
+    }
+
+    entry take_used(const Resource& what) {
+        const auto found = find_used(what);
         entry one = std::move(*found);
         if (found != used_.end() - 1) {
             *found = std::move(used_.back());
@@ -402,9 +419,13 @@ private:
 
     // The resource at the bottom has rested longest, because lending takes from the top. What is
     // being dialled does not count: it may fail.
+    time_point first_rested() const {
+        return !idle_.empty() && open() > settings_.min_size
+                   ? idle_.bottom().since + settings_.idle_timeout
+                   : time_point::max();
+    }
     void close_rested(orders& now_do, time_point now) {
-        while (!idle_.empty() && open() > settings_.min_size &&
-               idle_.bottom().since + settings_.idle_timeout <= now) {
+        while (first_rested() <= now) {
             now_do.close.emplace_back(idle_.take_bottom().what, close_reason::idle);
         }
     }
@@ -443,22 +464,6 @@ private:
         };
         while (dials > room() && !idle_.empty() && is_too_old(idle_.bottom())) {
             now_do.close.emplace_back(idle_.take_bottom().what, close_reason::evicted);
-        }
-    }
-
-    void set_next(orders& now_do, time_point now) const {
-        time_point next = idle_.first_death();
-        if (!waiters_.empty()) {
-            next = std::min(next, first_deadline_);
-        }
-        if (!idle_.empty() && open() > settings_.min_size) {
-            next = std::min(next, idle_.bottom().since + settings_.idle_timeout);
-        }
-        if (dialling_ == 0 && wanted() > 0) {
-            next = std::min(next, pace_.rests_until(now).value_or(next));
-        }
-        if (next != time_point::max()) {
-            now_do.next = next;
         }
     }
 

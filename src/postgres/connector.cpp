@@ -77,8 +77,11 @@ double random_fraction() {
     return std::uniform_real_distribution<double>(0, 1)(engine);
 }
 
-connector::connector(asio::any_io_executor executor, connect_options options)
-    : executor_(std::move(executor)), cancels_(std::make_shared<cancel_queue>(executor_)) {
+connector::connector(asio::any_io_executor executor, connect_options options,
+                     std::optional<strand> shared)
+    : executor_(std::move(executor)),
+      shared_(std::move(shared)),
+      cancels_(std::make_shared<cancel_queue>(executor_)) {
     check(options);
     options_ = std::make_shared<const connect_options>(std::move(options));
 }
@@ -183,7 +186,8 @@ asio::awaitable<connector::session> connector::dial_address(address target,
                                options.database, options.user)
                        .value_or("");
     }
-    const auto opened = make_for_this_process<postgres_session>(executor_, options, cancels_);
+    strand home = shared_ ? *shared_ : asio::make_strand(executor_);
+    const auto opened = make_for_this_process<postgres_session>(std::move(home), options, cancels_);
     try {
         co_await opened->open(dial_parameters(options, target.named, target.numeric, password),
                               deadline_after(options.connect_timeout));

@@ -9,9 +9,11 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/strand.hpp>
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,8 +27,12 @@ class postgres_session;
 /// Cancellation: terminal, partial, total; nothing is left behind.
 class connector {
 public:
+    using strand = asio::strand<asio::any_io_executor>;
+
+    /// Parameters: `shared` is the strand of all its sessions; without it each has its own.
     /// Errors: errc::bad_input for invalid options.
-    connector(asio::any_io_executor executor, connect_options options);
+    connector(asio::any_io_executor executor, connect_options options,
+              std::optional<strand> shared = std::nullopt);
 
     /// Tries every address of every host once until one of the wanted role answers.
     ///
@@ -66,6 +72,7 @@ private:
     asio::awaitable<suitability> look_at(session candidate) const;
 
     asio::any_io_executor executor_;
+    std::optional<strand> shared_;
     std::shared_ptr<const connect_options> options_;
     std::shared_ptr<cancel_queue> cancels_;
 };

@@ -14,11 +14,11 @@ namespace {
 
 using wait = asio::posix::descriptor_base;
 
+}  // namespace
+
 error waiting_cancelled() {
     return error(errc::cancelled, "the operation was cancelled");
 }
-
-}  // namespace
 
 bool libpq_socket::attach(int descriptor, PGconn* conn) {
     if (descriptor < 0) {

@@ -5,7 +5,9 @@
 #include "postgres/libpq.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 
 #include <utility>
@@ -13,6 +15,9 @@
 namespace bitdotio {
 
 namespace asio = boost::asio;
+
+/// The error of a wait that was cancelled.
+error waiting_cancelled();
 
 /// Where a connection of libpq waits: its descriptor, and what OpenSSL holds of it.
 ///
@@ -46,6 +51,21 @@ public:
     /// Errors: errc::cancelled.
     /// Cancellation: terminal, partial, total; nothing was read.
     asio::awaitable<void> readable();
+    /// The same in two parts, for those that wait often: where nothing is held, wait. The wait
+    /// gives an error if it was cancelled, see waiting_cancelled.
+    bool holds_unread() const noexcept {
+        return conn_ && libpq::holds_unread(conn_);
+    }
+    auto wait_readable() {
+        return descriptor_.async_wait(asio::posix::descriptor_base::wait_read,
+                                      asio::as_tuple(asio::deferred));
+    }
+    /// The same for a guest on `strand`, see `enter_strand`.
+    template <class Strand>
+    auto wait_readable(const Strand& strand) {
+        return descriptor_.async_wait(asio::posix::descriptor_base::wait_read,
+                                      asio::bind_executor(strand, asio::as_tuple(asio::deferred)));
+    }
     /// Returns when something can be written; otherwise as `readable`.
     asio::awaitable<void> writable();
     /// Returns when there is something to read, or something can be written; otherwise as
@@ -72,9 +92,6 @@ public:
 
 private:
     bool attach(int descriptor, PGconn* conn);
-    bool holds_unread() const noexcept {
-        return conn_ && libpq::holds_unread(conn_);
-    }
 
     asio::posix::stream_descriptor descriptor_;
     PGconn* conn_ = nullptr;

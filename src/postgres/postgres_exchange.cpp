@@ -27,14 +27,14 @@ std::optional<bool> is_on(const char* value) {
 
 }  // namespace
 
-postgres_exchange::postgres_exchange(const asio::any_io_executor& strand,
+postgres_exchange::postgres_exchange(const asio::any_io_executor& home,
                                      const connect_options& options,
                                      std::shared_ptr<cancel_queue> cancels)
     : statement_timeout_(options.statement_timeout),
       cancel_timeout_(options.cancel_timeout),
       on_notice_(options.on_notice),
       cancels_(std::move(cancels)),
-      wire_(strand, options) {}
+      wire_(home, options) {}
 
 postgres_exchange::turn::turn(postgres_exchange& whose) : whose_(whose) {
     if (whose.under_way_) {
@@ -72,6 +72,10 @@ asio::awaitable<void> postgres_exchange::open(libpq_parameters parameters, time_
 }
 
 asio::awaitable<result> postgres_exchange::run(statement sql, params values) {
+    co_return co_await answer(sql, values);
+}
+
+asio::awaitable<result> postgres_exchange::answer(const statement& sql, const params& values) {
     const turn mine(*this);
     co_await ask(sql, values, kind::extended, phase::awaiting_reply);
     if (std::exchange(send_again_, false)) {
@@ -117,14 +121,7 @@ asio::awaitable<void> postgres_exchange::ask(const statement& sql, const params&
     if (reset_.is_due() && alone) {
         co_await reset_now();
     }
-    get_ready();
-    const bool in_transaction = status() == session_status::in_transaction;
-    report_.note(sql, how == kind::extended, in_transaction);
-    if (report_.commits()) {
-        when = phase::committing;
-    }
-    send(sql, values, how);
-    note_changes(sql.sql());
+    const bool in_transaction = begin_asking(sql, values, how, when);
     const time_point deadline = deadline_after(sql.timeout().value_or(statement_timeout_));
     const auto interrupted = co_await supervise(settle(), deadline, when);
     conclude(how, when, interrupted, in_transaction);
@@ -141,12 +138,28 @@ asio::awaitable<void> postgres_exchange::ask(const statement& sql, const params&
     }
 }
 
+// Sends what is asked, and returns whether that is in a transaction.
+bool postgres_exchange::begin_asking(const statement& sql, const params& values, kind how,
+                                     phase& when) {
+    get_ready();
+    const bool in_transaction = status() == session_status::in_transaction;
+    prepare(sql, values, how);
+    report_.note(sql, how == kind::extended, in_transaction, wire_.known());
+    if (report_.commits()) {
+        when = phase::committing;
+    }
+    send_prepared(sql, how);
+    note_changes(sql.sql());
+    return in_transaction;
+}
+
 // Before anything is said: the watch ends, and what the server said meanwhile is heard.
 void postgres_exchange::get_ready() {
     end_watch();
-    if (!is_alive()) {
+    if (!wire_.was_heard_just_now() && !is_alive()) {
         throw lost(phase::sending);
     }
+    was_used_ = true;
     report_.begin();
     reset_.forget_failure();
     forget_meanings();
@@ -179,11 +192,24 @@ asio::awaitable<void> postgres_exchange::settle_debts() {
     }
 }
 
+void postgres_exchange::send(const statement& sql, const params& values, kind how) {
+    prepare(sql, values, how);
+    send_prepared(sql, how);
+}
+
+// Refuses what cannot be sent. A reset that is due may take away what is planned so early.
+void postgres_exchange::prepare(const statement& sql, const params& values, kind how) {
+    postgres_wire::check(sql);
+    wire_.take_plan();
+    wire_.bind(values);
+    if (how == kind::extended && !sql.largest_result() && !reset_.is_due()) {
+        wire_.plan(sql);
+    }
+}
+
 // What is due to be undone goes ahead of one statement, in a pipeline; of all others it went
 // before.
-void postgres_exchange::send(const statement& sql, const params& values, kind how) {
-    postgres_wire::check(sql);
-    wire_.bind(values);
+void postgres_exchange::send_prepared(const statement& sql, kind how) {
     if (sql.largest_result()) {
         statement alone(sql);
         alone.unprepared();  // in a pipeline, rows in pieces would have to be asked for in between
@@ -283,31 +309,43 @@ asio::awaitable<void> postgres_exchange::settle() {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     ask_for_pieces(1);  // of a stream that ends before its first rows were asked for
-    co_await wire_.flush();
+    if (!wire_.is_flushed()) {
+        co_await wire_.flush();
+    }
     if (stream_.is(open_stream::kind::copy_out)) {
         co_await wire_.skip_copy();
     }
     // Never wait first: bytes may sit in libpq's buffer, where no event will announce them.
-    libpq::result answer;
-    while (true) {
-        while (!wire_.next_answer(answer)) {
-            co_await wire_.readable();
-            wire_.take_in();
+    while (!take_answers()) {
+        if (!wire_.holds_unread()) {
+            const auto [failure] = co_await wire_.wait_readable();
+            if (failure) {
+                throw waiting_cancelled();
+            }
         }
+        wire_.take_in();
+    }
+}
+
+// Takes the answers that are there. Whether they are all.
+bool postgres_exchange::take_answers() {
+    libpq::result answer;
+    while (wire_.next_answer(answer)) {
         // In a pipeline NULL is not the end, but the last sync, which never comes if the server
         // goes away.
         if (!answer && (wire_.syncs() == 0 || wire_.is_broken())) {
-            co_return;
+            return true;
         }
         const bool had_room = report_.has_room();
         collect(std::move(answer));
         if (report_.has_copy_started()) {
-            co_return;
+            return true;
         }
         if (had_room && !report_.has_room()) {  // once: what comes from here on is dropped
             throw report_.too_large();
         }
     }
+    return false;
 }
 
 asio::awaitable<bool> postgres_exchange::settles_before(time_point deadline) {
@@ -358,6 +396,7 @@ void postgres_exchange::conclude(kind how, phase when, const std::optional<error
     require_reset(interrupted);
     wire_.leave_pipeline();
     take_status();
+    wire_.note_heard();
     const std::vector<result>& answers = report_.answers();
     if (!report_.is_refused()) {
         if (!answers.empty() && (answers.back().command_tag() == "DEALLOCATE ALL" ||

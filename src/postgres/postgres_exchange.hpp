@@ -23,7 +23,9 @@
 #include "postgres/statement_report.hpp"
 #include "postgres/type_book.hpp"
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/strand.hpp>
 
 #include <atomic>
 #include <functional>
@@ -47,15 +49,31 @@ struct copy_start {
 /// The conversation with a server. What awaits is one operation each; see postgres_session for
 /// what they do, which enters the strand for them.
 ///
-/// Thread safety: none but that of `status`, `backend_pid`, `looks_alive` and `has_stream`; it
-///     belongs to its session, and is used on its strand.
+/// Thread safety: none but that of `status`, `backend_pid` and `has_stream`; it belongs to its
+///     session, and is used on its strand.
 class postgres_exchange {
 public:
-    postgres_exchange(const asio::any_io_executor& strand, const connect_options& options,
+    postgres_exchange(const asio::any_io_executor& home, const connect_options& options,
                       std::shared_ptr<cancel_queue> cancels);
 
     asio::awaitable<void> open(libpq_parameters parameters, time_point deadline);
     asio::awaitable<result> run(statement sql, params values);
+    /// The same for one that keeps what it hands over until the end.
+    asio::awaitable<result> answer(const statement& sql, const params& values);
+
+    // postgres_plain.cpp: the way of most statements.
+    using strand = asio::strand<asio::any_io_executor>;
+
+    /// Whether a statement needs no more than to be sent and answered: nothing goes before it, and
+    /// there is no time limit.
+    bool is_plain(const statement& sql) const noexcept {
+        return !owes_something() && !reset_.is_due() && !sql.largest_result() &&
+               sql.timeout().value_or(statement_timeout_).count() == 0;
+    }
+    /// As `answer`, for one that is plain and asked for by a guest on the strand `home`, see
+    /// `enter_strand`.
+    asio::awaitable<result> answer_plainly(const strand& home, const statement& sql,
+                                           const params& values);
     asio::awaitable<std::vector<result>> script(statement sql);
     asio::awaitable<void> commit();
     asio::awaitable<pipeline_results> run_pipeline(std::shared_ptr<const pipeline> shared);
@@ -104,7 +122,7 @@ public:
     const server_role& role() const noexcept { return role_; }
     session_status status() const noexcept { return status_.load(std::memory_order_acquire); }
     int backend_pid() const noexcept { return wire_.backend_pid(); }
-    bool looks_alive() const noexcept { return wire_.looks_alive(); }
+    bool looks_alive() noexcept { return wire_.looks_alive(); }
 
     // ---- its end
 
@@ -133,6 +151,8 @@ private:
     };
 
     asio::awaitable<void> ask(const statement& sql, const params& values, kind how, phase when);
+    bool begin_asking(const statement& sql, const params& values, kind how, phase& when);
+    bool take_answers();
     void get_ready();
     void end_watch();
     bool owes_something() const noexcept {
@@ -144,6 +164,8 @@ private:
     }
     asio::awaitable<void> settle_debts();
     void send(const statement& sql, const params& values, kind how);
+    void prepare(const statement& sql, const params& values, kind how);
+    void send_prepared(const statement& sql, kind how);
     void require_sent(bool sent);
     asio::awaitable<std::optional<error>> supervise(asio::awaitable<void> talk, time_point deadline,
                                                     phase when);
@@ -217,6 +239,7 @@ private:
     bool meanings_changed_ = false;        // what plans inferred may be wrong
     bool changed_in_transaction_ = false;  // the same again if it is rolled back
     bool path_changed_ = false;            // the same again when the session is reset
+    bool was_used_ = false;                // since it came back the last time
     bool under_way_ = false;
     bool send_again_ = false;  // it was refused for being prepared, and did nothing
     bool roll_back_first_ = false;

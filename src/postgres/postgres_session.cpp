@@ -5,9 +5,9 @@
 
 namespace bitdotio {
 
-postgres_session::postgres_session(asio::any_io_executor executor, const connect_options& options,
+postgres_session::postgres_session(strand home, const connect_options& options,
                                    std::shared_ptr<cancel_queue> cancels)
-    : strand_(asio::make_strand(executor)), exchange_(strand_, options, std::move(cancels)) {}
+    : strand_(std::move(home)), exchange_(strand_, options, std::move(cancels)) {}
 
 asio::awaitable<void> postgres_session::open(libpq_parameters parameters, time_point deadline) {
     return on_strand(strand_, shared_from_this(), exchange_.open(std::move(parameters), deadline));
@@ -47,7 +47,7 @@ void postgres_session::watch(std::function<void()> on_death) {
         self->exchange_.watch().tell(std::move(on_death));
         self->do_watch();
     };
-    post_work(strand_, guarded(std::move(begin), on_failure()));
+    dispatch_work(strand_, guarded(std::move(begin), on_failure()));
 }
 
 bool postgres_session::watch_notifications(std::function<void()> on_event) {

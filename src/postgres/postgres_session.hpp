@@ -38,8 +38,15 @@ namespace bitdotio {
 ///     errc::forked, and the rest does nothing.
 class postgres_session : public std::enable_shared_from_this<postgres_session> {
 public:
-    postgres_session(asio::any_io_executor executor, const connect_options& options,
+    using strand = asio::strand<asio::any_io_executor>;
+
+    /// Parameters: `home` is the strand it lives on: its own, or its pool's.
+    postgres_session(strand home, const connect_options& options,
                      std::shared_ptr<cancel_queue> cancels);
+    /// The same on a strand of its own.
+    postgres_session(asio::any_io_executor executor, const connect_options& options,
+                     std::shared_ptr<cancel_queue> cancels)
+        : postgres_session(asio::make_strand(executor), options, std::move(cancels)) {}
     postgres_session(const postgres_session&) = delete;
     postgres_session& operator=(const postgres_session&) = delete;
 
@@ -48,6 +55,14 @@ public:
 
     asio::awaitable<result> run(statement sql, params values) {
         return on_own_strand(exchange_.run(std::move(sql), std::move(values)));
+    }
+    /// As `run`, for one that is on the session's strand already and keeps what it hands over.
+    ///
+    /// Parameters: `is_guest` if it has come to the strand by `enter_strand`.
+    asio::awaitable<result> run_here(const statement& sql, const params& values, bool is_guest) {
+        return is_guest && exchange_.is_plain(sql) ? exchange_.answer_plainly(strand_, sql, values)
+               : is_guest ? within_strand(strand_, exchange_.answer(sql, values))
+                          : exchange_.answer(sql, values);
     }
     asio::awaitable<std::vector<result>> script(statement sql) {
         return on_own_strand(exchange_.script(std::move(sql)));
@@ -119,10 +134,16 @@ public:
     /// succeeds; if not, the session is closed, and the statement's error is
     /// errc::connection_lost with outcome::not_sent.
     void reset_first(session_reset how);
+    /// The same for one that is on the session's strand already.
+    void reset_first_here(session_reset how) {
+        if (how != session_reset::never) exchange_.reset_first(how);
+    }
 
     /// Calls `on_death` once, on the strand, when the idle session turns out to be dead; until
     /// the next operation begins. What the server sends to a living one is taken in.
     void watch(std::function<void()> on_death);
+    /// Whether somebody waits for its death. To be called on the strand.
+    bool is_watched() noexcept { return exchange_.watch().whom() != nullptr; }
 
     /// Calls `on_event` once, on the strand, when notifications have come or, if there are none
     /// then, the session is dead; until the next operation begins. False, and no call, if that is
@@ -146,8 +167,8 @@ public:
     const server_role& role() const noexcept { return exchange_.role(); }
 
     /// Whether the kernel knows of no end of this idle session: no round trip, no waiting. Only
-    /// for a session nobody else uses at the moment.
-    bool looks_alive() const noexcept { return exchange_.looks_alive(); }
+    /// for a session nobody else uses at the moment, and on its strand.
+    bool looks_alive() noexcept { return exchange_.looks_alive(); }
 
     /// Busy from the call of an operation on, also before that has begun.
     session_status status() const noexcept {
@@ -168,7 +189,7 @@ private:
     template <class T>
     asio::awaitable<T> on_own_strand(asio::awaitable<T> operation) {
         birth_.check_same_process("the connection");
-        return on_strand(strand_, call(shared_from_this()), std::move(operation));
+        return on_shared_strand(strand_, call(shared_from_this()), std::move(operation));
     }
 
     // An operation, from its call on: it counts before it has come to the strand.
@@ -201,7 +222,7 @@ private:
     failure_end on_failure() noexcept { return {weak_from_this()}; }
 
     const fork_guard birth_;
-    const asio::strand<asio::any_io_executor> strand_;
+    const strand strand_;
     std::atomic<int> calls_{0};
     postgres_exchange exchange_;
 };

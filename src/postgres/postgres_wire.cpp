@@ -101,13 +101,19 @@ error postgres_wire::dial_error() const {
     return failed_dial(text);
 }
 
-bool postgres_wire::looks_alive() const noexcept {
-    const int descriptor = descriptor_;
-    if (descriptor < 0) {
+bool postgres_wire::looks_alive() noexcept {
+    if (descriptor_ < 0) {
         return false;
     }
-    pollfd look{descriptor, POLLRDHUP, 0};
-    return ::poll(&look, 1, 0) == 0;
+    if (was_heard_just_now()) {
+        return true;
+    }
+    pollfd look{descriptor_, POLLRDHUP, 0};
+    if (::poll(&look, 1, 0) != 0) {
+        return false;
+    }
+    note_heard();
+    return true;
 }
 
 asio::awaitable<void> postgres_wire::flush() {
@@ -166,7 +172,9 @@ void postgres_wire::choose_plan(const statement& sql) {
 }
 
 bool postgres_wire::send_alone(const statement& sql) {
-    choose_plan(sql);
+    if (!std::exchange(is_planned_, false)) {
+        choose_plan(sql);
+    }
     const bool prepares = plan_.what == statement_cache::action::prepare;
     if (!is_in_pipeline() && !prepares) {
         return send_bound(sql);

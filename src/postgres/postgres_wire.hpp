@@ -15,6 +15,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -61,12 +62,26 @@ public:
     }
     /// From any thread; 0 if it is closed.
     int backend_pid() const noexcept { return pid_.load(std::memory_order_relaxed); }
-    /// From any thread: whether the kernel knows of no end, and nothing has come.
-    bool looks_alive() const noexcept;
+    /// Whether the kernel knows of no end, and nothing has come.
+    bool looks_alive() noexcept;
+    /// The server has just ended an answer, and all of it was read.
+    void note_heard() noexcept { heard_ = std::chrono::steady_clock::now(); }
+    /// Whether that, or a look, is so short a time ago that another look, which costs a system
+    /// call, would find nothing that could not as well come while the next statement is on its way.
+    bool was_heard_just_now() const noexcept {
+        return conn_ && std::chrono::steady_clock::now() - heard_ < just_now;
+    }
 
     // ---- bytes there and back
 
     asio::awaitable<void> readable() { return socket_.readable(); }
+    /// What `readable` is made of, without a frame of its own: see libpq_socket.
+    bool holds_unread() const noexcept { return socket_.holds_unread(); }
+    auto wait_readable() { return socket_.wait_readable(); }
+    template <class Strand>
+    auto wait_readable(const Strand& strand) {
+        return socket_.wait_readable(strand);
+    }
     asio::awaitable<void> readable_or_writable() { return socket_.readable_or_writable(); }
     bool is_readable() const noexcept { return socket_.is_readable(); }
     template <class Handler>
@@ -75,6 +90,8 @@ public:
     }
     void stop_waiting() { socket_.cancel(); }
 
+    /// Sends what the system takes of what libpq has kept. Whether that was all.
+    bool is_flushed() { return PQflush(conn_.get()) != 1; }
     /// Sends what libpq has kept. Reads while it writes: with both waiting to be read, neither
     /// side would ever go on.
     asio::awaitable<void> flush();
@@ -112,7 +129,18 @@ public:
     /// The parameters of the statement that is sent next.
     ///
     /// Errors: errc::bad_input if they are more than the protocol can count; nothing was sent.
-    void bind(const params& values) { bound_.bind(values); }
+    void bind(const params& values) {
+        is_planned_ = false;
+        bound_.bind(values);
+    }
+    /// Decides how what is bound is sent, for one that wants to know of it before it is.
+    void plan(const statement& sql) {
+        choose_plan(sql);
+        is_planned_ = true;
+    }
+    /// What is known of the words of the statement that was planned or sent last; null if nothing
+    /// is.
+    const statement_facts* known() const noexcept { return plan_.known ? &*plan_.known : nullptr; }
     std::size_t bound_octets() const noexcept { return bound_.octets(); }
     /// Sends what is bound, prepared if that is worth it: by itself, or within a pipeline that
     /// was entered and that is synced here too.
@@ -127,7 +155,7 @@ public:
 
     /// What the statement sent last may change in the session.
     session_change changes_of(const std::string& sql) const {
-        return plan_.changes ? *plan_.changes : session_changes_of(sql);
+        return plan_.known ? plan_.known->changes : session_changes_of(sql);
     }
     /// How the statement sent last was sent; nothing of it is known afterwards.
     statement_cache::plan take_plan() noexcept { return std::exchange(plan_, {}); }
@@ -144,6 +172,10 @@ private:
     bound_parameters bound_;
     statement_cache statements_;
     statement_cache::plan plan_;  // of the statement sent last
+    bool is_planned_ = false;     // what is bound
+    static constexpr std::chrono::microseconds just_now{20};
+
+    std::chrono::steady_clock::time_point heard_{};
     int encoding_ = 0;
     int syncs_ = 0;  // sent, not yet answered
     std::atomic<int> pid_{0};

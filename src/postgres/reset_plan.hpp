@@ -26,7 +26,9 @@ public:
     template <class Report>
     void begin(const Report& report) {
         for (std::size_t i = 0; i < reported.size(); ++i) {
-            opened_with_[i] = text_of(report(reported[i]));
+            const char* const value = report(reported[i]);
+            is_reported_[i] = value != nullptr;
+            opened_with_[i] = text_of(value);
         }
     }
 
@@ -38,7 +40,7 @@ public:
     void owe(session_reset how, const Report& report) {
         due_ = due_ | std::exchange(changed_, session_change::none);
         for (std::size_t i = 0; i < reported.size(); ++i) {
-            if (opened_with_[i] != text_of(report(reported[i]))) {
+            if (is_reported_[i] && opened_with_[i] != text_of(report(reported[i]))) {
                 due_ = due_ | session_change::settings | session_change::role;
                 break;
             }
@@ -153,6 +155,7 @@ private:
     std::size_t left_ = 0;  // statements sent, not yet answered
     std::optional<std::string> failure_;
     std::array<std::string, reported.size()> opened_with_;
+    std::array<bool, reported.size()> is_reported_{};
 };
 
 }  // namespace bitdotio

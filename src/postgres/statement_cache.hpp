@@ -36,8 +36,8 @@ public:
         std::string name{};
         std::size_t parts = 1;  ///< with preparing it, and with each eviction that goes ahead
         bool infers = false;    ///< whether the server chose the type of a parameter
-        /// What the statement changes in its session, if that is known without its text.
-        std::optional<session_change> changes{};
+        /// What its words say, if that is known without looking through them.
+        std::optional<statement_facts> known{};
     };
 
     using time_point = std::chrono::steady_clock::time_point;
@@ -77,7 +77,7 @@ public:
             entry& found = entries_.front();
             const bool known_types = !found.infers || now < found.inferred + inferred_types_life;
             if (!found.name.empty() && known_types) {
-                return {action::prepared, found.name, 1, found.infers, found.changes};
+                return {action::prepared, found.name, 1, found.infers, found.facts};
             }
             if (!found.name.empty()) {
                 evicted_.push_back(std::move(found.name));
@@ -87,12 +87,12 @@ public:
             found.inferred = now;
             ++prepared_;
             shrink();
-            return {action::prepare, found.name, evicted_.size() + 2, found.infers, found.changes};
+            return {action::prepare, found.name, evicted_.size() + 2, found.infers, found.facts};
         }
-        entries_.push_front({key_, {}, infers(types), {}, session_changes_of(sql)});
+        entries_.push_front({key_, {}, infers(types), {}, facts_of(sql)});
         by_key_.emplace(entries_.front().key, entries_.begin());
         plan first;
-        first.changes = entries_.front().changes;
+        first.known = entries_.front().facts;
         shrink();
         return first;
     }
@@ -185,7 +185,7 @@ private:
         std::string name;     // empty while it was used only once
         bool infers;          // whether the server chose the type of a parameter
         time_point inferred;  // and when it did
-        session_change changes;
+        statement_facts facts;
     };
     using list = std::list<entry>;
 

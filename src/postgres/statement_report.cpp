@@ -21,21 +21,22 @@ std::string stopped_because(const error& interrupted) {
 void statement_report::begin() {
     answers_.clear();
     bounded_.reset();
-    refusal_ = {};
-    committed_ = {};
+    if (is_refused() || !refusal_.severity.empty()) refusal_ = {};
+    if (!committed_.message.empty()) committed_ = {};
     in_transaction_ = false;
     midway_ = false;
     copy_started_ = false;
 }
 
-void statement_report::note(const statement& sql, bool alone, bool in_transaction) {
-    if (!in_transaction) {
+void statement_report::note(const statement& sql, bool alone, bool in_transaction,
+                            const statement_facts* known) {
+    if (!in_transaction && !(failed_by_.sqlstate.empty() && failed_by_.message.empty())) {
         failed_by_ = {};
     }
     // A text of several statements may commit anywhere.
     in_transaction_ = in_transaction && (alone || !may_commit(sql.sql()));
-    midway_ = !in_transaction && may_commit_midway(sql.sql());
-    commits_ = alone && bitdotio::commits(sql.sql());
+    midway_ = !in_transaction && (known ? known->midway : may_commit_midway(sql.sql()));
+    commits_ = alone && (known ? known->commits : bitdotio::commits(sql.sql()));
 }
 
 void statement_report::note_several(bool independent, bool in_transaction) noexcept {

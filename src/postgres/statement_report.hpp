@@ -8,6 +8,7 @@
 #include "postgres/bounded_result.hpp"
 #include "postgres/failure.hpp"
 #include "postgres/libpq.hpp"
+#include "postgres/statement_words.hpp"
 
 #include <cstddef>
 #include <optional>
@@ -31,8 +32,9 @@ public:
     /// What has to be known of a statement to say what its failure means.
     ///
     /// Parameters: `alone` if the server takes no more than one statement from its text;
-    ///     `in_transaction` whether one is open.
-    void note(const statement& sql, bool alone, bool in_transaction);
+    ///     `in_transaction` whether one is open; `known` what its words say, if that is known.
+    void note(const statement& sql, bool alone, bool in_transaction,
+              const statement_facts* known = nullptr);
     /// The same of the statements of a pipeline, of which others may have run when one fails.
     void note_several(bool independent, bool in_transaction) noexcept;
     /// The result may not take more than `most` bytes.

@@ -66,4 +66,15 @@ constexpr bool has(session_change set, session_change some) noexcept {
 /// What goes back to how the session began (RESET, UNLISTEN, DISCARD, …) changes nothing.
 session_change session_changes_of(std::string_view sql) noexcept;
 
+/// What the words of one statement say, for those who keep it with its text.
+struct statement_facts {
+    session_change changes = session_change::none;
+    bool commits = false;
+    bool midway = false;  ///< see may_commit_midway
+};
+
+inline statement_facts facts_of(std::string_view sql) noexcept {
+    return {session_changes_of(sql), commits(sql), may_commit_midway(sql)};
+}
+
 }  // namespace bitdotio

@@ -99,6 +99,15 @@ void check_count(std::string_view sql, std::size_t given) {
     }
 }
 
+void check_count_early(std::string_view sql, std::size_t given) {
+    char last[24] = "$";
+    const char* const end = std::to_chars(last + 1, last + sizeof last, given).ptr;
+    const std::string_view wanted(last, static_cast<std::size_t>(end - last));
+    if (sql.find(wanted) == std::string_view::npos) {
+        check_count(sql, given);
+    }
+}
+
 }  // namespace wire
 
 }  // namespace bitdotio

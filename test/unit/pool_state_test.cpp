@@ -57,6 +57,86 @@ state with_idle(int count, state::settings settings = with(0, 10)) {
     return pool;
 }
 
+TEST_CASE("what is beyond doubt is lent at once, the last used first, and only that") {
+    const state::wish anything;
+    state pool = with_idle(2);
+    CHECK(pool.lend_at_once(start + 1s, anything, alive) == 2);
+    CHECK(pool.used() == 1);
+    CHECK(pool.lend_at_once(start + 1s, anything, [](int) { return false; }) == std::nullopt);
+    state::wish newer;
+    newer.newer_than = start + 1ms;
+    CHECK(pool.lend_at_once(start + 1s, newer, alive) == std::nullopt);
+    CHECK(pool.lend_at_once(start + 10s, anything, alive) == std::nullopt);  // has rested enough
+    CHECK(pool.idle() == 1);
+
+    state reset = with_idle(1);
+    reset.reset();
+    CHECK(reset.lend_at_once(start + 1s, anything, alive) == std::nullopt);
+    state distrusted = with_idle(1);
+    distrusted.distrust_idle();
+    CHECK(distrusted.lend_at_once(start + 1s, anything, alive) == std::nullopt);
+    state draining = with_idle(1);
+    draining.drain();
+    CHECK(draining.lend_at_once(start + 1s, anything, alive) == std::nullopt);
+
+    state::settings silent = with(0, 10);
+    silent.probe_after = 1s;
+    state suspect = with_idle(1, silent);
+    CHECK(suspect.lend_at_once(start + 1s, anything, alive) == std::nullopt);
+}
+
+TEST_CASE("nobody is lent anything at once while others wait, or after a refusal for good") {
+    state pool = with_idle(1, with(0, 2));
+    CHECK(pool.lend_at_once(start, {}, alive) == 1);
+    pool.enqueue(1, start, start + 30s, false);
+    CHECK(pool.decide(start, alive).dials == 1);
+    pool.returned(1, start);
+    CHECK(pool.lend_at_once(start, {}, alive) == std::nullopt);
+
+    state refused_once = with_idle(1, with(0, 2));
+    CHECK(refused_once.lend_at_once(start, {}, alive) == 1);
+    refused_once.enqueue(1, start, start + 30s, false);
+    refused_once.decide(start, alive);
+    refused_once.dial_failed(dial_verdict::fatal, start, 0.5);
+    refused_once.decide(start, alive);
+    refused_once.returned(1, start);
+    CHECK(refused_once.lend_at_once(start + 1ms, {}, alive) == std::nullopt);
+}
+
+TEST_CASE("what comes back goes straight to the first waiter, if there is nothing to weigh") {
+    state pool = with_idle(1, with(0, 1));
+    pool.enqueue(1, start, start + 30s, false);
+    CHECK(lent(pool.decide(start, alive)).size() == 1);
+    CHECK(pool.hand_on(1, start) == std::nullopt);  // nobody waits
+    pool.enqueue(2, start, start + 30s, false);
+    pool.enqueue(3, start, start + 30s, false);
+    CHECK(pool.is_settled(start));
+    CHECK(pool.next(start) == start + 30s);
+    CHECK(pool.hand_on(1, start + 1s) == 2);
+    CHECK(pool.used() == 1);
+    CHECK(pool.waiting() == 1);
+    CHECK(pool.hand_on(1, start + 30s) == std::nullopt);  // the waiter is late
+    pool.reset();
+    CHECK(pool.hand_on(1, start + 1s) == std::nullopt);
+    CHECK(pool.waiting() == 1);
+}
+
+TEST_CASE("a pool that is settled decides nothing, and one that is not is not called so") {
+    state pool = with_idle(2, with(0, 3));
+    CHECK(pool.is_settled(start));
+    CHECK(pool.decide(start, alive).next == pool.next(start));
+    CHECK_FALSE(pool.is_settled(start + 10s));  // the oldest has rested enough
+    pool.enqueue(1, start, start + 30s, false);
+    CHECK_FALSE(pool.is_settled(start));
+    pool.decide(start, alive);
+    CHECK(pool.is_settled(start));
+    pool.resize(0, 1);
+    CHECK_FALSE(pool.is_settled(start));
+    pool.decide(start, alive);
+    pool.close();
+    CHECK_FALSE(pool.is_settled(start));
+}
+
 TEST_CASE("an empty pool dials for the first waiter and lends it what was dialled") {
     state pool(with(0, 10));
     CHECK_FALSE(pool.enqueue(1, start, start + 30s, false));
