@@ -10,7 +10,7 @@ namespace bitdotio {
 
 namespace {
 
-// Without its sync nothing of a transactional batch is committed.
+// Without its sync, or a COMMIT among it, nothing of a transactional batch is committed.
 error lost_entry(const error& loss, bool sent, bool ended) {
     return !sent   ? loss.with(outcome::not_sent).with(phase::sending)
            : ended ? loss
@@ -40,6 +40,7 @@ void pipeline_report::note_sent(const statement& sql, statement_cache::plan plan
     plans_.push_back(std::move(plan));
     midway_.push_back(!report_.is_in_transaction() && sync_each_ && may_commit_midway(sql.sql()));
     synced_ = synced;
+    commit_sent_ = commit_sent_ || commits(sql.sql());
 }
 
 std::optional<pipeline_report::refusal> pipeline_report::add(libpq::result answer, bool broken) {
@@ -130,7 +131,7 @@ void pipeline_report::settle(std::size_t index, const std::optional<error>& inte
     }
     const bool is_settled = sync_each_ ? index < answered_ : complete_;
     if (cut && !is_settled && !one.failure) {
-        one.failure = lost_entry(*cut, index < plans_.size(), sync_each_ || synced_);
+        one.failure = lost_entry(*cut, index < plans_.size(), sync_each_ || synced_ || commit_sent_);
     } else if (interrupted && !cut && index >= plans_.size()) {
         one.failure = interrupted->with(outcome::not_sent);
     } else if (!sync_each_ && failed_ && !one.failure) {

@@ -1,6 +1,8 @@
 // What a statement asks, what its answers mean, and how it is stopped when it takes too long.
 #include "postgres/postgres_exchange.hpp"
 
+#include <bitdotio/named.hpp>
+
 #include "postgres/failure.hpp"
 #include "postgres/statement_words.hpp"
 
@@ -114,6 +116,9 @@ asio::awaitable<void> postgres_exchange::ask(const statement& sql, const params&
     }
     const bool alone =
         sql.largest_result() || (how == kind::simple && !is_one_statement(sql.sql()));
+    if (begin_.is_due() && alone) {
+        co_await begin_now();
+    }
     if (reset_.is_due() && alone) {
         co_await reset_now();
     }
@@ -163,6 +168,9 @@ asio::awaitable<void> postgres_exchange::settle_debts() {
         co_await end_stream();
     }
     get_ready();
+    if (roll_back_first_ && drop_begin()) {
+        roll_back_first_ = false;
+    }
     if (std::exchange(roll_back_first_, false) && status() == session_status::in_transaction) {
         const statement rollback("ROLLBACK");
         const params none;
@@ -179,8 +187,8 @@ asio::awaitable<void> postgres_exchange::settle_debts() {
     }
 }
 
-// What is due to be undone goes ahead of one statement, in a pipeline; of all others it went
-// before.
+// What is due to be undone, and BEGIN, go ahead of one statement, in a pipeline; of all others
+// they went before.
 void postgres_exchange::send(const statement& sql, const params& values, kind how) {
     postgres_wire::check(sql);
     wire_.bind(values);
@@ -190,9 +198,10 @@ void postgres_exchange::send(const statement& sql, const params& values, kind ho
         require_sent(how == kind::extended ? wire_.send_alone(alone) : wire_.send_text(sql.sql()));
         report_.limit(*sql.largest_result());
         libpq::ask_for_pieces(wire_.conn(), 100);
-    } else if (reset_.is_due()) {
+    } else if (reset_.is_due() || begin_.is_due()) {
+        wire::check_count(sql.sql(), values.size());  // or half a pipeline would stand in the way
         wire_.enter_pipeline();
-        require_sent(send_reset());
+        require_sent((!reset_.is_due() || send_reset()) && (!begin_.is_due() || send_begin()));
         require_sent(wire_.send_alone(
             how == kind::extended ? sql : statement(sql).unprepared().text_results()));
     } else {
@@ -320,7 +329,7 @@ asio::awaitable<bool> postgres_exchange::settles_before(time_point deadline) {
 }
 
 void postgres_exchange::collect(libpq::result answer) {
-    if (reset_.swallow(answer.get())) {
+    if (reset_.swallow(answer.get()) || begin_.swallow(answer.get())) {
         return;
     }
     const bool syncs = answer && PQresultStatus(answer.get()) == PGRES_PIPELINE_SYNC;

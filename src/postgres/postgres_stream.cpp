@@ -13,6 +13,9 @@ asio::awaitable<void> postgres_exchange::begin_stream(const statement& sql, cons
     if (owes_something()) {
         co_await settle_debts();
     }
+    if (begin_.is_due()) {
+        co_await begin_now();
+    }
     if (reset_.is_due()) {
         co_await reset_now();
     }
