@@ -25,7 +25,8 @@ enum class pipeline_sync {
 ///
 /// On a connection with an open transaction all belong to it, and in either mode the first error
 /// makes the rest fail. `transaction` of a connection or a pool makes a transaction of them, with
-/// isolation and access of its own, in the same one trip. Neither COPY nor several statements in one text are possible.
+/// isolation and access of its own, in the same one trip. Neither COPY nor several statements in
+/// one text are possible.
 ///
 /// Thread safety: a value.
 /// See: PostgreSQL manual, 34.5 "Pipeline Mode".

@@ -87,8 +87,8 @@ private:
 
 asio::awaitable<transaction> begin_on(std::shared_ptr<pool_core> core, transaction_options options,
                                       time_point until, std::source_location where) {
-    const auto source = std::make_shared<transaction_source>(std::move(core), std::move(options),
-                                                             until, where);
+    const auto source =
+        std::make_shared<transaction_source>(std::move(core), std::move(options), until, where);
     co_return co_await source->open();
 }
 

@@ -26,7 +26,7 @@ pipeline pipeline::as_transaction(statement begin) && {
     whole.entries_.reserve(entries_.size() + 2);
     whole.add(std::move(begin));
     std::move(entries_.begin(), entries_.end(), std::back_inserter(whole.entries_));
-    whole.add("COMMIT");
+    whole.add(statement("COMMIT").unprepared());
     return whole;
 }
 

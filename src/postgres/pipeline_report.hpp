@@ -56,6 +56,7 @@ public:
 private:
     using entry = pipeline_results::entry;
 
+    std::optional<refusal> skipped() const;
     void end_unit();
     void settle(std::size_t index, const std::optional<error>& interrupted,
                 const std::optional<error>& cut);

@@ -30,8 +30,8 @@ const error* culprit(const pipeline_results& all, std::size_t& index) {
 
 error rolled_back(const error& failure, const std::string& whose) {
     return failure.with(outcome::not_executed)
-        .with_message(whose + " failed, and all of the transaction was rolled back: " +
-                      failure.what());
+        .with_message(whose +
+                      " failed, and all of the transaction was rolled back: " + failure.what());
 }
 
 // Parameters: `first` is the number of the first statement of the caller's, `count` how many.

@@ -116,11 +116,8 @@ asio::awaitable<void> postgres_exchange::ask(const statement& sql, const params&
     }
     const bool alone =
         sql.largest_result() || (how == kind::simple && !is_one_statement(sql.sql()));
-    if (begin_.is_due() && alone) {
-        co_await begin_now();
-    }
-    if (reset_.is_due() && alone) {
-        co_await reset_now();
+    if (alone && goes_ahead()) {
+        co_await prepare_alone();
     }
     get_ready();
     const bool in_transaction = status() == session_status::in_transaction;
@@ -168,9 +165,7 @@ asio::awaitable<void> postgres_exchange::settle_debts() {
         co_await end_stream();
     }
     get_ready();
-    if (roll_back_first_ && drop_begin()) {
-        roll_back_first_ = false;
-    }
+    roll_back_first_ = roll_back_first_ && !drop_begin();
     if (std::exchange(roll_back_first_, false) && status() == session_status::in_transaction) {
         const statement rollback("ROLLBACK");
         const params none;
@@ -198,7 +193,7 @@ void postgres_exchange::send(const statement& sql, const params& values, kind ho
         require_sent(how == kind::extended ? wire_.send_alone(alone) : wire_.send_text(sql.sql()));
         report_.limit(*sql.largest_result());
         libpq::ask_for_pieces(wire_.conn(), 100);
-    } else if (reset_.is_due() || begin_.is_due()) {
+    } else if (goes_ahead()) {
         wire::check_count(sql.sql(), values.size());  // or half a pipeline would stand in the way
         wire_.enter_pipeline();
         require_sent((!reset_.is_due() || send_reset()) && (!begin_.is_due() || send_begin()));

@@ -186,8 +186,10 @@ private:
     static error changed_encoding();
 
     // postgres_transaction.cpp: a BEGIN with the first statement, or ahead of it.
+    bool goes_ahead() const noexcept { return begin_.is_due() || reset_.is_due(); }
     bool send_begin();
     asio::awaitable<void> begin_now();
+    asio::awaitable<void> prepare_alone();
     bool drop_begin() noexcept;
 
     // postgres_types.cpp: what the types of an answer are.

@@ -102,9 +102,9 @@ public:
     /// The next statement rolls back first. For a transaction that nobody finished.
     void roll_back_first();
 
-    /// The next statement begins a transaction first, with this text and in the same trip where that
-    /// can be. Until then the session counts as in a transaction. False, and nothing happens, if
-    /// it is not idle.
+    /// The next statement begins a transaction first, with this text and in the same trip where
+    /// that can be. Until then the session counts as in a transaction. False, and nothing happens,
+    /// if it is not idle.
     bool begin_first(std::string text);
     /// Ends such a transaction if nothing was sent of it; false if something was, or none is open.
     asio::awaitable<bool> end_unbegun() { return on_own_strand(exchange_.end_unbegun()); }

@@ -35,6 +35,16 @@ bool postgres_exchange::send_begin() {
     });
 }
 
+// Ahead of what libpq cannot send them with.
+asio::awaitable<void> postgres_exchange::prepare_alone() {
+    if (begin_.is_due()) {
+        co_await begin_now();
+    }
+    if (reset_.is_due()) {
+        co_await reset_now();
+    }
+}
+
 // Where libpq cannot send it with the statement: ahead of streams, COPY, results of limited size
 // and several statements in one text; and ahead of several syncs, because of those after the first
 // the statements would run outside of a transaction if it were refused.
@@ -46,8 +56,8 @@ asio::awaitable<void> postgres_exchange::begin_now() {
     try {
         report_.note(begin, false, false);
         send(begin, none, kind::simple);
-        const auto interrupted = co_await supervise(settle(), deadline_after(statement_timeout_),
-                                                    phase::awaiting_reply);
+        const auto interrupted =
+            co_await supervise(settle(), deadline_after(statement_timeout_), phase::awaiting_reply);
         conclude(kind::simple, phase::awaiting_reply, interrupted, false);
         begin_.succeed();
         failed = interrupted;

@@ -33,8 +33,7 @@ transaction_scope::transaction_scope(transaction_start on, bool resolvable,
 
 wire::open_part<transaction_scope> outermost(transaction_start on, bool resolvable,
                                              transaction_restart restart) {
-    auto scope =
-        std::make_shared<transaction_scope>(std::move(on), resolvable, std::move(restart));
+    auto scope = std::make_shared<transaction_scope>(std::move(on), resolvable, std::move(restart));
     return {std::move(scope), 1};
 }
 
@@ -135,8 +134,7 @@ asio::awaitable<result> transaction_scope::run(std::size_t level, statement sql,
         co_return co_await session->run(std::move(sql), std::move(values));
     }
     const time_point until = deadline_after(sql.timeout().value_or(std::chrono::milliseconds(0)));
-    auto what = [sql = std::move(sql), values = std::move(values),
-                 until](postgres_session& on) {
+    auto what = [sql = std::move(sql), values = std::move(values), until](postgres_session& on) {
         statement limited(sql);
         if (until != no_deadline) {
             limited.timeout(left_until(until));

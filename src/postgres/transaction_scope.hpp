@@ -106,7 +106,8 @@ public:
 
     /// A statement of the user's is about to be sent.
     ///
-    /// Errors: errc::bad_input, and nothing is to be sent, if it would go on in another transaction.
+    /// Errors: errc::bad_input, and nothing is to be sent, if it would go on in another
+    /// transaction.
     void note(const statement& sql);
     /// Whether one of them was a COMMIT or the like.
     bool may_have_committed() const noexcept { return may_have_committed_; }
@@ -140,8 +141,8 @@ private:
     std::size_t cursors_ = 0;
 };
 
-/// Whether a BEGIN may be sent with the first statement: whether the server would refuse it is known
-/// beforehand.
+/// Whether a BEGIN may be sent with the first statement: whether the server would refuse it is
+/// known beforehand.
 bool may_defer(const transaction_options& options, const postgres_session& session);
 
 /// A transaction that has just been begun, as its handle holds it.

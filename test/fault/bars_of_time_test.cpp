@@ -90,7 +90,8 @@ asio::awaitable<void> run_slowly_on(bitdotio::connection& lent) {
 }
 
 asio::awaitable<void> begin_only(bitdotio::pool from) {
-    const bitdotio::transaction open = co_await from.begin();
+    bitdotio::transaction open = co_await from.begin();
+    co_await open.query("SELECT 1");  // which takes BEGIN along
 }
 
 asio::awaitable<void> cancel_without_end(milliseconds time) {
