@@ -8,6 +8,7 @@ namespace bitdotio {
 // From here on the session is in a transaction, as far as anybody but the server can tell.
 void postgres_exchange::begin_first(std::string text) noexcept {
     if (wire_.is_open() && status() == session_status::in_transaction) {
+        roll_back_first_ = false;  // the session was idle: there was nothing left of the one before
         report_.forget_transaction();
         begin_.owe(std::move(text));
     }
