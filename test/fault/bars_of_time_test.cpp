@@ -90,6 +90,8 @@ asio::awaitable<void> run_slowly_on(bitdotio::connection& lent) {
 }
 
 asio::awaitable<void> begin_only(bitdotio::pool from) {
+    // A cancellation that meets the first of two steps must not end the second with Asio's words.
+    co_await asio::this_coro::throw_if_cancelled(false);
     bitdotio::transaction open = co_await from.begin();
     co_await open.query("SELECT 1");  // which takes BEGIN along
 }
