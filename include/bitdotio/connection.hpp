@@ -148,10 +148,29 @@ public:
 
     /// Begins a transaction; the returned object refers to this connection's session.
     ///
+    /// BEGIN is sent with the transaction's first statement, whose error tells what goes wrong with
+    /// it; ahead of that if the server might refuse it, or transaction_options::begin_timeout is
+    /// set.
+    ///
     /// Errors: those of `query`; errc::bad_input for options that contradict each other.
     /// Cancellation: as for `query`; no transaction is open then.
     asio::awaitable<bitdotio::transaction> begin(
         transaction_options options = transaction_options());
+
+    /// Runs statements that are known beforehand as one transaction, in one trip: BEGIN, all of
+    /// them, and COMMIT. If it returns, all of it is committed.
+    ///
+    /// Parameters: the pipeline_sync of the pipeline has no meaning here, nor has
+    ///     transaction_options::begin_timeout; with transaction_options::resolvable it takes more
+    ///     trips, so that a COMMIT without an answer can be settled.
+    /// Errors: the error of the first statement that failed, or of COMMIT, naming which;
+    ///     outcome::not_executed then says that all of it is rolled back.
+    ///     errc::commit_outcome_unknown and errc::replication_unconfirmed as for
+    ///     transaction::commit. errc::bad_input, and nothing is sent, for a statement that would
+    ///     end the transaction.
+    /// Cancellation: terminal, partial, total: as for transaction::commit, once it was sent.
+    asio::awaitable<pipeline_results> transaction(
+        pipeline batch, transaction_options options = transaction_options());
 
     /// Whether the connection is open as far as this side knows.
     bool is_open() const noexcept;

@@ -24,7 +24,9 @@ enum class pipeline_sync {
 /// Statements that are sent together, so that they cost one round trip and not one each.
 ///
 /// On a connection with an open transaction all belong to it, and in either mode the first error
-/// makes the rest fail. Neither COPY nor several statements in one text are possible.
+/// makes the rest fail. `transaction` of a connection or a pool makes a transaction of them, with
+/// isolation and access of its own, in the same one trip. Neither COPY nor several statements in
+/// one text are possible.
 ///
 /// Thread safety: a value.
 /// See: PostgreSQL manual, 34.5 "Pipeline Mode".
@@ -57,6 +59,14 @@ public:
     pipeline_sync sync() const noexcept { return sync_; }
     std::optional<std::chrono::milliseconds> timeout() const noexcept { return timeout_; }
 
+    /// These statements between a BEGIN and a COMMIT, under one sync; not for use by others.
+    ///
+    /// Errors: errc::bad_input if one of them would end the transaction.
+    pipeline as_transaction(statement begin) &&;
+    /// Of such a one the statements alone.
+    pipeline without_ends() &&;
+    bool is_transaction() const noexcept { return is_transaction_; }
+
     const statement& sql(std::size_t index) const { return entries_[index].sql; }
     const params& values(std::size_t index) const { return entries_[index].values; }
 
@@ -69,6 +79,7 @@ private:
     std::vector<entry> entries_;
     pipeline_sync sync_;
     std::optional<std::chrono::milliseconds> timeout_;
+    bool is_transaction_ = false;
 };
 
 /// What became of the statements of a pipeline, in their order.
@@ -98,6 +109,9 @@ public:
     std::optional<error> failure(std::size_t index) &&;
     /// Whether every statement succeeded.
     bool succeeded() const noexcept;
+
+    /// All but the first and the last; not for use by others.
+    pipeline_results without_ends() &&;
 
 private:
     friend class type_book;  // of the session

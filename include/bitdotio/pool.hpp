@@ -186,6 +186,10 @@ public:
 
     /// Begins a transaction on a connection of the pool, which comes back when it ends.
     ///
+    /// BEGIN is sent with the transaction's first statement, as by connection::begin. If the
+    /// connection is lost before the server has answered BEGIN, transaction and statement begin
+    /// again on another one.
+    ///
     /// Errors and cancellation: those of `acquire` and connection::query; errc::timeout after
     ///     transaction_options::begin_timeout.
     asio::awaitable<bitdotio::transaction> begin(
@@ -209,6 +213,15 @@ public:
     template <class Work>
     void transaction(Work&& work, transaction_options options = transaction_options()) requires(
         !std::is_lvalue_reference_v<Work>) = delete;
+
+    /// As connection::transaction with a pipeline, on a connection of the pool. The timeout of the
+    /// pipeline is that of the call, as for `query`, and what provably did nothing is sent again
+    /// as there. An unknown outcome is settled as above.
+    ///
+    /// Errors and cancellation: those of `acquire` and of connection::transaction.
+    asio::awaitable<pipeline_results> transaction(
+        pipeline batch, transaction_options options = transaction_options(),
+        std::source_location where = std::source_location::current());
 
     /// What the pool is doing, and has done.
     ///

@@ -29,13 +29,15 @@ namespace asio = boost::asio;
 /// again: in the pool, off the caller's path; on a connection of your own, before its next
 /// statement; a nested one before the next statement of the transaction around it.
 ///
-/// Nothing is retried inside a transaction: after errc::connection_lost it is gone, and all of it
-/// must be run again, as retry_transaction does. A loss while COMMIT is under way is
-/// errc::commit_outcome_unknown, also where COMMIT is run as a statement.
+/// BEGIN is sent with the first statement, see connection::begin and pool::begin. Once the server
+/// has answered it, nothing is retried inside a transaction: after errc::connection_lost it is
+/// gone, and all of it must be run again, as retry_transaction does. A loss while COMMIT is under
+/// way is errc::commit_outcome_unknown, also where COMMIT is run as a statement.
 ///
 /// A statement of yours may end it (COMMIT, ROLLBACK, PREPARE TRANSACTION; alone, in a script, last
 /// in a pipeline): then it is over, and all else with it or with those nested in it fails with
-/// errc::protocol_violated before anything is sent.
+/// errc::protocol_violated before anything is sent. COMMIT AND CHAIN and ROLLBACK AND CHAIN, which
+/// would go on in another transaction, are errc::bad_input.
 ///
 /// Thread safety: as its connection: from any thread, one operation at a time.
 class transaction {

@@ -30,8 +30,9 @@ struct transaction_options {
     bool resolvable = false;
 
     /// How long its beginning may take: in a pool until it has begun on a connection, waiting for
-    /// one and waking the database included. Not set means connect_options::statement_timeout for
-    /// BEGIN alone; zero means no limit.
+    /// one and waking the database included. If it is set, BEGIN takes a trip of its own within
+    /// that time. Not set means that BEGIN goes with the first statement and within its time, or,
+    /// where it must go ahead, within connect_options::statement_timeout; zero means no limit.
     std::optional<std::chrono::milliseconds> begin_timeout;
 
     /// The statement that begins it.

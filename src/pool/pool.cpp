@@ -4,8 +4,9 @@
 
 #include "pool/pool_attempts.hpp"
 #include "pool/pool_core.hpp"
+#include "pool/transaction_source.hpp"
+#include "postgres/pipeline_transaction.hpp"
 #include "postgres/postgres_session.hpp"
-#include "postgres/transaction_scope.hpp"
 
 #include <exception>
 #include <optional>
@@ -196,25 +197,29 @@ asio::awaitable<row_stream> pool::start_stream(statement sql, params values,
 
 asio::awaitable<bitdotio::transaction> pool::begin(transaction_options options,
                                                    std::source_location where) {
-    const std::string begin = options.begin_statement();
-    // An empty transaction changes nothing.
-    pool_attempts all(core_, true, deadline_after(options.begin_timeout.value_or(no_timeout)),
-                      where);
+    const time_point until = deadline_after(options.begin_timeout.value_or(no_timeout));
+    co_return co_await begin_on(core_, std::move(options), until, where);
+}
+
+asio::awaitable<pipeline_results> pool::transaction(pipeline batch, transaction_options options,
+                                                    std::source_location where) {
+    const auto whole = whole_transaction(std::move(batch), options);
+    if (options.resolvable) {  // its number must be known before COMMIT is sent
+        bitdotio::transaction open = co_await begin(std::move(options), where);
+        pipeline_results answers = co_await run_within(open, std::move(*whole));
+        co_await commit(open, where);
+        co_return answers;
+    }
+    pool_attempts all(core_, false, core_->deadline_of(whole->timeout()), where);
     while (true) {
         {
-            const auto lent = std::make_shared<pooled_connection>();
+            pooled_connection lent;
             try {
-                *lent = co_await all.lend();
-                statement limited(begin);
-                if (options.begin_timeout) {
-                    limited.timeout(*options.begin_timeout);
-                }
-                all.limit(limited);
-                co_await (*lent)->script(std::move(limited));
-                co_return bitdotio::transaction(
-                    outermost((*lent)->session(), lent, options.resolvable));
+                lent = co_await all.lend();
+                all.limit(*whole);
+                co_return co_await run_whole(lent->session(), whole);
             } catch (...) {
-                all.go_on(current_failure(), nullptr);
+                all.go_on(current_failure(), lent->session().get());
             }
         }
         co_await all.pause();

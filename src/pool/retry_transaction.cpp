@@ -4,6 +4,7 @@
 #include "base/backoff.hpp"
 #include "base/deadline.hpp"
 #include "pool/pool_core.hpp"
+#include "pool/transaction_source.hpp"
 #include "postgres/connector.hpp"
 #include "postgres/failure.hpp"
 #include "postgres/postgres_session.hpp"
@@ -12,6 +13,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/system/system_error.hpp>
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -105,13 +107,10 @@ asio::awaitable<transaction> transaction_retry::begin() {
 
 asio::awaitable<void> transaction_retry::begin_into(std::optional<transaction>& open) {
     progress_->committing = false;
-    transaction_options options = progress_->options.transaction;
-    const auto left = left_until(progress_->deadline);
+    const transaction_options& options = progress_->options.transaction;
     const auto own = options.begin_timeout.value_or(std::chrono::milliseconds(0));
-    if (left.count() != 0 && (own.count() == 0 || left < own)) {
-        options.begin_timeout = left;
-    }
-    open.emplace(co_await progress_->from.begin(std::move(options), progress_->where));
+    const time_point until = std::min(progress_->deadline, deadline_after(own));
+    open.emplace(co_await begin_on(progress_->from.core(), options, until, progress_->where));
 }
 
 asio::awaitable<void> transaction_retry::commit(transaction& open) {

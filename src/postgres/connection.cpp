@@ -3,6 +3,7 @@
 #include <bitdotio/transaction.hpp>
 
 #include "postgres/connector.hpp"
+#include "postgres/pipeline_transaction.hpp"
 #include "postgres/postgres_session.hpp"
 #include "postgres/transaction_scope.hpp"
 
@@ -82,14 +83,33 @@ asio::awaitable<std::uint64_t> connection::count(statement sql, params values) {
     co_return answer.affected_rows();
 }
 
-asio::awaitable<transaction> connection::begin(transaction_options options) {
-    const auto session = open_session(session_);
+asio::awaitable<bitdotio::transaction> connection::begin(transaction_options options) {
+    transaction_start on;
+    on.session = open_session(session_);
     statement begin(options.begin_statement());
-    if (options.begin_timeout) {
-        begin.timeout(*options.begin_timeout);
+    // One that is known to be dead says so here.
+    on.deferred = may_defer(options, *on.session) && on.session->looks_alive() &&
+                  on.session->begin_first(begin.sql());
+    if (!on.deferred) {
+        if (options.begin_timeout) {
+            begin.timeout(*options.begin_timeout);
+        }
+        co_await on.session->script(std::move(begin));
     }
-    co_await session->script(std::move(begin));
-    co_return transaction(outermost(session, nullptr, options.resolvable));
+    co_return bitdotio::transaction(outermost(std::move(on), options.resolvable));
+}
+
+asio::awaitable<pipeline_results> connection::transaction(pipeline batch,
+                                                          transaction_options options) {
+    const auto session = open_session(session_);
+    const auto whole = whole_transaction(std::move(batch), options);
+    if (!options.resolvable) {
+        co_return co_await run_whole(session, whole);
+    }
+    bitdotio::transaction open = co_await begin(std::move(options));
+    pipeline_results answers = co_await run_within(open, std::move(*whole));
+    co_await open.commit();
+    co_return answers;
 }
 
 bool connection::is_open() const noexcept {

@@ -1,10 +1,43 @@
 // What became of each statement.
 #include <bitdotio/pipeline.hpp>
 
+#include "postgres/statement_words.hpp"
+
 #include <algorithm>
+#include <iterator>
+#include <string>
 #include <utility>
 
 namespace bitdotio {
+
+pipeline pipeline::as_transaction(statement begin) && {
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+        if (leaves_transaction(entries_[i].sql.sql())) {
+            throw error(errc::bad_input,
+                        "statement " + std::to_string(i) +
+                            " of the pipeline would end the transaction that all of them are to "
+                            "be: leave it out")
+                .with(outcome::not_sent);
+        }
+    }
+    pipeline whole(pipeline_sync::once);
+    whole.is_transaction_ = true;
+    whole.timeout_ = timeout_;
+    whole.entries_.reserve(entries_.size() + 2);
+    whole.add(std::move(begin));
+    std::move(entries_.begin(), entries_.end(), std::back_inserter(whole.entries_));
+    whole.add(statement("COMMIT").unprepared());
+    return whole;
+}
+
+pipeline pipeline::without_ends() && {
+    if (is_transaction_) {
+        entries_.pop_back();
+        entries_.erase(entries_.begin());
+        is_transaction_ = false;
+    }
+    return std::move(*this);
+}
 
 const pipeline_results::entry& pipeline_results::at(std::size_t index) const {
     if (index >= entries_.size()) {
@@ -40,6 +73,15 @@ std::optional<error> pipeline_results::failure(std::size_t index) && {
 bool pipeline_results::succeeded() const noexcept {
     return std::none_of(entries_.begin(), entries_.end(),
                         [](const entry& one) { return one.failure.has_value(); });
+}
+
+pipeline_results pipeline_results::without_ends() && {
+    if (entries_.size() < 2) {
+        return std::move(*this);
+    }
+    entries_.pop_back();
+    entries_.erase(entries_.begin());
+    return std::move(*this);
 }
 
 }  // namespace bitdotio

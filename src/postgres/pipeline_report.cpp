@@ -10,7 +10,7 @@ namespace bitdotio {
 
 namespace {
 
-// Without its sync nothing of a transactional batch is committed.
+// Without its sync, or a COMMIT among it, nothing of a transactional batch is committed.
 error lost_entry(const error& loss, bool sent, bool ended) {
     return !sent   ? loss.with(outcome::not_sent).with(phase::sending)
            : ended ? loss
@@ -40,6 +40,7 @@ void pipeline_report::note_sent(const statement& sql, statement_cache::plan plan
     plans_.push_back(std::move(plan));
     midway_.push_back(!report_.is_in_transaction() && sync_each_ && may_commit_midway(sql.sql()));
     synced_ = synced;
+    commit_sent_ = commit_sent_ || commits(sql.sql());
 }
 
 std::optional<pipeline_report::refusal> pipeline_report::add(libpq::result answer, bool broken) {
@@ -58,7 +59,7 @@ std::optional<pipeline_report::refusal> pipeline_report::add(libpq::result answe
         return std::nullopt;
     }
     if (status == PGRES_PIPELINE_ABORTED) {
-        return std::nullopt;
+        return skipped();
     }
     if (is_copy(status)) {
         report_.copy_begins();
@@ -97,6 +98,14 @@ std::optional<pipeline_report::refusal> pipeline_report::refuse(server_message s
     return refusal{plan, parts_answered_ + 1 >= plan.parts, std::move(said)};
 }
 
+// What was passed over was not prepared either, or its name would be unknown the next time.
+std::optional<pipeline_report::refusal> pipeline_report::skipped() const {
+    const bool prepares = answered_ < plans_.size() &&
+                          plans_[answered_].what == statement_cache::action::prepare &&
+                          parts_answered_ + 1 < plans_[answered_].parts;
+    return prepares ? std::optional(refusal{plans_[answered_], false, {}}) : std::nullopt;
+}
+
 void pipeline_report::end_unit() {
     if (auto warning = report_.take_unconfirmed()) {
         const error executed = unconfirmed_commit(stage::sent, std::move(*warning));
@@ -130,7 +139,8 @@ void pipeline_report::settle(std::size_t index, const std::optional<error>& inte
     }
     const bool is_settled = sync_each_ ? index < answered_ : complete_;
     if (cut && !is_settled && !one.failure) {
-        one.failure = lost_entry(*cut, index < plans_.size(), sync_each_ || synced_);
+        one.failure =
+            lost_entry(*cut, index < plans_.size(), sync_each_ || synced_ || commit_sent_);
     } else if (interrupted && !cut && index >= plans_.size()) {
         one.failure = interrupted->with(outcome::not_sent);
     } else if (!sync_each_ && failed_ && !one.failure) {

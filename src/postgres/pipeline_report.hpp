@@ -56,6 +56,7 @@ public:
 private:
     using entry = pipeline_results::entry;
 
+    std::optional<refusal> skipped() const;
     void end_unit();
     void settle(std::size_t index, const std::optional<error>& interrupted,
                 const std::optional<error>& cut);
@@ -71,6 +72,7 @@ private:
     std::optional<std::size_t> failed_;             ///< the first that was refused
     std::optional<server_message> failed_at_sync_;  ///< all of it, when it was to be committed
     bool synced_ = false;                           ///< the end of what was sent so far is marked
+    bool commit_sent_ = false;                      ///< a COMMIT was, which waits for no sync
     bool complete_ = false;
 };
 

@@ -1,6 +1,8 @@
 // What a statement asks, what its answers mean, and how it is stopped when it takes too long.
 #include "postgres/postgres_exchange.hpp"
 
+#include <bitdotio/named.hpp>
+
 #include "postgres/failure.hpp"
 #include "postgres/statement_words.hpp"
 
@@ -118,8 +120,8 @@ asio::awaitable<void> postgres_exchange::ask(const statement& sql, const params&
     }
     const bool alone =
         sql.largest_result() || (how == kind::simple && !is_one_statement(sql.sql()));
-    if (reset_.is_due() && alone) {
-        co_await reset_now();
+    if (alone && goes_ahead()) {
+        co_await prepare_alone();
     }
     const bool in_transaction = begin_asking(sql, values, how, when);
     const time_point deadline = deadline_after(sql.timeout().value_or(statement_timeout_));
@@ -176,6 +178,7 @@ asio::awaitable<void> postgres_exchange::settle_debts() {
         co_await end_stream();
     }
     get_ready();
+    roll_back_first_ = roll_back_first_ && !drop_begin();
     if (std::exchange(roll_back_first_, false) && status() == session_status::in_transaction) {
         const statement rollback("ROLLBACK");
         const params none;
@@ -197,18 +200,24 @@ void postgres_exchange::send(const statement& sql, const params& values, kind ho
     send_prepared(sql, how);
 }
 
-// Refuses what cannot be sent. A reset that is due may take away what is planned so early.
+// Refuses what cannot be sent: half a pipeline could not be taken back. A reset that is due may take
+// away what is planned so early.
 void postgres_exchange::prepare(const statement& sql, const params& values, kind how) {
     postgres_wire::check(sql);
     wire_.take_plan();
     wire_.bind(values);
-    if (how == kind::extended && !sql.largest_result() && !reset_.is_due()) {
+    if (sql.largest_result()) {
+        return;
+    }
+    if (goes_ahead()) {
+        wire::check_count(sql.sql(), values.size());
+    } else if (how == kind::extended) {
         wire_.plan(sql);
     }
 }
 
-// What is due to be undone goes ahead of one statement, in a pipeline; of all others it went
-// before.
+// What is due to be undone, and BEGIN, go ahead of one statement, in a pipeline; of all others
+// they went before.
 void postgres_exchange::send_prepared(const statement& sql, kind how) {
     if (sql.largest_result()) {
         statement alone(sql);
@@ -216,9 +225,9 @@ void postgres_exchange::send_prepared(const statement& sql, kind how) {
         require_sent(how == kind::extended ? wire_.send_alone(alone) : wire_.send_text(sql.sql()));
         report_.limit(*sql.largest_result());
         libpq::ask_for_pieces(wire_.conn(), 100);
-    } else if (reset_.is_due()) {
+    } else if (goes_ahead()) {
         wire_.enter_pipeline();
-        require_sent(send_reset());
+        require_sent((!reset_.is_due() || send_reset()) && (!begin_.is_due() || send_begin()));
         require_sent(wire_.send_alone(
             how == kind::extended ? sql : statement(sql).unprepared().text_results()));
     } else {
@@ -358,7 +367,7 @@ asio::awaitable<bool> postgres_exchange::settles_before(time_point deadline) {
 }
 
 void postgres_exchange::collect(libpq::result answer) {
-    if (reset_.swallow(answer.get())) {
+    if (reset_.swallow(answer.get()) || begin_.swallow(answer.get())) {
         return;
     }
     const bool syncs = answer && PQresultStatus(answer.get()) == PGRES_PIPELINE_SYNC;

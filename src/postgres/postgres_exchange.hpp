@@ -13,6 +13,7 @@
 
 #include "base/deadline.hpp"
 #include "postgres/cancel_queue.hpp"
+#include "postgres/deferred_begin.hpp"
 #include "postgres/failure.hpp"
 #include "postgres/host_choice.hpp"
 #include "postgres/idle_watch.hpp"
@@ -67,7 +68,7 @@ public:
     /// Whether a statement needs no more than to be sent and answered: nothing goes before it, and
     /// there is no time limit.
     bool is_plain(const statement& sql) const noexcept {
-        return !owes_something() && !reset_.is_due() && !sql.largest_result() &&
+        return !owes_something() && !goes_ahead() && !sql.largest_result() &&
                sql.timeout().value_or(statement_timeout_).count() == 0;
     }
     /// As `answer`, for one that is plain and asked for by a guest on the strand `home`, see
@@ -96,6 +97,19 @@ public:
     asio::awaitable<void> clean(std::chrono::milliseconds timeout);
     void roll_back_first() noexcept { roll_back_first_ = true; }
     void reset_first(session_reset how);
+
+    /// From any thread: an idle session counts as in a transaction, and `begin_first` follows.
+    /// False if it is not idle.
+    bool promise_begin() noexcept {
+        auto idle = session_status::idle;
+        return status_.compare_exchange_strong(idle, session_status::in_transaction);
+    }
+    /// The next statement begins a transaction first, with this text.
+    void begin_first(std::string text) noexcept;
+    /// Ends a transaction that was promised and of which nothing was sent; false if there is none.
+    asio::awaitable<bool> end_unbegun();
+    bool owes_begin() const noexcept { return begin_.is_due(); }
+    bool has_begun() const noexcept { return begin_.has_begun(); }
     /// Asks for a sign of life: a lone Sync. Without one it is closed.
     asio::awaitable<void> probe(std::chrono::milliseconds timeout);
 
@@ -196,6 +210,13 @@ private:
     asio::awaitable<void> restore_encoding();
     static error changed_encoding();
 
+    // postgres_transaction.cpp: a BEGIN with the first statement, or ahead of it.
+    bool goes_ahead() const noexcept { return begin_.is_due() || reset_.is_due(); }
+    bool send_begin();
+    asio::awaitable<void> begin_now();
+    asio::awaitable<void> prepare_alone();
+    bool drop_begin() noexcept;
+
     // postgres_types.cpp: what the types of an answer are.
     asio::awaitable<void> tell_types(std::vector<result*> answers,
                                      std::chrono::milliseconds timeout);
@@ -231,6 +252,7 @@ private:
     pipeline_report* batch_ = nullptr;  // of the pipeline under way
     open_stream stream_;
     reset_plan reset_;
+    deferred_begin begin_;
     type_book types_;
     idle_watch watch_;
     std::optional<std::vector<notification>> notified_;  // none before somebody asks for them

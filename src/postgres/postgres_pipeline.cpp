@@ -27,6 +27,11 @@ bool outlives_refusal(const pipeline& batch) {
     return false;
 }
 
+// After a BEGIN that is refused, the units after the first would run outside of a transaction.
+bool outlives_begin(const pipeline& batch) {
+    return batch.sync() == pipeline_sync::each_statement && batch.size() > 1;
+}
+
 }  // namespace
 
 asio::awaitable<pipeline_results> postgres_exchange::run_pipeline(
@@ -41,6 +46,15 @@ asio::awaitable<pipeline_results> postgres_exchange::run_pipeline(
     }
     if (owes_something()) {
         co_await settle_debts();
+    }
+    if (batch.is_transaction() && status() == session_status::in_transaction) {
+        throw error(errc::protocol_violated,
+                    "a transaction is open on the connection already: commit it, roll it back or "
+                    "drop it first")
+            .with(outcome::not_sent);
+    }
+    if (begin_.is_due() && outlives_begin(batch)) {
+        co_await begin_now();
     }
     if (reset_.is_due() && outlives_refusal(batch)) {
         co_await reset_now();
@@ -107,6 +121,9 @@ asio::awaitable<void> postgres_exchange::talk_pipeline(const pipeline& batch) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     if (reset_.is_due() && !send_reset()) {
+        throw error(errc::system_failed, "cannot send: " + wire_.last_words());
+    }
+    if (begin_.is_due() && !send_begin()) {
         throw error(errc::system_failed, "cannot send: " + wire_.last_words());
     }
     std::size_t unflushed = 0;

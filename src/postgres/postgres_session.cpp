@@ -34,6 +34,16 @@ void postgres_session::roll_back_first() {
                   [self = shared_from_this()]() noexcept { self->exchange_.roll_back_first(); });
 }
 
+bool postgres_session::begin_first(std::string text) {
+    if (!birth_.is_here() || status() != session_status::idle || !exchange_.promise_begin()) {
+        return false;
+    }
+    dispatch_work(strand_, [self = shared_from_this(), text = std::move(text)]() mutable noexcept {
+        self->exchange_.begin_first(std::move(text));
+    });
+    return true;
+}
+
 void postgres_session::reset_first(session_reset how) {
     if (!birth_.is_here() || how == session_reset::never) {
         return;

@@ -129,6 +129,17 @@ public:
     /// The next statement rolls back first. For a transaction that nobody finished.
     void roll_back_first();
 
+    /// The next statement begins a transaction first, with this text and in the same trip where
+    /// that can be. Until then the session counts as in a transaction. False, and nothing happens,
+    /// if it is not idle.
+    bool begin_first(std::string text);
+    /// Ends such a transaction if nothing was sent of it; false if something was, or none is open.
+    asio::awaitable<bool> end_unbegun() { return on_own_strand(exchange_.end_unbegun()); }
+    /// Whether the last one is still to begin; for its user, between operations.
+    bool owes_begin() const noexcept { return exchange_.owes_begin(); }
+    /// Whether the server has said that it begun, so that its loss is a transaction's; as above.
+    bool has_begun() const noexcept { return exchange_.has_begun(); }
+
     /// For a session that comes back idle: what has been changed in it is undone ahead of the next
     /// statement, in the same trip where libpq can do that. The statement runs only if that
     /// succeeds; if not, the session is closed, and the statement's error is

@@ -13,8 +13,8 @@ asio::awaitable<void> postgres_exchange::begin_stream(const statement& sql, cons
     if (owes_something()) {
         co_await settle_debts();
     }
-    if (reset_.is_due()) {
-        co_await reset_now();
+    if (goes_ahead()) {
+        co_await prepare_alone();
     }
     get_ready();
     report_.note(sql, how == kind::extended, status() == session_status::in_transaction);

@@ -13,7 +13,9 @@ void postgres_exchange::take_status() {
         return;
     }
     switch (PQtransactionStatus(wire_.conn())) {
-        case PQTRANS_IDLE: status_ = session_status::idle; break;
+        case PQTRANS_IDLE:
+            status_ = begin_.is_due() ? session_status::in_transaction : session_status::idle;
+            break;
         case PQTRANS_INTRANS:
         case PQTRANS_INERROR: status_ = session_status::in_transaction; break;
         case PQTRANS_ACTIVE: status_ = session_status::busy; break;
@@ -26,6 +28,7 @@ void postgres_exchange::finish() noexcept {
     status_ = session_status::closed;
     stream_.reset();
     reset_.end();
+    begin_.end();
     wire_.close();
 }
 

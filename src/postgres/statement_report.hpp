@@ -28,6 +28,8 @@ class statement_report {
 public:
     /// Forgets the statement before.
     void begin();
+    /// Another transaction begins: what failed in the one before does not count.
+    void forget_transaction() noexcept { failed_by_ = {}; }
 
     /// What has to be known of a statement to say what its failure means.
     ///

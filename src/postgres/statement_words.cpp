@@ -82,6 +82,18 @@ std::string_view take_word(std::string_view& sql) {
     return word;
 }
 
+bool begins_with_chain(std::string_view sql) {
+    if (!is_one_of(next_word(sql), {"COMMIT", "END", "ROLLBACK", "ABORT"})) {
+        return false;
+    }
+    std::string_view word = next_word(sql);
+    if (is_one_of(word, {"WORK", "TRANSACTION"})) {
+        word = next_word(sql);
+    }
+    return ascii::equal_ignoring_case(word, "AND") &&
+           ascii::equal_ignoring_case(next_word(sql), "CHAIN");
+}
+
 session_change changed_by_set(std::string_view rest) {
     std::string_view what = next_word(rest);
     if (what.empty()) {  // a quoted name
@@ -271,6 +283,25 @@ bool leaves_transaction(std::string_view sql) noexcept {
         second = next_word(rest);
     }
     return !ascii::equal_ignoring_case(second, "TO");
+}
+
+bool chains_transactions(std::string_view script) noexcept {
+    if (!says(script, "CHAIN")) {
+        return false;
+    }
+    if (begins_with_chain(script)) {
+        return true;
+    }
+    sql::scanner scan(script);
+    std::size_t at = 0;
+    while (!scan.at_end()) {
+        const std::string_view part = scan.next();
+        at += part.size();
+        if (part == ";" && begins_with_chain(script.substr(at))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool is_one_statement(std::string_view script) noexcept {

@@ -27,6 +27,10 @@ bool ends_transaction(std::string_view sql) noexcept;
 /// The same of one in a transaction, where ROLLBACK TO ends no more than a savepoint.
 bool leaves_transaction(std::string_view sql) noexcept;
 
+/// Whether a statement of the text ends a transaction and begins another at once: COMMIT AND CHAIN,
+/// ROLLBACK AND CHAIN.
+bool chains_transactions(std::string_view script) noexcept;
+
 /// Whether the text is certainly no more than one statement; in doubt it is not.
 bool is_one_statement(std::string_view script) noexcept;
 

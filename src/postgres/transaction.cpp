@@ -33,7 +33,8 @@ asio::awaitable<result> transaction::run(statement sql, params values) {
 }
 
 asio::awaitable<pipeline_results> transaction::run(pipeline batch) {
-    const auto session = co_await scope()->enter(level());
+    const auto open = scope();
+    co_await open->enter(level());
     for (std::size_t i = 0; i + 1 < batch.size(); ++i) {
         if (leaves_transaction(batch.sql(i).sql())) {
             throw error(errc::bad_input,
@@ -44,10 +45,11 @@ asio::awaitable<pipeline_results> transaction::run(pipeline batch) {
         }
     }
     for (std::size_t i = 0; i < batch.size(); ++i) {
-        open_->note(batch.sql(i));
+        open->note(batch.sql(i));
     }
-    const auto shared = std::make_shared<const pipeline>(std::move(batch));
-    co_return co_await session->run_pipeline(shared);
+    auto what = [shared = std::make_shared<const pipeline>(std::move(batch))](
+                    postgres_session& session) { return session.run_pipeline(shared); };
+    co_return co_await open->ask(level(), std::move(what));
 }
 
 asio::awaitable<std::vector<result>> transaction::script(statement sql) {
@@ -61,24 +63,24 @@ asio::awaitable<std::uint64_t> transaction::count(statement sql, params values) 
 }
 
 asio::awaitable<row_stream> transaction::start_stream(statement sql, params values) {
-    const auto session = co_await scope()->enter(level());
-    const auto lease = open_->lease();
-    const std::uint64_t stream = co_await session->start_rows(std::move(sql), std::move(values));
-    co_return row_stream({session, stream, lease});
+    const auto open = scope();
+    auto what = [sql = std::move(sql), values = std::move(values)](postgres_session& session) {
+        return session.start_rows(sql, values);
+    };
+    const std::uint64_t stream = co_await open->ask(level(), std::move(what));
+    co_return row_stream({open->session(), stream, open->lease()});
 }
 
 asio::awaitable<copy_in> transaction::copy_from(statement sql) {
-    const auto session = co_await scope()->enter(level());
-    const auto lease = open_->lease();
-    const copy_start start = co_await session->start_copy(std::move(sql), true);
-    co_return copy_in({session, start.stream, lease}, start.format);
+    const auto open = scope();
+    const copy_start start = co_await open->start_copy(level(), std::move(sql), true);
+    co_return copy_in({open->session(), start.stream, open->lease()}, start.format);
 }
 
 asio::awaitable<copy_out> transaction::copy_to(statement sql) {
-    const auto session = co_await scope()->enter(level());
-    const auto lease = open_->lease();
-    const copy_start start = co_await session->start_copy(std::move(sql), false);
-    co_return copy_out({session, start.stream, lease}, start.format);
+    const auto open = scope();
+    const copy_start start = co_await open->start_copy(level(), std::move(sql), false);
+    co_return copy_out({open->session(), start.stream, open->lease()}, start.format);
 }
 
 asio::awaitable<transaction> transaction::begin() {

@@ -23,15 +23,26 @@ constexpr const char* identity =
 
 }  // namespace
 
-transaction_scope::transaction_scope(std::shared_ptr<postgres_session> session,
-                                     std::shared_ptr<void> lease, bool resolvable)
-    : session_(std::move(session)), lease_(std::move(lease)), resolvable_(resolvable) {}
+transaction_scope::transaction_scope(transaction_start on, bool resolvable,
+                                     transaction_restart restart)
+    : session_(std::move(on.session)),
+      lease_(std::move(on.lease)),
+      restart_(std::move(restart)),
+      is_new_(on.deferred),
+      resolvable_(resolvable) {}
 
-wire::open_part<transaction_scope> outermost(std::shared_ptr<postgres_session> session,
-                                             std::shared_ptr<void> lease, bool resolvable) {
-    auto scope =
-        std::make_shared<transaction_scope>(std::move(session), std::move(lease), resolvable);
+wire::open_part<transaction_scope> outermost(transaction_start on, bool resolvable,
+                                             transaction_restart restart) {
+    auto scope = std::make_shared<transaction_scope>(std::move(on), resolvable, std::move(restart));
     return {std::move(scope), 1};
+}
+
+// A standby refuses what is serializable, or may write; of a server of old that does not tell, it
+// is not known. A limit for the beginning alone needs a beginning of its own.
+bool may_defer(const transaction_options& options, const postgres_session& session) {
+    const bool suits_a_standby =
+        options.isolation != isolation_level::serializable && options.read_only != false;
+    return !options.begin_timeout && (suits_a_standby || session.role().standby == false);
 }
 
 std::string transaction_scope::savepoint(std::size_t level) {
@@ -53,6 +64,12 @@ void transaction_scope::require_open(std::size_t level) {
     if (session_ && !is_open()) {
         ended_by_hand_ = true;
         close();
+    }
+    if (refused_) {
+        throw error(errc::protocol_violated,
+                    std::string("the transaction could not begin, so nothing was sent: ") +
+                        refused_->what())
+            .with(outcome::not_sent);
     }
     if (ended_by_hand_) {
         throw error(errc::protocol_violated,
@@ -83,25 +100,81 @@ asio::awaitable<std::shared_ptr<postgres_session>> transaction_scope::enter(std:
     co_return session;
 }
 
+// After the first statement: whether to begin elsewhere, because it failed before there was a
+// transaction. Notes how this one is from here on.
+bool transaction_scope::may_restart(const postgres_session& session, const error* failure) {
+    if (session.owes_begin()) {
+        return false;  // nothing was sent: it is as before
+    }
+    is_new_ = false;
+    if (session.has_begun() || !failure) {
+        return false;
+    }
+    if (session.status() == session_status::idle) {
+        refused_ = *failure;
+    }
+    return restart_ && failure->code() == errc::connection_lost &&
+           (failure->outcome() == outcome::not_sent || failure->outcome() == outcome::not_executed);
+}
+
+// If that fails, this goes on to stand for the connection that was lost.
+asio::awaitable<void> transaction_scope::restart(error failure, time_point until) {
+    const transaction_restart again = restart_;
+    lease_.reset();
+    transaction_start next = co_await again(std::move(failure), until);
+    session_ = std::move(next.session);
+    lease_ = std::move(next.lease);
+    is_new_ = next.deferred;
+}
+
 asio::awaitable<result> transaction_scope::run(std::size_t level, statement sql, params values) {
     const auto session = co_await enter(level);
     note(sql);
-    co_return co_await session->run(std::move(sql), std::move(values));
+    if (!is_new_) {
+        co_return co_await session->run(std::move(sql), std::move(values));
+    }
+    const time_point until = deadline_after(sql.timeout().value_or(std::chrono::milliseconds(0)));
+    auto what = [sql = std::move(sql), values = std::move(values), until](postgres_session& on) {
+        statement limited(sql);
+        if (until != no_deadline) {
+            limited.timeout(left_until(until));
+        }
+        return on.run(std::move(limited), values);
+    };
+    co_return co_await ask(level, std::move(what), until);
 }
 
-void transaction_scope::note(const statement& sql) noexcept {
+void transaction_scope::note(const statement& sql) {
+    if (chains_transactions(sql.sql())) {
+        throw error(errc::bad_input,
+                    "AND CHAIN would go on in another transaction, which this one does not stand "
+                    "for: end this one, and begin another; nothing was sent")
+            .with(outcome::not_sent);
+    }
     may_have_committed_ = may_have_committed_ || commits(sql.sql());
 }
 
 asio::awaitable<std::vector<result>> transaction_scope::script(std::size_t level, statement sql) {
-    const auto session = co_await enter(level);
+    co_await enter(level);
+    note(sql);
     may_have_committed_ = may_have_committed_ || may_commit(sql.sql());
-    co_return co_await session->script(std::move(sql));
+    auto what = [sql = std::move(sql)](postgres_session& session) { return session.script(sql); };
+    co_return co_await ask(level, std::move(what));
+}
+
+asio::awaitable<copy_start> transaction_scope::start_copy(std::size_t level, statement sql,
+                                                          bool in) {
+    auto what = [sql = std::move(sql), in](postgres_session& session) {
+        return session.start_copy(sql, in);
+    };
+    co_return co_await ask(level, std::move(what));
 }
 
 asio::awaitable<std::size_t> transaction_scope::nest(std::size_t level) {
-    const auto session = co_await enter(level);
-    co_await session->script("SAVEPOINT " + savepoint(level + 1));
+    auto what = [name = savepoint(level + 1)](postgres_session& session) {
+        return session.script("SAVEPOINT " + name);
+    };
+    co_await ask(level, std::move(what));
     depth_ = level + 1;
     co_return depth_;
 }
@@ -118,6 +191,12 @@ asio::awaitable<void> transaction_scope::commit(std::size_t level) {
     close();
     std::string id;
     try {
+        if (is_new_) {
+            const bool nothing = co_await session->end_unbegun();
+            if (nothing) {
+                co_return;
+            }
+        }
         if (resolvable_) {
             id = co_await ask_for_id(session);
         }
@@ -147,6 +226,10 @@ asio::awaitable<std::string> transaction_scope::ask_for_id(
 }
 
 asio::awaitable<void> transaction_scope::rollback(std::size_t level) {
+    if (refused_) {
+        close();
+        co_return;
+    }
     require_open(level);
     const auto session = session_;
     const auto lease = lease_;
@@ -159,7 +242,13 @@ asio::awaitable<void> transaction_scope::rollback(std::size_t level) {
             dropped_.reset();
         } else {
             close();
-            co_await session->script("ROLLBACK");
+            bool nothing = false;
+            if (is_new_) {
+                nothing = co_await session->end_unbegun();
+            }
+            if (!nothing) {
+                co_await session->script("ROLLBACK");
+            }
         }
     } catch (const error& failure) {
         // A connection that is lost has already undone everything.

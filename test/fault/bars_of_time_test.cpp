@@ -90,7 +90,10 @@ asio::awaitable<void> run_slowly_on(bitdotio::connection& lent) {
 }
 
 asio::awaitable<void> begin_only(bitdotio::pool from) {
-    const bitdotio::transaction open = co_await from.begin();
+    // A cancellation that meets the first of two steps must not end the second with Asio's words.
+    co_await asio::this_coro::throw_if_cancelled(false);
+    bitdotio::transaction open = co_await from.begin();
+    co_await open.query("SELECT 1");  // which takes BEGIN along
 }
 
 asio::awaitable<void> cancel_without_end(milliseconds time) {

@@ -44,25 +44,6 @@ int rows_of(int a) {
     return std::stoi(shared().value("SELECT count(*)::text FROM t WHERE a = " + std::to_string(a)));
 }
 
-// Runs `statement` and ends its backend `times` times while it waits at the barrier.
-template <class Run>
-asio::awaitable<void> while_terminated(Run& run, int times) {
-    lock_barrier block;
-    co_await block.put(shared().connect());
-    auto both = [&](std::size_t i) -> asio::awaitable<void> {
-        if (i == 0) {
-            co_await run();
-            co_return;
-        }
-        for (int time = 0; time < times; ++time) {
-            co_await await_waiting(shared(), "advisory");
-            terminate_waiting(shared(), "advisory");
-        }
-        co_await block.remove();
-    };
-    test::expect_none(co_await test::gather(2, both));
-}
-
 TEST_CASE("a statement that may have run is sent again if it is marked, and else not") {
     struct turn {
         bool idempotent;
@@ -88,7 +69,7 @@ TEST_CASE("a statement that may have run is sent again if it is marked, and else
                 failure = co_await test::failure_of(connections, marked);
             };
             const auto before = co_await connections.statistics();
-            co_await while_terminated(run, one.losses);
+            co_await test::while_terminated(shared(), run, one.losses);
             const auto after = co_await connections.statistics();
             CHECK(failure.has_value() == !one.succeeds);
             CHECK(after.retried - before.retried == static_cast<std::uint64_t>(one.attempts - 1));
@@ -121,7 +102,7 @@ TEST_CASE("a mark means nothing on a leased connection or inside a transaction")
                     CHECK_FALSE(held->is_open());
                 }
             };
-            co_await while_terminated(run, 1);
+            co_await test::while_terminated(shared(), run, 1);
             REQUIRE(failure);
             CHECK(failure->code() == errc::connection_lost);
             CHECK(failure->outcome() ==
@@ -199,7 +180,7 @@ TEST_CASE("a marked stream begins anew as long as its caller has no row") {
                 if (one.marked) sql.read_only();
                 seen = co_await read_all(connections, sql);
             };
-            co_await while_terminated(run, 1);
+            co_await test::while_terminated(shared(), run, 1);
             CHECK(seen.failure.has_value() == !one.succeeds);
             CHECK(seen.rows >= one.least);
             CHECK(seen.rows <= one.most);

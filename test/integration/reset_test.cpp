@@ -201,6 +201,8 @@ TEST_CASE("nothing is sent where nothing was changed, and a reset makes no trip 
         seen.forget();
         {
             auto open = co_await from.begin();
+            CHECK(seen.trips() == 0);
+            co_await open.query("SELECT 1");
             CHECK(seen.trips() == 1);
             co_await open.rollback();
         }

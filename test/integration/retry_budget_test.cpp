@@ -24,26 +24,6 @@ test::postgres_primary& shared() {
     return instance;
 }
 
-// Ends the backend that runs `run`'s statement `times` times while it waits at the barrier, then
-// lets it go.
-template <class Run>
-asio::awaitable<void> while_terminated(Run& run, int times) {
-    lock_barrier block;
-    co_await block.put(shared().connect());
-    auto both = [&](std::size_t i) -> asio::awaitable<void> {
-        if (i == 0) {
-            co_await run();
-            co_return;
-        }
-        for (int time = 0; time < times; ++time) {
-            co_await test::await_waiting(shared(), "advisory");
-            test::terminate_waiting(shared(), "advisory");
-        }
-        co_await block.remove();
-    };
-    test::expect_none(co_await test::gather(2, both));
-}
-
 const std::string wait = std::string("SELECT 1 FROM (SELECT ") + lock_barrier::stop + ") AS stop";
 
 asio::awaitable<void> four_losses() {
@@ -53,7 +33,7 @@ asio::awaitable<void> four_losses() {
         const result answer = co_await from.query(statement(wait).read_only());
         CHECK(answer.one<int>() == 1);
     };
-    co_await while_terminated(query, 4);
+    co_await test::while_terminated(shared(), query, 4);
     const auto after_query = co_await from.statistics();
     CHECK(after_query.retried == 4);
     CHECK(after_query.opened == 3 + 4);
@@ -65,7 +45,7 @@ asio::awaitable<void> four_losses() {
         CHECK(first->rows_as<int>() == std::vector<int>{1});
         CHECK_FALSE(co_await rows.next());
     };
-    co_await while_terminated(stream, 3);
+    co_await test::while_terminated(shared(), stream, 3);
     CHECK((co_await from.statistics()).retried == 4 + 3);
     co_await from.close();
 }

@@ -9,6 +9,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -59,5 +60,24 @@ public:
 private:
     bitdotio::connection holder_;
 };
+
+/// Runs `run` and ends its backend `times` times while it waits at a barrier; then lets it go.
+template <class Run>
+asio::awaitable<void> while_terminated(postgres_server& server, Run& run, int times) {
+    lock_barrier block;
+    co_await block.put(server.connect());
+    auto both = [&](std::size_t i) -> asio::awaitable<void> {
+        if (i == 0) {
+            co_await run();
+            co_return;
+        }
+        for (int time = 0; time < times; ++time) {
+            co_await await_waiting(server, "advisory");
+            terminate_waiting(server, "advisory");
+        }
+        co_await block.remove();
+    };
+    expect_none(co_await gather(2, both));
+}
 
 }  // namespace test

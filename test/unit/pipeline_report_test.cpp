@@ -110,6 +110,35 @@ TEST_CASE("with one sync, parts are counted, and a refusal is that of all") {
     CHECK(all.failure(2)->outcome() == outcome::not_executed);
 }
 
+TEST_CASE("what was passed over was not prepared, what was refused when it ran was") {
+    pipeline batch(once);
+    batch.add("SELECT 1").add("SELECT 2").add("SELECT 3");
+    statement_report report;
+    report.begin();
+    pipeline_report one(batch, report);
+    statement_cache::plan fresh;
+    fresh.what = statement_cache::action::prepare;
+    fresh.parts = 2;
+    statement_cache::plan kept;
+    kept.what = statement_cache::action::prepared;
+    one.note_sent(batch.sql(0), fresh, false);
+    one.note_sent(batch.sql(1), fresh, false);
+    one.note_sent(batch.sql(2), kept, true);
+    const auto answer = [&](ExecStatusType status) {
+        auto noted = one.add(libpq::result(PQmakeEmptyPGresult(nullptr, status)), false);
+        one.add(nullptr, false);
+        return noted;
+    };
+    CHECK_FALSE(answer(PGRES_COMMAND_OK));
+    CHECK(one.refuse(refusal("22012"))->was_prepared);
+    one.add(nullptr, false);
+    const auto skipped = answer(PGRES_PIPELINE_ABORTED);
+    REQUIRE(skipped);
+    CHECK_FALSE(skipped->was_prepared);
+    CHECK_FALSE(answer(PGRES_PIPELINE_ABORTED));
+    CHECK_FALSE(answer(PGRES_PIPELINE_ABORTED));
+}
+
 TEST_CASE("a refusal before the last part is one of preparing it") {
     sent_batch one(each, {"SELECT 1"}, 2);
     const auto refused = one.became->refuse(refusal("42601"));
@@ -143,6 +172,16 @@ TEST_CASE("after a loss each statement says what is known of it") {
     const pipeline_results all = half.finish(std::nullopt, loss);
     CHECK(all.failure(0)->outcome() == outcome::not_executed);
     CHECK(all.failure(1)->outcome() == outcome::not_sent);
+    // A COMMIT waits for no sync.
+    pipeline own(once);
+    own.add("BEGIN").add("COMMIT").add("SELECT 1");
+    pipeline_report committed(own, report);
+    committed.note_sent(own.sql(0), {}, false);
+    committed.note_sent(own.sql(1), {}, false);
+    const pipeline_results some = committed.finish(std::nullopt, loss);
+    CHECK(some.failure(0)->outcome() == outcome::unknown);
+    CHECK(some.failure(1)->outcome() == outcome::unknown);
+    CHECK(some.failure(2)->outcome() == outcome::not_sent);
 }
 
 TEST_CASE("what was stopped says why, and what was not sent that it was not") {

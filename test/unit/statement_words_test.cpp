@@ -162,4 +162,23 @@ TEST_CASE("to go back to a savepoint does not leave the transaction") {
     }
 }
 
+TEST_CASE("AND CHAIN is found at the end of a transaction, and nowhere else") {
+    for (const char* sql :
+         {"COMMIT AND CHAIN", "end and chain", "ROLLBACK WORK AND CHAIN",
+          "abort transaction and "
+          "chain",
+          "/* so */ COMMIT /* and */ AND -- yes\n CHAIN;", "SELECT 1; COMMIT AND CHAIN; SELECT 2",
+          "SELECT ';'; ROLLBACK AND CHAIN"}) {
+        CAPTURE(sql);
+        CHECK(chains_transactions(sql));
+    }
+    for (const char* sql :
+         {"", "COMMIT", "COMMIT AND NO CHAIN", "SELECT a FROM t WHERE b AND chain",
+          "SELECT 'COMMIT AND CHAIN'", "SELECT '; COMMIT AND CHAIN'", "CREATE TABLE chain ()",
+          "DO $$ BEGIN NULL; COMMIT AND CHAIN; END $$"}) {
+        CAPTURE(sql);
+        CHECK_FALSE(chains_transactions(sql));
+    }
+}
+
 }  // namespace
