@@ -2,10 +2,16 @@
 #include <bitdotio/pool.hpp>
 #include <bitdotio/resolve_commit.hpp>
 
+#include "pool/multiplexer.hpp"
 #include "pool/pool_attempts.hpp"
 #include "pool/pool_core.hpp"
+#include "postgres/failure.hpp"
+#include "postgres/multiplexed_statement.hpp"
 #include "postgres/postgres_session.hpp"
 #include "postgres/transaction_scope.hpp"
+
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <exception>
 #include <optional>
@@ -89,9 +95,11 @@ private:
 
 }  // namespace
 
-asio::awaitable<result> pool::run(statement sql, params values, std::source_location where) {
-    pool_attempts all(core_, sql.may_run_twice(), core_->deadline_of(sql.timeout()), where);
-    const query_report report(*core_, sql.sql());
+namespace {
+
+// The tries of one statement, on connections that it has to itself.
+asio::awaitable<result> run_alone(pool_attempts& all, const query_report& report,
+                                  const statement& sql, const params& values) {
     while (true) {
         {
             pooled_connection lent;
@@ -108,6 +116,77 @@ asio::awaitable<result> pool::run(statement sql, params values, std::source_loca
         }
         co_await all.pause();
     }
+}
+
+asio::awaitable<result> run_leased(std::shared_ptr<pool_core> core, statement sql, params values,
+                                   std::source_location where) {
+    pool_attempts all(core, sql.may_run_twice(), core->deadline_of(sql.timeout()), where);
+    const query_report report(*core, sql.sql());
+    co_return co_await run_alone(all, report, sql, values);
+}
+
+// Hands a statement over, and keeps who is to be told when it is over.
+struct handing_over {
+    template <class Handler>
+    void operator()(Handler handler) const {
+        auto left = [weak = core.weak_from_this()]() noexcept {
+            if (const auto self = weak.lock()) {
+                self->shared_connections()->caller_left();
+            }
+        };
+        one->wait(std::move(handler), std::move(left));
+        core.shared_connections()->ask(one);
+    }
+
+    pool_core& core;
+    const std::shared_ptr<multiplexed_statement>& one;
+};
+
+// The tries of one statement, on connections that it shares; or alone, if that is found to be
+// right.
+asio::awaitable<result> run_shared(std::shared_ptr<pool_core> core, statement sql, params values,
+                                   std::source_location where) {
+    core->check_same_process();
+    pool_attempts all(core, sql.may_run_twice(), core->deadline_of(sql.timeout()), where);
+    const auto first =
+        std::make_shared<multiplexed_statement>(std::move(sql), std::move(values), where);
+    const query_report report(*core, first->sql().sql());
+    auto one = first;
+    while (!core->shared_connections()->is_off()) {
+        one->until = all.deadline();
+        one->alone = core->time_alone(one->sql().timeout());
+        try {
+            const handing_over begin{*core, one};
+            co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
+                begin, asio::use_awaitable);
+            if (one->steps_aside()) {
+                break;
+            }
+            if (one->failure()) {
+                throw *one->failure();
+            }
+            report.went_well();
+            co_return one->take_answer();
+        } catch (...) {
+            const error failure = current_failure();
+            report.go_on(all, failure, nullptr);
+            if (is_read_only_server(failure)) {
+                core->distrust_idle();
+            }
+        }
+        co_await all.pause();
+        one = std::make_shared<multiplexed_statement>(first->sql(), first->values(), where);
+        one->goes_on = true;
+    }
+    co_return co_await run_alone(all, report, first->sql(), first->values());
+}
+
+}  // namespace
+
+asio::awaitable<result> pool::run(statement sql, params values, std::source_location where) {
+    return core_->shared_connections() && begins_shareable(sql)
+               ? run_shared(core_, std::move(sql), std::move(values), where)
+               : run_leased(core_, std::move(sql), std::move(values), where);
 }
 
 asio::awaitable<std::uint64_t> pool::count(statement sql, params values,

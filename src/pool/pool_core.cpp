@@ -1,6 +1,7 @@
 // Lends, dials and takes back, as pool_state decides.
 #include "pool/pool_core.hpp"
 
+#include "pool/multiplexer.hpp"
 #include "postgres/conninfo.hpp"
 #include "postgres/failure.hpp"
 #include "postgres/postgres_session.hpp"
@@ -59,7 +60,11 @@ pool_core::pool_core(asio::any_io_executor executor, connect_options connect, po
       options_(bounded(std::move(options))),
       state_(state_settings(options_, connector_.options())),
       next_event_(strand_),
-      drained_(strand_, no_deadline) {}
+      drained_(strand_, no_deadline) {
+    if (options_.multiplex) {
+        multiplexer_ = std::make_shared<multiplexer>(*this, strand_, options_);
+    }
+}
 
 void pool_core::start() {
     if (options_.min_size > 0) {
