@@ -17,8 +17,24 @@ enum class timeout_scope {
     statement_alone,  ///< What runs on a connection, as on one of your own, once for each try.
 };
 
-// Not an aggregate, on purpose: g++ 12 destroys aggregate temporaries twice inside a co_await
+// Not aggregates, on purpose: g++ 12 destroys aggregate temporaries twice inside a co_await
 // expression. Make one, set its members, pass it.
+
+/// How single statements of many callers share connections; see pool_options::multiplex.
+///
+/// Thread safety: a value.
+struct multiplexing {
+    multiplexing() = default;
+    multiplexing(std::size_t most_connections, std::size_t most_in_flight)
+        : connections(most_connections), in_flight(most_in_flight) {}
+
+    /// The most connections that statements share, of those that the pool may have. Another one is
+    /// borrowed when 16 statements are in flight on each, or when those are slow.
+    std::size_t connections = 4;
+    /// The most statements that are sent on one connection and not yet answered. If it breaks, so
+    /// many may have an unknown outcome.
+    std::size_t in_flight = 64;
+};
 
 /// How a pool grows, shrinks and waits.
 ///
@@ -78,6 +94,13 @@ struct pool_options {
     /// borrower's first statement. `always` undoes them each time, for programs whose functions
     /// change a session unseen; `never` leaves all as it is.
     session_reset reset = session_reset::smart;
+
+    /// Lets `query` and `execute` of the pool send single statements over few connections without
+    /// waiting for the answers to those before, a sync each. What begins a transaction, changes its
+    /// session, defines, streams, copies or locks gets a connection of its own as always. A caller
+    /// that is cancelled, or whose time is up, leaves at once, and its statement is not stopped on
+    /// the server. Not set: each statement has a connection to itself while it runs.
+    std::optional<multiplexing> multiplex;
 
     /// A preset for databases that sleep: idle connections close after 120 s, and `lets_sleep`.
     static pool_options serverless();

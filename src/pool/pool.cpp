@@ -2,11 +2,17 @@
 #include <bitdotio/pool.hpp>
 #include <bitdotio/resolve_commit.hpp>
 
+#include "pool/multiplexer.hpp"
 #include "pool/pool_attempts.hpp"
 #include "pool/pool_core.hpp"
 #include "pool/transaction_source.hpp"
+#include "postgres/failure.hpp"
+#include "postgres/multiplexed_statement.hpp"
 #include "postgres/pipeline_transaction.hpp"
 #include "postgres/postgres_session.hpp"
+
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <exception>
 #include <optional>
@@ -56,7 +62,8 @@ namespace {
 constexpr std::chrono::milliseconds resolve_limit{10'000};
 constexpr std::chrono::milliseconds no_timeout{0};
 
-// Tells the observer how a statement failed; costs nothing if there is none.
+// Tells the observer how a statement ended; costs nothing if there is none. On a connection of its
+// own, the pool tells of one that went well.
 class query_report {
 public:
     query_report(const pool_core& core, std::string_view sql) : core_(core), sql_(sql) {
@@ -67,28 +74,33 @@ public:
 
     time_point began() const { return began_; }
 
+    void went_well() const { tell(nullptr); }
+
     void go_on(pool_attempts& all, const error& failure, postgres_session* failed_on) const {
         try {
             all.go_on(failure, failed_on);
         } catch (const error& told) {
-            core_.tell([&](pool_observer& observer) {
-                observer.queried(sql_, std::chrono::steady_clock::now() - began_, &told);
-            });
+            tell(&told);
             throw;
         }
     }
 
 private:
+    void tell(const error* failure) const {
+        core_.tell([&](pool_observer& observer) {
+            observer.queried(sql_, std::chrono::steady_clock::now() - began_, failure);
+        });
+    }
+
     const pool_core& core_;
     const std::string_view sql_;
     time_point began_{};
 };
 
-}  // namespace
-
-asio::awaitable<result> pool::run(statement sql, params values, std::source_location where) {
-    pool_attempts all(core_, sql.may_run_twice(), core_->deadline_of(sql.timeout()), where);
-    const query_report report(*core_, sql.sql());
+// The tries of one statement, on connections that it has to itself.
+asio::awaitable<result> run_alone(pool_attempts& all, const query_report& report,
+                                  const statement& sql, const params& values,
+                                  std::source_location where) {
     while (true) {
         {
             statement_try one(sql, values, where);
@@ -101,6 +113,77 @@ asio::awaitable<result> pool::run(statement sql, params values, std::source_loca
         }
         co_await all.pause();
     }
+}
+
+asio::awaitable<result> run_leased(std::shared_ptr<pool_core> core, statement sql, params values,
+                                   std::source_location where) {
+    pool_attempts all(core, sql.may_run_twice(), core->deadline_of(sql.timeout()), where);
+    const query_report report(*core, sql.sql());
+    co_return co_await run_alone(all, report, sql, values, where);
+}
+
+// Hands a statement over, and keeps who is to be told when it is over.
+struct handing_over {
+    template <class Handler>
+    void operator()(Handler handler) const {
+        auto left = [weak = core.weak_from_this()]() noexcept {
+            if (const auto self = weak.lock()) {
+                self->shared_connections()->caller_left();
+            }
+        };
+        one->wait(std::move(handler), std::move(left));
+        core.shared_connections()->ask(one);
+    }
+
+    pool_core& core;
+    const std::shared_ptr<multiplexed_statement>& one;
+};
+
+// The tries of one statement, on connections that it shares; or alone, if that is found to be
+// right.
+asio::awaitable<result> run_shared(std::shared_ptr<pool_core> core, statement sql, params values,
+                                   std::source_location where) {
+    core->check_same_process();
+    pool_attempts all(core, sql.may_run_twice(), core->deadline_of(sql.timeout()), where);
+    const auto first =
+        std::make_shared<multiplexed_statement>(std::move(sql), std::move(values), where);
+    const query_report report(*core, first->sql().sql());
+    auto one = first;
+    while (!core->shared_connections()->is_off()) {
+        one->until = all.deadline();
+        one->alone = core->time_alone(one->sql().timeout());
+        try {
+            const handing_over begin{*core, one};
+            co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
+                begin, asio::use_awaitable);
+            if (one->steps_aside()) {
+                break;
+            }
+            if (one->failure()) {
+                throw *one->failure();
+            }
+            report.went_well();
+            co_return one->take_answer();
+        } catch (...) {
+            const error failure = current_failure();
+            report.go_on(all, failure, nullptr);
+            if (is_read_only_server(failure)) {
+                core->distrust_idle();
+            }
+        }
+        co_await all.pause();
+        one = std::make_shared<multiplexed_statement>(first->sql(), first->values(), where);
+        one->goes_on = true;
+    }
+    co_return co_await run_alone(all, report, first->sql(), first->values(), where);
+}
+
+}  // namespace
+
+asio::awaitable<result> pool::run(statement sql, params values, std::source_location where) {
+    return core_->shared_connections() && begins_shareable(sql)
+               ? run_shared(core_, std::move(sql), std::move(values), where)
+               : run_leased(core_, std::move(sql), std::move(values), where);
 }
 
 asio::awaitable<std::uint64_t> pool::count(statement sql, params values,

@@ -1,6 +1,7 @@
 // Does what pool_state decides: dials, probes, watches and closes.
 #include "pool/pool_core.hpp"
 
+#include "pool/multiplexer.hpp"
 #include "postgres/conninfo.hpp"
 #include "postgres/failure.hpp"
 #include "postgres/postgres_session.hpp"
@@ -62,7 +63,11 @@ pool_core::pool_core(asio::any_io_executor executor, connect_options connect, po
       sleeping_(sleeping_coroutines::of(executor)),
       next_event_(strand_),
       next_watch_(strand_),
-      drained_(strand_, no_deadline) {}
+      drained_(strand_, no_deadline) {
+    if (options_.multiplex) {
+        multiplexer_ = std::make_shared<multiplexer>(*this, strand_, options_);
+    }
+}
 
 void pool_core::start() {
     if (options_.min_size > 0) {

@@ -26,6 +26,8 @@
 
 namespace bitdotio {
 
+class multiplexer;
+
 /// What a caller says of its wait for a connection.
 ///
 /// Thread safety: a value.
@@ -58,6 +60,8 @@ struct statement_try {
 
 /// Thread safety: the public functions may be called from any thread; the rest runs on the strand.
 class pool_core : public std::enable_shared_from_this<pool_core> {
+    friend multiplexer;  // a part of it, in files of its own
+
 public:
     pool_core(asio::any_io_executor executor, connect_options connect, pool_options options);
 
@@ -101,6 +105,15 @@ public:
         const bool whole = options_.timeouts == timeout_scope::whole_call;
         return whole && timeout ? deadline_after(*timeout) : no_deadline;
     }
+    /// The connections that statements share; null unless pool_options::multiplex is set.
+    const std::shared_ptr<multiplexer>& shared_connections() const noexcept { return multiplexer_; }
+    /// How long a statement may take on its connection, zero for as long as it takes.
+    std::chrono::milliseconds time_alone(std::optional<std::chrono::milliseconds> timeout) const {
+        const bool whole = options_.timeouts == timeout_scope::whole_call;
+        return whole && timeout ? std::chrono::milliseconds(0)
+                                : timeout.value_or(connector_.options().statement_timeout);
+    }
+    void check_same_process() const { birth_.check_same_process("the pool"); }
     /// How long the database may take to wake.
     std::chrono::milliseconds wake_timeout() const { return connector_.options().wake_timeout; }
 
@@ -225,6 +238,7 @@ private:
     pool_statistics counted_;
     std::atomic<std::uint64_t> wakes_{0};
     std::atomic<bool> closed_{false};  // to new callers
+    std::shared_ptr<multiplexer> multiplexer_;
 };
 
 }  // namespace bitdotio

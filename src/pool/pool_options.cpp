@@ -32,6 +32,14 @@ void pool_options::check() const {
     require(probe_after.count() >= 0, "probe_after must not be negative; 0 means never");
     require(probe_timeout.count() > 0, "probe_timeout must be above 0 ms");
     require(breaker_after.count() >= 0, "breaker_after must not be negative; 0 means never");
+    require(!multiplex || (multiplex->connections > 0 && multiplex->connections <= max_size),
+            "multiplex->connections must be at least 1 and at most max_size (" +
+                std::to_string(max_size) + ")");
+    require(!multiplex || (multiplex->in_flight > 0 && multiplex->in_flight <= 65'536),
+            "multiplex->in_flight must be at least 1 and at most 65536");
+    require(!multiplex || reset != session_reset::always,
+            "multiplex does not go with session_reset::always: statements that share a connection "
+            "have no moment at which to reset it");
     require(leak_after.count() >= 0, "leak_after must not be negative; 0 means nobody is reported");
 }
 

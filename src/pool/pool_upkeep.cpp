@@ -1,6 +1,7 @@
 // The pool as a whole: it closes, resets, resizes, counts and reports.
 #include "pool/pool_core.hpp"
 
+#include "pool/multiplexer.hpp"
 #include "postgres/postgres_session.hpp"
 
 #include <exception>
@@ -22,6 +23,7 @@ asio::awaitable<pool_statistics> pool_core::do_statistics() {
     now.connecting = state_.dialling();
     now.probing = state_.probing();
     now.waiting = state_.waiting();
+    now.waiting += multiplexer_ ? multiplexer_->waiting() : 0;
     now.max_size = state_.max_size();
     now.waking = state_.is_waking();
     now.cancels = connector_.cancels_sent();
@@ -63,6 +65,9 @@ void pool_core::begin_close() noexcept {
 
 void pool_core::refuse_new() {
     closed_.store(true, std::memory_order_release);
+    if (multiplexer_) {
+        multiplexer_->drain();
+    }
     state_.drain();
     obey();
 }
@@ -90,6 +95,9 @@ error pool_core::end_by_force(std::chrono::milliseconds drain) {
     const std::string why = "the pool was closed, and cut what had not come back after " + time;
     state_.each_used([&](const resource& lent) { lent->cut(why); });
     state_.close();
+    if (multiplexer_) {
+        multiplexer_->refuse_waiting();
+    }
     obey();
     return error(errc::timeout, words);
 }
@@ -108,7 +116,8 @@ asio::awaitable<void> pool_core::wait_until_drained() {
 }
 
 bool pool_core::is_drained() const {
-    return state_.is_over() && state_.size() == 0 && returning_ == 0;
+    return state_.is_over() && state_.size() == 0 && returning_ == 0 &&
+           (!multiplexer_ || multiplexer_->is_drained());
 }
 
 void pool_core::reset() noexcept {
@@ -117,6 +126,9 @@ void pool_core::reset() noexcept {
     }
     soon([self = shared_from_this()] {
         self->state_.reset();
+        if (self->multiplexer_) {
+            self->multiplexer_->retire();
+        }
         self->obey();
     });
 }

@@ -200,8 +200,8 @@ void postgres_exchange::send(const statement& sql, const params& values, kind ho
     send_prepared(sql, how);
 }
 
-// Refuses what cannot be sent: half a pipeline could not be taken back. A reset that is due may take
-// away what is planned so early.
+// Refuses what cannot be sent: half a pipeline could not be taken back. A reset that is due may
+// take away what is planned so early.
 void postgres_exchange::prepare(const statement& sql, const params& values, kind how) {
     postgres_wire::check(sql);
     wire_.take_plan();

@@ -53,6 +53,8 @@ struct copy_start {
 /// Thread safety: none but that of `status`, `backend_pid` and `has_stream`; it belongs to its
 ///     session, and is used on its strand.
 class postgres_exchange {
+    friend class shared_pipeline;  // an operation in a file of its own
+
 public:
     postgres_exchange(const asio::any_io_executor& home, const connect_options& options,
                       std::shared_ptr<cancel_queue> cancels);

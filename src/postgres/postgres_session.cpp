@@ -1,6 +1,8 @@
 // The way onto a session's strand, and its watch while it is idle.
 #include "postgres/postgres_session.hpp"
 
+#include "postgres/shared_pipeline.hpp"
+
 #include <algorithm>
 
 namespace bitdotio {
@@ -11,6 +13,10 @@ postgres_session::postgres_session(strand home, const connect_options& options,
 
 asio::awaitable<void> postgres_session::open(libpq_parameters parameters, time_point deadline) {
     return on_strand(strand_, shared_from_this(), exchange_.open(std::move(parameters), deadline));
+}
+
+asio::awaitable<void> postgres_session::share(std::shared_ptr<shared_pipeline> all) {
+    return on_own_strand(all->serve(exchange_));
 }
 
 void postgres_session::abandon_stream(std::uint64_t stream) {

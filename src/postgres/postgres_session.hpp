@@ -30,6 +30,8 @@
 
 namespace bitdotio {
 
+class shared_pipeline;
+
 /// A session with PostgreSQL, driven by the rules of libpq's nonblocking mode.
 ///
 /// Thread safety: every function may be called from any thread; what awaits runs on the session's
@@ -72,6 +74,9 @@ public:
     asio::awaitable<pipeline_results> run_pipeline(std::shared_ptr<const pipeline> batch) {
         return on_own_strand(exchange_.run_pipeline(std::move(batch)));
     }
+
+    /// Serves the statements of many callers until it is ended, see shared_pipeline::serve.
+    asio::awaitable<void> share(std::shared_ptr<shared_pipeline> all);
 
     // Streams: one at a time, known by its number. Between their calls the session is busy and
     // does nothing else.

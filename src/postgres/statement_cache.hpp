@@ -6,6 +6,7 @@
 #include "postgres/failure.hpp"
 #include "postgres/statement_words.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -113,8 +114,10 @@ public:
 
     /// The same for a name that the server still knows and may forget.
     void evict(std::string_view name) {
-        evicted_.emplace_back(name);
-        forget(name);
+        if (knows(name)) {  // else it was told to forget it already
+            evicted_.emplace_back(name);
+            forget(name);
+        }
     }
 
     /// What the server inferred may be wrong from now on: the names it has are not used again.
@@ -146,6 +149,10 @@ public:
             return false;
         }
         if (found == plan_verdict::missing) {
+            // One of several that were sent with it was refused before, and told.
+            if (was_prepared && !knows(what.name)) {
+                return true;
+            }
             // Somebody deallocated it, or a pooler gave us another server connection: then
             // preparing would go on failing.
             clear();
@@ -188,6 +195,11 @@ private:
         statement_facts facts;
     };
     using list = std::list<entry>;
+
+    bool knows(std::string_view name) const {
+        return std::any_of(entries_.begin(), entries_.end(),
+                           [name](const entry& one) { return one.name == name; });
+    }
 
     void erase(list::iterator one) {
         prepared_ -= !one->name.empty();

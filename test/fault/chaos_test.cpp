@@ -11,6 +11,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 
@@ -37,6 +38,7 @@ test::dice chaos_dice() {
 
 constexpr const char* ours = "bitdotio";
 constexpr std::size_t max_size = 16;
+constexpr std::size_t sharing = 6;  // of these, in the pool whose statements share connections
 
 // Breaks things at random.
 class breaker {
@@ -130,20 +132,25 @@ asio::awaitable<chaos> run_chaos(postgres_primary& server, test::policy how,
     co_await before.close();
 
     bitdotio::pool_options options;
-    options.max_size = max_size;
+    options.max_size = max_size - sharing;
     bitdotio::pool pool(co_await asio::this_coro::executor, server.connect(), options);
+    options.max_size = sharing;
+    options.multiplex = bitdotio::multiplexing(2, 16);
+    bitdotio::pool shared(co_await asio::this_coro::executor, server.connect(), options);
     ledger book;
-    test::chaos_clients everybody(pool, book, choices, how, operations);
+    test::chaos_clients alone(pool, book, choices, how, operations / 2);
+    test::chaos_clients together(shared, book, choices, how, operations - operations / 2);
+    const auto is_over = [&] { return alone.is_over() && together.is_over(); };
+    const auto done = [&] { return alone.done() + together.done(); };
     breaker trouble(server, troubles);
     auto one = [&](std::size_t i) -> asio::awaitable<void> {
         if (i < clients) {
-            co_await everybody.work();
+            co_await (i % 2 == 0 ? alone : together).work();
             co_return;
         }
-        while (!everybody.is_over()) {
-            const auto next =
-                everybody.done() + static_cast<std::uint64_t>(choices.number(10, calm));
-            while (!everybody.is_over() && everybody.done() < next) {
+        while (!is_over()) {
+            const auto next = done() + static_cast<std::uint64_t>(choices.number(10, calm));
+            while (!is_over() && done() < next) {
                 co_await test::rest(3ms);
             }
             std::function<void()> inject = [&] { trouble.inject(); };
@@ -151,28 +158,32 @@ asio::awaitable<chaos> run_chaos(postgres_primary& server, test::policy how,
         }
     };
     test::expect_none(co_await test::gather(clients + 1, one));
-    test::expect_none(everybody.strange());
-    CHECK(everybody.misread() == 0);
+    test::expect_none(alone.strange());
+    test::expect_none(together.strange());
+    CHECK(alone.misread() + together.misread() == 0);
 
     co_await test::expect_at_rest(pool);
+    co_await test::expect_at_rest(shared);
     bitdotio::connection after = co_await bitdotio::connection::open(direct);
-    CHECK(co_await test::backends_of(after, ours) <= options.max_size);
-    const auto counts = co_await pool.statistics();
+    CHECK(co_await test::backends_of(after, ours) <= max_size);
+    const auto retried =
+        (co_await pool.statistics()).retried + (co_await shared.statistics()).retried;
+    co_await shared.close();
     co_await test::expect_gone(pool, after, ours);
     chaos result;
     result.found = co_await test::check(book, after);
     co_await after.close();
     result.faults = trouble.faults();
-    result.lost = everybody.lost();
+    result.lost = alone.lost() + together.lost();
     result.figures.runs = operations;
     result.figures.writes = book.counts();
     result.figures.violations = result.found.violations.size();
-    result.figures.retried = counts.retried;
-    result.figures.slowest = everybody.slowest();
+    result.figures.retried = retried;
+    result.figures.slowest = std::max(alone.slowest(), together.slowest());
     MESSAGE(operations << " operations, " << result.faults << " faults, "
                        << result.figures.writes.acknowledged << " writes acknowledged, "
                        << result.figures.writes.not_executed << " not executed, "
-                       << result.figures.writes.unknown << " unknown, " << counts.retried
+                       << result.figures.writes.unknown << " unknown, " << retried
                        << " sent again, " << result.found.count(test::breach::twice)
                        << " there twice, slowest " << result.figures.slowest.count() << " ms");
     co_return result;

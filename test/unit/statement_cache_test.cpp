@@ -174,3 +174,19 @@ TEST_CASE("a refusal that may come of a stale plan drops the plan, and is tried 
     CHECK(refused({0}, plan_verdict::suspect_of_values, 2) == p(false, 1));
     CHECK(refused({0}, plan_verdict::suspect_of_values, 1) == p(false, 0));
 }
+
+TEST_CASE("what was sent with a statement that was refused for its plan is told the same") {
+    using bitdotio::plan_verdict;
+    statement_cache cache(4, 100, "p_");
+    for (int i = 0; i < 3; ++i) {
+        cache.look_up("a", no_types);
+    }
+    const auto plan = cache.look_up("a", no_types);
+    REQUIRE(plan.what == action::prepared);
+    CHECK(cache.refused(plan, plan_verdict::outdated, true));
+    CHECK(cache.refused(plan, plan_verdict::outdated, true));
+    CHECK(cache.refused(plan, plan_verdict::missing, true));
+    CHECK(cache.evicted() == 1);  // or the server would be told to forget it twice
+    cache.look_up("a", no_types);
+    CHECK(cache.look_up("a", no_types).what == action::prepare);
+}

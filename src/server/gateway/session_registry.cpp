@@ -17,7 +17,8 @@ cancel_key random_key() {
         throw error(errc::system_failed, "the system's random numbers are not available");
     }
     cancel_key key;
-    key.pid = (numbers[0] & 0x7fffffff) | 1;  // clients print it as a signed number
+    // A number that a process could have: clients take others for those of a pooler.
+    key.pid = numbers[0] % 4'194'303 + 1;
     key.secret = numbers[1];
     return key;
 }
