@@ -7,6 +7,7 @@
 #include "server/api/body_budget.hpp"
 #include "server/api/http_listener.hpp"
 #include "server/api/ops_routes.hpp"
+#include "server/api/query_sessions.hpp"
 #include "server/api/request_dispatcher.hpp"
 #include "server/api/routes.hpp"
 #include "server/backend/backend_host.hpp"
@@ -105,6 +106,7 @@ public:
     std::shared_ptr<bitdotio::catalog> catalog;
     std::shared_ptr<database_host> databases;
     std::shared_ptr<storage_quota> quota;
+    std::shared_ptr<query_sessions> sessions;
     std::shared_ptr<disk_space> disk;
     std::shared_ptr<job_queue> jobs;
     std::shared_ptr<tcp_server> http;
@@ -125,6 +127,7 @@ private:
     asio::awaitable<void> open_certificate();
     asio::awaitable<std::shared_ptr<const job_routes>> open_jobs();
     job_limits job_limits_of() const;
+    query_session_limits kept_sessions() const;
     asio::awaitable<void> write_profile();
     asio::awaitable<void> close_parts();
 
@@ -195,11 +198,13 @@ asio::awaitable<void> local_server::impl::open_parts() {
     co_await open_certificate();
 
     const std::shared_ptr<const job_routes> about_jobs = co_await open_jobs();
-    const auto answers = std::make_shared<routes>(catalog, databases, quota, about_jobs, disk,
-                                                  options.query_timeout, options.largest_answer);
+    sessions = std::make_shared<query_sessions>(executor, kept_sessions(), events);
+    const auto answers =
+        std::make_shared<routes>(catalog, databases, quota, about_jobs, disk, sessions,
+                                 options.query_timeout, options.largest_answer);
     postgres.emplace(executor, pg_tls, catalog, databases, quota);
     postgres->report_to(events);
-    overview all(catalog, databases, jobs, events, postgres->server(), disk);
+    overview all(catalog, databases, quota, jobs, events, postgres->server(), disk);
     const auto operations =
         std::make_shared<ops_routes>(catalog, databases, std::move(all), options.user);
     const auto dispatcher = std::make_shared<request_dispatcher>(answers, operations, events);
@@ -360,6 +365,17 @@ asio::awaitable<std::shared_ptr<const job_routes>> local_server::impl::open_jobs
                                                  options.largest_import);
 }
 
+// Kept sessions leave their database's connections to clients, and end before PostgreSQL ends them.
+query_session_limits local_server::impl::kept_sessions() const {
+    query_session_limits limits;
+    limits.of_database =
+        std::min(limits.of_database, static_cast<std::size_t>(options.max_connections) / 8);
+    if (options.idle_session_timeout.count() > 0) {
+        limits.idle = std::min(limits.idle, options.idle_session_timeout / 2);
+    }
+    return limits;
+}
+
 job_limits local_server::impl::job_limits_of() const {
     job_limits limits;
     limits.uploads_of_account = options.uploads_of_account;
@@ -418,6 +434,7 @@ asio::awaitable<void> local_server::impl::close_parts() {
     const time_point deadline = deadline_after(options.stop_grace);
     if (postgres) postgres->server()->ask_to_leave();
     if (http) co_await http->close(options.stop_grace);
+    if (sessions) co_await sessions->close();
     if (jobs) co_await jobs->close();
     if (quota) co_await quota->close();
     if (postgres) {

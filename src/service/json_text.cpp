@@ -58,6 +58,30 @@ std::string_view text_of(std::string_view object, std::string_view field) {
     return trimmed(found);
 }
 
+std::size_t begin_of(std::string_view object, std::string_view field) {
+    std::string_view name;
+    std::size_t depth = 0;
+    bool is_value = false;
+    for (std::size_t i = 0; i < object.size(); ++i) {
+        const char c = object[i];
+        if (c == '"') {
+            const std::size_t end = end_of_string(object, i);
+            if (!is_value) name = object.substr(i + 1, end - i - 1);
+            i = end;
+        } else if (c == '{' || c == '[') {
+            ++depth;
+        } else if (c == '}' || c == ']') {
+            --depth;
+        } else if (depth == 1 && c == ',') {
+            is_value = false;
+        } else if (depth == 1 && c == ':') {
+            is_value = true;
+            if (name == field) return object.find_first_not_of(space, i + 1);
+        }
+    }
+    return std::string_view::npos;
+}
+
 std::string indented(std::string_view json) {
     parse(json);  // from here on it is known to be well-formed
     std::string out;

@@ -1,6 +1,7 @@
 // Converts rows of values to JSON and back.
 #include "service/query_codec.hpp"
 #include "base/ascii.hpp"
+#include "service/answer_reader.hpp"
 #include "service/json_fields.hpp"
 #include "service/json_text.hpp"
 
@@ -9,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -172,6 +174,7 @@ std::string encode_query_answer(const query_result& value, data_format format) {
 }
 
 query_result decode_query_answer(std::string_view body) {
+    if (std::optional<query_result> read = read_query_answer(body)) return std::move(*read);
     const json::object object = parse_object(body);
     query_result value;
     if (find(object, "query_string")) {

@@ -1,14 +1,12 @@
 // What a client of the API can make the server hold, and for how long: bodies, answers, statements.
 #include "support/api_calls.hpp"
+#include "support/comes_true.hpp"
+#include "support/raw_client.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
 #include "support/wire_client.hpp"
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/json.hpp>
 
 #include <doctest/doctest.h>
@@ -25,7 +23,6 @@ namespace {
 
 namespace asio = boost::asio;
 namespace json = boost::json;
-using asio::ip::tcp;
 using namespace std::chrono_literals;
 
 bitdotio::local_server_options small_limits() {
@@ -53,66 +50,7 @@ house& shared() {
     return one;
 }
 
-// A connection whose bytes are written by hand. Each step fails after a minute.
-class raw_client {
-public:
-    explicit raw_client(std::uint16_t port) {
-        stream_.next_layer().connect({asio::ip::make_address("127.0.0.1"), port});
-        take_step([&](auto done) {
-            stream_.async_handshake(
-                asio::ssl::stream_base::client,
-                [done](boost::system::error_code failure) { done(failure, 0); });
-        });
-        REQUIRE_FALSE(failure_);
-    }
-
-    void send(const std::string& text) {
-        take_step([&](auto done) { asio::async_write(stream_, asio::buffer(text), done); });
-    }
-    // Everything up to the end of the connection, or to the given text.
-    std::string read(const std::string& until = "") {
-        std::string piece(4'096, '\0');
-        while (!failure_ && (until.empty() || seen_.find(until) == std::string::npos)) {
-            take_step([&](auto done) { stream_.async_read_some(asio::buffer(piece), done); });
-            seen_ += piece.substr(0, moved_);
-        }
-        const std::size_t end = until.empty() ? seen_.size() : seen_.find(until) + until.size();
-        const std::string text = seen_.substr(0, std::min(end, seen_.size()));
-        seen_.erase(0, text.size());
-        return text;
-    }
-    // Sends close_notify and leaves the connection open.
-    void end_tls() {
-        stream_.async_shutdown([](boost::system::error_code) {});
-        io_.restart();
-        io_.poll();
-    }
-    void close() { stream_.next_layer().close(); }
-
-private:
-    template <class Begin>
-    void take_step(Begin begin) {
-        bool ended = false;
-        begin([&](boost::system::error_code failure, std::size_t moved) {
-            failure_ = failure;
-            moved_ = moved;
-            ended = true;
-        });
-        const auto deadline = std::chrono::steady_clock::now() + 60s;
-        io_.restart();
-        while (!ended && std::chrono::steady_clock::now() < deadline) {
-            io_.run_one_until(deadline);
-        }
-        REQUIRE(ended);
-    }
-
-    asio::io_context io_;
-    asio::ssl::context context_{asio::ssl::context::tls_client};
-    asio::ssl::stream<tcp::socket> stream_{io_, context_};
-    boost::system::error_code failure_;
-    std::size_t moved_ = 0;
-    std::string seen_;
-};
+using test::raw_client;
 
 std::string header(const std::string& line, const std::string& headers, const std::string& key) {
     return line + " HTTP/1.1\r\nHost: localhost\r\n" +
@@ -359,6 +297,37 @@ TEST_CASE("a full server refuses newcomers in words, strangers make room for oth
     const std::string refusal = three.read();
     CHECK(refusal.starts_with("HTTP/1.1 503"));
     CHECK(refusal.find("the server has 2 connections already") != std::string::npos);
+}
+
+TEST_CASE("one address has a part of the places, and others have theirs") {
+    bitdotio::local_server_options options = small_limits();
+    options.max_clients_per_address = 2;
+    test::test_server server(options);
+    const std::string list = header("GET /v2beta/db/", "", server.key().reveal());
+    const auto is_served = [&](raw_client& client) {
+        client.send(list);
+        return client.read("\"databases\"").starts_with("HTTP/1.1 200");
+    };
+    raw_client stranger(server.api_port());
+    raw_client one(server.api_port());
+    CHECK(is_served(one));
+    raw_client two(server.api_port());  // in the place of the stranger
+    CHECK(is_served(two));
+    CHECK_FALSE(is_served(stranger));
+    raw_client three(server.api_port());
+    three.send(list);
+    const std::string refusal = three.read();
+    CHECK(refusal.starts_with("HTTP/1.1 503"));
+    CHECK(refusal.find("the server has 2 connections from") != std::string::npos);
+    raw_client elsewhere(server.api_port(), "127.0.0.2");
+    CHECK(is_served(elsewhere));
+    CHECK(is_served(one));
+    // A place that is left is free again.
+    two.close();
+    CHECK(test::comes_true([&] {
+        raw_client next(server.api_port());
+        return is_served(next);
+    }));
 }
 
 TEST_CASE("a full Postgres endpoint refuses newcomers with 53300") {

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 namespace {
@@ -69,4 +70,44 @@ TEST_CASE("an answer is no longer than its limit, which the error names") {
         words = failure.what();
     }
     CHECK(words.find("longer than 100 bytes") != std::string::npos);
+}
+
+TEST_CASE("answers on disk have room together, which each gives back at its end") {
+    const test::temporary_directory directory;
+    const auto room = std::make_shared<bitdotio::answer_budget>(200'000);
+    const std::string piece(50'000, 'x');
+    answer_spool first(directory.path(), 1'000'000, room);
+    {
+        answer_spool second(directory.path(), 1'000'000, room);
+        for (answer_spool* each : {&first, &second}) {
+            each->write(piece);
+            CHECK(each->is_in_memory());
+            each->write(piece);
+            each->write(piece);
+        }
+        CHECK(room->used() == 200'000);
+        std::string said;
+        try {
+            second.write(piece);
+        } catch (const bitdotio::error& full) {
+            CHECK(full.code() == bitdotio::errc::server_busy);
+            said = full.what();
+        }
+        CHECK(said.find("200000 bytes together") != std::string::npos);
+        answer_spool third(directory.path(), 1'000'000, room);
+        third.write(piece);  // in memory
+        CHECK(third.is_in_memory());
+    }
+    CHECK(room->used() == 100'000);
+    first.write(piece);
+    CHECK(room->used() == 150'000);
+    first.clear();
+    CHECK(room->used() == 0);
+    first.write(std::string(60'000, 'y'));
+    CHECK(room->used() == 0);
+    // One that is larger than all the room.
+    answer_spool large(directory.path(), 1'000'000, room);
+    large.write(std::string(300'000, 'z'));
+    CHECK_THROWS_AS(large.write("z"), bitdotio::error);
+    CHECK(room->used() == 0);
 }

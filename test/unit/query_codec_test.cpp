@@ -1,5 +1,6 @@
 // The answer of a query, to JSON and back.
 #include "service/query_codec.hpp"
+#include "service/answer_reader.hpp"
 #include "service/json_fields.hpp"
 
 #include <doctest/doctest.h>
@@ -245,6 +246,53 @@ TEST_CASE("a malformed answer is refused with the field that is wrong") {
             CHECK(failure.field() == one.field);
             CHECK(std::string(failure.what()).find(one.field) != std::string::npos);
         }
+    }
+}
+
+// What is read as it is parsed, and what is read as a tree, are the same answer.
+TEST_CASE("an answer is the same in the server's order, which is read at once, and in another") {
+    const std::string columns =
+        R"({"a":"double precision","b":"json","c":"text","d":"bigint","e":"boolean"})";
+    const std::string data =
+        R"([[7,{"k":[1,2.5e10,"x\u00e9",{"z":null}],"l":{}},"a\n\"b\"",12345678901234,true],)"
+        R"( [0.1,[],"",18446744073709551615,null],[null,"s","\ud83d\ude00",-1,false]])";
+    const auto both_of = [&](const std::string& rows_in_json) {
+        const std::string usual = R"({"query_string":"SELECT 1","metadata":)" + columns +
+                                  R"(,"data":)" + rows_in_json + "}";
+        const std::string other = R"({"data":)" + rows_in_json + R"(,"metadata":)" + columns +
+                                  R"(,"query_string":"SELECT 1"})";
+        CHECK(api::read_query_answer(usual));
+        CHECK_FALSE(api::read_query_answer(other));
+        const query_result at_once = decode_query_answer(usual);
+        const query_result as_tree = decode_query_answer(other);
+        CHECK(at_once.query_string == as_tree.query_string);
+        CHECK(at_once.columns == as_tree.columns);
+        CHECK(at_once.rows == as_tree.rows);
+        CHECK(at_once.data_json == as_tree.data_json);
+        CHECK(at_once.data_json == rows_in_json);
+        return at_once.rows.size();
+    };
+    CHECK(both_of(data) == 3);
+    CHECK(both_of("[]") == 0);
+    CHECK(both_of(R"([{"a":1,"b":[{"b":1}],"c":"]}","d":2,"e":null}])") == 1);
+}
+
+TEST_CASE("an answer of another shape is left to be read as a tree") {
+    const std::string head = R"({"query_string":"","metadata":{"a":"text","b":"text"},"data":)";
+    for (const std::string& rest : {
+             std::string(R"([["x"]]})"),                 // too few values
+             std::string(R"([["x","y","z"]]})"),         // too many
+             std::string(R"([{"b":"y","a":"x"}]})"),     // in another order
+             std::string(R"([{"a":"x"}]})"),             // one is missing
+             std::string(R"([["x","y"]],"more":[1]})"),  // not the last
+             std::string(R"([["x","y"]],"data":[[1,2]]})"),
+             std::string(R"([["x","y"]]} x)"),
+             std::string(R"([["x","y"])"),
+             std::string(R"([1]})"),
+             std::string("null}"),
+         }) {
+        CAPTURE(rest);
+        CHECK_FALSE(api::read_query_answer(head + rest));
     }
 }
 

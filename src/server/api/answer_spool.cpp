@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 #include <utility>
 
 namespace bitdotio {
@@ -24,8 +25,20 @@ namespace {
 
 }  // namespace
 
+bool answer_budget::take(std::uint64_t size) noexcept {
+    const std::uint64_t before = used_.fetch_add(size, std::memory_order_relaxed);
+    if (size <= most_ && before <= most_ - size) return true;
+    give_back(size);
+    return false;
+}
+
 answer_spool::~answer_spool() {
     if (file_ >= 0) ::close(file_);
+    give_back();
+}
+
+void answer_spool::give_back() noexcept {
+    if (room_) room_->give_back(std::exchange(taken_, 0));
 }
 
 void answer_spool::write(std::string_view piece) {
@@ -39,6 +52,7 @@ void answer_spool::write(std::string_view piece) {
 void answer_spool::clear() {
     waiting_.clear();
     if (std::exchange(filed_, 0) > 0 && ::ftruncate(file_, 0) != 0) spool_failed("taken out of");
+    give_back();
 }
 
 // Files of this kind are as old as Linux 3.11; some file systems of a network do not have them.
@@ -52,6 +66,13 @@ void answer_spool::open() {
 }
 
 void answer_spool::flush() {
+    if (room_ && !room_->take(waiting_.size())) {
+        throw error(errc::server_busy,
+                    "the answers that wait on the server's disk have no more room, " +
+                        std::to_string(room_->most()) +
+                        " bytes together: try again later, or ask for less at once");
+    }
+    if (room_) taken_ += waiting_.size();
     if (file_ < 0) open();
     std::string_view left = waiting_;
     while (!left.empty()) {

@@ -1,28 +1,18 @@
-// Serves a kept-alive connection request by request; the server's only unit of Beast.
+// Serves a kept-alive connection request by request; with its stream, the server's only Beast.
 #include <bitdotio/error.hpp>
 
-#include "base/chunk_extensions.hpp"
 #include "server/api/api_error.hpp"
 #include "server/api/body_budget.hpp"
 #include "server/api/client_watch.hpp"
 #include "server/api/http_listener.hpp"
 #include "server/api/http_rules.hpp"
+#include "server/api/http_stream.hpp"
 #include "server/base/tls_shutdown.hpp"
 
 #include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
-#include <boost/beast/http/buffer_body.hpp>
-#include <boost/beast/http/empty_body.hpp>
-#include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
-#include <boost/beast/http/serializer.hpp>
-#include <boost/beast/http/string_body.hpp>
-#include <boost/beast/http/write.hpp>
-#include <boost/beast/ssl/ssl_stream.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -33,41 +23,22 @@ namespace bitdotio {
 
 namespace {
 
-namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using asio::redirect_error;
 using asio::use_awaitable;
 using asio::ip::tcp;
 
-// An idle connection is kept this long: longer than clients keep theirs, so that clients hang up
-// and no request meets a server that is closing.
-constexpr std::chrono::seconds idle_patience{90};
-// The limit for a handshake, one header, one body, or one answer.
-constexpr std::chrono::seconds patience{30};
-
-// How much of a streamed body is passed on at once, and how long that may take.
-constexpr std::size_t piece_size = 256 * 1024;
-constexpr std::chrono::seconds piece_patience{120};
-
-// How long a request waits for room for its body.
-constexpr std::chrono::seconds room_patience{10};
-// How long a client may go on with a body that was refused before the connection is cut.
-constexpr std::chrono::seconds refused_patience{10};
-
-using header_parser = http::request_parser<http::empty_body>;
-using memory_parser = http::request_parser<http::string_body>;
-using stream_parser = http::request_parser<http::buffer_body>;
-
 class http_session final : public server_connection,
                            public std::enable_shared_from_this<http_session> {
 public:
     http_session(tcp::socket socket, asio::ssl::context& tls,
-                 std::shared_ptr<const http_service> service, std::shared_ptr<body_budget> memory)
-        : stream_(std::move(socket), tls),
+                 std::shared_ptr<const http_service> service, std::shared_ptr<body_budget> memory,
+                 const http_times& times)
+        : wire_(std::move(socket), tls, times),
           service_(std::move(service)),
           memory_(std::move(memory)) {}
 
-    asio::any_io_executor executor() override { return stream_.get_executor(); }
+    asio::any_io_executor executor() override { return wire_.tls().get_executor(); }
 
     asio::awaitable<void> serve() override {
         const auto self = shared_from_this();
@@ -77,12 +48,12 @@ public:
         here_ = (here.address().is_v6() ? "[" + here.address().to_string() + "]"
                                         : here.address().to_string()) +
                 ":" + std::to_string(here.port());
-        lowest().expires_after(patience);
-        co_await stream_.async_handshake(asio::ssl::stream_base::server, use_awaitable);
+        lowest().expires_after(times().exchange);
+        co_await wire_.tls().async_handshake(asio::ssl::stream_base::server, use_awaitable);
         while (!leaving_ && co_await serve_one()) {
         }
         lowest().expires_never();
-        co_await tls_shutdown(stream_, lowest().socket(), true, farewell_);
+        co_await tls_shutdown(wire_.tls(), lowest().socket(), true, farewell_);
     }
 
     void leave() override {
@@ -97,62 +68,19 @@ public:
     }
 
 private:
-    beast::tcp_stream& lowest() { return beast::get_lowest_layer(stream_); }
-
-    // A body as it arrives from the network.
-    class incoming_body final : public body_stream {
-    public:
-        incoming_body(http_session& session, header_parser&& header)
-            : session_(&session), parser_(std::move(header)) {
-            parser_.body_limit(boost::none);  // the reader of the body counts
-            parser_.on_chunk_header(extensions_);
-        }
-
-        asio::awaitable<std::string> next() override {
-            if (!session_) throw error(errc::protocol_violated, "the request has been answered");
-            std::string piece;
-            if (parser_.is_done()) co_return piece;
-            co_await session_->invite(parser_.get());
-            piece.resize(piece_size);
-            auto& room = parser_.get().body();
-            room.data = piece.data();
-            room.size = piece.size();
-            room.more = true;
-            boost::system::error_code failure;
-            session_->lowest().expires_after(piece_patience);
-            co_await http::async_read(session_->stream_, session_->buffer_, parser_,
-                                      redirect_error(use_awaitable, failure));
-            session_->lowest().expires_never();
-            if (failure && failure != http::error::need_buffer) {
-                failure_ = failure;
-                throw boost::system::system_error(failure, "the body did not come");
-            }
-            piece.resize(piece.size() - room.size);
-            co_return piece;
-        }
-
-        bool is_done() const { return parser_.is_done(); }
-        /// Why the rest never came.
-        const boost::system::error_code& failure() const { return failure_; }
-        void end() noexcept { session_ = nullptr; }
-
-    private:
-        http_session* session_;
-        stream_parser parser_;
-        chunk_extensions extensions_;
-        boost::system::error_code failure_;
-    };
+    boost::beast::tcp_stream& lowest() { return wire_.lowest(); }
+    const http_times& times() const noexcept { return wire_.times(); }
 
     // Serves one request; returns false if the connection ends with it.
     asio::awaitable<bool> serve_one() {
-        header_parser header;
+        http_stream::header_parser header;
         header.header_limit(http_bounds::header);
         header.body_limit(boost::none);
         boost::system::error_code failure;
         co_await await_request(failure);
         if (!failure) {
-            lowest().expires_after(patience);
-            co_await http::async_read_header(stream_, buffer_, header,
+            lowest().expires_after(times().exchange);
+            co_await http::async_read_header(wire_.tls(), wire_.ahead(), header,
                                              redirect_error(use_awaitable, failure));
         }
         if (failure) {
@@ -169,7 +97,7 @@ private:
         const bool has_body = header.chunked() || header.content_length().value_or(0) > 0;
         const bool head = header.get().method() == http::verb::head;
         bool keep_alive = header.keep_alive();
-        invited_ = false;
+        wire_.begin();
         http_request request = take(header.get());
         if (const auto length = header.content_length()) request.declared = *length;
 
@@ -177,21 +105,21 @@ private:
         refused = co_await admit(request);
         if (refused) {  // a body is not read: it ends the connection
             keep_alive = keep_alive && !has_body && !leaving_;
-            if (has_body) farewell_ = refused_patience;
-            co_await send(std::move(*refused), version, keep_alive, head);
+            if (has_body) farewell_ = times().refused;
+            co_await wire_.send(std::move(*refused), version, keep_alive, head);
             co_return keep_alive;
         }
         if (request.who) prove();
         std::shared_ptr<incoming_body> streamed;
         body_budget::share room;
         if (request.to.streams) {
-            streamed = std::make_shared<incoming_body>(*this, std::move(header));
+            streamed = std::make_shared<incoming_body>(wire_, std::move(header));
             request.stream = streamed;
         } else if (has_body) {
             refused = co_await read_body(request, std::move(header), room, failure);
         }
         if (refused || failure) {
-            farewell_ = refused_patience;
+            farewell_ = times().refused;
             co_await send_refusal(std::move(refused), version);
             co_return false;
         }
@@ -207,7 +135,7 @@ private:
         if (call == api_call::download && answer->status < 400) prove();
         if (streamed) {
             keep_alive = keep_alive && streamed->is_done();
-            if (!streamed->is_done()) farewell_ = refused_patience;
+            if (!streamed->is_done()) farewell_ = times().refused;
             streamed->end();
             if (streamed->failure()) {  // the answer to half a body does not count
                 co_await send_refusal(refuse_unreadable(streamed->failure()), version);
@@ -215,27 +143,27 @@ private:
             }
         }
         keep_alive = keep_alive && !leaving_;
-        co_await send(std::move(*answer), version, keep_alive, head);
+        co_await wire_.send(std::move(*answer), version, keep_alive, head);
         co_return keep_alive && !leaving_;
     }
 
     // Waits for the first bytes of a request. Newcomers have less time for it than clients that
     // have shown a key.
     asio::awaitable<void> await_request(boost::system::error_code& failure) {
-        if (buffer_.size() > 0) co_return;
+        if (wire_.ahead().size() > 0) co_return;
         idle_ = true;
-        lowest().expires_after(std::exchange(new_, false) ? patience : idle_patience);
-        const auto room = buffer_.prepare(4'096);
+        lowest().expires_after(std::exchange(new_, false) ? times().exchange : times().idle);
+        const auto room = wire_.ahead().prepare(4'096);
         const std::size_t size =
-            co_await stream_.async_read_some(room, redirect_error(use_awaitable, failure));
-        buffer_.commit(size);
+            co_await wire_.tls().async_read_some(room, redirect_error(use_awaitable, failure));
+        wire_.ahead().commit(size);
         idle_ = false;
     }
 
     // Reads a body into memory that is reserved for it. Returns the refusal if it is too large, or
     // there is no room.
     asio::awaitable<std::optional<http_response>> read_body(http_request& request,
-                                                            header_parser&& header,
+                                                            http_stream::header_parser&& header,
                                                             body_budget::share& room,
                                                             boost::system::error_code& failure) {
         const std::uint64_t most = std::min(largest_body(request.to), memory_->most());
@@ -245,7 +173,7 @@ private:
         std::string busy;
         try {
             room = co_await memory_->reserve(request.declared.value_or(most),
-                                             std::chrono::steady_clock::now() + room_patience);
+                                             std::chrono::steady_clock::now() + times().room);
         } catch (const error& full) {
             if (full.code() != errc::server_busy) throw;
             busy = full.what();
@@ -255,28 +183,11 @@ private:
             refused.headers.emplace_back("Retry-After", "1");
             co_return refused;
         }
-        memory_parser incoming(std::move(header));
-        chunk_extensions extensions;
-        incoming.on_chunk_header(extensions);
-        incoming.body_limit(most);
-        lowest().expires_after(patience);
-        co_await invite(incoming.get());
-        co_await http::async_read(stream_, buffer_, incoming,
-                                  redirect_error(use_awaitable, failure));
-        lowest().expires_never();
+        std::string body = co_await wire_.read_whole(std::move(header), most, failure);
         if (failure) co_return refuse_unreadable(failure, most);
-        request.body = std::move(incoming.get().body());
+        request.body = std::move(body);
         room.shrink(request.body.size());
         co_return std::nullopt;
-    }
-
-    // Answers "Expect: 100-continue", once.
-    template <class Fields>
-    asio::awaitable<void> invite(const Fields& header) {
-        if (std::exchange(invited_, true)) co_return;
-        if (!beast::iequals(header[http::field::expect], "100-continue")) co_return;
-        http::response<http::empty_body> go_on(http::status::continue_, 11);
-        co_await http::async_write(stream_, go_on, use_awaitable);
     }
 
     template <class Message>
@@ -330,54 +241,23 @@ private:
     }
 
     asio::awaitable<void> watch_client(bool may_read, std::shared_ptr<bool> gone) {
-        co_await client_leaves(stream_, lowest().socket(), buffer_,
+        co_await client_leaves(wire_.tls(), lowest().socket(), wire_.ahead(),
                                may_read ? http_bounds::header : 0);
         *gone = true;
     }
 
     asio::awaitable<void> send_refusal(std::optional<http_response> refused, unsigned version) {
-        if (refused) co_await send(std::move(*refused), version, false, false);
+        if (refused) co_await wire_.send(std::move(*refused), version, false, false);
     }
 
-    asio::awaitable<void> send(http_response answer, unsigned version, bool keep_alive, bool head) {
-        const auto status = static_cast<http::status>(answer.status);
-        lowest().expires_after(patience);
-        if (!answer.stream && !head) {
-            http::response<http::string_body> message(status, version);
-            fill_header(message, answer, keep_alive);
-            message.body() = std::move(answer.body);
-            message.prepare_payload();
-            co_await http::async_write(stream_, message, use_awaitable);
-            co_return;
-        }
-        http::response<http::empty_body> message(status, version);
-        fill_header(message, answer, keep_alive);
-        message.content_length(answer.stream ? answer.length : answer.body.size());
-        http::response_serializer<http::empty_body> header(message);
-        co_await http::async_write_header(stream_, header, use_awaitable);
-        if (head) co_return;
-        std::uint64_t sent = 0;
-        while (sent < answer.length) {
-            const std::string piece = co_await answer.stream->next();
-            if (piece.empty()) {  // the client must see that the body is incomplete
-                throw error(errc::system_failed, "the body ended before its announced length");
-            }
-            sent += piece.size();
-            lowest().expires_after(piece_patience);
-            co_await asio::async_write(stream_, asio::buffer(piece), use_awaitable);
-        }
-    }
-
-    beast::ssl_stream<beast::tcp_stream> stream_;
+    http_stream wire_;
     const std::shared_ptr<const http_service> service_;
     const std::shared_ptr<body_budget> memory_;
-    beast::flat_buffer buffer_{http_bounds::buffer};
     std::string peer_;
     std::string here_;  // the address that was reached, for clients that name none
-    std::chrono::seconds farewell_ = usual_farewell;
+    std::chrono::milliseconds farewell_ = usual_farewell;
     bool new_ = true;       // it has sent no request yet
     bool idle_ = false;     // between two requests
-    bool invited_ = false;  // to send the body of this request
     bool leaving_ = false;  // the server is closing
 };
 
@@ -390,10 +270,12 @@ bool serves_gone(api_call call) noexcept {
 std::shared_ptr<tcp_server> make_http_server(asio::any_io_executor executor,
                                              asio::ssl::context& tls,
                                              std::shared_ptr<const http_service> service,
-                                             std::shared_ptr<body_budget> memory) {
-    return std::make_shared<tcp_server>(executor, [&tls, service, memory](tcp::socket socket) {
-        return std::make_shared<http_session>(std::move(socket), tls, service, memory);
-    });
+                                             std::shared_ptr<body_budget> memory,
+                                             http_times times) {
+    return std::make_shared<tcp_server>(
+        executor, [&tls, service, memory, times](tcp::socket socket) {
+            return std::make_shared<http_session>(std::move(socket), tls, service, memory, times);
+        });
 }
 
 }  // namespace bitdotio

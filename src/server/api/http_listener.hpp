@@ -100,6 +100,24 @@ bool serves_gone(api_call call) noexcept;
 
 class body_budget;
 
+/// How long a client may take. None of these starts anew with a byte that comes: a client that
+/// sends, or takes, a byte now and then is cut like one that is silent.
+struct http_times {
+    http_times() = default;
+
+    /// For a handshake, one header, one body in memory, or one answer from memory.
+    std::chrono::milliseconds exchange{30'000};
+    /// Between two requests: longer than clients keep their connections, so that clients hang up
+    /// and no request meets a server that is closing.
+    std::chrono::milliseconds idle{90'000};
+    /// For each piece of a streamed body, either way.
+    std::chrono::milliseconds piece{120'000};
+    /// How long a request waits for room for its body.
+    std::chrono::milliseconds room{10'000};
+    /// How long a client may go on with a body that was refused before the connection is cut.
+    std::chrono::milliseconds refused{10'000};
+};
+
 /// Makes an HTTPS server: connections are kept alive; headers, bodies, times and memory are
 /// limited, see http_bounds.
 ///
@@ -112,6 +130,7 @@ class body_budget;
 std::shared_ptr<tcp_server> make_http_server(asio::any_io_executor executor,
                                              asio::ssl::context& tls,
                                              std::shared_ptr<const http_service> service,
-                                             std::shared_ptr<body_budget> memory);
+                                             std::shared_ptr<body_budget> memory,
+                                             http_times times = http_times());
 
 }  // namespace bitdotio

@@ -87,25 +87,22 @@ asio::awaitable<bool> overview::is_asleep(std::string id) const {
     co_return true;
 }
 
-asio::awaitable<std::int64_t> overview::storage_of(std::string id) const {
-    try {
-        co_return co_await databases_->storage_bytes(std::move(id));
-    } catch (const error& failure) {
-        if (failure.code() != errc::not_found) throw;
-    }
-    co_return 0;
-}
-
 asio::awaitable<server_view> overview::look(caller who) const {
     server_view view;
     view.now = event_log::clock::now();
     view.started = events_->started();
     view.figures = events_->look();
     const std::vector<database> known = co_await catalog_->list(std::move(who));
+    std::vector<std::string> ids;
     for (const database& each : known) {
+        ids.push_back(each.id);
+    }
+    const std::vector<std::int64_t> used = co_await quota_->used_by(std::move(ids));
+    for (std::size_t i = 0; i < known.size(); ++i) {
+        const database& each = known[i];
         server_view::database_line line;
         line.about = each;
-        line.about.storage_usage_bytes = co_await storage_of(each.id);
+        line.about.storage_usage_bytes = used[i];
         const bool asleep = co_await is_asleep(each.id);
         line.is_awake = !asleep;
         const auto figures = view.figures.databases.find(each.id);

@@ -5,6 +5,7 @@
 #include "server/base/event_log.hpp"
 #include "server/base/tcp_server.hpp"
 #include "server/catalog/catalog.hpp"
+#include "server/catalog/storage_quota.hpp"
 #include "server/hosts/database_host.hpp"
 #include "server/jobs/job_queue.hpp"
 #include "server/jobs/job_record.hpp"
@@ -44,16 +45,18 @@ struct server_view {
 class overview {
 public:
     overview(std::shared_ptr<catalog> known, std::shared_ptr<database_host> instances,
-             std::shared_ptr<job_queue> all, std::shared_ptr<event_log> events,
-             std::shared_ptr<tcp_server> postgres, std::shared_ptr<disk_space> disk)
+             std::shared_ptr<storage_quota> quota, std::shared_ptr<job_queue> all,
+             std::shared_ptr<event_log> events, std::shared_ptr<tcp_server> postgres,
+             std::shared_ptr<disk_space> disk)
         : catalog_(std::move(known)),
           databases_(std::move(instances)),
+          quota_(std::move(quota)),
           jobs_(std::move(all)),
           events_(std::move(events)),
           postgres_(std::move(postgres)),
           disk_(std::move(disk)) {}
 
-    /// The caller's databases, and all sessions and jobs. It measures the sizes of databases.
+    /// The caller's databases, and all sessions and jobs. Sizes are as measured last.
     asio::awaitable<server_view> look(caller who) const;
 
     /// All figures as Prometheus reads them. Databases and users are not named.
@@ -61,10 +64,10 @@ public:
 
 private:
     asio::awaitable<bool> is_asleep(std::string id) const;
-    asio::awaitable<std::int64_t> storage_of(std::string id) const;
 
     std::shared_ptr<catalog> catalog_;
     std::shared_ptr<database_host> databases_;
+    std::shared_ptr<storage_quota> quota_;
     std::shared_ptr<job_queue> jobs_;
     std::shared_ptr<event_log> events_;
     std::shared_ptr<tcp_server> postgres_;

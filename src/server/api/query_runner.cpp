@@ -11,8 +11,6 @@
 #include "base/deadline.hpp"
 #include "postgres/postgres_session.hpp"
 #include "postgres/statement_words.hpp"
-#include "server/api/answer_spool.hpp"
-#include "server/hosts/instance_session.hpp"
 #include "service/answer_limit.hpp"
 #include "service/query_codec.hpp"
 
@@ -56,7 +54,7 @@ query_value to_value(const field_view& field) {
 class answer_recorder {
 public:
     explicit answer_recorder(const query_terms& terms)
-        : format_(terms.format), spool_(terms.directory, terms.largest_answer) {}
+        : format_(terms.format), spool_(terms.directory, terms.largest_answer, terms.room) {}
 
     // Whether it is so much that `add` may block.
     bool may_block(const std::vector<result>& parts) const {
@@ -83,6 +81,8 @@ public:
                 ++count_;
             }
             if (part.size() == 0) {  // the statement ends
+                const std::string_view tag = part.command_tag();
+                changed_settings_ |= tag == "ALTER DATABASE" || tag == "ALTER ROLE";
                 last_ = std::move(rows_);
                 rows_.reset();
             }
@@ -95,6 +95,7 @@ public:
     }
     const std::vector<oid>& types() const noexcept { return types_; }
     std::int64_t count() const noexcept { return count_; }
+    bool changed_settings() const noexcept { return changed_settings_; }
     answer_spool& spool() noexcept { return spool_; }
 
 private:
@@ -118,6 +119,7 @@ private:
     std::optional<api::row_encoder> last_;
     std::vector<oid> types_;
     std::int64_t count_ = 0;
+    bool changed_settings_ = false;
     answer_spool spool_;
 };
 
@@ -184,6 +186,7 @@ query_answer finished(const std::string& sql, const std::vector<query_result::co
                       std::shared_ptr<answer_recorder> recorder, std::uint64_t most) {
     query_answer answer;
     answer.rows = recorder->count();
+    answer.changed_settings = recorder->changed_settings();
     answer.response.status = 200;
     std::string head = api::encode_query_head(sql, columns);
     if (recorder->spool().is_in_memory()) {
@@ -236,9 +239,8 @@ asio::awaitable<void> run_script(connection& session, statement script, const qu
 
 }  // namespace
 
-asio::awaitable<query_answer> run_query(session_target where, std::string sql, query_terms terms) {
+asio::awaitable<query_answer> run_query(connection& session, std::string sql, query_terms terms) {
     const time_point deadline = deadline_after(terms.timeout);
-    connection session = co_await open_session(std::move(where), "bitdotio query");
     const auto recorder = std::make_shared<answer_recorder>(terms);
     statement script(sql);
     script.timeout(std::chrono::milliseconds(0));  // for all of it, in place of each step
@@ -264,7 +266,6 @@ asio::awaitable<query_answer> run_query(session_target where, std::string sql, q
         co_await asio::this_coro::reset_cancellation_state();
         std::rethrow_exception(failure);
     }
-    co_await session.close();
     co_return finished(sql, columns, recorder, terms.largest_answer);
 }
 

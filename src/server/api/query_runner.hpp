@@ -1,11 +1,12 @@
 // Runs one query of the HTTP API on our own connection.
 #pragma once
 
+#include <bitdotio/connection.hpp>
 #include <bitdotio/models.hpp>
 
+#include "server/api/answer_spool.hpp"
 #include "server/api/http_listener.hpp"
 #include "server/catalog/storage_rule.hpp"
-#include "server/hosts/database_host.hpp"
 
 #include <boost/asio/awaitable.hpp>
 
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,6 +33,8 @@ struct query_terms {
     std::uint64_t largest_answer = std::uint64_t{64} << 20;
     /// Where answers that are not short are put until they are sent.
     std::filesystem::path directory;
+    /// What all answers may take of the disk there together; null for no limit.
+    std::shared_ptr<answer_budget> room;
     data_format format = data_format::rows;
     /// Refuses more than one statement, as PostgreSQL itself does.
     bool single = false;
@@ -45,6 +49,10 @@ struct query_answer {
 
     http_response response;
     std::int64_t rows = 0;
+    /// A statement has changed what sessions of the database begin with.
+    bool changed_settings = false;
+    /// Whether anything may have been written; true unless it is known.
+    bool may_have_written = true;
 };
 
 /// Runs the statements in one implicit transaction; the last one's rows are the answer.
@@ -52,13 +60,14 @@ struct query_answer {
 /// It is complete, and the transaction committed, when this returns. Rows become JSON as they come:
 /// however many they are, some hundred KiB and the longest row are in memory.
 ///
-/// Parameters: `where` is a database that the caller holds meanwhile.
-/// Errors: those of connection::open and connection::script; errc::timeout;
-///     errc::result_too_large; errc::query_failed if query_terms::may_commit has undone the
+/// Parameters: `session` is of a database that the caller holds meanwhile, and lives until then; it
+///     is closed unless the query succeeds.
+/// Errors: those of connection::script; errc::timeout; errc::result_too_large; errc::server_busy if
+///     too many answers wait on disk; errc::query_failed if query_terms::may_commit has undone the
 ///     statement.
 /// Cancellation: terminal, partial, total; the statement is stopped, and rolled back unless it had
 ///     been committed.
-asio::awaitable<query_answer> run_query(session_target where, std::string sql, query_terms terms);
+asio::awaitable<query_answer> run_query(connection& session, std::string sql, query_terms terms);
 
 /// Whether a statement's first word is DROP, DELETE, TRUNCATE or VACUUM: these are allowed in a
 /// database that is over its storage limit. Nothing for others.

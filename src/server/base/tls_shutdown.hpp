@@ -39,7 +39,7 @@ inline constexpr std::chrono::seconds usual_farewell{2};
 /// The same, for a limited time; never throws for what the network does.
 template <class Stream>
 asio::awaitable<void> tls_shutdown(Stream& stream, asio::ip::tcp::socket& socket, bool secured,
-                                   std::chrono::seconds patience = usual_farewell) {
+                                   std::chrono::milliseconds patience = usual_farewell) {
     const time_point deadline = from_now(patience);
     boost::system::error_code ignored;
     co_await with_deadline(end_and_drain(stream, socket, secured), deadline);

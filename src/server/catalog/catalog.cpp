@@ -1,4 +1,4 @@
-// The catalog's strand, its file, and the first key.
+// The catalog's file, the first key, the databases, and the count of their rows.
 #include "server/catalog/catalog.hpp"
 
 #include <bitdotio/error.hpp>
@@ -7,6 +7,7 @@
 #include "base/deadline.hpp"
 #include "server/base/event_log.hpp"
 #include "server/base/replace_file.hpp"
+#include "server/catalog/catalog_strand.hpp"
 
 #include <utility>
 
@@ -17,13 +18,8 @@ namespace {
 // How long counted rows may wait to be written; a crash loses them.
 constexpr std::chrono::seconds usage_delay{1};
 
-catalog_time now() {
-    return std::chrono::time_point_cast<std::chrono::microseconds>(
-        std::chrono::system_clock::now());
-}
-
 std::chrono::sys_seconds this_second() {
-    return std::chrono::floor<std::chrono::seconds>(now());
+    return std::chrono::floor<std::chrono::seconds>(catalog_now());
 }
 
 struct opened {
@@ -43,8 +39,8 @@ void read(opened& result, const catalog_options& options) {
     }
     result.file = std::make_shared<catalog_file>(file);
     result.known = catalog_rules(result.file->load());
-    result.known.forget_names(now());
-    const std::string user = result.known.user(options.user, now());
+    result.known.forget_names(catalog_now());
+    const std::string user = result.known.user(options.user, catalog_now());
     if (auto text = read_file(key_file)) {
         while (text->ends_with('\n')) {
             text->pop_back();
@@ -65,27 +61,10 @@ void read(opened& result, const catalog_options& options) {
     }
     // The key's file is written first: a crash in between leaves a key without a user, which the
     // next start replaces, and never a user whose key is lost.
-    result.first_key = result.known.add_key(user, now());
+    result.first_key = result.known.add_key(user, catalog_now());
     replace_file(key_file, result.first_key->reveal() + "\n");
     result.file->apply(result.known.take_changes());
 }
-
-void deny_service(const caller& who) {
-    if (who.is_service) {
-        throw error(errc::permission_denied,
-                    "this is not for service accounts: use the key of a user");
-    }
-}
-
-issued_key make_key(catalog_rules& all, const std::string& account, std::string name) {
-    issued_key made;
-    made.key = all.add_key(account, now());
-    made.username = std::move(name);
-    return made;
-}
-
-// For changes that return nothing.
-using nothing = std::monostate;
 
 }  // namespace
 
@@ -122,38 +101,6 @@ void catalog::check_open() const {
     }
 }
 
-template <class T>
-asio::awaitable<T> catalog::look(std::function<T()> work) {
-    return on_strand(strand_, shared_from_this(), do_look(std::move(work)));
-}
-
-template <class T>
-asio::awaitable<T> catalog::do_look(std::function<T()> work) {
-    co_return work();
-}
-
-template <class T>
-asio::awaitable<T> catalog::change(std::function<T(catalog_rules&)> edit) {
-    return on_strand(strand_, shared_from_this(), do_change(std::move(edit)));
-}
-
-// Changes a copy, writes it, and only then shows it.
-template <class T>
-asio::awaitable<T> catalog::do_change(std::function<T(catalog_rules&)> edit) {
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    const auto mine = co_await writers_.enter();
-    check_open();
-    catalog_rules changed = known_;
-    changed.forget_names(now());
-    T told = edit(changed);
-    const catalog_changes changes = changed.take_changes();
-    std::function<void()> write = [file = file_, changes] { file->apply(changes); };
-    co_await run_blocking(std::move(write));
-    std::swap(known_, changed);
-    report(changes, changed);
-    co_return told;
-}
-
 // Logs what a change means. `before` has the names of removed accounts.
 void catalog::report(const catalog_changes& changes, const catalog_rules& before) const {
     const auto& events = options_.events;
@@ -187,90 +134,6 @@ database catalog::told(database known) const {
     return known;
 }
 
-// ---- callers
-
-caller catalog::known_caller(const api_key& key, const std::string& address) {
-    const auto who = known_.find_caller(key);
-    if (!who) refuse_key(address);
-    if (known_.lacks_verifier(who->key)) keep_verifier_later(key);
-    return *who;
-}
-
-void catalog::refuse_key(const std::string& address) {
-    if (const auto wait = gate_.failure(address, std::chrono::steady_clock::now())) {
-        throw too_often("too many wrong API keys came from this address", *wait);
-    }
-    throw error(errc::authentication_failed, "the API key is not one of this server");
-}
-
-// Keys made by an older version have no verifier until they are shown. One is written at a time;
-// others wait until they are shown again.
-void catalog::keep_verifier_later(const api_key& key) {
-    if (!file_ || std::exchange(keeps_verifier_, true)) return;
-    spawn_alone(strand_, keep_verifier(shared_from_this(), key),
-                failure_report(options_.events, "a key's verifier"));
-}
-
-asio::awaitable<void> catalog::keep_verifier(std::shared_ptr<catalog> self, api_key key) {
-    std::function<nothing(catalog_rules&)> edit = [key = std::move(key)](catalog_rules& all) {
-        all.keep_verifier(key);
-        return nothing();
-    };
-    std::exception_ptr failure;
-    try {
-        co_await self->do_change(std::move(edit));
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    keeps_verifier_ = false;
-    // A server that is stopping keeps none.
-    if (failure && file_) std::rethrow_exception(failure);
-}
-
-asio::awaitable<std::optional<scram_secret>> catalog::scram_terms() {
-    std::function<std::optional<scram_secret>()> work = [this] { return known_.scram_terms(); };
-    return look(std::move(work));
-}
-
-asio::awaitable<proven_caller> catalog::admit_proof(std::shared_ptr<const scram_server> shown,
-                                                    std::string address) {
-    std::function<proven_caller()> work = [this, shown = std::move(shown),
-                                           address = std::move(address)] {
-        auto found = known_.find_caller(*shown);
-        if (!found) refuse_key(address);
-        return std::move(*found);
-    };
-    return look(std::move(work));
-}
-
-asio::awaitable<caller> catalog::admit(api_key key, std::string address) {
-    std::function<caller()> work = [this, key = std::move(key), address = std::move(address)] {
-        return known_caller(key, address);
-    };
-    return look(std::move(work));
-}
-
-asio::awaitable<caller> catalog::admit_call(api_key key, std::string address) {
-    std::function<caller()> work = [this, key = std::move(key), address = std::move(address)] {
-        const caller who = known_caller(key, address);
-        if (const auto wait = gate_.call(who.key, std::chrono::steady_clock::now())) {
-            throw too_often("too many calls with this API key", *wait);
-        }
-        return who;
-    };
-    return look(std::move(work));
-}
-
-asio::awaitable<void> catalog::note_failure(std::string address) {
-    std::function<nothing()> work = [this, address = std::move(address)] {
-        if (const auto wait = gate_.failure(address, std::chrono::steady_clock::now())) {
-            throw too_often("too many requests without an API key came from this address", *wait);
-        }
-        return nothing();
-    };
-    co_await look(std::move(work));
-}
-
 // ---- databases
 
 asio::awaitable<std::vector<database>> catalog::list(caller who) {
@@ -286,14 +149,14 @@ asio::awaitable<std::vector<database>> catalog::list(caller who) {
 
 asio::awaitable<database> catalog::find(caller who, database_name name) {
     std::function<database()> work = [this, who = std::move(who), name = std::move(name)] {
-        return told(known_.find(who, name, now()));
+        return told(known_.find(who, name, catalog_now()));
     };
     return look(std::move(work));
 }
 
 asio::awaitable<void> catalog::check_free(caller who, std::string name) {
     std::function<nothing()> work = [this, who = std::move(who), name = std::move(name)] {
-        known_.check_free(who, name, now());
+        known_.check_free(who, name, catalog_now());
         return nothing();
     };
     co_await look(std::move(work));
@@ -304,8 +167,8 @@ asio::awaitable<database> catalog::create(caller who, std::string id, std::strin
     std::function<database(catalog_rules&)> edit = [this, who = std::move(who), id = std::move(id),
                                                     name = std::move(name), is_private,
                                                     limit](catalog_rules& all) {
-        return told(
-            all.create(who, id, name, is_private, limit.value_or(options_.storage_limit), now()));
+        return told(all.create(who, id, name, is_private, limit.value_or(options_.storage_limit),
+                               catalog_now()));
     };
     return change(std::move(edit));
 }
@@ -314,14 +177,14 @@ asio::awaitable<database> catalog::update(caller who, database_name name,
                                           database_changes changes) {
     std::function<database(catalog_rules&)> edit =
         [this, who = std::move(who), name = std::move(name), changes = std::move(changes)](
-            catalog_rules& all) { return told(all.update(who, name, changes, now())); };
+            catalog_rules& all) { return told(all.update(who, name, changes, catalog_now())); };
     return change(std::move(edit));
 }
 
 asio::awaitable<database> catalog::remove(caller who, database_name name) {
     std::function<database(catalog_rules&)> edit = [this, who = std::move(who),
                                                     name = std::move(name)](catalog_rules& all) {
-        const database removed = told(all.remove(who, name, now()));
+        const database removed = told(all.remove(who, name, catalog_now()));
         return removed;
     };
     const auto self = shared_from_this();
@@ -403,151 +266,6 @@ asio::awaitable<void> catalog::write_usage() {
         meter_.put_back(fresh);
         std::rethrow_exception(failure);
     }
-}
-
-// ---- keys and service accounts
-
-asio::awaitable<issued_key> catalog::add_key(caller who) {
-    std::function<issued_key(catalog_rules&)> edit = [who = std::move(who)](catalog_rules& all) {
-        deny_service(who);
-        return make_key(all, who.account, who.name);
-    };
-    return change(std::move(edit));
-}
-
-asio::awaitable<void> catalog::revoke_keys(caller who, std::optional<api_key> key) {
-    std::function<nothing(catalog_rules&)> edit = [who = std::move(who),
-                                                   key = std::move(key)](catalog_rules& all) {
-        deny_service(who);
-        all.revoke_keys(who.account, key, now());
-        return nothing();
-    };
-    co_await change(std::move(edit));
-}
-
-asio::awaitable<std::vector<service_account>> catalog::accounts(caller who) {
-    std::function<std::vector<service_account>()> work = [this, who = std::move(who)] {
-        deny_service(who);
-        return known_.accounts(who.account);
-    };
-    return look(std::move(work));
-}
-
-asio::awaitable<service_account> catalog::find_account(caller who, std::string id) {
-    std::function<service_account()> work = [this, who = std::move(who), id = std::move(id)] {
-        deny_service(who);
-        return known_.find_account(who.account, id);
-    };
-    return look(std::move(work));
-}
-
-asio::awaitable<issued_key> catalog::add_account_key(caller who, std::string id) {
-    std::function<issued_key(catalog_rules&)> edit = [who = std::move(who),
-                                                      id = std::move(id)](catalog_rules& all) {
-        deny_service(who);
-        return make_key(all, id, all.find_account(who.account, id).name);
-    };
-    return change(std::move(edit));
-}
-
-asio::awaitable<void> catalog::revoke_account_keys(caller who, std::string id) {
-    std::function<nothing(catalog_rules&)> edit = [who = std::move(who),
-                                                   id = std::move(id)](catalog_rules& all) {
-        deny_service(who);
-        all.find_account(who.account, id);
-        all.revoke_keys(id, std::nullopt, now());
-        return nothing();
-    };
-    co_await change(std::move(edit));
-}
-
-asio::awaitable<std::vector<key_row>> catalog::keys(caller who) {
-    std::function<std::vector<key_row>()> work = [this, who = std::move(who)] {
-        deny_service(who);
-        return known_.keys(who.account);
-    };
-    return look(std::move(work));
-}
-
-asio::awaitable<void> catalog::revoke_key(caller who, std::string id) {
-    std::function<nothing(catalog_rules&)> edit = [who = std::move(who),
-                                                   id = std::move(id)](catalog_rules& all) {
-        deny_service(who);
-        all.revoke_key(who.account, id, now());
-        return nothing();
-    };
-    co_await change(std::move(edit));
-}
-
-// ---- functions without a call in the API
-
-asio::awaitable<caller> catalog::find_user(std::string name) {
-    std::function<caller()> work = [this, name = std::move(name)] {
-        return known_.find_user(name);
-    };
-    return look(std::move(work));
-}
-
-asio::awaitable<std::vector<std::string>> catalog::accounts_among(std::vector<std::string> ids) {
-    std::function<std::vector<std::string>()> work = [this, ids = std::move(ids)] {
-        std::vector<std::string> known;
-        for (const std::string& plain : ids) {
-            std::string id = plain;
-            for (const std::size_t at : {8, 13, 18, 23}) {  // where a UUID has its hyphens
-                if (id.size() > at) id.insert(at, 1, '-');
-            }
-            if (known_.state().accounts.contains(id)) known.push_back(plain);
-        }
-        return known;
-    };
-    return look(std::move(work));
-}
-
-asio::awaitable<service_account> catalog::create_account(std::string user, std::string name,
-                                                         role what,
-                                                         std::vector<database_name> databases) {
-    std::function<service_account(catalog_rules&)> edit =
-        [user = std::move(user), name = std::move(name), what,
-         databases = std::move(databases)](catalog_rules& all) {
-            const std::string owner = all.find_user(user).account;
-            const std::string id = all.create_account(owner, name, what, now()).id;
-            for (const database_name& each : databases) {
-                all.grant(owner, id, each, now());
-            }
-            return all.find_account(owner, id);
-        };
-    return change(std::move(edit));
-}
-
-asio::awaitable<void> catalog::remove_account(std::string user, std::string id) {
-    std::function<nothing(catalog_rules&)> edit = [user = std::move(user),
-                                                   id = std::move(id)](catalog_rules& all) {
-        all.remove_account(all.find_user(user).account, id);
-        return nothing();
-    };
-    co_await change(std::move(edit));
-}
-
-asio::awaitable<service_account> catalog::grant(std::string user, std::string id,
-                                                database_name name) {
-    std::function<service_account(catalog_rules&)> edit =
-        [user = std::move(user), id = std::move(id), name = std::move(name)](catalog_rules& all) {
-            const std::string owner = all.find_user(user).account;
-            all.grant(owner, id, name, now());
-            return all.find_account(owner, id);
-        };
-    return change(std::move(edit));
-}
-
-asio::awaitable<service_account> catalog::revoke(std::string user, std::string id,
-                                                 database_name name) {
-    std::function<service_account(catalog_rules&)> edit =
-        [user = std::move(user), id = std::move(id), name = std::move(name)](catalog_rules& all) {
-            const std::string owner = all.find_user(user).account;
-            all.revoke(owner, id, name, now());
-            return all.find_account(owner, id);
-        };
-    return change(std::move(edit));
 }
 
 asio::awaitable<void> catalog::close() {

@@ -178,6 +178,7 @@ private:
     failure_report on_failure() const noexcept;
     caller known_caller(const api_key& key, const std::string& address);
     [[noreturn]] void refuse_key(const std::string& address);
+    std::shared_ptr<const std::vector<provable_key>> provable_keys();
     void keep_verifier_later(const api_key& key);
     asio::awaitable<void> keep_verifier(std::shared_ptr<catalog> self, api_key key);
     database told(database known) const;
@@ -189,6 +190,7 @@ private:
     std::shared_ptr<catalog_file> file_;  ///< null once it is closed
     const api_key first_key_;
     catalog_rules known_;
+    std::shared_ptr<const std::vector<provable_key>> provable_;  ///< null until somebody asks
     usage_meter meter_;
     rate_limiter gate_;
     async_semaphore writers_;   ///< one at a time

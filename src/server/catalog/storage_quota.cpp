@@ -5,6 +5,7 @@
 #include "server/catalog/storage_quota.hpp"
 #include "server/hosts/session_role.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <string>
 #include <utility>
@@ -61,17 +62,68 @@ asio::awaitable<void> storage_quota::do_close() {
 }
 
 asio::awaitable<void> storage_quota::measure_all() {
+    const time_point begin = std::chrono::steady_clock::now();
     try {
-        for (const std::string& id : co_await catalog_->ids()) {
+        const std::vector<std::string> ids = co_await catalog_->ids();  // sorted
+        std::erase_if(entries_, [&](const auto& one) {
+            return one.second.measured < begin &&
+                   !std::binary_search(ids.begin(), ids.end(), one.first);
+        });
+        for (const std::string& id : ids) {
             if (rounds_.is_stopping()) break;
-            const bool asleep = co_await databases_->is_asleep(id);
-            if (!asleep) co_await do_check(id);
+            co_await measure_one(id);
         }
     } catch (const error&) {
-        // Deleted in between, or the server is stopping: the next round sees it.
+        // The server is stopping.
     } catch (...) {
         on_failure()(std::current_exception());
     }
+}
+
+// In its turn: a database that is awake, or was when it was measured last.
+asio::awaitable<void> storage_quota::measure_one(std::string id) {
+    try {
+        const bool asleep = co_await databases_->is_asleep(id);
+        const auto found = entries_.find(id);
+        if (asleep && found != entries_.end() && found->second.is_settled) co_return;
+        co_await do_check(id);
+    } catch (const error& failure) {
+        // Deleted in between, or a backend that does not answer: the next round sees it.
+        if (failure.code() == errc::conflict) throw;
+    }
+}
+
+asio::awaitable<std::int64_t> storage_quota::used(std::string id) {
+    std::vector<std::string> ids{std::move(id)};
+    const std::vector<std::int64_t> used = co_await used_by(std::move(ids));
+    co_return used.front();
+}
+
+asio::awaitable<std::vector<std::int64_t>> storage_quota::used_by(std::vector<std::string> ids) {
+    return on_strand(strand_, shared_from_this(), do_used_by(std::move(ids)));
+}
+
+asio::awaitable<std::vector<std::int64_t>> storage_quota::do_used_by(std::vector<std::string> ids) {
+    const auto self = shared_from_this();
+    std::vector<std::int64_t> used;
+    used.reserve(ids.size());
+    for (const std::string& id : ids) {
+        const auto found = entries_.find(id);
+        if (found != entries_.end() && found->second.is_known) {
+            used.push_back(found->second.used);
+            continue;
+        }
+        bool gone = false;
+        try {
+            co_await do_check(id);
+        } catch (const error& failure) {
+            if (failure.code() != errc::not_found) throw;  // deleted between two steps of a call
+            gone = true;
+        }
+        const auto now = entries_.find(id);
+        used.push_back(gone || now == entries_.end() ? 0 : now->second.used);
+    }
+    co_return used;
 }
 
 asio::awaitable<void> storage_quota::look_closely() {
@@ -126,6 +178,7 @@ asio::awaitable<std::shared_ptr<void>> storage_quota::do_let_free(std::string id
     const auto self = shared_from_this();
     const storage_state now = co_await do_check(id);
     entry& known = entries_[id];
+    known.is_settled = false;
     auto right = std::make_shared<char>();
     // A DROP may wait for others' locks as long as it likes: it writes nothing.
     if (what == freeing::drops || now == storage_state::writable) co_return right;
@@ -187,8 +240,11 @@ asio::awaitable<storage_state> storage_quota::do_state(std::string id) {
     const auto found = entries_.find(id);
     if (found == entries_.end() ||
         std::chrono::steady_clock::now() - found->second.measured >= interval_) {
-        co_return co_await do_check(std::move(id));
+        const storage_state now = co_await do_check(id);
+        entries_[id].is_settled = false;  // whoever asks is about to use it
+        co_return now;
     }
+    found->second.is_settled = false;
     co_return found->second.rule.state();
 }
 
@@ -198,12 +254,18 @@ asio::awaitable<storage_state> storage_quota::check(std::string id) {
 
 asio::awaitable<storage_state> storage_quota::do_check(std::string id) {
     const auto self = shared_from_this();
+    const bool asleep = co_await databases_->is_asleep(id);
     const std::int64_t used = co_await databases_->storage_bytes(id);
     const std::int64_t limit = co_await catalog_->storage_limit(id);
     entry& known = entries_[id];
+    known.is_settled = asleep;
     // What it holds now may be passing: VACUUM FULL copies.
-    if (known.is_freeing() && used > limit) co_return known.rule.state();
+    if (known.is_freeing() && used > limit) {
+        known.is_settled = false;
+        co_return known.rule.state();
+    }
     known.used = used;
+    known.is_known = true;
     known.measured = std::chrono::steady_clock::now();
     const storage_state before = known.rule.state();
     const std::optional<std::int64_t> judged = std::exchange(known.before, std::nullopt);

@@ -12,18 +12,20 @@
 #include <boost/asio/strand.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace bitdotio {
 
 class failure_report;
 
-/// Measures databases that are awake from time to time, all others when a client wants in, and
-/// obeys `storage_rule`.
+/// Measures databases that are awake from time to time, all others once they have fallen asleep
+/// and when a client wants in, and obeys `storage_rule`.
 ///
 /// PostgreSQL has no limit of its own, and a session can take back any setting that makes it
 /// read-only. So the limit is in the role: over it, callers that could write are let in as the role
@@ -47,7 +49,7 @@ public:
     /// Sets who is told of limits reached; call it before `watch`.
     void report_to(std::shared_ptr<event_log> events) { events_ = std::move(events); }
 
-    /// Begins to measure all databases that are awake.
+    /// Begins to measure all databases that are awake, or whose size is not known.
     void watch();
     /// Stops measuring.
     ///
@@ -63,6 +65,14 @@ public:
     asio::awaitable<storage_state> state(std::string id);
     /// The same, measured now. Sessions whose role is no longer right are ended.
     asio::awaitable<storage_state> check(std::string id);
+    /// What the database holds, as measured last; 0 if it is gone. Only a database that this server
+    /// has not measured yet is measured now.
+    ///
+    /// While it is awake, that is no longer ago than the interval and the time of a round, and no
+    /// longer than the last call or job that has written to it; asleep, it is what it holds.
+    asio::awaitable<std::int64_t> used(std::string id);
+    /// The same of several, in their order.
+    asio::awaitable<std::vector<std::int64_t>> used_by(std::vector<std::string> ids);
     /// Lets a statement that frees space run, as long as what is returned lives; null if only DROP
     /// is taken now.
     ///
@@ -80,6 +90,8 @@ private:
         storage_rule rule;
         std::int64_t used = 0;
         time_point measured{};
+        bool is_known = false;    ///< it has been measured
+        bool is_settled = false;  ///< and asleep before that, and nobody has asked for it since
         time_point ended = time_point::min();  ///< when writers were ended last
 
         // A statement that frees space, until it has been judged by what it left.
@@ -93,6 +105,8 @@ private:
     asio::awaitable<std::string> do_session_role(database known);
     asio::awaitable<storage_state> do_state(std::string id);
     asio::awaitable<storage_state> do_check(std::string id);
+    asio::awaitable<std::vector<std::int64_t>> do_used_by(std::vector<std::string> ids);
+    asio::awaitable<void> measure_one(std::string id);
     asio::awaitable<bool> do_has_ended_writers(std::string id, time_point since);
     asio::awaitable<std::shared_ptr<void>> do_let_free(std::string id, freeing what);
     asio::awaitable<bool> do_may_commit(std::string id);

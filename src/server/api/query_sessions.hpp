@@ -1,0 +1,123 @@
+// Keeps the sessions of queries for the next query of the same account, each given back clean.
+#pragma once
+
+#include <bitdotio/connection.hpp>
+
+#include "base/alarm.hpp"
+#include "server/base/event_log.hpp"
+#include "server/hosts/database_host.hpp"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/strand.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+/// Whose sessions are the same: of one database, in one of session_roles, for one account.
+struct query_place {
+    query_place() = default;
+    query_place(std::string database_, std::string role_, std::string account_)
+        : database(std::move(database_)), role(std::move(role_)), account(std::move(account_)) {}
+
+    std::string database;
+    std::string role;
+    std::string account;
+
+    friend bool operator==(const query_place&, const query_place&) = default;
+};
+
+/// A session for queries, and what is known of it.
+struct query_session {
+    query_session() = default;
+
+    connection session;
+    query_place place;
+    time_point opened{};
+    time_point returned{};
+    /// The transaction that came last in the whole PostgreSQL when it was given back the last
+    /// time; empty before that.
+    std::string last_transaction;
+
+    /// Whether there is a session at all.
+    explicit operator bool() const noexcept { return session.is_open(); }
+};
+
+/// How many sessions are kept, and for how long.
+struct query_session_limits {
+    query_session_limits() = default;
+
+    std::size_t of_database = 8;
+    std::size_t in_all = 64;
+    /// How long one is kept that nobody uses: it must be less than PostgreSQL's
+    /// idle_session_timeout.
+    std::chrono::milliseconds idle{10'000};
+    /// How long one is used, so that settings of the role and the database take effect again.
+    std::chrono::milliseconds life{60'000};
+};
+
+/// Sessions that wait for the next query.
+///
+/// A session never passes from one account to another, nor from one role to another: nothing that
+/// a reset might leave would be somebody else's. It is kept after a query that succeeded and left
+/// no transaction open, and once all that DISCARD ALL undoes, the role and the seed of random()
+/// have been reset; anything else closes it. A kept session holds no lease, so that its database
+/// falls asleep as if it were not there.
+///
+/// Thread safety: its functions may be called from any thread.
+/// Lifetime: held by shared_ptr; await `close`, or the last ones are kept to the end of their time.
+class query_sessions : public std::enable_shared_from_this<query_sessions> {
+public:
+    query_sessions(asio::any_io_executor executor, query_session_limits limits,
+                   std::shared_ptr<const event_log> events);
+
+    /// A kept session that is still open, or none. The caller holds the database.
+    asio::awaitable<query_session> take(query_place place);
+    /// Opens a new one.
+    ///
+    /// Errors: those of open_session.
+    asio::awaitable<query_session> open(query_place place, session_target where);
+
+    /// Resets the session of a query that has succeeded, and keeps it if that went well. Returns
+    /// whether anything may have been written in its PostgreSQL, by anybody, since it was given
+    /// back the last time.
+    ///
+    /// Errors: none.
+    /// Cancellation: terminal, partial, total: the session is closed.
+    asio::awaitable<bool> give_back(query_session used);
+
+    /// Closes what is kept of a database, whose settings have changed, or that is gone.
+    void forget(std::string database) noexcept;
+
+    /// Closes what is kept, now and from now on.
+    ///
+    /// Cancellation: none.
+    asio::awaitable<void> close();
+
+private:
+    asio::awaitable<query_session> do_take(query_place place);
+    asio::awaitable<void> do_close();
+    void keep(query_session used);
+    void drop_idle();
+    void set_alarm();
+    failure_report on_failure() const noexcept;
+
+    const asio::any_io_executor executor_;
+    const asio::strand<asio::any_io_executor> strand_;
+    const query_session_limits limits_;
+    const std::shared_ptr<const event_log> events_;
+    std::list<query_session> idle_;  ///< the one that came back last at the end
+    alarm next_end_;
+    bool alarm_is_set_ = false;
+    bool closed_ = false;
+};
+
+}  // namespace bitdotio
