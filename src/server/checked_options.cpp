@@ -30,6 +30,11 @@ void check(const local_server_options& options) {
                     "a server must let in a client: max_clients and max_clients_per_address are 1 "
                     "or more");
     }
+    if (options.reserve_sessions < 0) {
+        throw error(errc::bad_input, "local_server_options::reserve_sessions is " +
+                                         std::to_string(options.reserve_sessions) +
+                                         "; it must be 0 or more");
+    }
     const std::pair<const char*, const std::string&> texts[] = {
         {"data_directory", options.data_directory.native()},
         {"backend", options.backend},

@@ -149,6 +149,10 @@ asio::awaitable<void> server_parts::open_parts() {
     limits.idle_in_transaction = options.idle_session_timeout;
     limits.life = options.session_life;
     postgres->limit_sessions(limits);
+    reserve_limits reserve;
+    reserve.of_role = static_cast<std::size_t>(options.reserve_sessions);
+    if (limits.idle.count() > 0) reserve.life = std::min(reserve.life, limits.idle);
+    postgres->limit_reserve(reserve);
     connection_limits crowd;
     crowd.most = static_cast<std::size_t>(options.max_clients);
     crowd.most_per_address = static_cast<std::size_t>(options.max_clients_per_address);
@@ -300,7 +304,10 @@ asio::awaitable<void> server_parts::close_parts() {
     if (certificate) co_await certificate->close();
     // Both servers at once: idle connections end, busy ones share the same deadline.
     const time_point deadline = deadline_after(options.stop_grace);
-    if (postgres) postgres->server()->ask_to_leave();
+    if (postgres) {
+        postgres->server()->ask_to_leave();
+        co_await postgres->close_reserve();
+    }
     if (http) co_await http->close(options.stop_grace);
     if (jobs) co_await jobs->close();
     if (quota) co_await quota->close();

@@ -15,8 +15,10 @@
 #include <boost/asio/write.hpp>
 
 #include <openssl/ssl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <string_view>
 
@@ -368,6 +370,12 @@ asio::awaitable<std::string> backend_link::receive(attempt& now) {
 
 asio::awaitable<void> backend_link::send(std::string bytes) {
     co_await asio::async_write(*this, asio::buffer(std::as_const(bytes)), use_awaitable);
+}
+
+bool backend_link::is_silent() noexcept {
+    char next = 0;
+    const auto got = ::recv(plain_.native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT);
+    return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 asio::awaitable<void> backend_link::cancel(backend_address where, cancel_key key) {

@@ -68,6 +68,9 @@ public:
     /// Where the session is.
     const backend_address& address() const noexcept { return address_; }
 
+    /// Whether the server has said nothing that was not read, and has not hung up.
+    bool is_silent() noexcept;
+
     /// Asks the server there to stop what a session runs; returns when it has taken the request.
     asio::awaitable<void> cancel(backend_address where, cancel_key key);
 

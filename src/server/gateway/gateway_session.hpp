@@ -7,6 +7,7 @@
 #include "server/catalog/storage_quota.hpp"
 #include "server/gateway/backend_link.hpp"
 #include "server/gateway/session_registry.hpp"
+#include "server/gateway/session_reserve.hpp"
 #include "server/gateway/splice.hpp"
 #include "server/gateway/startup_packet.hpp"
 #include "server/hosts/database_host.hpp"
@@ -15,6 +16,7 @@
 #include <boost/asio/ssl/stream.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +33,7 @@ struct gateway_context {
     std::shared_ptr<database_host> databases;
     std::shared_ptr<storage_quota> quota;
     std::shared_ptr<session_registry> registry;
+    std::shared_ptr<session_reserve> reserve;
     std::shared_ptr<bitdotio::event_log> events = std::make_shared<bitdotio::event_log>(nullptr);
     std::chrono::milliseconds wake_timeout{60'000};
     session_limits limits;
@@ -63,9 +66,11 @@ private:
 
     // Runs while the database is awake.
     asio::awaitable<void> converse();
-    asio::awaitable<void> converse_with(lease awake, cancel_key key);
+    asio::awaitable<void> converse_with(lease awake, std::uint64_t number);
     asio::awaitable<void> hand_across();
-    asio::awaitable<bool> connect_backend(const lease& awake, cancel_key key, std::string role);
+    asio::awaitable<bool> connect_backend(const lease& awake, std::uint64_t number,
+                                          std::string role);
+    asio::awaitable<backend_greeting> begin_session(const session_target& where);
 
     asio::awaitable<std::string> receive(std::size_t size);
     asio::awaitable<void> send(std::string bytes);
@@ -75,7 +80,7 @@ private:
 
     const std::shared_ptr<const gateway_context> around_;
     asio::ssl::stream<asio::ip::tcp::socket> client_;
-    backend_link backend_;
+    std::unique_ptr<backend_link> backend_;
     startup_message wish_;
     std::string peer_;     // the client's address, without the port
     std::string account_;  // the account whose key it has shown
@@ -87,6 +92,7 @@ private:
     bool leaving_ = false;   // the server is closing
     bool joined_ = false;    // client and PostgreSQL are connected
     std::optional<cancel_key> backend_key_;
+    std::shared_ptr<treatment> treated_;
     session_watch watch_;
     std::optional<splice> traffic_;
 };
