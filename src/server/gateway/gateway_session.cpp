@@ -7,9 +7,6 @@
 #include "server/gateway/gateway_session.hpp"
 #include "server/gateway/splice.hpp"
 
-#include <boost/asio/read.hpp>
-#include <boost/asio/write.hpp>
-
 #include <chrono>
 #include <exception>
 #include <utility>
@@ -80,6 +77,11 @@ std::string refusal_in(std::string_view messages) {
     return {};
 }
 
+std::string address_of(const tcp::socket& socket) {
+    boost::system::error_code gone;
+    return socket.remote_endpoint(gone).address().to_string();
+}
+
 bool wants_replication(const startup_message& wish) {
     const auto value = wish.find("replication");
     return value && *value != "false" && *value != "off" && *value != "no" && *value != "0";
@@ -89,7 +91,8 @@ bool wants_replication(const startup_message& wish) {
 
 gateway_session::gateway_session(tcp::socket socket, std::shared_ptr<const gateway_context> around)
     : around_(std::move(around)),
-      client_(std::move(socket), *around_->tls),
+      peer_(address_of(socket)),
+      client_(std::move(socket)),
       backend_(std::make_unique<backend_link>(client_.get_executor())),
       watch_(around_->limits, std::chrono::steady_clock::now()) {}
 
@@ -104,21 +107,19 @@ void gateway_session::leave() {
 
 void gateway_session::cut() noexcept {
     boost::system::error_code ignored;
-    client_.next_layer().set_option(asio::socket_base::linger(true, 0), ignored);
-    client_.next_layer().close(ignored);
+    client_.plain().set_option(asio::socket_base::linger(true, 0), ignored);
+    client_.plain().close(ignored);
     backend_->close(ignored);
 }
 
 asio::awaitable<void> gateway_session::serve() {
     const auto self = shared_from_this();
-    boost::system::error_code gone;
-    peer_ = client_.next_layer().remote_endpoint(gone).address().to_string();
     admitted_ = co_await with_deadline(admit(), after(startup_patience));
     if (admitted_) {
         prove();
         co_await converse();
     }
-    co_await tls_shutdown(client_, client_.next_layer(), secured_);
+    co_await tls_shutdown(client_, secured_);
 }
 
 asio::awaitable<bool> gateway_session::admit() {
@@ -171,8 +172,7 @@ asio::awaitable<opening> gateway_session::receive_opening() {
         if (!secured_) {
             char first = 0;
             const auto room = asio::buffer(&first, 1);
-            co_await client_.next_layer().async_receive(room, tcp::socket::message_peek,
-                                                        use_awaitable);
+            co_await client_.plain().async_receive(room, tcp::socket::message_peek, use_awaitable);
             if (first == 0x16) {  // a TLS handshake record; not a possible packet length
                 co_await secure(true);
             }
@@ -186,7 +186,7 @@ asio::awaitable<opening> gateway_session::receive_opening() {
             co_await send("N");
         } else if (std::holds_alternative<ssl_request>(parsed) && !secured_) {
             // What was sent along in the clear could come from a stranger: CVE-2021-23222.
-            if (client_.next_layer().available() > 0) {
+            if (client_.plain().available() > 0) {
                 throw error(errc::protocol_violated, "received unencrypted data after SSL request");
             }
             co_await send("S");
@@ -201,12 +201,12 @@ asio::awaitable<opening> gateway_session::receive_opening() {
 }
 
 asio::awaitable<void> gateway_session::secure(bool direct) {
-    co_await client_.async_handshake(asio::ssl::stream_base::server, use_awaitable);
+    co_await client_.accept_tls(*around_->tls);
     secured_ = true;
     if (direct) {
         const unsigned char* chosen = nullptr;
         unsigned size = 0;
-        SSL_get0_alpn_selected(client_.native_handle(), &chosen, &size);
+        SSL_get0_alpn_selected(client_.session(), &chosen, &size);
         if (size == 0) {
             throw error(errc::protocol_violated,
                         "received direct SSL connection request without ALPN protocol "
@@ -350,22 +350,12 @@ std::string gateway_session::words_of(const error& thrown) const {
 
 asio::awaitable<std::string> gateway_session::receive(std::size_t size) {
     std::string bytes(size, '\0');
-    const auto room = asio::buffer(bytes);
-    if (secured_) {
-        co_await asio::async_read(client_, room, use_awaitable);
-    } else {
-        co_await asio::async_read(client_.next_layer(), room, use_awaitable);
-    }
+    co_await client_.read(asio::buffer(bytes));
     co_return bytes;
 }
 
 asio::awaitable<void> gateway_session::send(std::string bytes) {
-    const auto data = asio::buffer(std::as_const(bytes));
-    if (secured_) {
-        co_await asio::async_write(client_, data, use_awaitable);
-    } else {
-        co_await asio::async_write(client_.next_layer(), data, use_awaitable);
-    }
+    co_await client_.write(asio::buffer(std::as_const(bytes)));
 }
 
 asio::awaitable<void> gateway_session::refuse(std::string_view sqlstate, std::string message,

@@ -3,6 +3,7 @@
 
 #include "server/base/event_log.hpp"
 #include "server/base/tcp_server.hpp"
+#include "server/base/tls_socket.hpp"
 #include "server/catalog/catalog.hpp"
 #include "server/catalog/storage_quota.hpp"
 #include "server/gateway/backend_link.hpp"
@@ -13,7 +14,7 @@
 #include "server/hosts/database_host.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/ssl/context.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -79,10 +80,10 @@ private:
     std::string words_of(const error& thrown) const;
 
     const std::shared_ptr<const gateway_context> around_;
-    asio::ssl::stream<asio::ip::tcp::socket> client_;
+    const std::string peer_;  // the client's address, without the port
+    tls_socket client_;
     std::unique_ptr<backend_link> backend_;
     startup_message wish_;
-    std::string peer_;     // the client's address, without the port
     std::string account_;  // the account whose key it has shown
     std::string account_id_;
     std::string declined_;   // the SQLSTATE with which PostgreSQL itself refused it

@@ -49,8 +49,8 @@ public:
     /// Sets the limits; call it before the first session.
     void limit(reserve_limits limits) noexcept { limits_ = limits; }
 
-    /// A session of the database `id` that began as this one would begin now; null if there is none.
-    /// Waits for one that is about to be ready.
+    /// A session of the database `id` that began as this one would begin now; null if there is
+    /// none. Waits for one that is about to be ready.
     asio::awaitable<std::unique_ptr<spare_session>> take(std::string id, session_target where,
                                                          startup_message wish);
 

@@ -4,8 +4,7 @@
 #include <bitdotio/error.hpp>
 
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
+#include <boost/system/system_error.hpp>
 
 #include <optional>
 #include <string_view>
@@ -58,14 +57,15 @@ asio::awaitable<void> read_until_ready(backend_link& link, std::string& bytes) {
         if (bytes.size() > largest_answer) {
             throw error(errc::protocol_violated, "a new session says too much");
         }
-        const std::size_t got =
-            co_await link.async_read_some(asio::buffer(room), asio::use_awaitable);
+        boost::system::error_code failure;
+        const std::size_t got = co_await link.stream().read_some(asio::buffer(room), failure);
+        if (failure) throw boost::system::system_error(failure);
         bytes.append(room.data(), got);
     }
 }
 
 asio::awaitable<void> begin_in(spare_session& made, session_target where, startup_message wish,
-                            time_point deadline) {
+                               time_point deadline) {
     // Nobody waits for it.
     where.waits = false;
     made.greeting = co_await made.link->open(std::move(where), std::move(wish), deadline);
@@ -89,7 +89,7 @@ asio::awaitable<std::unique_ptr<spare_session>> begin_spare(asio::any_io_executo
 
 asio::awaitable<std::string> circumstances_of(backend_link& link) {
     const std::string asked = wire_message::query(about_circumstances);
-    co_await asio::async_write(link, asio::buffer(asked), asio::use_awaitable);
+    co_await link.stream().write(asio::buffer(asked));
     std::string answer;
     co_await read_until_ready(link, answer);
     // A row, and nothing else: a notice or a changed setting would be the client's to know.
