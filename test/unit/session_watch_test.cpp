@@ -313,7 +313,7 @@ TEST_CASE("a client that PostgreSQL waits for within a request has the limit of 
 TEST_CASE("a COPY whose data keeps coming is never too old, a request without end is") {
     const std::string data = message('d', "1\n");
     session_watch copy = after({{'c', query}, {'s', message('G', "g")}});
-    session_watch loose = after({});
+    session_watch loose = after({{'c', message('P', "p") + message('H')}, {'s', message('1')}});
     time_point now = start;
     for (int i = 0; i < 10; ++i) {
         now += seconds(12);
