@@ -59,6 +59,10 @@ struct local_server_options {
     /// refused with SQLSTATE 53300. From 1 to 10,000. The service's official clients pool up to
     /// 100.
     int max_connections = 110;
+    /// How many sessions the Postgres endpoint begins ahead of their clients, for each role of a
+    /// database that is awake: for clients that connect with the same settings again and again.
+    /// They count among `max_connections`, but a client comes first. 0 for none.
+    int reserve_sessions = 1;
     /// How many connections the API, and the Postgres endpoint, each have at once; and how many
     /// from one address, where those from this machine itself are not counted. A newcomer beyond
     /// them takes the place of the oldest connection that has not shown a key. If there is no such

@@ -147,6 +147,9 @@ local_server_options server_options(const arguments& words) {
     if (const auto limit = words.get_size("--max-connections")) {
         options.max_connections = static_cast<int>(std::min<std::int64_t>(*limit, 1'000'000));
     }
+    if (const auto kept = words.get_size("--reserve-sessions")) {
+        options.reserve_sessions = static_cast<int>(std::min<std::int64_t>(*kept, 1'000'000));
+    }
     if (const auto most = words.get_size("--max-clients")) {
         options.max_clients = static_cast<int>(std::min<std::int64_t>(*most, 1'000'000));
     }
@@ -302,6 +305,8 @@ command serve_command() {
          {"", "--max-connections", "COUNT",
           "How many sessions a database can have at once, queries of the API "
           "included (110)."},
+         {"", "--reserve-sessions", "COUNT",
+          "How many sessions begin ahead of their clients, for each role of a database (1)."},
          {"", "--max-clients", "COUNT",
           "How many connections the API and the Postgres endpoint each have at once (1,000)."},
          {"", "--max-clients-per-address", "COUNT",

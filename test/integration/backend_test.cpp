@@ -180,7 +180,7 @@ TEST_CASE("a session of the gateway is encrypted to the backend, and cancelled t
             co_await client.query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()");
         CHECK(secure == "t");
         const std::string theirs = co_await client.query("SELECT pg_backend_pid()::text");
-        CHECK(theirs != std::to_string(client.pid));
+        CHECK(theirs == std::to_string(client.pid));
 
         co_await client.send(test::message('Q', std::string("SELECT pg_sleep(60)") + '\0'));
         const std::string sleeping =

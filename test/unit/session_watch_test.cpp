@@ -254,3 +254,74 @@ TEST_CASE("Syncs among a COPY's data leave nothing behind, however many they are
     watch.handed_on(start);
     CHECK(watch.due(start + seconds(10)) == ending::idle);
 }
+
+TEST_CASE("a client that PostgreSQL waits for within a request has the limit of a transaction") {
+    struct conversation {
+        const char* what;
+        std::vector<piece> pieces;
+        ending expected;
+    };
+    const std::string flush = message('H');
+    const std::string half = query.substr(0, query.size() - 1);
+    const std::vector<conversation> table{
+        {"an extended query that was never asked for its answer",
+         {{'c', parse_to_execute}},
+         ending::idle_in_transaction},
+        {"one whose answer is wanted", {{'c', parse_to_execute + flush}}, ending::none},
+        {"a part of it is answered",
+         {{'c', parse_to_execute + flush}, {'s', message('1') + message('2') + message('n')}},
+         ending::none},
+        {"all of it is answered, and no Sync follows",
+         {{'c', parse_to_execute + flush},
+          {'s', message('1') + message('2') + message('T', "t") + row + done}},
+         ending::idle_in_transaction},
+        {"it was refused: PostgreSQL ignores what follows",
+         {{'c', parse_to_execute + flush},
+          {'s', message('E', "e")},
+          {'c', parse_to_execute + flush}},
+         ending::idle_in_transaction},
+        {"the next one runs after a Sync",
+         {{'c', parse_to_execute + flush},
+          {'s', message('E', "e")},
+          {'c', sync_message},
+          {'s', ready('I')},
+          {'c', parse_to_execute + flush}},
+         ending::none},
+        {"a query among it is answered",
+         {{'c', parse_to_execute + flush + query}, {'s', done + done + ready('I')}},
+         ending::idle_in_transaction},
+        {"half a message", {{'c', half}}, ending::idle_in_transaction},
+        {"half a message while a query runs", {{'c', query + half}}, ending::none},
+        {"data for a COPY does not come",
+         {{'c', query}, {'s', message('G', "g")}, {'c', message('d', "1\n")}},
+         ending::idle_in_transaction},
+        {"its end has come",
+         {{'c', query}, {'s', message('G', "g")}, {'c', message('c')}},
+         ending::none},
+    };
+    for (const conversation& each : table) {
+        CAPTURE(each.what);
+        session_watch watch = after(each.pieces);
+        CHECK(watch.due(start + seconds(19)) == ending::none);
+        CHECK(watch.due(start + seconds(20)) == each.expected);
+        // The server stops: nothing is cut in the middle.
+        watch.retire();
+        CHECK(watch.due(start + seconds(1)) == ending::none);
+    }
+}
+
+TEST_CASE("a COPY whose data keeps coming is never too old, a request without end is") {
+    const std::string data = message('d', "1\n");
+    session_watch copy = after({{'c', query}, {'s', message('G', "g")}});
+    session_watch loose = after({{'c', message('P', "p") + message('H')}, {'s', message('1')}});
+    time_point now = start;
+    for (int i = 0; i < 10; ++i) {
+        now += seconds(12);
+        CHECK(copy.due(now) == ending::none);
+        copy.from_client(data, now);
+        CHECK(loose.due(now) == (now < start + seconds(110) ? ending::none : ending::life));
+        loose.from_client(message('P', "p") + message('H'), now);
+        loose.from_server(message('1'), now);
+        loose.handed_on(now);
+    }
+}

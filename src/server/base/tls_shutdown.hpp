@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/deadline.hpp"
+#include "server/base/tls_socket.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -33,6 +34,19 @@ asio::awaitable<void> end_and_drain(Stream& stream, asio::ip::tcp::socket& socke
     }
 }
 
+/// The same for a socket of ours.
+inline asio::awaitable<void> end_and_drain(tls_socket& stream, bool secured) {
+    boost::system::error_code failure;
+    if (secured) co_await stream.say_close(failure);
+    stream.plain().shutdown(asio::socket_base::shutdown_send, failure);
+    char unread[4096];
+    const auto room = asio::buffer(unread);
+    while (!failure) {
+        co_await stream.plain().async_read_some(room,
+                                                asio::redirect_error(asio::use_awaitable, failure));
+    }
+}
+
 /// The time for a client to hang up.
 inline constexpr std::chrono::seconds usual_farewell{2};
 
@@ -44,6 +58,14 @@ asio::awaitable<void> tls_shutdown(Stream& stream, asio::ip::tcp::socket& socket
     boost::system::error_code ignored;
     co_await with_deadline(end_and_drain(stream, socket, secured), deadline);
     socket.close(ignored);
+}
+
+inline asio::awaitable<void> tls_shutdown(tls_socket& stream, bool secured,
+                                          std::chrono::seconds patience = usual_farewell) {
+    const time_point deadline = from_now(patience);
+    boost::system::error_code ignored;
+    co_await with_deadline(end_and_drain(stream, secured), deadline);
+    stream.plain().close(ignored);
 }
 
 }  // namespace bitdotio

@@ -4,8 +4,9 @@
 #include "base/deadline.hpp"
 #include "server/gateway/abandoned_session.hpp"
 
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/system/system_error.hpp>
 
 #include <chrono>
 #include <exception>
@@ -26,8 +27,7 @@ asio::awaitable<void> read_to_the_end(backend_link& link) {
     std::vector<char> bytes(16 * 1024);
     boost::system::error_code over;
     while (!over) {
-        co_await link.async_read_some(asio::buffer(bytes),
-                                      asio::redirect_error(asio::use_awaitable, over));
+        co_await link.stream().read_some(asio::buffer(bytes), over);
     }
     if (over == asio::error::operation_aborted) throw boost::system::system_error(over);
 }

@@ -8,15 +8,13 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/read.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/error.hpp>
-#include <boost/asio/ssl/host_name_verification.hpp>
-#include <boost/asio/write.hpp>
 
-#include <openssl/ssl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <string_view>
 
@@ -115,7 +113,7 @@ struct backend_link::attempt {
 asio::awaitable<backend_greeting> backend_link::open(session_target where, startup_message wish,
                                                      time_point deadline) {
     attempt now(where, wish);
-    asio::steady_timer timer(plain_.get_executor());
+    asio::steady_timer timer(get_executor());
     std::chrono::milliseconds pause = shortest_pause;
     while (true) {
         now.may_change = false;
@@ -209,7 +207,7 @@ asio::awaitable<std::vector<backend_address>> backend_link::resolve(const sessio
         found.push_back(one);
         co_return found;
     }
-    tcp::resolver resolver(plain_.get_executor());
+    tcp::resolver resolver(get_executor());
     const auto entries =
         co_await resolver.async_resolve(host.host, std::to_string(host.port), use_awaitable);
     for (const auto& entry : entries) {
@@ -235,14 +233,12 @@ asio::awaitable<void> backend_link::begin(attempt& now, backend_address where, i
 
 asio::awaitable<void> backend_link::connect(backend_address where) {
     boost::system::error_code ignored;
-    secure_.reset();
-    plain_.close(ignored);
-    plain_ = socket(plain_.get_executor());
+    stream_.start_over(tls_socket::socket(get_executor()));
     address_ = std::move(where);
-    co_await plain_.async_connect(address_.endpoint, use_awaitable);
+    co_await stream_.plain().async_connect(address_.endpoint, use_awaitable);
     if (!is_tcp(address_)) co_return;
-    plain_.set_option(tcp::no_delay(true), ignored);
-    plain_.set_option(asio::socket_base::keep_alive(true), ignored);
+    stream_.plain().set_option(tcp::no_delay(true), ignored);
+    stream_.plain().set_option(asio::socket_base::keep_alive(true), ignored);
     if (address_.mode != tls_mode::disable) co_await secure();
 }
 
@@ -252,20 +248,12 @@ asio::awaitable<void> backend_link::secure() {
     char answer = 0;
     // Reads one octet only: what a stranger appends in the clear fails the handshake.
     const auto room = asio::buffer(&answer, 1);
-    co_await asio::async_read(plain_, room, use_awaitable);
+    co_await stream_.read(room);
     if (answer != 'S') {
         if (answer == 'N' && (mode == tls_mode::prefer || mode == tls_mode::allow)) co_return;
         throw error(errc::tls_failed, name_of(address_) + " has no TLS");
     }
-    auto stream = std::make_unique<asio::ssl::stream<socket&>>(plain_, *address_.tls);
-    boost::system::error_code not_numeric;
-    asio::ip::make_address(address_.host, not_numeric);
-    if (not_numeric) SSL_set_tlsext_host_name(stream->native_handle(), address_.host.c_str());
-    if (mode == tls_mode::verify_full) {
-        stream->set_verify_callback(asio::ssl::host_name_verification(address_.host));
-    }
-    co_await stream->async_handshake(asio::ssl::stream_base::client, use_awaitable);
-    secure_ = std::move(stream);
+    co_await stream_.connect_tls(*address_.tls, address_.host, mode == tls_mode::verify_full);
 }
 
 asio::awaitable<void> backend_link::authenticate(attempt& now) {
@@ -348,7 +336,6 @@ asio::awaitable<void> backend_link::read_greeting(attempt& now) {
 
 // Receives the next message, whatever came with it.
 asio::awaitable<std::string> backend_link::receive(attempt& now) {
-    std::vector<char> bytes(16 * 1024);
     while (true) {
         const auto rest = std::string_view(now.received).substr(now.read_up_to);
         const auto size = message_size(rest);
@@ -361,13 +348,22 @@ asio::awaitable<std::string> backend_link::receive(attempt& now) {
             now.read_up_to += *size;
             co_return std::string(rest.substr(0, *size));
         }
-        const std::size_t got = co_await async_read_some(asio::buffer(bytes), use_awaitable);
+        std::vector<char> bytes(16 * 1024);
+        boost::system::error_code failure;
+        const std::size_t got = co_await stream_.read_some(asio::buffer(bytes), failure);
+        if (failure) throw boost::system::system_error(failure);
         now.received.append(bytes.data(), got);
     }
 }
 
 asio::awaitable<void> backend_link::send(std::string bytes) {
-    co_await asio::async_write(*this, asio::buffer(std::as_const(bytes)), use_awaitable);
+    co_await stream_.write(asio::buffer(std::as_const(bytes)));
+}
+
+bool backend_link::is_silent() noexcept {
+    char next = 0;
+    const auto got = ::recv(stream_.plain().native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT);
+    return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 asio::awaitable<void> backend_link::cancel(backend_address where, cancel_key key) {
@@ -376,7 +372,7 @@ asio::awaitable<void> backend_link::cancel(backend_address where, cancel_key key
     char nothing = 0;
     const auto room = asio::buffer(&nothing, 1);
     boost::system::error_code ended;
-    co_await async_read_some(room, asio::redirect_error(use_awaitable, ended));
+    co_await stream_.read_some(room, ended);
 }
 
 }  // namespace bitdotio

@@ -2,13 +2,14 @@
 #pragma once
 
 #include "base/deadline.hpp"
+#include "server/base/tls_socket.hpp"
 #include "server/gateway/startup_packet.hpp"
 #include "server/hosts/database_host.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
-#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/ssl/context.hpp>
 
 #include <cstddef>
 #include <memory>
@@ -41,16 +42,14 @@ struct backend_greeting {
 
 /// A stream of bytes to PostgreSQL, once `open` has begun a session.
 ///
-/// It is an Asio stream: `async_read_some`, `async_write_some`.
-///
 /// Thread safety: only on its executor, a strand.
 /// See: PostgreSQL manual, 55.2.1 "Start-up".
 class backend_link {
 public:
-    using socket = asio::generic::stream_protocol::socket;
-    using executor_type = socket::executor_type;
+    using executor_type = tls_socket::executor_type;
 
-    explicit backend_link(asio::any_io_executor executor) : plain_(std::move(executor)) {}
+    explicit backend_link(asio::any_io_executor executor)
+        : stream_(tls_socket::socket(std::move(executor))) {}
 
     /// Begins the session that `wish` asks for, as the user and in the database of `where`, at the
     /// first of its hosts that accepts it and is not a standby. If `where` waits, all hosts are
@@ -68,25 +67,18 @@ public:
     /// Where the session is.
     const backend_address& address() const noexcept { return address_; }
 
+    /// Whether the server has said nothing that was not read, and has not hung up.
+    bool is_silent() noexcept;
+
     /// Asks the server there to stop what a session runs; returns when it has taken the request.
     asio::awaitable<void> cancel(backend_address where, cancel_key key);
 
-    executor_type get_executor() noexcept { return plain_.get_executor(); }
+    executor_type get_executor() noexcept { return stream_.get_executor(); }
+    tls_socket& stream() noexcept { return stream_; }
     void shutdown(asio::socket_base::shutdown_type what, boost::system::error_code& failure) {
-        plain_.shutdown(what, failure);
+        stream_.plain().shutdown(what, failure);
     }
-    void close(boost::system::error_code& failure) { plain_.close(failure); }
-
-    template <class Buffers, class Token>
-    auto async_read_some(const Buffers& buffers, Token&& token) {
-        if (secure_) return secure_->async_read_some(buffers, std::forward<Token>(token));
-        return plain_.async_read_some(buffers, std::forward<Token>(token));
-    }
-    template <class Buffers, class Token>
-    auto async_write_some(const Buffers& buffers, Token&& token) {
-        if (secure_) return secure_->async_write_some(buffers, std::forward<Token>(token));
-        return plain_.async_write_some(buffers, std::forward<Token>(token));
-    }
+    void close(boost::system::error_code& failure) { stream_.plain().close(failure); }
 
 private:
     struct attempt;
@@ -104,8 +96,7 @@ private:
     asio::awaitable<std::string> receive(attempt& now);
     asio::awaitable<void> send(std::string bytes);
 
-    socket plain_;
-    std::unique_ptr<asio::ssl::stream<socket&>> secure_;  ///< over `plain_`, once TLS is there
+    tls_socket stream_;
     backend_address address_;
 };
 

@@ -46,6 +46,7 @@ gateway::gateway(asio::any_io_executor executor, asio::ssl::context& tls,
     around->databases = std::move(instances);
     around->quota = std::move(quota);
     around->registry = registry_;
+    around->reserve = std::make_shared<session_reserve>(executor);
     around_ = around;
     server_ = std::make_shared<tcp_server>(executor, [around](asio::ip::tcp::socket socket) {
         return std::make_shared<gateway_session>(std::move(socket), around);

@@ -37,8 +37,15 @@ public:
     }
     /// Sets how long sessions may rest and live; call it before the server opens.
     void limit_sessions(session_limits limits) { around_->limits = limits; }
+    /// Sets how many sessions are begun ahead of their clients; call it before the server opens.
+    void limit_reserve(reserve_limits limits) { around_->reserve->limit(limits); }
 
     const std::shared_ptr<tcp_server>& server() const noexcept { return server_; }
+
+    /// Ends the sessions that wait for clients. Call it before the databases stop.
+    ///
+    /// Cancellation: none.
+    asio::awaitable<void> close_reserve() { return around_->reserve->close(); }
 
     /// Cuts all sessions of the database with this id (TCP reset).
     asio::awaitable<void> hang_up(std::string id);

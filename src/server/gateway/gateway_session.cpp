@@ -7,9 +7,6 @@
 #include "server/gateway/gateway_session.hpp"
 #include "server/gateway/splice.hpp"
 
-#include <boost/asio/read.hpp>
-#include <boost/asio/write.hpp>
-
 #include <chrono>
 #include <exception>
 #include <utility>
@@ -35,15 +32,15 @@ time_point after(std::chrono::milliseconds patience) {
 // Takes the session out of the registry, however it ends.
 class registration {
 public:
-    registration(std::shared_ptr<session_registry> registry, cancel_key key)
-        : registry_(std::move(registry)), key_(key) {}
-    ~registration() { registry_->leave(key_); }
+    registration(std::shared_ptr<session_registry> registry, std::uint64_t number)
+        : registry_(std::move(registry)), number_(number) {}
+    ~registration() { registry_->leave(number_); }
     registration(const registration&) = delete;
     registration& operator=(const registration&) = delete;
 
 private:
     const std::shared_ptr<session_registry> registry_;
-    const cancel_key key_;
+    const std::uint64_t number_;
 };
 
 // The message in PostgreSQL's own words; empty if there is nothing to say.
@@ -80,6 +77,11 @@ std::string refusal_in(std::string_view messages) {
     return {};
 }
 
+std::string address_of(const tcp::socket& socket) {
+    boost::system::error_code gone;
+    return socket.remote_endpoint(gone).address().to_string();
+}
+
 bool wants_replication(const startup_message& wish) {
     const auto value = wish.find("replication");
     return value && *value != "false" && *value != "off" && *value != "no" && *value != "0";
@@ -89,8 +91,9 @@ bool wants_replication(const startup_message& wish) {
 
 gateway_session::gateway_session(tcp::socket socket, std::shared_ptr<const gateway_context> around)
     : around_(std::move(around)),
-      client_(std::move(socket), *around_->tls),
-      backend_(client_.get_executor()),
+      peer_(address_of(socket)),
+      client_(std::move(socket)),
+      backend_(std::make_unique<backend_link>(client_.get_executor())),
       watch_(around_->limits, std::chrono::steady_clock::now()) {}
 
 void gateway_session::leave() {
@@ -104,21 +107,19 @@ void gateway_session::leave() {
 
 void gateway_session::cut() noexcept {
     boost::system::error_code ignored;
-    client_.next_layer().set_option(asio::socket_base::linger(true, 0), ignored);
-    client_.next_layer().close(ignored);
-    backend_.close(ignored);
+    client_.plain().set_option(asio::socket_base::linger(true, 0), ignored);
+    client_.plain().close(ignored);
+    backend_->close(ignored);
 }
 
 asio::awaitable<void> gateway_session::serve() {
     const auto self = shared_from_this();
-    boost::system::error_code gone;
-    peer_ = client_.next_layer().remote_endpoint(gone).address().to_string();
     admitted_ = co_await with_deadline(admit(), after(startup_patience));
     if (admitted_) {
         prove();
         co_await converse();
     }
-    co_await tls_shutdown(client_, client_.next_layer(), secured_);
+    co_await tls_shutdown(client_, secured_);
 }
 
 asio::awaitable<bool> gateway_session::admit() {
@@ -171,8 +172,7 @@ asio::awaitable<opening> gateway_session::receive_opening() {
         if (!secured_) {
             char first = 0;
             const auto room = asio::buffer(&first, 1);
-            co_await client_.next_layer().async_receive(room, tcp::socket::message_peek,
-                                                        use_awaitable);
+            co_await client_.plain().async_receive(room, tcp::socket::message_peek, use_awaitable);
             if (first == 0x16) {  // a TLS handshake record; not a possible packet length
                 co_await secure(true);
             }
@@ -186,7 +186,7 @@ asio::awaitable<opening> gateway_session::receive_opening() {
             co_await send("N");
         } else if (std::holds_alternative<ssl_request>(parsed) && !secured_) {
             // What was sent along in the clear could come from a stranger: CVE-2021-23222.
-            if (client_.next_layer().available() > 0) {
+            if (client_.plain().available() > 0) {
                 throw error(errc::protocol_violated, "received unencrypted data after SSL request");
             }
             co_await send("S");
@@ -201,12 +201,12 @@ asio::awaitable<opening> gateway_session::receive_opening() {
 }
 
 asio::awaitable<void> gateway_session::secure(bool direct) {
-    co_await client_.async_handshake(asio::ssl::stream_base::server, use_awaitable);
+    co_await client_.accept_tls(*around_->tls);
     secured_ = true;
     if (direct) {
         const unsigned char* chosen = nullptr;
         unsigned size = 0;
-        SSL_get0_alpn_selected(client_.native_handle(), &chosen, &size);
+        SSL_get0_alpn_selected(client_.session(), &chosen, &size);
         if (size == 0) {
             throw error(errc::protocol_violated,
                         "received direct SSL connection request without ALPN protocol "
@@ -220,15 +220,15 @@ asio::awaitable<void> gateway_session::pass_on_cancel(cancel_key key) {
     // PostgreSQL has taken the request.
     const auto where = co_await around_->registry->find(key);
     if (!where) co_return;
-    co_await backend_.cancel(where->server, where->key);
+    co_await backend_->cancel(where->server, where->key);
 }
 
 asio::awaitable<void> gateway_session::converse() {
     const std::weak_ptr<server_connection> self = weak_from_this();
-    const cancel_key key = co_await around_->registry->enter(self, database_.id);
-    const registration entry(around_->registry, key);
-    const auto treated = co_await around_->registry->treatment_of(database_.id);
-    if (treated->full) {
+    const std::uint64_t number = co_await around_->registry->enter(self, database_.id);
+    const registration entry(around_->registry, number);
+    treated_ = co_await around_->registry->treatment_of(database_.id);
+    if (treated_->full) {
         co_await refuse("53300", "sorry, too many clients already", "");
         co_return;
     }
@@ -237,7 +237,7 @@ asio::awaitable<void> gateway_session::converse() {
     try {
         lease awake = co_await with_deadline(around_->databases->hold(database_.id),
                                              after(around_->wake_timeout));
-        co_await converse_with(std::move(awake), key);
+        co_await converse_with(std::move(awake), number);
     } catch (const error& thrown) {
         gone = thrown.code() == errc::not_found;
         failure = thrown.code() == errc::timeout ? "it did not wake in time" : words_of(thrown);
@@ -249,13 +249,13 @@ asio::awaitable<void> gateway_session::converse() {
     }
 }
 
-asio::awaitable<void> gateway_session::converse_with(lease awake, cancel_key key) {
+asio::awaitable<void> gateway_session::converse_with(lease awake, std::uint64_t number) {
     boost::system::error_code ignored;
     std::string failure;
     // Asked again, because waking may have taken a while.
     std::string role = co_await around_->quota->session_role(database_);
     try {
-        joined_ = co_await connect_backend(awake, key, role);
+        joined_ = co_await connect_backend(awake, number, role);
     } catch (const boost::system::system_error& thrown) {
         failure = thrown.code().message();
     }
@@ -272,18 +272,17 @@ asio::awaitable<void> gateway_session::converse_with(lease awake, cancel_key key
         around_->events->refused(declined_, database_.name.full(), peer_);
     }
     if (joined_) co_await hand_across();
-    if (joined_ && backend_key_) co_await end_abandoned(backend_, *backend_key_);
+    if (joined_ && backend_key_) co_await end_abandoned(*backend_, *backend_key_);
     // Closed before the lease ends, so that PostgreSQL is not put to sleep under a session.
-    backend_.close(ignored);
+    backend_->close(ignored);
 }
 
 asio::awaitable<void> gateway_session::hand_across() {
     const auto count_rows = [catalog = around_->catalog, id = database_.id](std::int64_t rows) {
         catalog->count_rows(id, rows);
     };
-    const auto treated = co_await around_->registry->treatment_of(database_.id);
-    const std::shared_ptr<const answer_delay> delay(treated, &treated->delay);
-    traffic_.emplace(client_, backend_, watch_, delay, count_rows);
+    const std::shared_ptr<const answer_delay> delay(treated_, &treated_->delay);
+    traffic_.emplace(client_, *backend_, watch_, delay, count_rows);
     if (leaving_) traffic_->retire();
     const session_watch::ending why = co_await traffic_->run();
     traffic_.reset();
@@ -292,25 +291,42 @@ asio::awaitable<void> gateway_session::hand_across() {
     co_await with_deadline(send(last_words), after(last_words_patience));
 }
 
-asio::awaitable<bool> gateway_session::connect_backend(const lease& awake, cancel_key key,
-                                                       std::string role) {
-    const session_target where = co_await awake.session(role, account_id_);
+// Takes a session that waits for such a client, or begins one.
+asio::awaitable<backend_greeting> gateway_session::begin_session(const session_target& where) {
     const time_point deadline =
         where.waits ? after(around_->wake_timeout) : after(startup_patience);
-    backend_greeting greeting = co_await backend_.open(where, wish_, deadline);
+    const std::unique_ptr<spare_session> spare =
+        co_await around_->reserve->take(database_.id, where, wish_);
+    if (spare) {
+        backend_ = std::move(spare->link);
+        co_return std::move(spare->greeting);
+    }
+    backend_greeting greeting = co_await backend_->open(where, wish_, deadline);
+    if (greeting.key || refusal_in(greeting.bytes) != "53300") co_return greeting;
+    // A client comes before a session that waits for one.
+    const bool room = co_await around_->reserve->make_room(database_.id);
+    if (room) greeting = co_await backend_->open(where, wish_, deadline);
+    co_return greeting;
+}
+
+asio::awaitable<bool> gateway_session::connect_backend(const lease& awake, std::uint64_t number,
+                                                       std::string role) {
+    const session_target where = co_await awake.session(role, account_id_);
+    backend_greeting greeting = co_await begin_session(where);
     if (!greeting.key) {
         // What a key has changed may have kept it out.
         const bool mended = co_await awake.mend();
-        if (mended) greeting = co_await backend_.open(where, wish_, deadline);
+        if (mended) greeting = co_await begin_session(where);
     }
     backend_key_ = greeting.key;
     if (greeting.key) {
         session_registry::backend there;
-        there.server = backend_.address();
+        there.server = backend_->address();
         there.key = *greeting.key;
-        around_->registry->connected(key, there);
+        const cancel_key key = co_await around_->registry->connected(number, std::move(there));
         const std::string ours = wire_message::backend_key_data(key);
         greeting.bytes.replace(greeting.key_at, ours.size(), ours);
+        around_->reserve->began(database_.id, where, wish_);
     } else {
         declined_ = refusal_in(greeting.bytes);
     }
@@ -334,22 +350,12 @@ std::string gateway_session::words_of(const error& thrown) const {
 
 asio::awaitable<std::string> gateway_session::receive(std::size_t size) {
     std::string bytes(size, '\0');
-    const auto room = asio::buffer(bytes);
-    if (secured_) {
-        co_await asio::async_read(client_, room, use_awaitable);
-    } else {
-        co_await asio::async_read(client_.next_layer(), room, use_awaitable);
-    }
+    co_await client_.read(asio::buffer(bytes));
     co_return bytes;
 }
 
 asio::awaitable<void> gateway_session::send(std::string bytes) {
-    const auto data = asio::buffer(std::as_const(bytes));
-    if (secured_) {
-        co_await asio::async_write(client_, data, use_awaitable);
-    } else {
-        co_await asio::async_write(client_.next_layer(), data, use_awaitable);
-    }
+    co_await client_.write(asio::buffer(std::as_const(bytes)));
 }
 
 asio::awaitable<void> gateway_session::refuse(std::string_view sqlstate, std::string message,

@@ -3,18 +3,21 @@
 
 #include "server/base/event_log.hpp"
 #include "server/base/tcp_server.hpp"
+#include "server/base/tls_socket.hpp"
 #include "server/catalog/catalog.hpp"
 #include "server/catalog/storage_quota.hpp"
 #include "server/gateway/backend_link.hpp"
 #include "server/gateway/session_registry.hpp"
+#include "server/gateway/session_reserve.hpp"
 #include "server/gateway/splice.hpp"
 #include "server/gateway/startup_packet.hpp"
 #include "server/hosts/database_host.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/ssl/context.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +34,7 @@ struct gateway_context {
     std::shared_ptr<database_host> databases;
     std::shared_ptr<storage_quota> quota;
     std::shared_ptr<session_registry> registry;
+    std::shared_ptr<session_reserve> reserve;
     std::shared_ptr<bitdotio::event_log> events = std::make_shared<bitdotio::event_log>(nullptr);
     std::chrono::milliseconds wake_timeout{60'000};
     session_limits limits;
@@ -63,9 +67,11 @@ private:
 
     // Runs while the database is awake.
     asio::awaitable<void> converse();
-    asio::awaitable<void> converse_with(lease awake, cancel_key key);
+    asio::awaitable<void> converse_with(lease awake, std::uint64_t number);
     asio::awaitable<void> hand_across();
-    asio::awaitable<bool> connect_backend(const lease& awake, cancel_key key, std::string role);
+    asio::awaitable<bool> connect_backend(const lease& awake, std::uint64_t number,
+                                          std::string role);
+    asio::awaitable<backend_greeting> begin_session(const session_target& where);
 
     asio::awaitable<std::string> receive(std::size_t size);
     asio::awaitable<void> send(std::string bytes);
@@ -74,10 +80,10 @@ private:
     std::string words_of(const error& thrown) const;
 
     const std::shared_ptr<const gateway_context> around_;
-    asio::ssl::stream<asio::ip::tcp::socket> client_;
-    backend_link backend_;
+    const std::string peer_;  // the client's address, without the port
+    tls_socket client_;
+    std::unique_ptr<backend_link> backend_;
     startup_message wish_;
-    std::string peer_;     // the client's address, without the port
     std::string account_;  // the account whose key it has shown
     std::string account_id_;
     std::string declined_;   // the SQLSTATE with which PostgreSQL itself refused it
@@ -87,6 +93,7 @@ private:
     bool leaving_ = false;   // the server is closing
     bool joined_ = false;    // client and PostgreSQL are connected
     std::optional<cancel_key> backend_key_;
+    std::shared_ptr<treatment> treated_;
     session_watch watch_;
     std::optional<splice> traffic_;
 };

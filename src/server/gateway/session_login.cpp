@@ -83,7 +83,7 @@ asio::awaitable<caller> gateway_session::admit_with_password() {
 asio::awaitable<caller> gateway_session::admit_by_scram(scram_secret terms) {
     const auto exchange = std::make_shared<scram_server>(std::move(terms.salt), terms.iterations,
                                                          base64(random_octets(server_nonce_size)),
-                                                         certificate_hash(client_.native_handle()));
+                                                         certificate_hash(client_.session()));
     co_await send(wire_message::sasl_request(exchange->mechanisms()));
     const std::string first = co_await receive_answer("expected SASL response");
     const auto opened = parse_sasl_initial_response(first);

@@ -1,4 +1,4 @@
-// Keeps sessions by random keys, so that no client can cancel a session of another.
+// Gives each session a random secret, so that no client can cancel a session of another.
 #include <bitdotio/error.hpp>
 
 #include "server/gateway/session_registry.hpp"
@@ -11,49 +11,51 @@ namespace bitdotio {
 
 namespace {
 
-cancel_key random_key() {
-    std::uint32_t numbers[2];
-    if (RAND_bytes(reinterpret_cast<unsigned char*>(numbers), sizeof numbers) != 1) {
+std::uint32_t random_secret() {
+    std::uint32_t secret = 0;
+    if (RAND_bytes(reinterpret_cast<unsigned char*>(&secret), sizeof secret) != 1) {
         throw error(errc::system_failed, "the system's random numbers are not available");
     }
-    cancel_key key;
-    // A number that a process could have: clients take others for those of a pooler.
-    key.pid = numbers[0] % 4'194'303 + 1;
-    key.secret = numbers[1];
-    return key;
+    return secret;
 }
 
 }  // namespace
 
-asio::awaitable<cancel_key> session_registry::enter(std::weak_ptr<server_connection> session,
-                                                    std::string id) {
+asio::awaitable<std::uint64_t> session_registry::enter(std::weak_ptr<server_connection> session,
+                                                       std::string id) {
     return on_strand(strand_, shared_from_this(), do_enter(std::move(session), std::move(id)));
 }
 
-asio::awaitable<cancel_key> session_registry::do_enter(std::weak_ptr<server_connection> session,
-                                                       std::string id) {
-    cancel_key key = random_key();
-    while (entries_.contains(key)) {
-        key = random_key();
-    }
-    entry& added = entries_[key];
+asio::awaitable<std::uint64_t> session_registry::do_enter(std::weak_ptr<server_connection> session,
+                                                          std::string id) {
+    const std::uint64_t number = ++last_number_;
+    entry& added = entries_[number];
     added.session = std::move(session);
     added.id = std::move(id);
+    co_return number;
+}
+
+asio::awaitable<cancel_key> session_registry::connected(std::uint64_t number, backend where) {
+    return on_strand(strand_, shared_from_this(), do_connected(number, std::move(where)));
+}
+
+asio::awaitable<cancel_key> session_registry::do_connected(std::uint64_t number, backend where) {
+    cancel_key key(where.key.pid, random_secret());
+    while (backends_.contains(key)) {
+        key.secret = random_secret();
+    }
+    entries_[number].key = key;
+    backends_[key] = std::move(where);
     co_return key;
 }
 
-void session_registry::connected(cancel_key key, backend where) {
-    auto connected = [self = shared_from_this(), key, where = std::move(where)]() mutable noexcept {
-        if (const auto found = self->entries_.find(key); found != self->entries_.end()) {
-            found->second.where = std::move(where);
-        }
-    };
-    dispatch_work(strand_, std::move(connected));
-}
-
-void session_registry::leave(cancel_key key) {
-    dispatch_work(strand_,
-                  [self = shared_from_this(), key]() noexcept { self->entries_.erase(key); });
+void session_registry::leave(std::uint64_t number) {
+    dispatch_work(strand_, [self = shared_from_this(), number]() noexcept {
+        const auto found = self->entries_.find(number);
+        if (found == self->entries_.end()) return;
+        if (found->second.key) self->backends_.erase(*found->second.key);
+        self->entries_.erase(found);
+    });
 }
 
 asio::awaitable<std::optional<session_registry::backend>> session_registry::find(cancel_key key) {
@@ -62,9 +64,9 @@ asio::awaitable<std::optional<session_registry::backend>> session_registry::find
 
 asio::awaitable<std::optional<session_registry::backend>> session_registry::do_find(
     cancel_key key) {
-    const auto found = entries_.find(key);
-    if (found == entries_.end()) co_return std::nullopt;
-    co_return found->second.where;
+    const auto found = backends_.find(key);
+    if (found == backends_.end()) co_return std::nullopt;
+    co_return found->second;
 }
 
 asio::awaitable<std::vector<std::shared_ptr<server_connection>>> session_registry::sessions_of(
@@ -75,7 +77,7 @@ asio::awaitable<std::vector<std::shared_ptr<server_connection>>> session_registr
 asio::awaitable<std::vector<std::shared_ptr<server_connection>>> session_registry::do_sessions_of(
     std::string id) {
     std::vector<std::shared_ptr<server_connection>> sessions;
-    for (const auto& [key, known] : entries_) {
+    for (const auto& [number, known] : entries_) {
         if (known.id != id) continue;
         if (auto session = known.session.lock()) sessions.push_back(std::move(session));
     }

@@ -12,6 +12,7 @@
 #include <boost/asio/strand.hpp>
 
 #include <atomic>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,7 +27,9 @@ struct treatment {
     std::atomic<bool> full{false};  ///< further sessions are refused
 };
 
-/// The sessions of the gateway, by the key each was given.
+/// The sessions of the gateway, and the keys their clients cancel them by: PostgreSQL's own process
+/// number, as pg_stat_activity and pg_terminate_backend know it, with a secret of the gateway's.
+/// Databases may have processes of one number: the secret tells them apart.
 ///
 /// Thread safety: every function may be called from any thread.
 /// Lifetime: held by shared_ptr.
@@ -37,15 +40,18 @@ public:
 
     /// Where the session of a key really is.
     struct backend {
+        backend() = default;
+
         backend_address server;
         cancel_key key;
     };
 
-    /// Notes a session of the database `id` and returns the key its client will know it by.
-    asio::awaitable<cancel_key> enter(std::weak_ptr<server_connection> session, std::string id);
-    /// Notes PostgreSQL's own key of the session: from now on it can be cancelled.
-    void connected(cancel_key key, backend where);
-    void leave(cancel_key key);
+    /// Notes a session of the database `id`, and returns its number here.
+    asio::awaitable<std::uint64_t> enter(std::weak_ptr<server_connection> session, std::string id);
+    /// Notes where the session is, and returns the key by which its client can cancel it from now
+    /// on.
+    asio::awaitable<cancel_key> connected(std::uint64_t number, backend where);
+    void leave(std::uint64_t number);
 
     asio::awaitable<std::optional<backend>> find(cancel_key key);
     asio::awaitable<std::vector<std::shared_ptr<server_connection>>> sessions_of(std::string id);
@@ -56,16 +62,20 @@ private:
     struct entry {
         std::weak_ptr<server_connection> session;
         std::string id;
-        std::optional<backend> where;
+        std::optional<cancel_key> key;
     };
 
-    asio::awaitable<cancel_key> do_enter(std::weak_ptr<server_connection> session, std::string id);
+    asio::awaitable<std::uint64_t> do_enter(std::weak_ptr<server_connection> session,
+                                            std::string id);
+    asio::awaitable<cancel_key> do_connected(std::uint64_t number, backend where);
     asio::awaitable<std::optional<backend>> do_find(cancel_key key);
     asio::awaitable<std::vector<std::shared_ptr<server_connection>>> do_sessions_of(std::string id);
     asio::awaitable<std::shared_ptr<treatment>> do_treatment_of(std::string id);
 
     asio::strand<asio::any_io_executor> strand_;
-    std::map<cancel_key, entry> entries_;
+    std::map<std::uint64_t, entry> entries_;
+    std::map<cancel_key, backend> backends_;
+    std::uint64_t last_number_ = 0;
     std::map<std::string, std::shared_ptr<treatment>> treatments_;
 };
 

@@ -17,11 +17,13 @@ void session_watch::from_client(std::string_view bytes, time_point now) {
             case 'Q':
             case 'F':  // a function call
                 owe(loose_ ? 'q' : 'Q');
+                unanswered_ = flushed_ = 0;  // its ReadyForQuery answers those too
                 break;
             case 'S':
                 if (copying_) break;  // PostgreSQL ignores it
                 owe('S');
-                loose_ = false;
+                loose_ = skipping_ = false;
+                unanswered_ = flushed_ = 0;
                 break;
             case 'c':
             case 'f':
@@ -30,10 +32,14 @@ void session_watch::from_client(std::string_view bytes, time_point now) {
                 copying_ = false;
                 break;
             case 'd':  // part of a COPY, which the statement's own end answers
+                break;
             case 'H':  // asks for answers, not for anything to answer
+                flushed_ = unanswered_;
                 break;
             case 'X': goodbye_ = true; break;
-            default: loose_ = true;
+            default:
+                loose_ = true;
+                if (!skipping_) ++unanswered_;
         }
     });
 }
@@ -55,6 +61,23 @@ void session_watch::from_server(std::string_view bytes, time_point now) {
             case 'E':
                 failed_ = true;
                 copying_ = false;
+                if (owed_.empty() && loose_) {
+                    skipping_ = true;
+                    unanswered_ = flushed_ = 0;
+                }
+                break;
+            case '1':  // parsed, bound, closed
+            case '2':
+            case '3':
+            case 'T':  // described
+            case 'n':
+            case 'C':  // executed, for now at least
+            case 's':
+            case 'I':
+                if (owed_.empty() && unanswered_ > 0) {
+                    --unanswered_;
+                    if (flushed_ > 0) --flushed_;
+                }
                 break;
             case 'G':
             case 'W': copy_begins(); break;
@@ -104,31 +127,44 @@ void session_watch::handed_on(time_point now) {
 }
 
 bool session_watch::rests() const noexcept {
-    return status_ != 0 && owed_.empty() && !loose_ && !handing_on_ && answered_.between_messages();
+    return status_ != 0 && owed_.empty() && !loose_ && !handing_on_ && !copying_ &&
+           answered_.between_messages() && asked_.between_messages();
+}
+
+// PostgreSQL has nothing to do before the client sends more. What the client wants no answer to yet
+// may still run, but a client that is silent for so long has given it up.
+bool session_watch::waits_for_client() const noexcept {
+    if (handing_on_ || !answered_.between_messages()) return false;
+    if (copying_) return true;
+    if (!owed_.empty()) return false;
+    return loose_ ? flushed_ == 0 : status_ != 0;
 }
 
 std::chrono::milliseconds session_watch::idle_limit() const noexcept {
-    return status_ == 'I' ? limits_.idle : limits_.idle_in_transaction;
+    return status_ == 'I' && rests() ? limits_.idle : limits_.idle_in_transaction;
 }
 
 session_watch::ending session_watch::due(time_point now) const {
     if (floods()) return ending::flood;
-    if (!rests()) return ending::none;
-    if (retired_) return ending::server_stops;
+    if (!waits_for_client()) return ending::none;
+    const bool resting = rests();
+    if (resting && retired_) return ending::server_stops;
+    const bool idle = resting && status_ == 'I';
     const auto limit = idle_limit();
     if (limit.count() > 0 && now >= later(quiet_since_, limit)) {
-        return status_ == 'I' ? ending::idle : ending::idle_in_transaction;
+        return idle ? ending::idle : ending::idle_in_transaction;
     }
-    // A transaction gets a little more time to end.
-    const auto mercy = status_ == 'I' ? std::chrono::milliseconds(0) : limits_.life / 10;
-    return end_of_life_ != no_deadline && now >= later(end_of_life_, mercy) ? ending::life
-                                                                            : ending::none;
+    if (end_of_life_ == no_deadline || copying_ || unanswered_ > 0) return ending::none;
+    // A transaction gets a little more time to end, and so does a request.
+    const auto mercy = idle ? std::chrono::milliseconds(0) : limits_.life / 10;
+    return now >= later(end_of_life_, mercy) ? ending::life : ending::none;
 }
 
 std::optional<time_point> session_watch::next(time_point now) const {
-    const auto limit = rests() ? idle_limit() : std::max(limits_.idle, limits_.idle_in_transaction);
+    const bool waits = waits_for_client();
+    const auto limit = waits ? idle_limit() : std::max(limits_.idle, limits_.idle_in_transaction);
     std::optional<time_point> soonest;
-    if (limit.count() > 0) soonest = later(rests() ? quiet_since_ : now, limit);
+    if (limit.count() > 0) soonest = later(waits ? quiet_since_ : now, limit);
     if (end_of_life_ != no_deadline) {
         // Past its life, but busy or in a transaction: the next answer decides, or that limit.
         const time_point over =

@@ -20,8 +20,14 @@ namespace bitdotio {
 /// Thread safety: a value.
 class message_boundaries {
 public:
-    /// Calls `seen(type, first_byte)` for each message once its first byte after the length is
-    /// there; that byte is 0 for an empty message.
+    enum class when { begun, whole };
+
+    /// Parameters: `tell` a message once its first byte after the length is there, or once it is
+    ///     there as a whole.
+    explicit message_boundaries(when tell = when::begun) noexcept : tell_(tell) {}
+
+    /// Calls `seen(type, first_byte)` for each message; that byte is 0 for an empty message, and
+    /// where whole messages are told.
     template <class Seen>
     void read(std::string_view text, Seen seen);
 
@@ -30,6 +36,7 @@ public:
 
 private:
     static constexpr std::size_t head_size = 5;  // type and length
+    when tell_;
     std::array<char, head_size> head_{};
     std::size_t have_ = 0;    ///< of the head
     std::uint64_t left_ = 0;  ///< of the body
@@ -50,6 +57,9 @@ struct session_limits {
 /// order, because a client may send many before the first answer, and PostgreSQL leaves some
 /// unanswered: a Sync while it takes a COPY's data, and after an error all that comes before the
 /// next Sync. Where it cannot be told which they were, the session counts as answered.
+///
+/// A session that waits for its client within a request, for the rest of a message, of a COPY's
+/// data or of an extended query without Sync, has the limit of an open transaction.
 ///
 /// A client that has more than `most_owed` requests waiting is `flooding`.
 ///
@@ -98,18 +108,22 @@ private:
     void copy_begins();
     void answered();
     bool rests() const noexcept;
+    bool waits_for_client() const noexcept;
     std::chrono::milliseconds idle_limit() const noexcept;
 
     session_limits limits_;
-    message_boundaries asked_;
+    message_boundaries asked_{message_boundaries::when::whole};
     message_boundaries answered_;
     /// What PostgreSQL answers with a ReadyForQuery each: 'S' for a Sync, 'Q' for a query or a
     /// function call, 'q' for one after messages without a Sync. Among them 'c' where data ends.
     std::deque<char> owed_;
-    char status_ = 0;       ///< of the last ReadyForQuery; 0 if something came after it
-    bool loose_ = false;    ///< the client has not yet sent the Sync of what it asked for
-    bool copying_ = false;  ///< PostgreSQL takes data, whose end the client has not sent yet
-    bool failed_ = false;   ///< there was an error since the last ReadyForQuery
+    char status_ = 0;             ///< of the last ReadyForQuery; 0 if something came after it
+    bool loose_ = false;          ///< the client has not yet sent the Sync of what it asked for
+    bool skipping_ = false;       ///< PostgreSQL ignores what comes before that Sync
+    std::size_t unanswered_ = 0;  ///< messages of what is loose
+    std::size_t flushed_ = 0;     ///< those of them whose answer the client wants now
+    bool copying_ = false;        ///< PostgreSQL takes data, whose end the client has not sent yet
+    bool failed_ = false;         ///< there was an error since the last ReadyForQuery
     bool handing_on_ = false;
     bool goodbye_ = false;
     bool retired_ = false;
@@ -137,13 +151,17 @@ void message_boundaries::read(std::string_view text, Seen seen) {
             if (told_) seen(head_[0], '\0');
             continue;
         }
-        if (!told_) {
+        if (!told_ && tell_ == when::begun) {
             told_ = true;
             seen(head_[0], text.front());
         }
         const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(left_, text.size()));
         left_ -= size;
         text.remove_prefix(size);
+        if (!told_ && left_ == 0) {
+            told_ = true;
+            seen(head_[0], '\0');
+        }
     }
 }
 

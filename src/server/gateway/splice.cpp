@@ -8,7 +8,6 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 
 #include <exception>
 #include <string_view>
@@ -19,7 +18,9 @@ namespace bitdotio {
 
 namespace {
 
-// One TLS record holds 16 KiB; two of them per turn cost no more memory than a session does anyway.
+// OpenSSL hands over one record at a time, which holds 16 KiB.
+constexpr std::size_t largest_record = 16 * 1024;
+// From PostgreSQL: four of the records to the client, which become one packet.
 constexpr std::size_t buffer_size = 32 * 1024;
 // The time for what still runs to end after the client has gone.
 constexpr std::chrono::seconds leaving_grace{1};
@@ -40,7 +41,7 @@ struct splice::until_over {
     }
 };
 
-splice::splice(client_stream& client, backend_stream& backend, session_watch watch,
+splice::splice(tls_socket& client, backend_link& backend, session_watch watch,
                std::shared_ptr<const answer_delay> delay,
                std::function<void(std::int64_t)> count_rows)
     : client_(client),
@@ -66,11 +67,10 @@ void splice::retire() {
 }
 
 asio::awaitable<splice::part> splice::pump_up() {
-    std::vector<char> bytes(buffer_size);
+    std::vector<char> bytes(largest_record);
     boost::system::error_code failure;
     while (!failure) {
-        const std::size_t size = co_await client_.async_read_some(
-            asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, failure));
+        const std::size_t size = co_await client_.read_some(asio::buffer(bytes), failure);
         if (size == 0) continue;
         watch_.from_client(std::string_view(bytes.data(), size), now());
         if (watch_.floods()) {
@@ -78,8 +78,7 @@ asio::awaitable<splice::part> splice::pump_up() {
             co_return part::upstream;
         }
         boost::system::error_code unsent;
-        co_await asio::async_write(backend_, asio::buffer(bytes.data(), size),
-                                   asio::redirect_error(asio::use_awaitable, unsent));
+        co_await backend_.stream().write(asio::buffer(bytes.data(), size), unsent);
         if (unsent) co_return part::upstream;
     }
     // Once it has answered, PostgreSQL ends a session whose client stopped sending.
@@ -96,14 +95,12 @@ asio::awaitable<splice::part> splice::pump_down() {
     std::vector<char> bytes(buffer_size);
     boost::system::error_code failure;
     while (!failure) {
-        const std::size_t size = co_await backend_.async_read_some(
-            asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, failure));
+        const std::size_t size = co_await backend_.stream().read_some(asio::buffer(bytes), failure);
         if (size == 0) continue;
         watch_.from_server(std::string_view(bytes.data(), size), now());
-        co_await hold_back();
+        if (delay_->load(std::memory_order_relaxed) > 0) co_await hold_back();
         boost::system::error_code unsent;
-        co_await asio::async_write(client_, asio::buffer(bytes.data(), size),
-                                   asio::redirect_error(asio::use_awaitable, unsent));
+        co_await client_.write(asio::buffer(bytes.data(), size), unsent);
         if (unsent) break;
         const time_point told = now();
         watch_.handed_on(told);
@@ -127,7 +124,6 @@ asio::awaitable<splice::part> splice::keep_limits() {
 
 asio::awaitable<void> splice::hold_back() {
     const std::chrono::milliseconds time(delay_->load());
-    if (time.count() == 0) co_return;
     asio::steady_timer held(co_await asio::this_coro::executor, time);
     co_await held.async_wait(asio::use_awaitable);
 }

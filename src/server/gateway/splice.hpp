@@ -1,12 +1,11 @@
 // Passes bytes between two streams, until one side ends or the session's time is up.
 #pragma once
 
+#include "server/base/tls_socket.hpp"
 #include "server/gateway/backend_link.hpp"
 #include "server/gateway/session_watch.hpp"
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <atomic>
@@ -27,12 +26,9 @@ using answer_delay = std::atomic<std::int64_t>;
 /// Lifetime: the streams must outlive it.
 class splice {
 public:
-    using client_stream = asio::ssl::stream<asio::ip::tcp::socket>;
-    using backend_stream = backend_link;
-
     /// Parameters: `watch` has seen what went across before; `count_rows` is given the rows that
     ///     went to the client, from time to time.
-    splice(client_stream& client, backend_stream& backend, session_watch watch,
+    splice(tls_socket& client, backend_link& backend, session_watch watch,
            std::shared_ptr<const answer_delay> delay, std::function<void(std::int64_t)> count_rows);
 
     /// Returns when the client has all that `backend` said, when the client is gone, or when the
@@ -56,8 +52,8 @@ private:
     asio::awaitable<void> hold_back();
     void count();
 
-    client_stream& client_;
-    backend_stream& backend_;
+    tls_socket& client_;
+    backend_link& backend_;
     session_watch watch_;
     const std::shared_ptr<const answer_delay> delay_;
     const std::function<void(std::int64_t)> count_rows_;

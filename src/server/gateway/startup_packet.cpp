@@ -249,6 +249,12 @@ std::string sasl_response(std::string_view text) {
     return framed('p', text);
 }
 
+std::string query(std::string_view text) {
+    std::string body;
+    append_text(body, text);
+    return framed('Q', body);
+}
+
 std::string terminate() {
     return framed('X', "");
 }

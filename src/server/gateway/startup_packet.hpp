@@ -85,6 +85,7 @@ std::string ssl_request();
 std::string password(std::string_view text);
 std::string sasl_initial_response(std::string_view mechanism, std::string_view text);
 std::string sasl_response(std::string_view text);
+std::string query(std::string_view text);
 std::string terminate();
 }  // namespace wire_message
 

@@ -1,0 +1,271 @@
+// Gives OpenSSL a BIO that receives from the socket, and gathers what is to be sent.
+#include "server/base/tls_socket.hpp"
+
+#include <boost/asio/error.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <openssl/err.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <new>
+
+namespace bitdotio {
+
+namespace {
+
+using boost::system::error_code;
+
+error_code last_error() {
+    return error_code(errno, boost::system::system_category());
+}
+
+bool is_wait(int number) {
+    return number == EAGAIN || number == EWOULDBLOCK || number == EINTR;
+}
+
+}  // namespace
+
+void tls_socket::start_over(socket plain) {
+    session_.reset();
+    outgoing_.clear();
+    sent_ = 0;
+    broken_.clear();
+    plain_ = std::move(plain);
+}
+
+// Called by OpenSSL.
+int tls_socket::read_bio(BIO* bio, char* room, int size) {
+    auto& self = *static_cast<tls_socket*>(BIO_get_data(bio));
+    BIO_clear_retry_flags(bio);
+    const auto got =
+        ::recv(self.plain_.native_handle(), room, static_cast<std::size_t>(size), MSG_DONTWAIT);
+    if (got > 0) return static_cast<int>(got);
+    if (got == 0) {
+        self.broken_ = asio::ssl::error::stream_truncated;
+        return 0;
+    }
+    if (is_wait(errno)) {
+        BIO_set_retry_read(bio);
+    } else {
+        self.broken_ = last_error();
+    }
+    return -1;
+}
+
+int tls_socket::write_bio(BIO* bio, const char* bytes, int size) {
+    auto& self = *static_cast<tls_socket*>(BIO_get_data(bio));
+    BIO_clear_retry_flags(bio);
+    try {
+        self.outgoing_.insert(self.outgoing_.end(), bytes, bytes + size);
+    } catch (const std::bad_alloc&) {
+        self.broken_ = asio::error::no_memory;
+        return -1;
+    }
+    return size;
+}
+
+long tls_socket::control_bio(BIO*, int what, long, void*) {
+    return what == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+BIO_METHOD* tls_socket::bio_method() {
+    // Made once, and needed until the process ends.
+    static BIO_METHOD* const made = [] {
+        BIO_METHOD* const method =
+            BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "bitdotio socket");
+        if (!method) throw std::bad_alloc();
+        BIO_meth_set_read(method, read_bio);
+        BIO_meth_set_write(method, write_bio);
+        BIO_meth_set_ctrl(method, control_bio);
+        return method;
+    }();
+    return made;
+}
+
+void tls_socket::begin_tls(asio::ssl::context& how) {
+    std::unique_ptr<SSL, session_end> made(SSL_new(how.native_handle()));
+    BIO* const bio = made ? BIO_new(bio_method()) : nullptr;
+    if (!bio) throw std::bad_alloc();
+    BIO_set_data(bio, this);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(made.get(), bio, bio);
+    // A whole message by one call of the system, not its head and then its body.
+    SSL_set_read_ahead(made.get(), 1);
+    session_ = std::move(made);
+}
+
+asio::awaitable<void> tls_socket::accept_tls(asio::ssl::context& how) {
+    begin_tls(how);
+    SSL_set_accept_state(session_.get());
+    co_await handshake();
+}
+
+asio::awaitable<void> tls_socket::connect_tls(asio::ssl::context& how, std::string host,
+                                              bool verify) {
+    begin_tls(how);
+    SSL_set_connect_state(session_.get());
+    error_code not_numeric;
+    asio::ip::make_address(host, not_numeric);
+    if (not_numeric) SSL_set_tlsext_host_name(session_.get(), host.c_str());
+    if (verify) {
+        const bool named = not_numeric ? SSL_set1_host(session_.get(), host.c_str()) == 1
+                                       : X509_VERIFY_PARAM_set1_ip_asc(
+                                             SSL_get0_param(session_.get()), host.c_str()) == 1;
+        if (!named) throw std::bad_alloc();
+    }
+    co_await handshake();
+}
+
+asio::awaitable<void> tls_socket::handshake() {
+    error_code failure;
+    while (true) {
+        const int done = SSL_do_handshake(session_.get());
+        if (done != 1 && !wants_more()) failure = failure_of_session();
+        // An alert says why, if it gets through.
+        error_code unsent;
+        co_await flush(unsent);
+        if (!failure) failure = unsent;
+        if (failure) throw boost::system::system_error(failure);
+        if (done == 1) co_return;
+        co_await wait(socket::wait_read, failure);
+        if (failure) throw boost::system::system_error(failure);
+    }
+}
+
+// Whether OpenSSL's last call failed because there is no more to read yet. This is not asked of its
+// queue of errors, where others may have left some. It wants to read after an end, too.
+bool tls_socket::wants_more() const noexcept {
+    return !broken_ && SSL_want_read(session_.get());
+}
+
+// Why OpenSSL's last call failed, which had not to wait.
+error_code tls_socket::failure_of_session() {
+    if (SSL_get_shutdown(session_.get()) & SSL_RECEIVED_SHUTDOWN) {
+        ERR_clear_error();
+        return asio::error::eof;
+    }
+    error_code failure = broken_;
+    if (const unsigned long number = ERR_get_error(); !failure && number != 0) {
+        failure = error_code(static_cast<int>(number), asio::error::get_ssl_category());
+    }
+    ERR_clear_error();
+    if (!failure) failure = asio::ssl::error::unspecified_system_error;
+    return failure;
+}
+
+// Reads without waiting; asio::error::would_block if nothing is there.
+std::size_t tls_socket::try_read(asio::mutable_buffer room, error_code& failure) {
+    failure.clear();
+    if (session_) {
+        std::size_t size = 0;
+        if (SSL_read_ex(session_.get(), room.data(), room.size(), &size) == 1) return size;
+        failure = wants_more() ? error_code(asio::error::would_block) : failure_of_session();
+        return 0;
+    }
+    const auto got = ::recv(plain_.native_handle(), room.data(), room.size(), MSG_DONTWAIT);
+    if (got > 0) return static_cast<std::size_t>(got);
+    if (got == 0) {
+        failure = asio::error::eof;
+    } else if (is_wait(errno)) {
+        failure = asio::error::would_block;
+    } else {
+        failure = last_error();
+    }
+    return 0;
+}
+
+asio::awaitable<void> tls_socket::wait(socket::wait_type what, error_code& failure) {
+    co_await plain_.async_wait(what, asio::redirect_error(asio::use_awaitable, failure));
+}
+
+asio::awaitable<std::size_t> tls_socket::read_some(asio::mutable_buffer room, error_code& failure) {
+    // OpenSSL may hold what the socket no longer has.
+    bool ready = session_ && SSL_has_pending(session_.get());
+    while (true) {
+        if (!ready) {
+            co_await plain_.async_wait(socket::wait_read,
+                                       asio::redirect_error(asio::use_awaitable, failure));
+            if (failure) co_return 0;
+        }
+        const std::size_t size = try_read(room, failure);
+        // The answer to a message of TLS's own, such as a new key.
+        if (sent_ < outgoing_.size() && (size > 0 || failure == asio::error::would_block)) {
+            error_code unsent;
+            co_await flush(unsent);
+            if (unsent) failure = unsent;
+        }
+        if (failure != asio::error::would_block) co_return size;
+        failure.clear();
+        ready = false;
+    }
+}
+
+asio::awaitable<void> tls_socket::read(asio::mutable_buffer room) {
+    error_code failure;
+    while (room.size() > 0) {
+        const std::size_t size = co_await read_some(room, failure);
+        room += size;
+        if (failure) throw boost::system::system_error(failure);
+    }
+}
+
+std::size_t tls_socket::send_some(asio::const_buffer bytes, error_code& failure) {
+    failure.clear();
+    const auto size =
+        ::send(plain_.native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (size >= 0) return static_cast<std::size_t>(size);
+    failure = is_wait(errno) ? error_code(asio::error::would_block) : last_error();
+    return 0;
+}
+
+// A reader and a writer may both be here: each sends what is left.
+asio::awaitable<void> tls_socket::flush(error_code& failure) {
+    failure.clear();
+    while (sent_ < outgoing_.size()) {
+        sent_ += send_some(asio::buffer(outgoing_) + sent_, failure);
+        if (failure == asio::error::would_block) co_await wait(socket::wait_write, failure);
+        if (failure) co_return;
+    }
+    outgoing_.clear();
+    sent_ = 0;
+}
+
+asio::awaitable<void> tls_socket::write(asio::const_buffer bytes, error_code& failure) {
+    failure.clear();
+    if (session_) {
+        std::size_t size = 0;
+        if (bytes.size() > 0 &&
+            SSL_write_ex(session_.get(), bytes.data(), bytes.size(), &size) != 1) {
+            failure = failure_of_session();
+            co_return;
+        }
+        co_await flush(failure);
+        co_return;
+    }
+    while (bytes.size() > 0) {
+        bytes += send_some(bytes, failure);
+        if (failure == asio::error::would_block) co_await wait(socket::wait_write, failure);
+        if (failure) co_return;
+    }
+}
+
+asio::awaitable<void> tls_socket::write(asio::const_buffer bytes) {
+    error_code failure;
+    co_await write(bytes, failure);
+    if (failure) throw boost::system::system_error(failure);
+}
+
+asio::awaitable<void> tls_socket::say_close(error_code& failure) {
+    failure.clear();
+    if (!session_ || !SSL_is_init_finished(session_.get())) co_return;
+    SSL_shutdown(session_.get());
+    ERR_clear_error();
+    co_await flush(failure);
+}
+
+}  // namespace bitdotio

@@ -1,0 +1,93 @@
+// A socket, with TLS over it once that is wanted: bytes go between OpenSSL and the socket directly.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/ssl/context.hpp>
+
+#include <openssl/ssl.h>
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bitdotio {
+
+namespace asio = boost::asio;
+
+/// For sockets that many small messages pass. Nothing is tried before the socket is ready, what is
+/// written needs no operation of Asio's unless the socket is full, and bytes are copied by nobody
+/// but OpenSSL and, once, on their way out, where several records become one packet.
+///
+/// What it throws, and puts into error codes, are Asio's errors and OpenSSL's: asio::error::eof for
+/// a stream that the other side has ended, by close_notify if there is TLS;
+/// asio::ssl::error::stream_truncated for one that broke off.
+///
+/// Thread safety: one thread at a time; one read and one write may be under way at once.
+/// Lifetime: it must outlive its operations. Cancellation of each: terminal, partial, total.
+class tls_socket {
+public:
+    using socket = asio::generic::stream_protocol::socket;
+    using executor_type = socket::executor_type;
+
+    explicit tls_socket(socket plain) : plain_(std::move(plain)) {}
+    tls_socket(const tls_socket&) = delete;
+    tls_socket& operator=(const tls_socket&) = delete;
+
+    executor_type get_executor() noexcept { return plain_.get_executor(); }
+    socket& plain() noexcept { return plain_; }
+    /// The TLS session; null without one.
+    SSL* session() const noexcept { return session_.get(); }
+    /// Forgets the TLS session, and goes on with another socket.
+    void start_over(socket plain);
+
+    /// Secures the connection as its server.
+    asio::awaitable<void> accept_tls(asio::ssl::context& how);
+    /// Secures it as its client.
+    ///
+    /// Parameters: `host` is what the server is called; `verify` that its certificate must say so.
+    asio::awaitable<void> connect_tls(asio::ssl::context& how, std::string host, bool verify);
+
+    /// Reads what is there, once something is.
+    asio::awaitable<std::size_t> read_some(asio::mutable_buffer room,
+                                           boost::system::error_code& failure);
+    /// Reads until `room` is full.
+    asio::awaitable<void> read(asio::mutable_buffer room);
+    /// Returns when all bytes are in the socket.
+    asio::awaitable<void> write(asio::const_buffer bytes, boost::system::error_code& failure);
+    asio::awaitable<void> write(asio::const_buffer bytes);
+
+    /// Says close_notify, if there is TLS, without waiting for the other side's.
+    asio::awaitable<void> say_close(boost::system::error_code& failure);
+
+private:
+    struct session_end {
+        void operator()(SSL* session) const noexcept { SSL_free(session); }
+    };
+
+    void begin_tls(asio::ssl::context& how);
+    asio::awaitable<void> handshake();
+    std::size_t try_read(asio::mutable_buffer room, boost::system::error_code& failure);
+    std::size_t send_some(asio::const_buffer bytes, boost::system::error_code& failure);
+    bool wants_more() const noexcept;
+    boost::system::error_code failure_of_session();
+    asio::awaitable<void> wait(socket::wait_type what, boost::system::error_code& failure);
+    asio::awaitable<void> flush(boost::system::error_code& failure);
+
+    static BIO_METHOD* bio_method();
+    static int read_bio(BIO* bio, char* room, int size);
+    static int write_bio(BIO* bio, const char* bytes, int size);
+    static long control_bio(BIO* bio, int what, long number, void* pointer);
+
+    socket plain_;
+    std::unique_ptr<SSL, session_end> session_;
+    std::vector<char> outgoing_;        ///< records that are not in the socket yet
+    std::size_t sent_ = 0;              ///< of them
+    boost::system::error_code broken_;  ///< what the socket said last to OpenSSL, if not "wait"
+};
+
+}  // namespace bitdotio
