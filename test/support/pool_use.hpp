@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -26,7 +27,7 @@ namespace asio = boost::asio;
 inline void expect_none(const std::vector<bitdotio::error>& failures) {
     CHECK(failures.empty());
     for (const bitdotio::error& failure : failures) {
-        MESSAGE(failure.what());
+        MESSAGE(std::string(failure.what()));
     }
 }
 
