@@ -206,7 +206,8 @@ void multiplexer::open_another(time_point now) {
         return;
     }
     look_at_lines();
-    if (now < not_before_ || !rules_.wants_another(seen_, openings_.size(), waiting_.size(), now) ||
+    const bool pauses = now < not_before_ && !lines_.empty();  // with none nobody would look again
+    if (pauses || !rules_.wants_another(seen_, openings_.size(), waiting_.size(), now) ||
         (draining_ && waiting_.empty())) {
         return;
     }

@@ -132,7 +132,7 @@ private:
     std::vector<deadline> deadlines_;  // a heap
     std::size_t sweep_at_;
     time_point lost_at_ = time_point::min();
-    time_point not_before_ = time_point::min();  // another one is opened
+    time_point not_before_ = time_point::min();  // another one is opened, while others serve
     int unfit_ = 0;  // connections in a row that could not be shared at all
     alarm clock_;
     std::optional<time_point> next_;

@@ -558,6 +558,37 @@ TEST_CASE("more that wait than may wait are refused") {
     });
 }
 
+TEST_CASE("who waits when the last connection breaks gets another, although none could be had") {
+    shared().execute("TRUNCATE t");
+    pool_options options = over(2, 1);
+    options.max_size = 2;
+    options.acquire_timeout = 1s;
+    test::with_pool(shared().connect(), options, [](pool& from) -> asio::awaitable<void> {
+        const auto executor = co_await asio::this_coro::executor;
+        const pooled_connection held = co_await from.acquire();
+        table_lock lock;
+        co_await lock.put();
+        inserters all(from, 8000, 3);
+        all.start(executor, 0, unmarked);
+        co_await await_waiting(shared(), "relation");
+        all.start(executor, 1, unmarked);  // for which a second connection is asked for in vain
+        co_await all.until_over(1);
+        REQUIRE(all.failure(1));
+        CHECK(all.failure(1)->code() == errc::acquire_timeout);
+        while ((co_await from.statistics()).waiting > 0) {
+            co_await rest(1ms);
+        }
+        all.start(executor, 2, unmarked);
+        test::terminate_waiting(shared(), "relation");
+        co_await all.until_over(2);
+        CHECK(all.told(outcome::unknown) == 1);
+        co_await lock.remove();
+        co_await all.until_over(3);
+        CHECK_FALSE(all.failure(2));
+        all.check_table();
+    });
+}
+
 TEST_CASE("a pool that cannot connect tells all callers why") {
     connect_options wrong = shared().connect();
     wrong.password = "wrong";
