@@ -243,7 +243,11 @@ asio::awaitable<void> multiplexer::lease(std::shared_ptr<pool_core> core, openin
         core->obey();
         co_return;
     }
-    if (is_numbered_by_a_pooler(lent->session()->backend_pid())) {
+    // It is there: that nobody waits for it any more is no reason not to keep it for a moment.
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    const auto session = lent->session();
+    const int number = session->backend_pid();  // none of one that was cut meanwhile
+    if (session->status() != session_status::closed && is_numbered_by_a_pooler(number)) {
         at_end.is_over = true;
         turn_off();
         lent.release();
@@ -262,7 +266,6 @@ asio::awaitable<void> multiplexer::lease(std::shared_ptr<pool_core> core, openin
     added.since = added.last_used = std::chrono::steady_clock::now();
     lines_.push_back(std::move(added));
     obey();
-    const auto session = lent->session();
     std::optional<error> unfit;
     try {
         co_await session->share(pipeline);
