@@ -212,6 +212,9 @@ void shared_pipeline::fill() {
     if (blocked_ || (unsent_.empty() && again_.empty())) {
         return;
     }
+    if (on_->wire_.is_broken()) {
+        return;  // what is not sent may go over another connection
+    }
     const bool was_empty = in_flight_.empty();
     const packet_cork cork(conn, unsent_.size() + again_.size() > 1);
     bool sending = true;
