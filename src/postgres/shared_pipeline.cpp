@@ -337,6 +337,7 @@ void shared_pipeline::refuse(sent& head, server_message said) {
     head.failure = refused_statement(stage::sent, std::move(said));
     if (is_read_only_server(*head.failure)) {
         takes_more_.store(false);  // the next try goes elsewhere
+        on_->close();              // once its other statements are answered
     }
 }
 
