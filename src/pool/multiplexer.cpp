@@ -67,12 +67,19 @@ void multiplexer::caller_left() noexcept {
 }
 
 void multiplexer::soon(void (multiplexer::*work)()) {
-    auto event = [weak = core_.weak_from_this(), work] {
-        if (const auto core = weak.lock()) {
-            ((*core->shared_connections()).*work)();
-        }
-    };
-    post_work(strand_, guarded(std::move(event), core_.on_failure()));
+    post_work(strand_, guarded(errand(core_.weak_from_this(), work), core_.on_failure()));
+}
+
+void multiplexer::errand::operator()() {
+    if (const auto core = std::exchange(pool_, {}).lock()) {
+        ((*core->shared_connections()).*work_)();
+    }
+}
+
+multiplexer::errand::~errand() {
+    if (const auto core = pool_.lock()) {
+        core->shared_connections()->abandon(nullptr);
+    }
 }
 
 // ---- statements

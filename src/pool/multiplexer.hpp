@@ -90,6 +90,20 @@ private:
         std::shared_ptr<shared_pipeline> pipeline{};
         bool is_over = false;
     };
+    // Work on its way to the strand. Destroyed before it was done, it ends those who wait as above.
+    class errand {
+    public:
+        errand(std::weak_ptr<pool_core> pool, void (multiplexer::*work)()) noexcept
+            : pool_(std::move(pool)), work_(work) {}
+        errand(errand&&) noexcept = default;
+        ~errand();
+
+        void operator()();
+
+    private:
+        std::weak_ptr<pool_core> pool_;
+        void (multiplexer::*work_)();
+    };
     using opening = std::shared_ptr<asio::cancellation_signal>;
 
     void soon(void (multiplexer::*work)());

@@ -13,6 +13,8 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
 
 #include <doctest/doctest.h>
 
@@ -639,6 +641,21 @@ TEST_CASE("behind PgBouncer statements do not share connections, and none is con
             expect_none(co_await gather(50, again));
         });
     }
+}
+
+TEST_CASE("a caller whose executor ends before its statement is looked at ends with it") {
+    auto io = std::make_unique<asio::io_context>();
+    auto kept = std::make_shared<int>();
+    const std::weak_ptr<int> left = kept;
+    auto ask = [](pool from, std::shared_ptr<int>) -> asio::awaitable<void> {
+        co_await from.query("SELECT 1");
+    };
+    asio::co_spawn(*io, ask(pool(io->get_executor(), shared().connect(), over(1)), std::move(kept)),
+                   asio::detached);
+    io->poll_one();
+    REQUIRE_FALSE(left.expired());
+    io.reset();
+    CHECK(left.expired());
 }
 
 TEST_CASE("options of multiplexing that cannot be are refused by name") {
