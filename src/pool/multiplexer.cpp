@@ -375,7 +375,23 @@ void multiplexer::retire() {
     }
 }
 
+// Those who need a connection of their own would get none as long as there is something to send.
+void multiplexer::give_way() {
+    const bool some_wait = core_.state_.waiting() > openings_.size();
+    const bool has_all = lines_.size() >= core_.state_.max_size();
+    if (!some_wait || !has_all ||
+        std::any_of(lines_.begin(), lines_.end(), [](const line& one) { return one.ends; })) {
+        return;
+    }
+    line& least = *std::min_element(lines_.begin(), lines_.end(), [](const line& a, const line& b) {
+        return a.seen().in_flight < b.seen().in_flight;
+    });
+    least.ends = true;
+    least.pipeline->end();
+}
+
 void multiplexer::look_after(time_point now) {
+    give_way();
     for (line& one : lines_) {
         const multiplexer_rules::line is = one.seen();
         const bool rests = is.in_flight == 0 && now - one.last_used >= multiplexer_rules::linger;

@@ -114,6 +114,7 @@ private:
     void look_at_lines();
     void refuse_too_many(time_point now);
     void refuse_late(time_point now);
+    void give_way();
     void look_after(time_point now);
     void open_another(time_point now);
     void forget_left();

@@ -591,6 +591,37 @@ TEST_CASE("who waits when the last connection breaks gets another, although none
     });
 }
 
+TEST_CASE("who needs a connection of its own gets one, although statements share all there are") {
+    pool_options options = over(1);
+    options.max_size = 1;
+    options.acquire_timeout = 10s;  // sooner than a shared connection goes back in any case
+    test::with_pool(shared().connect(), options, [](pool& from) -> asio::awaitable<void> {
+        std::size_t begun = 0;
+        std::size_t wanted = 3;
+        auto work = [&](std::size_t i) -> asio::awaitable<void> {
+            if (i < 2) {
+                while (begun < wanted) {
+                    co_await from.query("SELECT 1");
+                }
+                co_return;
+            }
+            try {
+                for (; begun < wanted; ++begun) {
+                    co_await from.query("SELECT 1");
+                    transaction own = co_await from.begin();
+                    co_await own.execute("SELECT 1");
+                    co_await own.commit();
+                }
+            } catch (const error&) {
+                wanted = 0;
+                throw;
+            }
+        };
+        expect_none(co_await gather(3, work));
+        CHECK(begun == 3);
+    });
+}
+
 TEST_CASE("a pool that cannot connect tells all callers why") {
     connect_options wrong = shared().connect();
     wrong.password = "wrong";
