@@ -67,12 +67,19 @@ void multiplexer::caller_left() noexcept {
 }
 
 void multiplexer::soon(void (multiplexer::*work)()) {
-    auto event = [weak = core_.weak_from_this(), work] {
-        if (const auto core = weak.lock()) {
-            ((*core->shared_connections()).*work)();
-        }
-    };
-    post_work(strand_, guarded(std::move(event), core_.on_failure()));
+    post_work(strand_, guarded(errand(core_.weak_from_this(), work), core_.on_failure()));
+}
+
+void multiplexer::errand::operator()() {
+    if (const auto core = std::exchange(pool_, {}).lock()) {
+        ((*core->shared_connections()).*work_)();
+    }
+}
+
+multiplexer::errand::~errand() {
+    if (const auto core = pool_.lock()) {
+        core->shared_connections()->abandon(nullptr);
+    }
 }
 
 // ---- statements
@@ -206,7 +213,8 @@ void multiplexer::open_another(time_point now) {
         return;
     }
     look_at_lines();
-    if (now < not_before_ || !rules_.wants_another(seen_, openings_.size(), waiting_.size(), now) ||
+    const bool pauses = now < not_before_ && !lines_.empty();  // with none nobody would look again
+    if (pauses || !rules_.wants_another(seen_, openings_.size(), waiting_.size(), now) ||
         (draining_ && waiting_.empty())) {
         return;
     }
@@ -242,7 +250,11 @@ asio::awaitable<void> multiplexer::lease(std::shared_ptr<pool_core> core, openin
         core->obey();
         co_return;
     }
-    if (is_numbered_by_a_pooler(lent->session()->backend_pid())) {
+    // It is there: that nobody waits for it any more is no reason not to keep it for a moment.
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    const auto session = lent->session();
+    const int number = session->backend_pid();  // none of one that was cut meanwhile
+    if (session->status() != session_status::closed && is_numbered_by_a_pooler(number)) {
         at_end.is_over = true;
         turn_off();
         lent.release();
@@ -261,7 +273,6 @@ asio::awaitable<void> multiplexer::lease(std::shared_ptr<pool_core> core, openin
     added.since = added.last_used = std::chrono::steady_clock::now();
     lines_.push_back(std::move(added));
     obey();
-    const auto session = lent->session();
     std::optional<error> unfit;
     try {
         co_await session->share(pipeline);
@@ -364,7 +375,23 @@ void multiplexer::retire() {
     }
 }
 
+// Those who need a connection of their own would get none as long as there is something to send.
+void multiplexer::give_way() {
+    const bool some_wait = core_.state_.waiting() > openings_.size();
+    const bool has_all = lines_.size() >= core_.state_.max_size();
+    if (!some_wait || !has_all ||
+        std::any_of(lines_.begin(), lines_.end(), [](const line& one) { return one.ends; })) {
+        return;
+    }
+    line& least = *std::min_element(lines_.begin(), lines_.end(), [](const line& a, const line& b) {
+        return a.seen().in_flight < b.seen().in_flight;
+    });
+    least.ends = true;
+    least.pipeline->end();
+}
+
 void multiplexer::look_after(time_point now) {
+    give_way();
     for (line& one : lines_) {
         const multiplexer_rules::line is = one.seen();
         const bool rests = is.in_flight == 0 && now - one.last_used >= multiplexer_rules::linger;

@@ -90,6 +90,20 @@ private:
         std::shared_ptr<shared_pipeline> pipeline{};
         bool is_over = false;
     };
+    // Work on its way to the strand. Destroyed before it was done, it ends those who wait as above.
+    class errand {
+    public:
+        errand(std::weak_ptr<pool_core> pool, void (multiplexer::*work)()) noexcept
+            : pool_(std::move(pool)), work_(work) {}
+        errand(errand&&) noexcept = default;
+        ~errand();
+
+        void operator()();
+
+    private:
+        std::weak_ptr<pool_core> pool_;
+        void (multiplexer::*work_)();
+    };
     using opening = std::shared_ptr<asio::cancellation_signal>;
 
     void soon(void (multiplexer::*work)());
@@ -100,6 +114,7 @@ private:
     void look_at_lines();
     void refuse_too_many(time_point now);
     void refuse_late(time_point now);
+    void give_way();
     void look_after(time_point now);
     void open_another(time_point now);
     void forget_left();
@@ -132,7 +147,7 @@ private:
     std::vector<deadline> deadlines_;  // a heap
     std::size_t sweep_at_;
     time_point lost_at_ = time_point::min();
-    time_point not_before_ = time_point::min();  // another one is opened
+    time_point not_before_ = time_point::min();  // another one is opened, while others serve
     int unfit_ = 0;  // connections in a row that could not be shared at all
     alarm clock_;
     std::optional<time_point> next_;

@@ -132,7 +132,9 @@ struct handing_over {
             }
         };
         one->wait(std::move(handler), std::move(left));
-        core.shared_connections()->ask(one);
+        // From the moment it is handed over the caller, who holds the pool, may go on and be gone.
+        const auto alive = core.shared_from_this();
+        alive->shared_connections()->ask(one);
     }
 
     pool_core& core;

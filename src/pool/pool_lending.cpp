@@ -24,13 +24,14 @@ asio::awaitable<pooled_connection> pool_core::acquire(std::source_location where
         co_return co_await on_shared_strand(strand_, self, std::move(whole));
     }
     co_await enter_strand(strand_);
-    resource lent;
+    pooled_connection lent;  // given back where the caller ends on its way to its executor
     std::exception_ptr failure;
     try {
-        lent = lend_at_once(where, limits);
-        if (!lent) {
-            lent = co_await wait_for_one(where, limits);
+        resource one = lend_at_once(where, limits);
+        if (!one) {
+            one = co_await wait_for_one(where, limits);
         }
+        lent = pooled_connection(self, std::move(one));
     } catch (...) {
         failure = std::current_exception();
     }
@@ -38,7 +39,7 @@ asio::awaitable<pooled_connection> pool_core::acquire(std::source_location where
     if (failure) {
         std::rethrow_exception(failure);
     }
-    co_return pooled_connection(self, std::move(lent));
+    co_return lent;
 }
 
 asio::awaitable<pooled_connection> pool_core::do_acquire(std::source_location where,

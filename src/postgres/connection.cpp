@@ -88,8 +88,8 @@ asio::awaitable<bitdotio::transaction> connection::begin(transaction_options opt
     on.session = open_session(session_);
     statement begin(options.begin_statement());
     // One that is known to be dead says so here.
-    on.deferred = may_defer(options, *on.session) && on.session->looks_alive() &&
-                  on.session->begin_first(begin.sql());
+    on.deferred = may_defer(options, *on.session) && on.session->status() == session_status::idle &&
+                  on.session->looks_alive() && on.session->begin_first(begin.sql());
     if (!on.deferred) {
         if (options.begin_timeout) {
             begin.timeout(*options.begin_timeout);

@@ -69,7 +69,7 @@ public:
     /// Whether that, or a look, is so short a time ago that another look, which costs a system
     /// call, would find nothing that could not as well come while the next statement is on its way.
     bool was_heard_just_now() const noexcept {
-        return conn_ && std::chrono::steady_clock::now() - heard_ < just_now;
+        return descriptor_ >= 0 && std::chrono::steady_clock::now() - heard_ < just_now;
     }
 
     // ---- bytes there and back

@@ -212,6 +212,9 @@ void shared_pipeline::fill() {
     if (blocked_ || (unsent_.empty() && again_.empty())) {
         return;
     }
+    if (on_->wire_.is_broken()) {
+        return;  // what is not sent may go over another connection
+    }
     const bool was_empty = in_flight_.empty();
     const packet_cork cork(conn, unsent_.size() + again_.size() > 1);
     bool sending = true;
@@ -334,6 +337,7 @@ void shared_pipeline::refuse(sent& head, server_message said) {
     head.failure = refused_statement(stage::sent, std::move(said));
     if (is_read_only_server(*head.failure)) {
         takes_more_.store(false);  // the next try goes elsewhere
+        on_->close();              // once its other statements are answered
     }
 }
 

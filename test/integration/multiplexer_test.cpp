@@ -13,6 +13,8 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
 
 #include <doctest/doctest.h>
 
@@ -558,6 +560,68 @@ TEST_CASE("more that wait than may wait are refused") {
     });
 }
 
+TEST_CASE("who waits when the last connection breaks gets another, although none could be had") {
+    shared().execute("TRUNCATE t");
+    pool_options options = over(2, 1);
+    options.max_size = 2;
+    options.acquire_timeout = 1s;
+    test::with_pool(shared().connect(), options, [](pool& from) -> asio::awaitable<void> {
+        const auto executor = co_await asio::this_coro::executor;
+        const pooled_connection held = co_await from.acquire();
+        table_lock lock;
+        co_await lock.put();
+        inserters all(from, 8000, 3);
+        all.start(executor, 0, unmarked);
+        co_await await_waiting(shared(), "relation");
+        all.start(executor, 1, unmarked);  // for which a second connection is asked for in vain
+        co_await all.until_over(1);
+        REQUIRE(all.failure(1));
+        CHECK(all.failure(1)->code() == errc::acquire_timeout);
+        while ((co_await from.statistics()).waiting > 0) {
+            co_await rest(1ms);
+        }
+        all.start(executor, 2, unmarked);
+        test::terminate_waiting(shared(), "relation");
+        co_await all.until_over(2);
+        CHECK(all.told(outcome::unknown) == 1);
+        co_await lock.remove();
+        co_await all.until_over(3);
+        CHECK_FALSE(all.failure(2));
+        all.check_table();
+    });
+}
+
+TEST_CASE("who needs a connection of its own gets one, although statements share all there are") {
+    pool_options options = over(1);
+    options.max_size = 1;
+    options.acquire_timeout = 10s;  // sooner than a shared connection goes back in any case
+    test::with_pool(shared().connect(), options, [](pool& from) -> asio::awaitable<void> {
+        std::size_t begun = 0;
+        std::size_t wanted = 3;
+        auto work = [&](std::size_t i) -> asio::awaitable<void> {
+            if (i < 2) {
+                while (begun < wanted) {
+                    co_await from.query("SELECT 1");
+                }
+                co_return;
+            }
+            try {
+                for (; begun < wanted; ++begun) {
+                    co_await from.query("SELECT 1");
+                    transaction own = co_await from.begin();
+                    co_await own.execute("SELECT 1");
+                    co_await own.commit();
+                }
+            } catch (const error&) {
+                wanted = 0;
+                throw;
+            }
+        };
+        expect_none(co_await gather(3, work));
+        CHECK(begun == 3);
+    });
+}
+
 TEST_CASE("a pool that cannot connect tells all callers why") {
     connect_options wrong = shared().connect();
     wrong.password = "wrong";
@@ -608,6 +672,21 @@ TEST_CASE("behind PgBouncer statements do not share connections, and none is con
             expect_none(co_await gather(50, again));
         });
     }
+}
+
+TEST_CASE("a caller whose executor ends before its statement is looked at ends with it") {
+    auto io = std::make_unique<asio::io_context>();
+    auto kept = std::make_shared<int>();
+    const std::weak_ptr<int> left = kept;
+    auto ask = [](pool from, std::shared_ptr<int>) -> asio::awaitable<void> {
+        co_await from.query("SELECT 1");
+    };
+    asio::co_spawn(*io, ask(pool(io->get_executor(), shared().connect(), over(1)), std::move(kept)),
+                   asio::detached);
+    io->poll_one();
+    REQUIRE_FALSE(left.expired());
+    io.reset();
+    CHECK(left.expired());
 }
 
 TEST_CASE("options of multiplexing that cannot be are refused by name") {

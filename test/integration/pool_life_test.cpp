@@ -8,8 +8,13 @@
 
 #include <bitdotio/pool.hpp>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <source_location>
 #include <string>
 #include <vector>
@@ -293,6 +298,23 @@ TEST_CASE("a task that waits for itself is told so, with the place where it hold
         CHECK(says(stuck, place));
         CHECK(says(stuck, "waits for itself"));
         co_await held.rollback();
+    });
+}
+
+TEST_CASE("a caller whose own executor ends while it is handed a connection keeps none") {
+    test::with_pool(connect(), [](pool& from) -> asio::awaitable<void> {
+        co_await from.acquire();  // from now on one is idle
+        auto other = std::make_unique<asio::io_context>();
+        auto borrow = [&]() -> asio::awaitable<void> { co_await from.acquire(); };
+        asio::co_spawn(*other, borrow(), asio::detached);
+        other->poll();
+        while ((co_await from.statistics()).used == 0) {
+            co_await test::rest(1ms);
+        }
+        other.reset();
+        const pool_statistics now = co_await from.statistics();
+        CHECK(now.used == 0);
+        CHECK(now.idle == 1);
     });
 }
 
