@@ -112,7 +112,7 @@ database_name database_of(const arguments& words, const std::string& word) {
     if (const char* const named = std::getenv("BITIO_DATABASE"); named && *named) {
         return database_name(named);
     }
-    const std::string chosen = default_database(chosen_profile(words));
+    const std::string chosen = default_database(chosen_profile(words, false));
     if (!chosen.empty()) return database_name(chosen);
     throw error(errc::bad_input, "\"bit " + words.command() +
                                      "\" needs the option -d/--database NAME; BITIO_DATABASE, or "
@@ -162,7 +162,11 @@ void run_work(const std::function<work(asio::any_io_executor)>& start,
 
 void run_with_client(const arguments& words, const std::function<work(client)>& start,
                      const std::function<std::string()>& afterwards) {
-    const service_place where = find_service(words);
+    run_with_client(find_service(words), start, afterwards);
+}
+
+void run_with_client(const service_place& where, const std::function<work(client)>& start,
+                     const std::function<std::string()>& afterwards) {
     run_work(
         [&](asio::any_io_executor executor) {
             const auto service = std::make_shared<client>(std::move(executor), where.options);
