@@ -123,7 +123,7 @@ work within_time(work running, std::chrono::milliseconds timeout) {
     try {
         co_await std::move(running);
     } catch (const error& failure) {
-        if (std::string_view(failure.what()).find("copy_in") != std::string_view::npos) {
+        if (std::string_view(failure.what()).starts_with("COPY from or to the client")) {
             throw failure.with_message(
                 "COPY from STDIN or to STDOUT is no query: use \"bit copy-in\" or "
                 "\"bit copy-out\"");
@@ -175,7 +175,7 @@ std::vector<command> query_commands() {
               {"-q", "--query", "SQL", "A statement; given several times, they run in order.",
                false, "", true},
               {"-qf", "--query_file", "FILE", "A file that holds it; \"-\" is standard input.",
-               false, "file"},
+               false, "file", true},
               {"-o", "--objects", "", "Print each row as an object, not as a list."},
               {"", "--format", "FORMAT",
                "json, objects, table, csv, tsv, jsonl or values; by default table on a terminal, "
