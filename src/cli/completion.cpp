@@ -26,21 +26,25 @@ std::vector<option> options_of(const program& program, const command* one) {
     return all;
 }
 
-// The words that may follow each path of commands: "db" has "list", "create", …
+// The words that may follow each path of commands: "db" has "list", "create", …; "help" has all.
 std::map<std::string, std::set<std::string>> next_words(const program& program) {
     std::map<std::string, std::set<std::string>> next;
     for (const command& one : program.commands) {
         if (one.hidden) continue;
-        std::string path;
-        const std::string name = std::string(one.name) + " ";
-        for (std::size_t begin = 0; begin < name.size();) {
-            const std::size_t end = name.find(' ', begin);
-            const std::string word = name.substr(begin, end - begin);
-            next[path].insert(word);
-            path += (path.empty() ? "" : " ") + word;
-            begin = end + 1;
+        for (const std::string_view each : {one.name, one.alias}) {
+            std::string path;
+            const std::string name = std::string(each) + " ";
+            for (std::size_t begin = 0; !each.empty() && begin < name.size();) {
+                const std::size_t end = name.find(' ', begin);
+                const std::string word = name.substr(begin, end - begin);
+                next[path].insert(word);
+                path += (path.empty() ? "" : " ") + word;
+                begin = end + 1;
+            }
         }
     }
+    next["completion"] = {"bash", "fish", "zsh"};
+    next["help"] = next[""];
     return next;
 }
 
@@ -78,7 +82,9 @@ std::string bash_script(const program& program) {
     };
     add("", nullptr);
     for (const command& one : program.commands) {
-        if (!one.hidden) add(one.name, &one);
+        if (one.hidden) continue;
+        add(one.name, &one);
+        if (!one.alias.empty()) add(one.alias, &one);
     }
     std::string values;
     for (const command& one : program.commands) {

@@ -42,6 +42,7 @@ std::string on_one_line(std::string_view object) {
 }
 
 void print_answer(query_result answer, const query_wish& wish, paged_output& out) {
+    const bool has_columns = !answer.columns.empty();
     std::uint64_t rows = 0;
     if (wish.format == row_format::json || wish.format == row_format::objects) {
         rows = answer.rows.size();
@@ -59,8 +60,7 @@ void print_answer(query_result answer, const query_wish& wish, paged_output& out
         for (const query_result::column& one : answer.columns) {
             columns.push_back({one.name, one.type});
         }
-        const bool shown = !columns.empty();
-        if (shown) writer->begin(std::move(columns));
+        if (has_columns) writer->begin(std::move(columns));
         std::vector<cell> cells;
         each_element(answer.data_json, [&](std::string_view row) {
             cells.clear();
@@ -68,10 +68,11 @@ void print_answer(query_result answer, const query_wish& wish, paged_output& out
             writer->row(cells);
             ++rows;
         });
-        if (shown) writer->end();
+        if (has_columns) writer->end();
     }
     out.finish();
-    if (wish.counts) tell(count_text(rows));
+    // The API does not tell how many rows a statement without an answer has changed.
+    if (wish.counts) tell(has_columns || rows > 0 ? count_text(rows) : "done");
 }
 
 work query_over_api(client service, query_wish wish) {

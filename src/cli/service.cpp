@@ -32,7 +32,13 @@ error in_words_of_bit(const error& failure, const std::filesystem::path& file) {
     const std::string serve = "; \"bit serve\" writes all of it to a profile" +
                               (file.empty() ? "" : ", looked for at " + file.string());
     if (said.find("no API key") != std::string_view::npos) {
-        return error(errc::bad_input, "no API key: set BITIO_KEY, or give --key-file FILE" + serve);
+        const bool elsewhere = std::getenv("BITIO_API_URL") || std::getenv("BITIO_PG_HOST") ||
+                               std::getenv("BITIO_PG_PORT");
+        return error(errc::bad_input,
+                     "no API key: set BITIO_KEY, or give --key-file FILE" + serve +
+                         (elsewhere ? ", whose key is for its own addresses alone, not those that "
+                                      "BITIO_API_URL, BITIO_PG_HOST or BITIO_PG_PORT set"
+                                    : ""));
     }
     if (said.find("client_options::api_url") != std::string_view::npos) {
         return error(errc::bad_input, "no address of the API: set BITIO_API_URL" + serve);

@@ -123,6 +123,8 @@ TEST_CASE("a slip of a letter or two is told what was meant") {
     CHECK(mentions(alone({"db", "lst"}).err, "did you mean \"db list\"?"));
     CHECK(mentions(alone({"query", "--databse", "x"}).err, "did you mean \"--database\"?"));
     CHECK_FALSE(mentions(alone({"xyzzy"}).err, "did you mean"));
+    // A key where a database belongs is not shown.
+    CHECK_FALSE(mentions(alone({"ping", "v2_0123456789abcdefghijklmnopq"}).err, "abcdef"));
     CHECK(mentions(alone({"help", "qurey"}).err, "did you mean \"query\"?"));
 }
 
@@ -154,10 +156,11 @@ TEST_CASE("the manual and the completions name every command") {
         {"bash", "-c",
          ". '" + file.string() +
              "'; COMP_WORDS=(bit db cr); COMP_CWORD=2; _bit; echo \"${COMPREPLY[@]}\"; "
+             "COMP_WORDS=(bit help pro); COMP_CWORD=2; _bit; echo \"${COMPREPLY[@]}\"; "
              "COMP_WORDS=(bit query --form); COMP_CWORD=2; _bit; echo \"${COMPREPLY[@]}\"; "
              "COMP_WORDS=(bit query --format js); COMP_CWORD=3; _bit; echo \"${COMPREPLY[@]}\""},
         {});
-    CHECK_MESSAGE(completed.out == "create\n--format\njson jsonl\n",
+    CHECK_MESSAGE(completed.out == "create\nprofile\n--format\njson jsonl\n",
                   (completed.out + completed.err));
 }
 
