@@ -128,6 +128,16 @@ profile_place profile_of_name(const std::string& text) {
     return {text, configuration() / "profiles" / (text + ".json")};
 }
 
+// Whether a profile is well formed and for its owner alone, or not there.
+bool is_readable(const fs::path& file) {
+    try {
+        static_cast<void>(read_profile(file));
+        return true;
+    } catch (const error&) {
+        return false;
+    }
+}
+
 bool answers(const std::string& host, std::uint16_t port) {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
@@ -253,6 +263,7 @@ profile_place chosen_profile(const arguments& words, bool telling) {
     // Where the variable says which server it is, none is looked for.
     const char* const address = std::getenv("BITIO_API_URL");
     if ((address && *address) || named_profiles().empty() || is_alive(place.file)) return place;
+    if (!is_readable(place.file)) return place;  // what is wrong with it will be told
     std::vector<profile_place> living;
     for (const profile_place& each : all_profiles()) {
         if (each.file != place.file && is_alive(each.file)) living.push_back(each);

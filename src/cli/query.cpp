@@ -8,12 +8,16 @@
 #include "service/query_codec.hpp"
 
 #include <unistd.h>
+#include <algorithm>
 #include <memory>
 #include <utility>
 
 namespace bitdotio::cli {
 
 namespace {
+
+// However short a statement may be, its database has this time to wake.
+constexpr std::chrono::milliseconds least_patience{5'000};
 
 // The rows as they came: as values they could lose digits.
 std::string whole_answer(query_result answer, data_format format) {
@@ -139,7 +143,11 @@ void run_query_command(const arguments& words) {
     query_wish wish = wish_of(words);
     wish.database = database_of(words);
     service_place where = find_service(words);
-    if (wish.timeout.count() > 0) where.options.request_timeout = wish.timeout;
+    if (wish.timeout.count() > 0) {
+        where.options.request_timeout = wish.timeout;
+        std::chrono::milliseconds& wake = where.options.connect.wake_timeout;
+        wake = std::min(wake, std::max(wish.timeout, least_patience));
+    }
     const bool direct = words.has("--direct");
 #ifdef BITDOTIO_WITHOUT_POSTGRES
     if (direct) throw error(errc::bad_input, "this bit was built without PostgreSQL: no --direct");
