@@ -19,7 +19,9 @@ error wrong(const std::string& text) {
 
 // Text that is shown to the user; a key in the wrong place is still a key.
 std::string masked(std::string_view text) {
-    return text.starts_with("v2_") ? "v2_…" : std::string(text);
+    const std::size_t key = text.find("v2_");
+    return key == std::string_view::npos ? std::string(text)
+                                         : std::string(text.substr(0, key)) + "v2_…";
 }
 
 std::string quoted(std::string_view text) {
@@ -131,6 +133,10 @@ bool is_group(const program& program, std::string_view word) {
     return std::any_of(program.commands.begin(), program.commands.end(), [&](const command& one) {
         return one.name.starts_with(std::string(word) + " ");
     });
+}
+
+bool comes_from_environment(const option& one) {
+    return one.long_name != "--version";
 }
 
 std::string variable_of(const program& program, const command* command, const option& one) {
@@ -258,7 +264,7 @@ arguments arguments::parse(const program& program, const std::vector<std::string
     }
     if (environment) {
         const auto fill = [&](const cli::command* of, const option& one) {
-            if (read.has(one.long_name)) return;
+            if (read.has(one.long_name) || !comes_from_environment(one)) return;
             const std::string variable = variable_of(program, of, one);
             const char* const value = environment(variable.c_str());
             if (!value || !*value) return;

@@ -110,6 +110,8 @@ private:
 const command* find_command(const program& program, std::string_view name);
 /// Whether some command's name begins with this word, such as "db" of "db list".
 bool is_group(const program& program, std::string_view word);
+/// Whether a variable may give the option: not "--version", whose variable people set to a version.
+bool comes_from_environment(const option& one);
 /// The variable that gives an option's value; `command` is null for an option of the program.
 std::string variable_of(const program& program, const command* command, const option& one);
 

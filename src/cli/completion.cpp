@@ -26,21 +26,25 @@ std::vector<option> options_of(const program& program, const command* one) {
     return all;
 }
 
-// The words that may follow each path of commands: "db" has "list", "create", …
+// The words that may follow each path of commands: "db" has "list", "create", …; "help" has all.
 std::map<std::string, std::set<std::string>> next_words(const program& program) {
     std::map<std::string, std::set<std::string>> next;
     for (const command& one : program.commands) {
         if (one.hidden) continue;
-        std::string path;
-        const std::string name = std::string(one.name) + " ";
-        for (std::size_t begin = 0; begin < name.size();) {
-            const std::size_t end = name.find(' ', begin);
-            const std::string word = name.substr(begin, end - begin);
-            next[path].insert(word);
-            path += (path.empty() ? "" : " ") + word;
-            begin = end + 1;
+        for (const std::string_view each : {one.name, one.alias}) {
+            std::string path;
+            const std::string name = std::string(each) + " ";
+            for (std::size_t begin = 0; !each.empty() && begin < name.size();) {
+                const std::size_t end = name.find(' ', begin);
+                const std::string word = name.substr(begin, end - begin);
+                next[path].insert(word);
+                path += (path.empty() ? "" : " ") + word;
+                begin = end + 1;
+            }
         }
     }
+    next["completion"] = {"bash", "fish", "zsh"};
+    next["help"] = next[""];
     return next;
 }
 
@@ -67,18 +71,20 @@ std::string bash_script(const program& program) {
         std::string list;
         for (const std::string& word : follow)
             list += (list.empty() ? "" : " ") + word;
-        words += "        '" + path + "') words='" + list + "' ;;\n";
+        words += "        '" + path + "') next='" + list + "' ;;\n";
     }
     const auto add = [&](std::string_view path, const command* one) {
         std::string list;
         for (const option& each : options_of(program, one)) {
             list += (list.empty() ? "" : " ") + std::string(each.long_name);
         }
-        options += "        '" + std::string(path) + "') options='" + list + "' ;;\n";
+        options += "        '" + std::string(path) + "') flags='" + list + "' ;;\n";
     };
     add("", nullptr);
     for (const command& one : program.commands) {
-        if (!one.hidden) add(one.name, &one);
+        if (one.hidden) continue;
+        add(one.name, &one);
+        if (!one.alias.empty()) add(one.alias, &one);
     }
     std::string values;
     for (const command& one : program.commands) {
@@ -89,34 +95,35 @@ std::string bash_script(const program& program) {
                       "' -- \"$word\")); return ;;\n";
         }
     }
+    // Not "path", "words" or "options", which are zsh's own; files are readline's default, which
+    // does not take a command's name for a directory of that name.
     return "# Completion of bit for bash.\n"
            "_bit() {\n"
            "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
-           "    local path= words= options= i try\n"
+           "    local at= next= flags= i try\n"
            "    for ((i = 1; i < COMP_CWORD; ++i)); do\n"
-           "        try=\"${path:+$path }${COMP_WORDS[i]}\"\n"
-           "        case \" $_bit_paths \" in *\",$try,\"*) path=$try ;; esac\n"
+           "        try=\"${at:+$at }${COMP_WORDS[i]}\"\n"
+           "        case \" $_bit_paths \" in *\",$try,\"*) at=$try ;; esac\n"
            "    done\n"
-           "    case $path in\n" +
+           "    case $at in\n" +
            words +
            "    esac\n"
-           "    case \"$path $before\" in\n" +
+           "    case \"$at $before\" in\n" +
            values +
            "    esac\n"
            "    if [[ $word == -* ]]; then\n"
-           "        case $path in\n" +
+           "        case $at in\n" +
            options +
            "        esac\n"
-           "        COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
+           "        COMPREPLY=($(compgen -W \"$flags\" -- \"$word\"))\n"
            "    else\n"
-           "        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
-           "        ((${#COMPREPLY[@]})) || COMPREPLY=($(compgen -f -- \"$word\"))\n"
+           "        COMPREPLY=($(compgen -W \"$next\" -- \"$word\"))\n"
            "    fi\n"
            "}\n"
            "_bit_paths='" +
            all_paths(program) +
            "'\n"
-           "complete -o filenames -F _bit bit\n";
+           "complete -o default -F _bit bit\n";
 }
 
 // In single quotes, which stand for themselves in neither shell.

@@ -30,7 +30,7 @@ std::string authorities(const service_place& where) {
 void run_psql(const arguments& words) {
     std::vector<std::string> rest = words.words();
     std::string database;
-    if (!rest.empty() && !rest[0].starts_with('-') && rest[0].find('/') != std::string::npos) {
+    if (!rest.empty() && !rest[0].starts_with('-')) {
         database = rest[0];
         rest.erase(rest.begin());
     }

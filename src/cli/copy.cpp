@@ -9,12 +9,18 @@
 #include "cli/progress.hpp"
 #include "cli/query_input.hpp"
 
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -73,6 +79,15 @@ std::string copy_settings(const arguments& words) {
     return settings + ")";
 }
 
+// Reading standard input blocks the only thread, so handlers of signals run only between reads.
+work let_signals_in() {
+    asio::steady_timer moment(co_await asio::this_coro::executor);
+    moment.expires_after(std::chrono::milliseconds(10));
+    boost::system::error_code aborted;
+    co_await moment.async_wait(asio::redirect_error(asio::use_awaitable, aborted));
+    if (aborted) throw error(errc::cancelled, "the COPY was cancelled");
+}
+
 work send_rows(connect_options where, std::string sql, std::shared_ptr<open_file> file) {
     where.application_name = "bit copy-in";
     connection session = co_await connection::open(std::move(where));
@@ -84,13 +99,20 @@ work send_rows(connect_options where, std::string sql, std::shared_ptr<open_file
         for (;;) {
             piece.resize(copied_at_once);
             const ssize_t got = ::read(file->descriptor(), piece.data(), piece.size());
-            if (got < 0 && errno == EINTR) continue;
+            if (got < 0 && errno == EINTR) {
+                co_await let_signals_in();
+                continue;
+            }
             if (got < 0) {
                 const std::string why = std::strerror(errno);
                 co_await rows.cancel("the file could not be read");
                 throw error(errc::bad_input, "cannot read " + file->name() + ": " + why);
             }
-            if (got == 0) break;
+            if (got == 0) {
+                // Ctrl-C ends a whole pipeline: its first half has ended, but not well.
+                if (!file->size()) co_await let_signals_in();
+                break;
+            }
             piece.resize(static_cast<std::size_t>(got));
             co_await rows.write(piece);
             bar.add(static_cast<std::uint64_t>(got));
@@ -101,10 +123,13 @@ work send_rows(connect_options where, std::string sql, std::shared_ptr<open_file
     co_await session.close();
 }
 
-work receive_rows(connect_options where, std::string sql, std::shared_ptr<open_file> file) {
+work receive_rows(connect_options where, std::string sql, std::string to) {
     where.application_name = "bit copy-out";
     connection session = co_await connection::open(std::move(where));
     copy_out rows = co_await session.copy_to(std::move(sql));
+    // Only now: what is refused leaves the file as it was.
+    const auto file =
+        std::make_shared<open_file>(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, STDOUT_FILENO);
     {
         progress bar("copying");
         for (;;) {
@@ -117,16 +142,13 @@ work receive_rows(connect_options where, std::string sql, std::shared_ptr<open_f
     co_await session.close();
 }
 
-void run_copy(const arguments& words, const std::string& sql, bool in,
-              std::shared_ptr<open_file> file) {
+void run_copy(const arguments& words, const std::function<work(connect_options)>& copy) {
     const database_name name = database_of(words);
     const service_place where = find_service(words);
     require_postgres(where);
     run_work([&](asio::any_io_executor executor) {
         const client service(std::move(executor), where.options);
-        connect_options place = service.connect_options(name);
-        return in ? send_rows(std::move(place), sql, file)
-                  : receive_rows(std::move(place), sql, file);
+        return copy(service.connect_options(name));
     });
 }
 
@@ -145,13 +167,16 @@ void run_copy_in(const arguments& words) {
     }
     sql += " FROM STDIN" + copy_settings(words);
     const std::string from = given.size() > 1 ? given[1] : "-";
-    run_copy(words, sql, true,
-             std::make_shared<open_file>(from, O_RDONLY | O_CLOEXEC, STDIN_FILENO));
+    const auto file = std::make_shared<open_file>(from, O_RDONLY | O_CLOEXEC, STDIN_FILENO);
+    run_copy(words, [&](connect_options where) { return send_rows(std::move(where), sql, file); });
 }
 
 void run_copy_out(const arguments& words) {
     const std::vector<std::string>& given = words.words();
     const bool query = words.has("--query");
+    if (words.get_all("--query").size() > 1) {
+        throw error(errc::bad_input, "\"bit copy-out\" copies the rows of one -q/--query");
+    }
     if (!query && given.empty()) {
         throw error(errc::bad_input,
                     "\"bit copy-out\" needs TABLE, or a query with -q/--query SQL");
@@ -161,9 +186,7 @@ void run_copy_out(const arguments& words) {
                             " TO STDOUT" + copy_settings(words);
     const std::size_t place = query ? 0 : 1;
     const std::string to = given.size() > place ? given[place] : "-";
-    run_copy(
-        words, sql, false,
-        std::make_shared<open_file>(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, STDOUT_FILENO));
+    run_copy(words, [&](connect_options where) { return receive_rows(std::move(where), sql, to); });
 }
 
 }  // namespace
@@ -186,7 +209,7 @@ std::vector<command> copy_commands() {
              "",
              "Copy a table, or a query's rows, as CSV to a file or standard output.",
              {database_option,
-              {"-q", "--query", "SQL", "A query instead of a table."},
+              {"-q", "--query", "SQL", "A query instead of a table.", false, "", true},
               header,
               delimiter,
               null},

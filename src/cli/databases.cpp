@@ -130,7 +130,8 @@ void run_db_delete(const arguments& words) {
     const service_place where = find_service(words);
     confirm(words, "Delete " + name.full() + " and all it holds at " + where.options.api_url +
                        "? Its name stays blocked for a while.");
-    run_with_client(words, [&](client service) { return delete_database(service, name); });
+    // At the very place that was confirmed, whatever lives by now.
+    run_with_client(where, [&](client service) { return delete_database(service, name); });
 }
 
 }  // namespace

@@ -103,10 +103,8 @@ private:
     }
     // Without the comma that stands between the objects of a list.
     api::json_sink line_of_object() {
-        return [this](std::string_view piece) {
-            if (text_.empty() || text_.back() == '\n') {
-                if (piece.starts_with(',')) piece.remove_prefix(1);
-            }
+        return [this, first = true](std::string_view piece) mutable {
+            if (std::exchange(first, false) && piece == ",") return;
             text_ += piece;
             if (text_.size() >= 1 << 20) flush();
         };

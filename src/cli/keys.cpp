@@ -65,8 +65,10 @@ void run_key_revoke(const arguments& words) {
             ask_about_keys(words, "DELETE", "/server/keys/" + percent_encoded(words.words()[0])));
         return;
     }
-    confirm(words, "Revoke all keys of this key's owner, this one among them?");
-    run_with_client(words, [](client service) { return revoke_own_keys(std::move(service)); });
+    const service_place where = find_service(words);
+    confirm(words, "Revoke all keys of this key's owner at " + where.options.api_url +
+                       ", this one among them?");
+    run_with_client(where, [](client service) { return revoke_own_keys(std::move(service)); });
 }
 
 work list_accounts(client service) {
@@ -103,8 +105,10 @@ void run_account_create_key(const arguments& words) {
 
 void run_account_revoke_keys(const arguments& words) {
     const std::string id = words.words()[0];
-    confirm(words, "Revoke all keys of the service account " + id + "?");
-    run_with_client(words,
+    const service_place where = find_service(words);
+    confirm(words,
+            "Revoke all keys of the service account " + id + " at " + where.options.api_url + "?");
+    run_with_client(where,
                     [&](client service) { return revoke_account_keys(std::move(service), id); });
 }
 

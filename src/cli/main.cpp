@@ -1,6 +1,7 @@
 // The bit command: words in, exit status out.
 #include <bitdotio/error.hpp>
 
+#include "base/ascii.hpp"
 #include "cli/arguments.hpp"
 #include "cli/exit_codes.hpp"
 #include "cli/serve.hpp"
@@ -62,10 +63,23 @@ exit_code run(const std::vector<std::string>& words, bool& verbose) {
     return exit_code::done;
 }
 
+// A key that stands where it does not belong, such as for a database, is a key still. Names are
+// shorter.
+std::string without_keys(std::string text) {
+    constexpr std::size_t shortest_key = 27;
+    for (std::size_t begin = 0; (begin = text.find("v2_", begin)) != std::string::npos; ++begin) {
+        std::size_t end = begin;
+        while (end < text.size() && ascii::is_word(text[end]))
+            ++end;
+        if (end - begin >= shortest_key) text.replace(begin, end - begin, "v2_…");
+    }
+    return text;
+}
+
 // One line, whatever the server says.
 void complain(const std::string& text) {
     std::string line = "bit: ";
-    for (const char c : text)
+    for (const char c : without_keys(text))
         line += c == '\n' ? ' ' : c;
     cli::tell(cli::is_terminal(STDERR_FILENO) ? cli::printable(line) : line);
 }

@@ -32,8 +32,9 @@ void append_roff_option(std::string& page, const program& program, const command
     if (!one.short_name.empty()) page += roff(one.short_name) + "\\fR, \\fB";
     page += roff(one.long_name) + "\\fR";
     if (!one.value.empty()) page += " \\fI" + roff(one.value) + "\\fR";
-    page += "\n" + roff(one.help) + (one.required ? " Required." : "") + " Also " +
-            variable_of(program, of, one) + ".\n";
+    page += "\n" + roff(one.help) + (one.required ? " Required." : "");
+    if (comes_from_environment(one)) page += " Also " + variable_of(program, of, one) + ".";
+    page += "\n";
 }
 
 }  // namespace
@@ -45,7 +46,7 @@ std::string man_page(const program& program) {
                        ".SH SYNOPSIS\n.B bit\n[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIOPTIONS\\fR]\n"
                        ".SH DESCRIPTION\n" +
                        roff(program.help) +
-                       " Every option can also be given by the environment variable that is named "
+                       " An option can also be given by the environment variable that is named "
                        "with it.\n.SH OPTIONS\n";
     for (const option& one : program.options) {
         append_roff_option(page, program, nullptr, one);

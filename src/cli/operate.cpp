@@ -206,10 +206,12 @@ std::string ask_server(const profile& where, const std::string& method, const st
 void run_operate_command(const arguments& words) {
     const question what = question_of(words);
     profile where = running_server(words);
-    if (const auto key = words.get(key_option)) {
-        where.key = api_key(*key).reveal();
-    } else if (const auto file = words.get("--key-file")) {
+    const auto key = words.get(key_option);
+    const auto file = words.get("--key-file");
+    if (file && (!key || words.is_from_environment(key_option))) {
         where.key = key_in_file(*file).reveal();
+    } else if (key) {
+        where.key = api_key(*key).reveal();
     }
     print_json(ask_server(where, what.method, what.target, what.body));
 }

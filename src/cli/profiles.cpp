@@ -118,6 +118,26 @@ std::vector<profile_place> all_profiles() {
     return all;
 }
 
+profile_place profile_of_name(const std::string& text) {
+    if (text == default_name) return {text, usual_profile()};
+    if (!is_profile_name(text)) {
+        throw error(errc::bad_input, "\"" + text +
+                                         "\" is not the name of a profile: letters, digits, \"_\" "
+                                         "and \"-\", at most 64; a file has a slash in it");
+    }
+    return {text, configuration() / "profiles" / (text + ".json")};
+}
+
+// Whether a profile is well formed and for its owner alone, or not there.
+bool is_readable(const fs::path& file) {
+    try {
+        static_cast<void>(read_profile(file));
+        return true;
+    } catch (const error&) {
+        return false;
+    }
+}
+
 bool answers(const std::string& host, std::uint16_t port) {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
@@ -176,7 +196,12 @@ void list_profiles(const arguments& words) {
 void use_profile(const arguments& words) {
     const std::string& wish = words.words()[0];
     json::object changed = settings();
-    if (wish.find('/') != std::string::npos && !fs::exists(wish)) {
+    if (wish.starts_with('/') || wish.starts_with('.') || wish.ends_with(".json")) {
+        throw error(errc::bad_input,
+                    "a profile is chosen by its name, which \"bit profile list\" shows; for a file "
+                    "give --profile FILE, or set BITIO_PROFILE");
+    }
+    if (wish.find('/') != std::string::npos) {
         const database_name database(wish);
         json::object chosen;
         if (const json::value* had = changed.if_contains("databases"); had && had->is_object()) {
@@ -188,7 +213,7 @@ void use_profile(const arguments& words) {
         print("using the database " + database.full() + " where -d is left out\n");
         return;
     }
-    const profile_place place = profile_named(wish);
+    const profile_place place = profile_of_name(wish);
     if (!fs::exists(place.file)) {
         throw error(errc::bad_input, "there is no profile \"" + place.name +
                                          "\"; \"bit profile list\" shows those there are");
@@ -226,30 +251,28 @@ profile_place profile_named(const std::string& text) {
         const bool usual = fs::path(text) == usual_profile();
         return {usual ? std::string(default_name) : fs::path(text).stem().string(), text};
     }
-    if (text == default_name) return {text, usual_profile()};
-    if (!is_profile_name(text)) {
-        throw error(errc::bad_input, "\"" + text +
-                                         "\" is not the name of a profile: letters, digits, \"_\" "
-                                         "and \"-\", at most 64; a file has a slash in it");
-    }
-    return {text, configuration() / "profiles" / (text + ".json")};
+    return profile_of_name(text);
 }
 
-profile_place chosen_profile(const arguments& words) {
+profile_place chosen_profile(const arguments& words, bool telling) {
     if (const auto named = words.get(profile_option_name)) return profile_named(*named);
     const std::string kept = text_in(settings(), "profile");
     profile_place place = is_profile_name(kept)
-                              ? profile_named(kept)
+                              ? profile_of_name(kept)
                               : profile_place{std::string(default_name), usual_profile()};
-    const std::vector<profile_place> others = named_profiles();
-    if (others.empty() || is_alive(place.file)) return place;
+    // Where the variable says which server it is, none is looked for.
+    const char* const address = std::getenv("BITIO_API_URL");
+    if ((address && *address) || named_profiles().empty() || is_alive(place.file)) return place;
+    if (!is_readable(place.file)) return place;  // what is wrong with it will be told
     std::vector<profile_place> living;
     for (const profile_place& each : all_profiles()) {
         if (each.file != place.file && is_alive(each.file)) living.push_back(each);
     }
     if (living.size() != 1) return place;
-    tell("bit: no server answers of the profile \"" + place.name + "\"; using \"" + living[0].name +
-         "\"");
+    if (telling) {
+        tell("bit: no server answers of the profile \"" + place.name + "\"; using \"" +
+             living[0].name + "\"");
+    }
     return living[0];
 }
 

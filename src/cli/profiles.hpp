@@ -25,8 +25,9 @@ struct profile_place {
 profile_place profile_named(const std::string& text);
 
 /// The profile of a call: that of --profile or BITIO_PROFILE, else the one "profile use" chose,
-/// else the default one; where no server of that lives, and just one of another lives, that one.
-profile_place chosen_profile(const arguments& words);
+/// else the default one; where no server of that lives, and just one of another lives, that one,
+/// which is told where `telling`: once for a call that asks several times.
+profile_place chosen_profile(const arguments& words, bool telling = true);
 
 /// The database that "profile use" chose for a profile; empty for none.
 std::string default_database(const profile_place& where);

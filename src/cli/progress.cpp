@@ -48,7 +48,7 @@ std::string progress_line(const std::string& what, std::uint64_t done,
 }
 
 progress::progress(std::string what, std::optional<std::uint64_t> whole)
-    : what_(std::move(what)), whole_(whole), shown_(is_terminal(STDERR_FILENO)) {}
+    : what_(printable(what)), whole_(whole), shown_(is_terminal(STDERR_FILENO)) {}
 
 progress::~progress() {
     if (!dirty_) return;

@@ -8,12 +8,16 @@
 #include "service/query_codec.hpp"
 
 #include <unistd.h>
+#include <algorithm>
 #include <memory>
 #include <utility>
 
 namespace bitdotio::cli {
 
 namespace {
+
+// However short a statement may be, its database has this time to wake.
+constexpr std::chrono::milliseconds least_patience{5'000};
 
 // The rows as they came: as values they could lose digits.
 std::string whole_answer(query_result answer, data_format format) {
@@ -42,6 +46,7 @@ std::string on_one_line(std::string_view object) {
 }
 
 void print_answer(query_result answer, const query_wish& wish, paged_output& out) {
+    const bool has_columns = !answer.columns.empty();
     std::uint64_t rows = 0;
     if (wish.format == row_format::json || wish.format == row_format::objects) {
         rows = answer.rows.size();
@@ -59,8 +64,7 @@ void print_answer(query_result answer, const query_wish& wish, paged_output& out
         for (const query_result::column& one : answer.columns) {
             columns.push_back({one.name, one.type});
         }
-        const bool shown = !columns.empty();
-        if (shown) writer->begin(std::move(columns));
+        if (has_columns) writer->begin(std::move(columns));
         std::vector<cell> cells;
         each_element(answer.data_json, [&](std::string_view row) {
             cells.clear();
@@ -68,10 +72,11 @@ void print_answer(query_result answer, const query_wish& wish, paged_output& out
             writer->row(cells);
             ++rows;
         });
-        if (shown) writer->end();
+        if (has_columns) writer->end();
     }
     out.finish();
-    if (wish.counts) tell(count_text(rows));
+    // The API does not tell how many rows a statement without an answer has changed.
+    if (wish.counts) tell(has_columns || rows > 0 ? count_text(rows) : "done");
 }
 
 work query_over_api(client service, query_wish wish) {
@@ -123,7 +128,7 @@ work within_time(work running, std::chrono::milliseconds timeout) {
     try {
         co_await std::move(running);
     } catch (const error& failure) {
-        if (std::string_view(failure.what()).find("copy_in") != std::string_view::npos) {
+        if (std::string_view(failure.what()).starts_with("COPY from or to the client")) {
             throw failure.with_message(
                 "COPY from STDIN or to STDOUT is no query: use \"bit copy-in\" or "
                 "\"bit copy-out\"");
@@ -138,7 +143,11 @@ void run_query_command(const arguments& words) {
     query_wish wish = wish_of(words);
     wish.database = database_of(words);
     service_place where = find_service(words);
-    if (wish.timeout.count() > 0) where.options.request_timeout = wish.timeout;
+    if (wish.timeout.count() > 0) {
+        where.options.request_timeout = wish.timeout;
+        std::chrono::milliseconds& wake = where.options.connect.wake_timeout;
+        wake = std::min(wake, std::max(wish.timeout, least_patience));
+    }
     const bool direct = words.has("--direct");
 #ifdef BITDOTIO_WITHOUT_POSTGRES
     if (direct) throw error(errc::bad_input, "this bit was built without PostgreSQL: no --direct");
@@ -175,7 +184,7 @@ std::vector<command> query_commands() {
               {"-q", "--query", "SQL", "A statement; given several times, they run in order.",
                false, "", true},
               {"-qf", "--query_file", "FILE", "A file that holds it; \"-\" is standard input.",
-               false, "file"},
+               false, "file", true},
               {"-o", "--objects", "", "Print each row as an object, not as a list."},
               {"", "--format", "FORMAT",
                "json, objects, table, csv, tsv, jsonl or values; by default table on a terminal, "

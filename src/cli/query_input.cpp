@@ -66,14 +66,17 @@ std::string read_text(const std::string& file) {
 }
 
 std::vector<std::string> statements_of(const arguments& words) {
-    const std::vector<std::string> given = words.get_all("--query");
-    const auto file = words.get("--query_file");
-    if (given.empty() != file.has_value()) {
-        throw error(errc::bad_input, file ? "give either -q/--query or -qf/--query_file, not both"
-                                          : "give the statement with -q/--query SQL, or "
-                                            "-qf/--query_file FILE");
+    std::vector<std::string> all = words.get_all("--query");
+    const std::vector<std::string> files = words.get_all("--query_file");
+    if (all.empty() == files.empty()) {
+        throw error(errc::bad_input, all.empty()
+                                         ? "give the statement with -q/--query SQL, or "
+                                           "-qf/--query_file FILE"
+                                         : "give either -q/--query or -qf/--query_file, not both");
     }
-    return file ? std::vector{read_text(*file)} : given;
+    for (const std::string& file : files)
+        all.push_back(read_text(file));
+    return all;
 }
 
 std::vector<std::pair<std::string, std::string>> parameters_of(const arguments& words) {

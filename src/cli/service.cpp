@@ -32,7 +32,13 @@ error in_words_of_bit(const error& failure, const std::filesystem::path& file) {
     const std::string serve = "; \"bit serve\" writes all of it to a profile" +
                               (file.empty() ? "" : ", looked for at " + file.string());
     if (said.find("no API key") != std::string_view::npos) {
-        return error(errc::bad_input, "no API key: set BITIO_KEY, or give --key-file FILE" + serve);
+        const bool elsewhere = std::getenv("BITIO_API_URL") || std::getenv("BITIO_PG_HOST") ||
+                               std::getenv("BITIO_PG_PORT");
+        return error(errc::bad_input,
+                     "no API key: set BITIO_KEY, or give --key-file FILE" + serve +
+                         (elsewhere ? ", whose key is for its own addresses alone, not those that "
+                                      "BITIO_API_URL, BITIO_PG_HOST or BITIO_PG_PORT set"
+                                    : ""));
     }
     if (said.find("client_options::api_url") != std::string_view::npos) {
         return error(errc::bad_input, "no address of the API: set BITIO_API_URL" + serve);
@@ -112,7 +118,7 @@ database_name database_of(const arguments& words, const std::string& word) {
     if (const char* const named = std::getenv("BITIO_DATABASE"); named && *named) {
         return database_name(named);
     }
-    const std::string chosen = default_database(chosen_profile(words));
+    const std::string chosen = default_database(chosen_profile(words, false));
     if (!chosen.empty()) return database_name(chosen);
     throw error(errc::bad_input, "\"bit " + words.command() +
                                      "\" needs the option -d/--database NAME; BITIO_DATABASE, or "
@@ -162,7 +168,11 @@ void run_work(const std::function<work(asio::any_io_executor)>& start,
 
 void run_with_client(const arguments& words, const std::function<work(client)>& start,
                      const std::function<std::string()>& afterwards) {
-    const service_place where = find_service(words);
+    run_with_client(find_service(words), start, afterwards);
+}
+
+void run_with_client(const service_place& where, const std::function<work(client)>& start,
+                     const std::function<std::string()>& afterwards) {
     run_work(
         [&](asio::any_io_executor executor) {
             const auto service = std::make_shared<client>(std::move(executor), where.options);

@@ -63,6 +63,10 @@ void run_work(const std::function<work(asio::any_io_executor)>& start,
 void run_with_client(const arguments& words, const std::function<work(client)>& start,
                      const std::function<std::string()>& afterwards = nullptr);
 
+/// The same with a service that was looked up before, such as to ask whether it is the right one.
+void run_with_client(const service_place& where, const std::function<work(client)>& start,
+                     const std::function<std::string()>& afterwards = nullptr);
+
 /// Tells on standard error what --verbose shows.
 void tell_more(const arguments& words, const std::string& line);
 

@@ -81,8 +81,13 @@ work show_job(client service, std::string id) {
     }
     if (found) {
         print_json(api::encode(*found));
-    } else {
+        co_return;
+    }
+    try {
         print_json(api::encode(co_await service.get_export(id)));
+    } catch (const error& failure) {
+        if (failure.code() != errc::not_found) throw;
+        throw failure.with_message("there is no import and no export \"" + id + "\"");
     }
 }
 

@@ -26,7 +26,12 @@ void run_help(const arguments& words) {
         name += (name.empty() ? "" : " ") + word;
     const program bit = bit_program();
     if (!name.empty() && !find_command(bit, name) && !is_group(bit, name)) {
-        throw error(errc::bad_input, "there is no command \"" + name + "\"; see \"bit --help\"");
+        std::vector<std::string_view> names;
+        for (const command& one : bit.commands)
+            if (!one.hidden) names.push_back(one.name);
+        const std::string near(nearest(name, names));
+        throw error(errc::bad_input, "there is no command \"" + name + "\"; see \"bit --help\"" +
+                                         (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
     }
     print(help_text(bit, name));
 }

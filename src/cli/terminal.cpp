@@ -46,6 +46,10 @@ void each_character(std::string_view text, Visit visit) {
     }
 }
 
+// Small systems have no less; what is written must be seen all the same.
+constexpr const char* default_pager =
+    "if command -v less >/dev/null; then exec less; else exec cat; fi";
+
 bool is_plain_ascii(std::string_view text) {
     return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 0x7f; });
 }
@@ -94,8 +98,10 @@ std::string printable(std::string_view text) {
             out += "\\x";
             out += digits[code / 16];
             out += digits[code % 16];
-        } else if (utf8proc_category(c) == UTF8PROC_CATEGORY_CF && c != 0x200d && c != 0xad) {
-            // Marks of direction, which could show a text in another order than it has.
+        } else if (utf8proc_category(c) == UTF8PROC_CATEGORY_CF && c != 0xad && c != 0x200c &&
+                   c != 0x200d) {
+            // Marks of direction, which could show a text in another order than it has; joiners
+            // belong to words.
             out += "\xef\xbf\xbd";
         } else {
             out += bytes;
@@ -140,7 +146,7 @@ void tell(std::string_view line) noexcept {
 
 paged_output::paged_output(bool paged) {
     if (!paged || !is_terminal(STDOUT_FILENO)) return;
-    pager_ = "less";
+    pager_ = default_pager;
     for (const char* const variable : {"PAGER", "BITIO_PAGER"}) {
         if (const char* const named = std::getenv(variable)) pager_ = named;
     }
@@ -161,7 +167,12 @@ void paged_output::write(std::string_view text) {
         return;
     }
     if (child_ > 0) {
-        write_all(pipe_, text, true);
+        try {
+            write_all(pipe_, text, true);
+        } catch (const reader_gone&) {
+            await_pager();
+            throw;
+        }
         return;
     }
     waiting_ += text;
@@ -198,12 +209,21 @@ void paged_output::start_pager() {
 void paged_output::finish() {
     if (!waiting_.empty()) print(std::exchange(waiting_, {}));
     lines_ = 0;
-    if (child_ <= 0) return;
+    if (child_ > 0) await_pager();
+}
+
+void paged_output::await_pager() {
     ::close(pipe_);
     int status = 0;
     while (::waitpid(child_, &status, 0) < 0 && errno == EINTR) {
     }
     child_ = -1;
+    // What the shell answers for a command that is not there, or not to be run.
+    if (WIFEXITED(status) && (WEXITSTATUS(status) == 127 || WEXITSTATUS(status) == 126)) {
+        throw error(errc::system_failed, "cannot run the pager \"" + pager_ +
+                                             "\": set BITIO_PAGER or PAGER to another, or give "
+                                             "--no-pager");
+    }
 }
 
 }  // namespace bitdotio::cli

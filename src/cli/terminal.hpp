@@ -44,21 +44,24 @@ void tell(std::string_view line) noexcept;
 class paged_output {
 public:
     /// Parameters: `paged` lets the pager begin, if standard output is a terminal. It is
-    ///     BITIO_PAGER, else PAGER, else less; "cat" and "" are none.
+    ///     BITIO_PAGER, else PAGER, else less where that is installed; "cat" and "" are none.
     explicit paged_output(bool paged);
     /// Waits for the pager.
     ~paged_output();
     paged_output(const paged_output&) = delete;
     paged_output& operator=(const paged_output&) = delete;
 
-    /// Errors: as write_all.
+    /// Errors: as write_all; errc::system_failed if the pager cannot be run.
     void write(std::string_view text);
     /// Writes what waits, and waits until the user leaves the pager. What is written afterwards is
     /// a text of its own.
+    ///
+    /// Errors: as write.
     void finish();
 
 private:
     void start_pager();
+    void await_pager();
 
     std::string pager_;    // empty for none
     std::string waiting_;  // for whether it gets longer than the screen

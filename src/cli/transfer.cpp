@@ -138,8 +138,13 @@ void run_import_command(const arguments& words) {
     wish.options.header = header_of(words);
     wish.options.schema_name = words.get("--schema").value_or("public");
     const bool input = wish.from == "-";
-    if (!wish.is_url && !input && !fs::is_regular_file(wish.from)) {
-        throw error(errc::bad_input, "cannot read the file " + wish.from);
+    std::error_code unknown;
+    if (!wish.is_url && !input && !fs::is_regular_file(wish.from, unknown)) {
+        throw error(errc::bad_input,
+                    "cannot read the file " + wish.from +
+                        (fs::exists(wish.from, unknown) && !fs::is_directory(wish.from, unknown)
+                             ? ": it is a pipe or a device, which is read as standard input (-)"
+                             : ""));
     }
     wish.shown_name = input ? "stdin" : fs::path(wish.from).filename().string();
     const auto table = words.get("--table");
@@ -229,7 +234,11 @@ void run_export_command(const arguments& words) {
         wish.options.table_name = *table;
         wish.options.schema_name = words.get("--schema").value_or("public");
     } else {
-        wish.options.query = statements_of(words)[0];
+        const std::vector<std::string> queries = statements_of(words);
+        if (queries.size() > 1) {
+            throw error(errc::bad_input, "\"bit export\" writes the rows of one query");
+        }
+        wish.options.query = queries[0];
     }
     wish.options.format = export_format_of(words, wish.to);
     wish.wait = !words.has("--no-wait");
@@ -270,9 +279,9 @@ std::vector<command> transfer_commands() {
              {database_option,
               {"", "--table", "NAME", "The table."},
               schema,
-              {"-q", "--query", "SQL", "A query instead of a table."},
+              {"-q", "--query", "SQL", "A query instead of a table.", false, "", true},
               {"-qf", "--query_file", "FILE", "A file that holds it; \"-\" is standard input.",
-               false, "file"},
+               false, "file", true},
               {"", "--format", "FORMAT",
                "csv, json, xlsx or parquet; by default as the file is named, else csv.", false,
                "csv|json|xlsx|parquet"},

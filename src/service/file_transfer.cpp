@@ -111,12 +111,18 @@ struct writing {
             open();
         }
         if (!handle || std::fwrite(piece.data(), 1, piece.size(), handle.get()) != piece.size()) {
-            throw failed(errc::system_failed, "write", beside);
+            throw failed(errc::system_failed, "write", beside.empty() ? file : beside);
         }
     }
 
     // A file that nobody else has, neither another download to the same place nor a user.
     void open() {
+        // A device or a pipe, such as /dev/null, is written to, never replaced.
+        std::error_code absent;
+        if (fs::exists(file, absent) && !fs::is_regular_file(file, absent)) {
+            handle.reset(std::fopen(file.c_str(), "wb"));
+            return;
+        }
         std::random_device chance;
         for (int tries = 0; tries < 100; ++tries) {
             const fs::path candidate = file.string() + "." + std::to_string(chance()) + ".part";
@@ -133,7 +139,8 @@ struct writing {
 
     void finish() {
         write("");
-        if (std::fclose(handle.release()) != 0 || std::rename(beside.c_str(), file.c_str()) != 0) {
+        if (std::fclose(handle.release()) != 0 ||
+            (!beside.empty() && std::rename(beside.c_str(), file.c_str()) != 0)) {
             throw failed(errc::system_failed, "write", file);
         }
         beside.clear();

@@ -104,6 +104,12 @@ TEST_CASE("a table longer than the screen goes through the pager") {
         {"query", "-d", name, "--direct", "-q", "SELECT generate_series(1, 100000) AS n"}, 80, 20,
         {{"PAGER", "head -n 3 >/dev/null"}});
     CHECK_MESSAGE(left.status == 0, left.out);
+    // An answer that nobody shows is one.
+    const auto lost =
+        running.on_terminal({"query", "-d", name, "-q", "SELECT generate_series(1, 50) AS n"}, 80,
+                            20, {{"PAGER", "/nowhere/pager"}});
+    CHECK(lost.status == 3);
+    CHECK_MESSAGE(mentions(lost.out, "cannot run the pager \"/nowhere/pager\""), lost.out);
 }
 
 TEST_CASE("db delete asks on a terminal, and does nothing without a yes") {
@@ -160,6 +166,21 @@ TEST_CASE("Ctrl-C stops the statement at the server, over both roads, and ends w
             std::this_thread::sleep_for(std::chrono::milliseconds(20));
         }
     }
+}
+
+TEST_CASE("Ctrl-C ends a copy-in that waits for its input, and nothing is copied") {
+    service running;
+    const std::string name = running.server.create_database("half").full();
+    CHECK(running.bit({"query", "-d", name, "-q", "CREATE TABLE t (n int)"}).status == 0);
+    test::terminal_child bit({BIT_PROGRAM, "copy-in", "-d", name, "t"}, running.environment(), 200);
+    bit.type("1\r");
+    bit.read_until("copying");  // it has read, and waits for more
+    bit.type("\x03");
+    const auto ended = bit.wait();
+    CHECK(ended.status == 130);
+    CHECK_MESSAGE(mentions(ended.out, "interrupted"), ended.out);
+    CHECK(running.bit({"query", "-d", name, "--format", "values", "-q", "SELECT count(*) FROM t"})
+              .out == "0\n");
 }
 
 TEST_CASE("a bar shows how far a file is, as wide as the terminal is at that moment") {

@@ -123,6 +123,9 @@ TEST_CASE("a slip of a letter or two is told what was meant") {
     CHECK(mentions(alone({"db", "lst"}).err, "did you mean \"db list\"?"));
     CHECK(mentions(alone({"query", "--databse", "x"}).err, "did you mean \"--database\"?"));
     CHECK_FALSE(mentions(alone({"xyzzy"}).err, "did you mean"));
+    // A key where a database belongs is not shown.
+    CHECK_FALSE(mentions(alone({"ping", "v2_0123456789abcdefghijklmnopq"}).err, "abcdef"));
+    CHECK(mentions(alone({"help", "qurey"}).err, "did you mean \"query\"?"));
 }
 
 TEST_CASE("the manual and the completions name every command") {
@@ -142,6 +145,8 @@ TEST_CASE("the manual and the completions name every command") {
         CHECK(mentions(script.out, "connection-string"));
         CHECK(mentions(script.out, "create-key"));
     }
+    // Variables of zsh's own, which its functions must not have as locals.
+    CHECK_FALSE(mentions(alone({"completion", "zsh"}).out, "path= words="));
     const auto other = alone({"completion", "tcsh"});
     CHECK(other.status == 2);
     const test::temporary_directory directory;
@@ -151,10 +156,11 @@ TEST_CASE("the manual and the completions name every command") {
         {"bash", "-c",
          ". '" + file.string() +
              "'; COMP_WORDS=(bit db cr); COMP_CWORD=2; _bit; echo \"${COMPREPLY[@]}\"; "
+             "COMP_WORDS=(bit help pro); COMP_CWORD=2; _bit; echo \"${COMPREPLY[@]}\"; "
              "COMP_WORDS=(bit query --form); COMP_CWORD=2; _bit; echo \"${COMPREPLY[@]}\"; "
              "COMP_WORDS=(bit query --format js); COMP_CWORD=3; _bit; echo \"${COMPREPLY[@]}\""},
         {});
-    CHECK_MESSAGE(completed.out == "create\n--format\njson jsonl\n",
+    CHECK_MESSAGE(completed.out == "create\nprofile\n--format\njson jsonl\n",
                   (completed.out + completed.err));
 }
 
@@ -233,6 +239,8 @@ TEST_CASE("options come from the environment under click's names, and a database
         const auto made = with({"db", "create", "-n", "made-" + no, "-p", no}, {});
         CHECK_MESSAGE(mentions(made.out, "\"is_private\":false"), made.err);
     }
+    // A variable that people set to a version is no wish to see it.
+    CHECK(mentions(with({"db", "list"}, {{"BITIO_VERSION", "1.2"}}).out, "\"databases\""));
     // What is deleted is always named.
     CHECK(with({"db", "delete"}, {{"BITIO_DATABASE", name}}).status == 2);
     CHECK(running.bit({"profile", "use", name}).status == 0);

@@ -41,6 +41,8 @@ TEST_CASE("what could move the cursor of a terminal is shown as its escape") {
           "b");  // right to left
     CHECK(cli::printable("\xff") == "\xef\xbf\xbd");
     CHECK(cli::printable("漢 é") == "漢 é");
+    CHECK(cli::printable("\xd9\x86\xd9\x85\xe2\x80\x8c\xd8\xa7") ==
+          "\xd9\x86\xd9\x85\xe2\x80\x8c\xd8\xa7");  // a Persian word with its non-joiner
 }
 
 TEST_CASE("a bar fits its terminal, and tells part, rate and the time that is left") {
