@@ -138,6 +138,7 @@ asio::awaitable<void> server_parts::open_parts() {
                                  options.query_timeout, options.largest_answer);
     postgres.emplace(executor, pg_tls, catalog, databases, quota);
     postgres->report_to(events);
+    sessions->make_room_by(postgres->room_maker());
     overview all(catalog, databases, quota, jobs, events, postgres->server(), disk);
     const auto operations =
         std::make_shared<ops_routes>(catalog, databases, std::move(all), options.user);

@@ -1,4 +1,5 @@
 // Sessions in reserve: what a client finds that is handed one, and what they must not change.
+#include "support/api_calls.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
 #include "support/wire_sessions.hpp"
@@ -160,5 +161,30 @@ TEST_CASE("a session in reserve makes room for a client") {
             answer = co_await test::answer_to_login(server, name, server.key().reveal());
         }
         CHECK(answer.type == 'Z');
+    });
+}
+
+TEST_CASE("a session in reserve makes room for a query of the API") {
+    bitdotio::local_server_options options;
+    options.max_connections = 2;
+    test_server server(options);
+    const std::string name = server.create_database("narrow").full();
+    run(30s, [&]() -> asio::awaitable<void> {
+        const auto executor = co_await asio::this_coro::executor;
+        {
+            wire_client first(executor);
+            co_await begin(first, server, name);
+        }
+        wire_client second(executor);
+        co_await begin(second, server, name);
+        std::string sessions;
+        const auto deadline = steady_clock::now() + 15s;
+        while (sessions != "2" && steady_clock::now() < deadline) {
+            sessions = co_await second.query(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'again'");
+        }
+        REQUIRE(sessions == "2");
+        const test::api_calls calls(server);
+        CHECK(calls.query(name, "SELECT 7").status == 200);
     });
 }

@@ -579,6 +579,19 @@ TEST_CASE("a SQLite file has no more rows and values than its size allows") {
     CHECK(has(refusal([&](const auto& file) { return std::to_string(read_all(file)); }, wide),
               "of table \"t\" is one too many: the table has more than 1,000,000 values and 16"));
 
+    // Nor do their defaults, which are texts in each row.
+    const auto defaults = [&](int count) {
+        return rows(20'000) + "ALTER TABLE t ADD COLUMN d TEXT DEFAULT '" +
+               std::string(static_cast<std::size_t>(count), 'd') + "'";
+    };
+    const auto same = place.directory / "same";
+    made_by(same, defaults(100));
+    CHECK(read_all(same) == 20'000);
+    const auto longer = place.directory / "longer";
+    made_by(longer, defaults(500));
+    CHECK(has(refusal([&](const auto& file) { return std::to_string(read_all(file)); }, longer),
+              "one too many: the texts of the table have more than 1,000,000 bytes and 16"));
+
     // Pages of a tree that all refer to the same page below them.
     const auto tree = place.directory / "tree";
     made_by(tree, rows(20'000));

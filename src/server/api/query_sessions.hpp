@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <list>
 #include <memory>
 #include <string>
@@ -79,6 +80,11 @@ public:
     query_sessions(asio::any_io_executor executor, query_session_limits limits,
                    std::shared_ptr<const event_log> events);
 
+    /// Sets what is asked for room in a database that refuses a session for want of a place
+    /// (53300), and says whether there is some now. Call it before the first query.
+    using room_maker = std::function<asio::awaitable<bool>(std::string database)>;
+    void make_room_by(room_maker make) { make_room_ = std::move(make); }
+
     /// A kept session that is still open, or none. The caller holds the database.
     asio::awaitable<query_session> take(query_place place);
     /// Opens a new one.
@@ -104,6 +110,7 @@ public:
 
 private:
     asio::awaitable<query_session> do_take(query_place place);
+    asio::awaitable<connection> begin(session_target where);
     asio::awaitable<void> do_close();
     void keep(query_session used);
     void drop_idle();
@@ -114,6 +121,7 @@ private:
     const asio::strand<asio::any_io_executor> strand_;
     const query_session_limits limits_;
     const std::shared_ptr<const event_log> events_;
+    room_maker make_room_;
     std::list<query_session> idle_;  ///< the one that came back last at the end
     alarm next_end_;
     bool alarm_is_set_ = false;

@@ -20,6 +20,11 @@ namespace {
 
 using boost::system::error_code;
 
+// What one call of OpenSSL's receives at most before it has to come back: a record, and perhaps
+// the rest of another. It would go on for as long as messages of TLS's own arrive, such as requests
+// for new keys, and each of these is answered.
+constexpr std::size_t most_received = 16 * 1024;
+
 error_code last_error() {
     return error_code(errno, boost::system::system_category());
 }
@@ -42,9 +47,16 @@ void tls_socket::start_over(socket plain) {
 int tls_socket::read_bio(BIO* bio, char* room, int size) {
     auto& self = *static_cast<tls_socket*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
+    if (self.received_ >= most_received) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
     const auto got =
         ::recv(self.plain_.native_handle(), room, static_cast<std::size_t>(size), MSG_DONTWAIT);
-    if (got > 0) return static_cast<int>(got);
+    if (got > 0) {
+        self.received_ += static_cast<std::size_t>(got);
+        return static_cast<int>(got);
+    }
     if (got == 0) {
         self.broken_ = asio::ssl::error::stream_truncated;
         return 0;
@@ -124,8 +136,9 @@ asio::awaitable<void> tls_socket::connect_tls(asio::ssl::context& how, std::stri
 asio::awaitable<void> tls_socket::handshake() {
     error_code failure;
     while (true) {
+        begin_call();
         const int done = SSL_do_handshake(session_.get());
-        if (done != 1 && !wants_more()) failure = failure_of_session();
+        if (done != 1 && !wants_more(done)) failure = failure_of_session(done);
         // An alert says why, if it gets through.
         error_code unsent;
         co_await flush(unsent);
@@ -137,15 +150,21 @@ asio::awaitable<void> tls_socket::handshake() {
     }
 }
 
-// Whether OpenSSL's last call failed because there is no more to read yet. This is not asked of its
-// queue of errors, where others may have left some. It wants to read after an end, too.
-bool tls_socket::wants_more() const noexcept {
-    return !broken_ && SSL_want_read(session_.get());
+// OpenSSL tells its own errors by its queue, where others may have left some.
+void tls_socket::begin_call() noexcept {
+    received_ = 0;
+    ERR_clear_error();
 }
 
-// Why OpenSSL's last call failed, which had not to wait.
-error_code tls_socket::failure_of_session() {
-    if (SSL_get_shutdown(session_.get()) & SSL_RECEIVED_SHUTDOWN) {
+// Whether OpenSSL's last call, which returned that, failed because there is no more to read yet.
+// SSL_want_read alone says so after a handshake's fatal errors, too.
+bool tls_socket::wants_more(int result) const noexcept {
+    return !broken_ && SSL_get_error(session_.get(), result) == SSL_ERROR_WANT_READ;
+}
+
+// Why OpenSSL's last call failed, which returned that and had not to wait.
+error_code tls_socket::failure_of_session(int result) {
+    if (SSL_get_error(session_.get(), result) == SSL_ERROR_ZERO_RETURN) {
         ERR_clear_error();
         return asio::error::eof;
     }
@@ -163,8 +182,11 @@ std::size_t tls_socket::try_read(asio::mutable_buffer room, error_code& failure)
     failure.clear();
     if (session_) {
         std::size_t size = 0;
-        if (SSL_read_ex(session_.get(), room.data(), room.size(), &size) == 1) return size;
-        failure = wants_more() ? error_code(asio::error::would_block) : failure_of_session();
+        begin_call();
+        const int done = SSL_read_ex(session_.get(), room.data(), room.size(), &size);
+        if (done == 1) return size;
+        failure =
+            wants_more(done) ? error_code(asio::error::would_block) : failure_of_session(done);
         return 0;
     }
     const auto got = ::recv(plain_.native_handle(), room.data(), room.size(), MSG_DONTWAIT);
@@ -239,9 +261,11 @@ asio::awaitable<void> tls_socket::write(asio::const_buffer bytes, error_code& fa
     failure.clear();
     if (session_) {
         std::size_t size = 0;
-        if (bytes.size() > 0 &&
-            SSL_write_ex(session_.get(), bytes.data(), bytes.size(), &size) != 1) {
-            failure = failure_of_session();
+        begin_call();
+        const int done =
+            bytes.size() == 0 ? 1 : SSL_write_ex(session_.get(), bytes.data(), bytes.size(), &size);
+        if (done != 1) {
+            failure = failure_of_session(done);
             co_return;
         }
         co_await flush(failure);

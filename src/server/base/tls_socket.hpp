@@ -73,8 +73,9 @@ private:
     asio::awaitable<void> handshake();
     std::size_t try_read(asio::mutable_buffer room, boost::system::error_code& failure);
     std::size_t send_some(asio::const_buffer bytes, boost::system::error_code& failure);
-    bool wants_more() const noexcept;
-    boost::system::error_code failure_of_session();
+    void begin_call() noexcept;
+    bool wants_more(int result) const noexcept;
+    boost::system::error_code failure_of_session(int result);
     asio::awaitable<void> wait(socket::wait_type what, boost::system::error_code& failure);
     asio::awaitable<void> flush(boost::system::error_code& failure);
 
@@ -85,6 +86,7 @@ private:
 
     socket plain_;
     std::unique_ptr<SSL, session_end> session_;
+    std::size_t received_ = 0;          ///< by OpenSSL's present call
     std::vector<char> outgoing_;        ///< records that are not in the socket yet
     std::size_t sent_ = 0;              ///< of them
     boost::system::error_code broken_;  ///< what the socket said last to OpenSSL, if not "wait"

@@ -30,6 +30,11 @@ constexpr std::uint64_t most_text(std::uint64_t file_size) noexcept {
 constexpr std::uint64_t most_sqlite_values(std::uint64_t file_size) noexcept {
     return 1'000'000 + 16 * file_size;
 }
+/// All texts of a SQLite table together, in bytes: the default of a column that was added later is
+/// a text in each row, and in the file once.
+constexpr std::uint64_t most_sqlite_text(std::uint64_t file_size) noexcept {
+    return 1'000'000 + 16 * file_size;
+}
 /// The fewest bytes that a row takes in a SQLite file.
 inline constexpr std::uint64_t smallest_sqlite_row = 6;
 

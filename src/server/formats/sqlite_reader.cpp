@@ -97,9 +97,15 @@ private:
     // Pages that refer to each other in a circle would give rows without end; and rows of NULLs
     // take next to nothing in the file. A row is a cell of four bytes, and two for its place.
     void check_count() const {
-        if (count_ > file_->size() / smallest_sqlite_row || read_ > file_->size()) {
+        if (count_ > file_->size() / smallest_sqlite_row) {
             throw error(errc::bad_input,
                         place() + " cannot be in this file, which is too small: it is damaged");
+        }
+        if (read_ > most_sqlite_text(file_->size())) {
+            throw error(errc::bad_input, place() +
+                                             " is one too many: the texts of the table have more "
+                                             "than 1,000,000 bytes and 16 for each byte of the "
+                                             "file");
         }
         if (count_ * names_.size() > most_sqlite_values(file_->size())) {
             throw error(errc::bad_input, place() +

@@ -12,6 +12,7 @@
 #include <boost/asio/ssl/context.hpp>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -39,6 +40,14 @@ public:
     void limit_sessions(session_limits limits) { around_->limits = limits; }
     /// Sets how many sessions are begun ahead of their clients; call it before the server opens.
     void limit_reserve(reserve_limits limits) { around_->reserve->limit(limits); }
+
+    /// Ends the sessions of a database that wait for clients, because somebody else needs their
+    /// place; see session_reserve::make_room.
+    std::function<asio::awaitable<bool>(std::string)> room_maker() const {
+        return [reserve = around_->reserve](std::string id) {
+            return reserve->make_room(std::move(id));
+        };
+    }
 
     const std::shared_ptr<tcp_server>& server() const noexcept { return server_; }
 
