@@ -99,6 +99,21 @@ asio::awaitable<void> transactions(bitdotio::pool pool, run& all, std::size_t ta
     }
 }
 
+asio::awaitable<void> transactions_at_once(bitdotio::pool pool, run& all, std::size_t task) {
+    const int id = static_cast<int>(task) + 1;
+    const bitdotio::statement update(update_account);
+    const bitdotio::statement select(select_account);
+    for (clock::time_point now = clock::now(); now < all.until;) {
+        bitdotio::pipeline both;
+        both.add(update, id).add(select, id);
+        const bitdotio::pipeline_results answers = co_await pool.transaction(std::move(both));
+        static_cast<void>(answers[1][0].as<account>());
+        const clock::time_point then = clock::now();
+        all.measures[task].took(now, then);
+        now = then;
+    }
+}
+
 asio::awaitable<std::uint64_t> stream(bitdotio::pool pool) {
     std::uint64_t sum = 0;
     bitdotio::row_stream rows = co_await pool.stream(select_entries);
@@ -314,10 +329,13 @@ int main(int count, char** words) {
     const request& asked = all.asked;
     const std::string& workload = asked.workload;
     if (workload == "select-apart") return run_apart(asked);
-    if (workload == "multiplexed") not_here();
     asio::io_context io(static_cast<int>(asked.threads));
-    bitdotio::pool pool(io.get_executor(), bitdotio::connect_options::parse(asked.dsn),
-                        options_for(asked.connections));
+    bitdotio::pool_options options = options_for(asked.connections);
+    if (workload == "multiplexed") {
+        const std::size_t each = asked.tasks / asked.connections;
+        options.multiplex = bitdotio::multiplexing(asked.connections, each);
+    }
+    bitdotio::pool pool(io.get_executor(), bitdotio::connect_options::parse(asked.dsn), options);
 
     if (workload.starts_with("waiters")) {
         std::uint64_t bytes = 0;
@@ -335,7 +353,7 @@ int main(int count, char** words) {
     measure total;
     all.until = clock::now() + std::chrono::duration_cast<clock::duration>(asked.seconds);
     for (std::size_t task = 0; task < asked.tasks; ++task) {
-        if (workload == "select") {
+        if (workload == "select" || workload == "multiplexed") {
             start(selects(pool, all, task));
         } else if (workload == "batch-each" || workload == "batch-once") {
             if (task >= asked.connections) break;
@@ -346,6 +364,8 @@ int main(int count, char** words) {
             start(leases(pool, all, task));
         } else if (workload == "transaction") {
             start(transactions(pool, all, task));
+        } else if (workload == "transaction-once") {
+            start(transactions_at_once(pool, all, task));
         } else if (workload == "stream" || workload == "copy-out" || workload == "copy-in") {
             start(repeat(pool, all,
                          workload == "stream"     ? stream
