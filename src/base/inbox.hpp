@@ -52,8 +52,10 @@ public:
         }
         while (first) {
             item* const next = first->next_;
-            with(std::move(first->self_));
+            // Out of the item in any case: what keeps itself is never destroyed.
+            std::shared_ptr<T> taken = std::move(first->self_);
             first = next;
+            with(std::move(taken));
         }
     }
 

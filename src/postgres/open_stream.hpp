@@ -54,6 +54,7 @@ public:
     }
     void end() noexcept {
         what_ = kind::none;
+        wants_pieces_ = false;  // or the next statement's rows would come in pieces
         held_.store(0, std::memory_order_release);
         rest_.reset();
         columns_.reset();
@@ -63,7 +64,6 @@ public:
     void reset() noexcept {
         end();
         abandoned_ = false;
-        wants_pieces_ = false;
     }
 
     bool is_open() const noexcept { return what_ != kind::none; }

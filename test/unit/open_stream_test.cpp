@@ -102,6 +102,9 @@ TEST_CASE("rows are asked for in pieces once, and only rows are") {
     CHECK_FALSE(stream.asks_for_pieces());
     stream.begin(kind::copy_out);
     CHECK_FALSE(stream.asks_for_pieces());
+    stream.begin(kind::rows);
+    stream.end();
+    CHECK_FALSE(stream.asks_for_pieces());  // it would be the next statement that is asked
 }
 
 TEST_CASE("what is too much for a portion begins the next, and an end drops it") {
