@@ -93,6 +93,13 @@ inline void ask_for_pieces(PGconn* conn, [[maybe_unused]] int rows) {
 #endif
 }
 
+/// Forgets that rows were asked for in pieces. Outside of a pipeline each statement that is sent
+/// does so, but the first one within a pipeline does not: its rows would come in pieces that nobody
+/// asked for. A statement that is refused before anything is sent does it without one.
+inline void forget_pieces(PGconn* conn) noexcept {
+    PQsendQueryParams(conn, nullptr, 0, nullptr, nullptr, nullptr, nullptr, 0);
+}
+
 /// Whether an answer is a piece, after which more is to come.
 inline bool is_piece(ExecStatusType status) {
 #ifdef LIBPQ_HAS_CHUNK_MODE

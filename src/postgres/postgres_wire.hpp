@@ -111,7 +111,12 @@ public:
 
     // ---- statements
 
-    void enter_pipeline() noexcept { PQenterPipelineMode(conn_.get()); }
+    void enter_pipeline() noexcept {
+        if (!is_in_pipeline()) {
+            libpq::forget_pieces(conn_.get());
+        }
+        PQenterPipelineMode(conn_.get());
+    }
     bool is_in_pipeline() const noexcept {
         return PQpipelineStatus(conn_.get()) != PQ_PIPELINE_OFF;
     }

@@ -614,3 +614,23 @@ TEST_CASE("what a pool gets back with a stream open is clean for the next borrow
         CHECK(now.opened == 1);
     });
 }
+
+TEST_CASE("the first statement of a pipeline after a stream has all of its rows") {
+    test::with_connection(shared().connect, [](connection& c) -> asio::awaitable<void> {
+        const statement sql("SELECT generate_series(1, $1)");
+        const result prepared = co_await c.query(sql, 2);
+        CHECK(prepared.size() == 2);
+        row_stream rows = co_await c.stream("SELECT 1");
+        while (true) {
+            const std::optional<row_chunk> chunk = co_await rows.next();
+            if (!chunk) {
+                break;
+            }
+        }
+        pipeline both;
+        both.add(sql, 3).add(sql, 4);
+        const pipeline_results answers = co_await c.run(std::move(both));
+        CHECK(answers[0].size() == 3);
+        CHECK(answers[1].size() == 4);
+    });
+}
