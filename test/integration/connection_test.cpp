@@ -214,7 +214,10 @@ TEST_CASE("opening and closing leaves no descriptor behind") {
     connect_options refused = shared().connect;
     refused.hosts = {{"127.0.0.1", closed.number()}};
     refused.wake_timeout = 0ms;
-    test::run(select_one(shared().connect));
+    // The server, which is in this process, keeps one more session ready from the second one on.
+    for (int i = 0; i < 3; ++i) {
+        test::run(select_one(shared().connect));
+    }
     const auto before = test::settled_descriptors();
     for (int i = 0; i < 20; ++i) {
         test::run(select_one(shared().connect));
