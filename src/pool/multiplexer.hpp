@@ -24,10 +24,12 @@
 #include <optional>
 #include <source_location>
 #include <utility>
+#include <vector>
 
 namespace bitdotio {
 
 class pool_core;
+class postgres_session;
 
 /// Does what multiplexer_state decides. It borrows connections of its pool while there are
 /// statements to share them, and gives them back when nobody has used them for a moment; so it
@@ -107,6 +109,7 @@ private:
     void open_another(time_point now);
     asio::awaitable<void> lease(std::shared_ptr<pool_core> core, std::source_location where,
                                 time_point since);
+    asio::awaitable<bool> is_direct(std::shared_ptr<postgres_session> session);
     line opened(time_point now);
     void not_opened(const error& why);
     void take_back(const line& pipeline, const std::optional<error>& unfit);
@@ -121,6 +124,7 @@ private:
     shareable_texts texts_;
     state state_;
     opening opening_;
+    std::vector<std::weak_ptr<postgres_session>> direct_;  // known to have no pooler in between
     time_point lost_at_ = time_point::min();
 
     statement_deadlines<handed_statement> deadlines_;

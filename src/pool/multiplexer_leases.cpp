@@ -6,18 +6,16 @@
 
 #include <boost/system/system_error.hpp>
 
+#include <algorithm>
+#include <string>
 #include <utility>
 
 namespace bitdotio {
 
 namespace {
 
-// Whether the number of the session is none of a process: a pooler gives numbers of its own. In
-// transaction mode PgBouncer gives the parts of a statement to different servers if they come in
-// two packets while others are in flight, and then answers are lost, or go to others.
-bool is_numbered_by_a_pooler(int backend_pid) {
-    return backend_pid < 1 || backend_pid > 4'194'304;
-}
+// A connection that does not answer its first question in this time is cut.
+constexpr std::chrono::milliseconds first_answer_limit{5'000};
 
 multiplexer_terms::opening_end end_of(const error& why) {
     using end = multiplexer_terms::opening_end;
@@ -76,8 +74,8 @@ asio::awaitable<void> multiplexer::lease(std::shared_ptr<pool_core> core,
     // It is there: that nobody waits for it any more is no reason not to keep it for a moment.
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     const auto session = lent->session();
-    const int number = session->backend_pid();  // none of one that was cut meanwhile
-    if (session->status() != session_status::closed && is_numbered_by_a_pooler(number)) {
+    const bool direct = co_await is_direct(session);
+    if (!direct) {
         turn_off();
         at_end.is_over = true;
         not_opened(error(errc::cancelled, "a pooler stands in between"));
@@ -104,6 +102,36 @@ asio::awaitable<void> multiplexer::lease(std::shared_ptr<pool_core> core,
     lent.release();
     obey();
     core->obey();
+}
+
+// Whether the session is a process of the server's, as its number says. A pooler gives numbers of
+// its own: in transaction mode PgBouncer gives the parts of a statement to different servers if
+// they come in two packets while others are in flight, and then answers are lost, or go to others.
+asio::awaitable<bool> multiplexer::is_direct(std::shared_ptr<postgres_session> session) {
+    std::erase_if(direct_, [](const auto& one) { return one.expired(); });
+    const bool known = std::any_of(direct_.begin(), direct_.end(),
+                                   [&](const auto& one) { return one.lock() == session; });
+    if (known) {
+        co_return true;
+    }
+    const int number = session->backend_pid();
+    statement question("SELECT pg_catalog.pg_backend_pid()");
+    question.unprepared().timeout(first_answer_limit);
+    const params none;
+    try {
+        const result answer = co_await session->run(std::move(question), none);
+        if (answer.one<int>() != number) {
+            co_return false;
+        }
+        direct_.push_back(session);
+        co_return true;
+    } catch (const error& why) {
+        if (why.sqlstate().starts_with("42")) {
+            co_return false;  // it may not be asked: then nothing is known, and nothing risked
+        }
+        session->cut(std::string("its first question was not answered: ") + why.what());
+    }
+    co_return true;  // whoever uses it is told that
 }
 
 std::shared_ptr<shared_pipeline> multiplexer::opened(time_point now) {
