@@ -21,17 +21,22 @@ void shared_pipeline::take_answers() {
     postgres_wire& wire = on_->wire_;
     const std::size_t were = in_flight_.size();
     libpq::result answer;
+    bool is_end = false;
     while (!in_flight_.empty() && wire.next_answer(answer)) {
         if (answer) {
+            is_end = false;
             take(std::move(answer));
-        } else if (wire.is_broken()) {
-            break;
+        } else if (std::exchange(is_end, true)) {
+            break;  // nothing comes any more from one that broke; what came before counts
         } else {
             in_flight_.front().parts.end_part();
         }
     }
     if (in_flight_.size() != were) {
         note_head();
+        if (in_flight_.empty() && !wire.is_broken()) {
+            wire.note_heard();
+        }
     }
     if (!asks_types_ && !parked_.empty() && !send_question()) {
         wire.shut_down();

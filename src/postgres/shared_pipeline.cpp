@@ -207,6 +207,12 @@ void shared_pipeline::fill() {
         return;  // what is not sent may go over another connection
     }
     const bool was_empty = in_flight_.empty();
+    // Nothing is under way that would tell of the connection's end.
+    if (was_empty && !on_->wire_.looks_alive() && !on_->is_alive()) {
+        takes_more_.store(false);
+        on_->wire_.shut_down();
+        return;
+    }
     const packet_cork cork(conn, unsent_.size() + again_.size() > 1);
     bool sending = true;
     while (sending && !blocked_ && !again_.empty()) {
