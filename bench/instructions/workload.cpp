@@ -146,6 +146,9 @@ void run(std::string_view kind, int count, const char* dsn) {
     bitdotio::pool_options options;
     options.max_size = 8;
     options.max_connecting = 8;
+    if (kind == "shared") {
+        options.multiplex = bitdotio::multiplexing(4, 64);
+    }
     bitdotio::pool pool(loop.get_executor(), bitdotio::connect_options::parse(dsn), options);
 
     const auto statement_loop = [&](int each) { return statements(pool, each); };
@@ -157,6 +160,8 @@ void run(std::string_view kind, int count, const char* dsn) {
         in_tasks(loop, 1, count, statement_loop);
     } else if (kind == "statements") {
         in_tasks(loop, 64, count, statement_loop);
+    } else if (kind == "shared") {
+        in_tasks(loop, 256, count, statement_loop);
     } else if (kind == "lease") {
         in_tasks(loop, 1, count, lease_loop);
     } else if (kind == "leases") {

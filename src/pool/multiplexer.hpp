@@ -8,6 +8,8 @@
 #include "base/deadline.hpp"
 #include "base/inbox.hpp"
 #include "pool/multiplexer_rules.hpp"
+#include "pool/multiplexer_state.hpp"
+#include "pool/statement_deadlines.hpp"
 #include "postgres/multiplexed_statement.hpp"
 #include "postgres/shared_pipeline.hpp"
 
@@ -18,8 +20,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <source_location>
@@ -29,9 +29,11 @@
 namespace bitdotio {
 
 class pool_core;
+class postgres_session;
 
-/// Borrows connections of its pool while there are statements to share them, and gives them back
-/// when nobody has used them for a moment; so it sleeps, wakes and reconnects as the pool does.
+/// Does what multiplexer_state decides. It borrows connections of its pool while there are
+/// statements to share them, and gives them back when nobody has used them for a moment; so it
+/// sleeps, wakes and reconnects as the pool does.
 ///
 /// Thread safety: `ask`, `caller_left` and `is_off` may be called from any thread; the rest runs on
 /// the pool's strand.
@@ -51,34 +53,19 @@ public:
     /// The pool is closed to new callers: connections go back as soon as nothing is left for them.
     void drain();
     /// Whether nothing is left: no statement, no connection.
-    bool is_drained() const noexcept {
-        return waiting_.empty() && lines_.empty() && openings_.empty();
-    }
+    bool is_drained() const noexcept { return state_.is_drained(); }
     /// Those that wait are not served any more.
     void refuse_waiting();
     /// Gives all connections back, once what they were given is answered.
-    void retire();
+    void retire() { state_.retire(); }
     /// Statements that wait for a connection.
-    std::size_t waiting() const noexcept { return waiting_.size(); }
+    std::size_t waiting() const noexcept { return state_.waiting(); }
 
 private:
-    struct line {
-        std::shared_ptr<shared_pipeline> pipeline;
-        std::uint64_t handed = 0;
-        time_point since{};
-        time_point last_used{};
-        bool ends = false;
+    using handed_statement = std::shared_ptr<multiplexed_statement>;
+    using line = std::shared_ptr<shared_pipeline>;
+    using state = multiplexer_state<handed_statement, line>;
 
-        multiplexer_rules::line seen() const {
-            return {static_cast<std::size_t>(handed - pipeline->finished()),
-                    !ends && pipeline->takes_more(), pipeline->head_since()};
-        }
-    };
-    struct deadline {
-        time_point at;
-        std::shared_ptr<multiplexed_statement> who;
-        bool operator<(const deadline& other) const { return at > other.at; }  // the next on top
-    };
     // What is left of a lease whose coroutine was destroyed, because the executor is at its end:
     // callers that wait hold the pool, which holds them.
     struct lease_end {
@@ -87,7 +74,7 @@ private:
         ~lease_end();
 
         std::shared_ptr<pool_core> pool;
-        std::shared_ptr<shared_pipeline> pipeline{};
+        line pipeline{};
         bool is_over = false;
     };
     // Work on its way to the strand. Destroyed before it was done, it ends those who wait as above.
@@ -109,50 +96,40 @@ private:
     void soon(void (multiplexer::*work)());
     void obey();
     void take_box(time_point now);
-    void hand_out(time_point now);
-    bool ask_for_room(time_point now);
-    void look_at_lines();
-    void refuse_too_many(time_point now);
-    void refuse_late(time_point now);
-    void give_way();
-    void look_after(time_point now);
-    void open_another(time_point now);
     void forget_left();
-    asio::awaitable<void> lease(std::shared_ptr<pool_core> core, opening mine,
-                                std::source_location where);
-    void not_opened(const error& why, time_point began);
-    void abandon(const std::shared_ptr<shared_pipeline>& pipeline) noexcept;
-    void take_back(const std::shared_ptr<shared_pipeline>& pipeline,
-                   const std::optional<error>& unfit);
+    void refuse(const handed_statement& one, state::refusal why, time_point now);
+    void abandon(const line& pipeline) noexcept;
     void turn_off();
+    state::others others() const;
+
     void watch_clock(time_point now);
-    void add_deadline(time_point at, const std::shared_ptr<multiplexed_statement>& who);
     void ring();
+
+    // multiplexer_leases.cpp: connections are borrowed, looked at, and given back.
+    void open_another(time_point now);
+    asio::awaitable<void> lease(std::shared_ptr<pool_core> core, std::source_location where,
+                                time_point since);
+    asio::awaitable<bool> is_direct(std::shared_ptr<postgres_session> session);
+    line opened(time_point now);
+    void not_opened(const error& why);
+    void take_back(const line& pipeline, const std::optional<error>& unfit);
 
     pool_core& core_;
     const asio::any_io_executor strand_;
-    const multiplexer_rules rules_;
-    const std::chrono::milliseconds patience_;
-    const std::size_t max_waiters_;
-    const std::chrono::milliseconds longest_lease_;
+    const std::size_t in_flight_;  // at most, on each
 
     inbox<multiplexed_statement> box_;
     std::atomic<bool> off_{false};
     std::atomic<bool> some_left_{false};
     shareable_texts texts_;
-    std::deque<std::shared_ptr<multiplexed_statement>> waiting_;
-    std::vector<line> lines_;
-    std::vector<multiplexer_rules::line> seen_;  // the same, as the rules see them
-    std::vector<opening> openings_;
-    std::vector<deadline> deadlines_;  // a heap
-    std::size_t sweep_at_;
+    state state_;
+    opening opening_;
+    std::vector<std::weak_ptr<postgres_session>> direct_;  // known to have no pooler in between
     time_point lost_at_ = time_point::min();
-    time_point not_before_ = time_point::min();  // another one is opened, while others serve
-    int unfit_ = 0;  // connections in a row that could not be shared at all
+
+    statement_deadlines<handed_statement> deadlines_;
     alarm clock_;
     std::optional<time_point> next_;
-    std::optional<time_point> next_look_;
-    bool draining_ = false;
 };
 
 }  // namespace bitdotio

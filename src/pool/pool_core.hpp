@@ -36,6 +36,8 @@ struct acquire_limits {
 
     /// The caller's own deadline, beside that of the pool.
     time_point until = no_deadline;
+    /// Since when its wait counts, if that began before the call.
+    std::optional<time_point> since{};
     /// When the caller saw a connection die; only one that was opened later will do.
     time_point newer_than = time_point::min();
     /// Whether it goes on with what it began before the pool was closed.

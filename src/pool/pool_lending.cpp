@@ -158,7 +158,8 @@ void pool_core::enqueue(const waiter& one, const acquire_limits& limits) {
     wanted.until = limits.until;
     wanted.newer_than = limits.newer_than;
     wanted.goes_on = limits.goes_on;
-    if (const auto why = state_.enqueue(one.ticket, one.came, later(one.came, timeout),
+    const time_point last = later(limits.since.value_or(one.came), timeout);
+    if (const auto why = state_.enqueue(one.ticket, one.came, last,
                                         !options_.acquire_timeout.has_value(), wanted)) {
         refuse(state::refused(one.ticket, *why), one.came);
     }

@@ -52,8 +52,9 @@ public:
     /// connection; zero for as long as it takes. Set before it is handed over.
     time_point until = no_deadline;
     std::chrono::milliseconds alone{0};
-    /// When it was handed over.
+    /// When it was handed over, and since when it waits for a place, see multiplexer_state.
     time_point came{};
+    time_point waits_since{};
     /// Whether it goes on with what was begun before its pool was closed.
     bool goes_on = false;
 

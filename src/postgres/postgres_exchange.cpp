@@ -144,6 +144,7 @@ asio::awaitable<void> postgres_exchange::ask(const statement& sql, const params&
 bool postgres_exchange::begin_asking(const statement& sql, const params& values, kind how,
                                      phase& when) {
     get_ready();
+    send_again_ = false;  // that of another statement, which failed otherwise after all
     const bool in_transaction = status() == session_status::in_transaction;
     prepare(sql, values, how);
     report_.note(sql, how == kind::extended, in_transaction, wire_.known());

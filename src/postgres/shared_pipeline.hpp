@@ -9,6 +9,7 @@
 #include "postgres/failure.hpp"
 #include "postgres/libpq.hpp"
 #include "postgres/multiplexed_statement.hpp"
+#include "postgres/part_answers.hpp"
 #include "postgres/statement_cache.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
@@ -73,11 +74,15 @@ private:
     struct sent {
         std::shared_ptr<multiplexed_statement> who;  // null of a question
         statement_cache::plan plan{};
-        std::size_t parts_answered = 0;
-        libpq::result answer{};
+        part_answers parts{};
         std::optional<error> failure{};
         bool refused_for_its_plan = false;
         bool is_second_time = false;
+
+        void planned(statement_cache::plan how) {
+            plan = std::move(how);
+            parts = part_answers(plan.parts);
+        }
     };
     // An answer that waits until its types are known.
     struct parked {
@@ -89,16 +94,19 @@ private:
     void pump();
     void fill();
     bool send(std::shared_ptr<multiplexed_statement> who, bool is_second_time);
-    bool send_question();
+    void stop_waiting();
+
+    // shared_answers.cpp: whose they are, what their types are, and what a loss leaves.
     void take_answers();
     void take(libpq::result answer);
     void refuse(sent& head, server_message said);
     void finish_head();
     void deliver(std::shared_ptr<multiplexed_statement> who, result answer);
-    void learn_types(const sent& question);
     void finished_one();
+    void note_head();
+    bool send_question();
+    void learn_types(const sent& question);
     void lose();
-    void stop_waiting();
 
     const std::function<void()> room_;
     inbox<multiplexed_statement> box_;
