@@ -1,0 +1,70 @@
+#!/usr/bin/python3
+"""The table of docs/performance.md from build/bench/results.json, as bench/run writes it to table.md:
+
+    bench/page.py [RESULTS]
+"""
+import json
+import os
+import sys
+
+from report import about, group_of, number, shown
+
+LIMITS = {"libpq": "", "a bare Asio coroutine on a timer": "bare timer: ", "the start of PostgreSQL": "its start: ",
+          "libcurl's multi interface": "libcurl: ", "PostgreSQL itself": "direct: ", "a bare Beast server": "bare Beast: ",
+          "the encoding of its answer": "encoding: ", "Boost.JSON's parse": "Boost.JSON: "}
+
+
+def short(name):
+    return name.split("; ")[-1]
+
+
+def figures(kind, row):
+    """The figures of a row in a cell."""
+    if kind == "waiters":
+        return f"{shown(row['size'], 1 / 1024)} KiB"
+    if kind == "wake":
+        return f"{shown(row['p50'], 1e-3)} ms"
+    cpu = f"; {number(row['cpu'])}" if row["cpu"] else ""
+    return f"{row['rate']:,.0f}{cpu}" if row["rate"] >= 1000 else f"{number(row['rate'])}{cpu}"
+
+
+def verdicts(goals):
+    """The goals of a row, and what was reached of each."""
+    values = ["–" if goal["value"] is None else number(goal["value"]) if goal["met"] else f"**{number(goal['value'])}**"
+              for goal in goals]
+    return "; ".join(goal["words"] for goal in goals), "; ".join(values)
+
+
+def line(key, title, workload, rows, goals):
+    """One line of the table: our row of a group, its limit, and the best of its peers."""
+    def cell(name, prefix):
+        return f"{prefix}{figures(workload['kind'], rows[name])}" if name and "why" not in rows[name] else ""
+
+    ours = next((name for name in rows if short(name).startswith("ours")), None)
+    limit = next((name for name in rows if short(name) in LIMITS), None)
+    peers = [name for name, row in rows.items() if name not in (ours, limit) and "why" not in row]
+    best = max(peers, key=lambda name: rows[name]["rate"], default=None)
+    return (f"| {key}: {title} | {cell(ours, '')} | {cell(limit, LIMITS.get(short(limit), '') if limit else '')} | "
+            f"{cell(best, short(best) + ': ' if best else '')} | " + " | ".join(verdicts(goals)) + " |")
+
+
+def table(results):
+    lines = [about(results), "",
+             "| work: a second; CPU, µs | ours | the limit | best peer | goals | reached |",
+             "|---|---|---|---|---|---|"]
+    for key, workload in results["workloads"].items():
+        groups = {}
+        for name, row in workload["rows"].items():
+            groups.setdefault(group_of(name), {})[name] = row
+        alone = groups.pop("", {}) if len(groups) > 1 else {}  # stands beside all groups
+        for group, rows in groups.items():
+            title = f"{workload['title']}: {group}" if group else workload["title"]
+            goals = [goal for goal in workload["goals"] if group_of(goal["row"]) == group]
+            lines.append(line(key, title, workload, {**rows, **alone}, goals))
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    default = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "build", "bench", "results.json")
+    with open(sys.argv[1] if len(sys.argv) > 1 else default) as file:
+        print(table(json.load(file)), end="")
