@@ -215,6 +215,7 @@ def run_all(chosen, workloads, commands, missing):
 
 def interrupt(number, _):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one does not stop the clean-up
+    print("interrupted: what was measured is in build/bench", file=sys.stderr)
     sys.exit(128 + number)
 
 

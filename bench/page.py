@@ -1,14 +1,22 @@
 #!/usr/bin/python3
-"""The table of docs/performance.md from build/bench/results.json, as bench/run writes it to table.md:
+"""The table of docs/performance.md from build/bench/results.json, as bench/run writes it to table.md.
 
-    bench/page.py [RESULTS]
+    bench/page.py              prints it
+    bench/page.py --write      puts it and the plots into docs
 """
 import json
 import os
 import sys
 
+sys.dont_write_bytecode = True
+
+from plots import plots
 from report import about, group_of, number, shown
 
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TITLES = {"throughput.svg": "throughput by the number of tasks", "cpu.svg": "client CPU by the number of tasks",
+          "latency.svg": "percentiles of latency"}
+BEGIN, END = "<!-- bench/page.py writes from here -->", "<!-- to here -->"
 LIMITS = {"libpq": "", "a bare Asio coroutine on a timer": "bare timer: ", "the start of PostgreSQL": "its start: ",
           "libcurl's multi interface": "libcurl: ", "PostgreSQL itself": "direct: ", "a bare Beast server": "bare Beast: ",
           "the encoding of its answer": "encoding: ", "Boost.JSON's parse": "Boost.JSON: "}
@@ -64,7 +72,28 @@ def table(results):
     return "\n".join(lines) + "\n"
 
 
+def main():
+    build = os.path.join(ROOT, "build", "bench")
+    with open(os.path.join(build, "results.json")) as file:
+        results = json.load(file)
+    if sys.argv[1:] != ["--write"]:
+        return print(table(results), end="")
+    if results["any_load"]:
+        sys.exit("these figures are of a machine that others used; they do not belong in a page")
+    drawn = plots(results)
+    shown_plots = "".join(f"\n![{TITLES[name]}](images/{name})\n" for name in drawn)
+    path = os.path.join(ROOT, "docs", "performance.md")
+    with open(path) as file:
+        before, rest = file.read().split(BEGIN)
+        after = rest.split(END)[1]
+    with open(path, "w") as file:
+        file.write(f"{before}{BEGIN}\n{table(results)}{shown_plots}{END}{after}")
+    images = os.path.join(ROOT, "docs", "images")
+    os.makedirs(images, exist_ok=True)
+    for name, plot in drawn.items():
+        with open(os.path.join(images, name), "w") as file:
+            file.write(plot)
+
+
 if __name__ == "__main__":
-    default = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "build", "bench", "results.json")
-    with open(sys.argv[1] if len(sys.argv) > 1 else default) as file:
-        print(table(json.load(file)), end="")
+    main()
