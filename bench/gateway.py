@@ -6,7 +6,7 @@ import resource
 import tempfile
 
 from api import Api, serve
-from servers import PgBouncer, peak_memory, processor_seconds
+from servers import Failed, PgBouncer, peak_memory, processor_seconds
 
 SELECT = "\\set id random(1, 100000)\nSELECT name, balance FROM account WHERE id = :id;\n"
 
@@ -59,7 +59,7 @@ def front_doors(context):
     def fill(address):
         status, _, problem = context.finished(["pgbench", "-i", "-q", "-s", "10", address])
         if status:
-            raise SystemExit(f"pgbench cannot make its tables: {problem}")
+            raise Failed(f"pgbench cannot make its tables: {problem}")
     fill(postgres.address())
     # The gateway's own role, which makes a database of its own.
     postgres.psql("DO $$ BEGIN CREATE ROLE gateway LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN END $$")

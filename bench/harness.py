@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 import api
 import gateway
@@ -69,6 +70,8 @@ class Context:
 
     def finished(self, command, environment=None):
         """(status, output, errors) of a command. If this is interrupted, all that it started ends too."""
+        if not shutil.which(command[0]):
+            return 127, "", f"there is no {command[0]}"
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
                               env={**os.environ, "TMPDIR": self.scratch, **(environment or {})}) as process:
             try:
@@ -174,8 +177,12 @@ def measured(context, workload):
         lambda context, _, work=getattr(module, workload.kind): work(context)
         for module in (special, service, api, gateway) if hasattr(module, workload.kind))
     since = time.monotonic()
-    rows = {name: summary(measures) for name, measures in run(context, workload).items()}
-    check_sums(workload, rows)
+    try:
+        rows = {name: summary(measures) for name, measures in run(context, workload).items()}
+        check_sums(workload, rows)
+    except Exception as failure:  # the other workloads can still be measured
+        traceback.print_exc()
+        rows = {"all of it": {"why": str(failure) or type(failure).__name__}}
     return {"title": workload.title, "unit": workload.unit, "kind": workload.kind, "limit": workload.limit,
             "took": round(time.monotonic() - since), "rows": rows, "goals": goals.judged(workload.goals, rows)}
 

@@ -89,6 +89,10 @@ def end(process, by=signal.SIGTERM, seconds=30):
                 os.kill(one, signal.SIGKILL)
 
 
+class Failed(Exception):
+    """Why a workload has no figures."""
+
+
 class Server:
     """A process that ends with the block that started it, as does its directory.
 
@@ -120,7 +124,7 @@ class Server:
 
     def give_up(self):
         with open(self.log) as log:
-            raise SystemExit(f"{type(self).__name__} does not start:\n{log.read()[-2000:]}")
+            raise Failed(f"{type(self).__name__} does not start:\n{log.read()[-2000:]}")
 
     def first_line(self, seconds=60):
         """What a server that was started with a pipe says first."""

@@ -44,7 +44,7 @@ NOTES = {
                "alone; many rows by its stream_from, which is COPY in text",
     "psycopg": "with psycopg_pool; many rows by a cursor on the server, 1,000 at a time; "
                "Debian has it without its part in C",
-    "asyncpg": "many rows by a cursor, 1,000 at a time",
+    "asyncpg": "its pool resets a session with a statement each time that a connection comes back; many rows by a cursor, 1,000 at a time",
     "pg": "text format, as node has no other",
     "postgres": "text format; one statement at a time on a connection (max_pipeline 1) unless multiplexed, where "
                 "it pipelines, as it does by default; many rows by a cursor, 1,000 at a time",
