@@ -36,8 +36,8 @@ class Goal:
         return value >= self.bound if self.is_rate else value <= self.bound
 
     def words(self, group=""):
-        """Such as: ≥ 0.97 of libpq."""
-        names = [name.removeprefix(group + "; ") for name in self.against]
+        """Such as: ≥ 0.97 × libpq."""
+        names = [name.removeprefix(group + "; ").removesuffix("; ours") for name in self.against]
         of = names[0] if len(names) == 1 else "the best peer"
         sign = "≥" if self.is_rate else "≤"
         what = {"rate": "", "cpu": "CPU ", "p50": "median ", "p99": "p99 ", "peak": "peak ", "size": ""}[self.what]
@@ -46,7 +46,7 @@ class Goal:
             return f"{sign} {bound}" if self.what == "cpu" else f"{what}{sign} {bound}"
         if self.difference:
             return f"{what}{sign} {of} + {self.bound:g}{UNITS[self.what]}"
-        return f"{what}{sign} {self.bound:g} of {of}"
+        return f"{what}{sign} {self.bound:g} × {of}"
 
 
 def at_least(bound, *against, row="ours"):

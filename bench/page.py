@@ -65,8 +65,8 @@ def table(results):
         for name, row in workload["rows"].items():
             groups.setdefault(group_of(name), {})[name] = row
         alone = groups.pop("", {}) if len(groups) > 1 else {}  # stands beside all groups
-        for group, rows in groups.items():
-            title = f"{workload['title']}: {group}" if group else workload["title"]
+        for place, (group, rows) in enumerate(groups.items()):
+            title = ", ".join([workload["title"]][:place == 0] + [group][:group != ""])
             goals = [goal for goal in workload["goals"] if group_of(goal["row"]) == group]
             lines.append(line(key, title, workload, {**rows, **alone}, goals))
     return "\n".join(lines) + "\n"

@@ -20,26 +20,38 @@ def apart(places, least=15):
     return places
 
 
-def chart(title, below, labels, series):
+def axis(values, logarithmic):
+    """Where grid lines are, from bottom to top, and a function from a value to its part of the height."""
+    if logarithmic:
+        low, high = (math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))))
+        high = max(high, low + 1)
+        lines = [many * 10.0 ** power for power in range(low, high) for many in (1, 2, 5)] + [10.0 ** high]
+        if high - low > 2:
+            lines = lines[::3]
+        return lines, lambda value: (math.log10(value) - low) / (high - low)
+    each = step(max(values))
+    count = math.ceil(max(values) / each)
+    return [each * i for i in range(count + 1)], lambda value: value / (each * count)
+
+
+def chart(title, below, labels, series, logarithmic=False):
     """Lines over labels that are equally far apart; series is {name: [value or None, ...]}."""
-    series = {name: values for name, values in series.items() if any(value is not None for value in values)}
-    most = max((value for values in series.values() for value in values if value is not None), default=1)
-    each = step(most)
-    top = each * math.ceil(most / each)
+    series = {name: values for name, values in series.items() if any(values)}
+    lines, part = axis([value for values in series.values() for value in values if value] or [1], logarithmic)
     x = lambda i: LEFT + (WIDTH - LEFT - RIGHT) * i / max(1, len(labels) - 1)
-    y = lambda value: HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / top
+    y = lambda value: HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * part(value)
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
            f'font-size="13">', f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
            f'<text x="{LEFT}" y="22" font-size="15">{title}</text>']
-    for i in range(round(top / each) + 1):
-        out.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(each * i):.1f}" y2="{y(each * i):.1f}" stroke="#ddd"/>'
-                   f'<text x="{LEFT - 6}" y="{y(each * i) + 4:.1f}" text-anchor="end">{each * i:,g}</text>')
+    for line in lines:
+        out.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(line):.1f}" y2="{y(line):.1f}" stroke="#ddd"/>'
+                   f'<text x="{LEFT - 6}" y="{y(line) + 4:.1f}" text-anchor="end">{line:,g}</text>')
     for i, label in enumerate(labels):
         out.append(f'<text x="{x(i):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{label}</text>')
     out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 14}" text-anchor="middle">{below}</text>')
-    ends = apart([y(next(value for value in reversed(values) if value is not None)) + 4 for values in series.values()])
+    ends = apart([y(next(value for value in reversed(values) if value)) + 4 for values in series.values()])
     for (name, values), end in zip(series.items(), ends):
-        points = [(x(i), y(value)) for i, value in enumerate(values) if value is not None]
+        points = [(x(i), y(value)) for i, value in enumerate(values) if value]
         out.append(f'<polyline fill="none" stroke="{NAMES[name]}" stroke-width="2" points="'
                    + " ".join(f"{a:.1f},{b:.1f}" for a, b in points) + '"/>')
         out += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{NAMES[name]}"/>' for a, b in points]
@@ -63,5 +75,5 @@ def plots(results):
         "cpu.svg": chart("The same: client CPU for a statement, µs", "tasks", CONCURRENCY, over("cpu", 1)),
         "latency.svg": chart("64 tasks on 8 connections: latency, ms", "percentile", ["50", "90", "99", "99.9"],
                              {name: [value(name, 64, what, 1e-3) for what in ("p50", "p90", "p99", "p999")]
-                              for name in NAMES}),
+                              for name in NAMES}, logarithmic=True),
     }
