@@ -66,7 +66,7 @@ def api_server(context):
     """GET by wrk, whose own cost is small; queries by our client. CPU and memory are the server's."""
     found = {}
     with one_database(context) as (server, api, name, environment):
-        process, headers = server.process.pid, [f"Authorization: Bearer {api.key}"]
+        process, headers = server.process.pid, {"Authorization": f"Bearer {api.key}"}
         host, prefix = api.url.removesuffix("/v2beta"), "/v2beta"
 
         def get(row, path, process=process, host=host):

@@ -16,7 +16,7 @@ def children_seconds():
     return used.ru_utime + used.ru_stime
 
 
-def pgbench(context, address, clients, *options, threads=2, process=None, logged=False):
+def pgbench(context, address, clients, *options, threads=2, process=None, logged=False, environment=None):
     """What pgbench says, with the CPU of `process`, or else its own, and percentiles from its log if asked for."""
     seconds = max(1, round(context.seconds))
 
@@ -25,7 +25,8 @@ def pgbench(context, address, clients, *options, threads=2, process=None, logged
             used = processor_seconds(process, alone=True) if process else children_seconds()
             status, said, problem = context.finished(
                 ["pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", str(threads), "-T", str(seconds),
-                 *(["-l", f"--log-prefix={directory}/log"] if logged else []), *options, address])
+                 *(["-l", f"--log-prefix={directory}/log"] if logged else []), *options, address],
+                environment)
             used = (processor_seconds(process, alone=True) if process else children_seconds()) - used
             if status or "tps = " not in said:
                 return problem.strip()[-300:] or f"pgbench: status {status}"
@@ -53,11 +54,12 @@ def pgbench_select(context, address, clients):
 
 @contextlib.contextmanager
 def front_doors(context):
-    """Three addresses of pgbench's tables: PostgreSQL's own, PgBouncer's, the gateway's, with their processes."""
+    """The key of the gateway, and three addresses of pgbench's tables: its own, PgBouncer's, PostgreSQL's, with
+    the processes in front."""
     postgres = context.postgres
 
-    def fill(address):
-        status, _, problem = context.finished(["pgbench", "-i", "-q", "-s", "10", address])
+    def fill(address, environment=None):
+        status, _, problem = context.finished(["pgbench", "-i", "-q", "-s", "10", address], environment)
         if status:
             raise Failed(f"pgbench cannot make its tables: {problem}")
     fill(postgres.address())
@@ -67,12 +69,13 @@ def front_doors(context):
     with PgBouncer(postgres) as bouncer, serve(context, backend) as server:
         name = Api(server).call("POST", "/db/", {"name": "pgbench"})["name"]
         profile = server.profile
-        address = (f"postgresql://bench:{profile['key']}@{profile['postgres_host']}:{profile['postgres_port']}/"
+        address = (f"postgresql://bench@{profile['postgres_host']}:{profile['postgres_port']}/"
                    f"{name.replace('/', '%2F')}?sslmode=require")
-        fill(address)
-        yield [("ours", address, server.process.pid),
-               ("PgBouncer", postgres.address(tls=True, port=bouncer.port), bouncer.process.pid),
-               ("PostgreSQL itself", postgres.address(tls=True), None)]
+        key = {"PGPASSWORD": profile["key"]}
+        fill(address, key)
+        yield key, [("ours", address, server.process.pid),
+                    ("PgBouncer", postgres.address(tls=True, port=bouncer.port), bouncer.process.pid),
+                    ("PostgreSQL itself", postgres.address(tls=True), None)]
 
 
 def without_own(measure):
@@ -82,11 +85,12 @@ def without_own(measure):
 
 def through_doors(context, clients, name_of, *options):
     found = {}
-    with front_doors(context) as doors:
+    with front_doors(context) as (key, doors):
         for _ in range(context.rounds):
             for many in clients:
                 for name, address, process in doors:
-                    measure = pgbench(context, address, many, *options, process=process, logged=True)
+                    measure = pgbench(context, address, many, *options, process=process, logged=True,
+                                      environment=key)
                     found.setdefault(name_of(many, name), []).append(measure if process else without_own(measure))
     return found
 

@@ -16,6 +16,7 @@ def to_seconds(text):
 SCRIPT = """
 local id = 0
 wrk.method = "%(method)s"
+%(headers)s
 request = function()
   id = id * 31 %% 99991 + 7
   return wrk.format(nil, "%(path)s" .. (%(numbered)s and id %% 99900 + 1 or ""))
@@ -27,21 +28,21 @@ def warm(context, url, path):
     """A second of load that does not count: connections open, compilers of scripts have seen the code."""
     script = os.path.join(context.scratch, "warm.lua")
     with open(script, "w") as file:
-        file.write(SCRIPT % {"method": "GET", "path": path, "numbered": "true"})
+        file.write(SCRIPT % {"method": "GET", "path": path, "numbered": "true", "headers": ""})
     context.finished(["wrk", "-t1", f"-c{CONNECTIONS}", "-d1s", "-s", script, url])
 
 
-def load(context, process, url, path, method="GET", numbered=False, headers=(), connections=CONNECTIONS):
+def load(context, process, url, path, method="GET", numbered=False, headers=None, connections=CONNECTIONS):
     """The measure of a load of one thread, with the CPU and the peak of memory of the process that serves it."""
     script = os.path.join(context.scratch, "wrk.lua")
     with open(script, "w") as file:
-        file.write(SCRIPT % {"method": method, "path": path, "numbered": str(numbered).lower()})
+        lines = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in (headers or {}).items())
+        file.write(SCRIPT % {"method": method, "path": path, "numbered": str(numbered).lower(), "headers": lines})
 
     def work():
         used = processor_seconds(process, alone=True)
         status, said, problem = context.finished(
-            ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(context.seconds))}s", "--latency", "-s", script,
-             *(word for header in headers for word in ("-H", header)), url])
+            ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(context.seconds))}s", "--latency", "-s", script, url])
         if status:
             return problem.strip()[-300:] or f"wrk: status {status}"
         at = {name: to_seconds(value) * 1e6 for name, value in re.findall(r"(50|90|99)%\s+(\S+)", said)}
