@@ -45,7 +45,7 @@ def load(context, process, url, path, method="GET", numbered=False, headers=None
             ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(context.seconds))}s", "--latency", "-s", script, url])
         if status:
             return problem.strip()[-300:] or f"wrk: status {status}"
-        at = {name: to_seconds(value) * 1e6 for name, value in re.findall(r"(50|90|99)%\s+(\S+)", said)}
+        at = {name: to_seconds(value) * 1e6 for name, value in re.findall(r"^ +(50|90|99)% +(\S+)$", said, re.M)}
         operations, seconds = re.search(r"(\d+) requests in ([\d.]+\w+)", said).groups()
         errors = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", said)))
         for words in re.findall(r"Socket errors: (.*)", said):
