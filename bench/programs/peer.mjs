@@ -79,6 +79,8 @@ const peer = library === "pg" ? await openPg() : await openPostgres();
 let sum = 0;
 const first = keys(12345);
 for (let i = 0; i < Number(process.env.BENCH_FIRST ?? 1000); ++i) sum += await peer.select(first());
+// Both open a connection once all others are busy.
+await Promise.all(Array.from({ length: Number(connections) }, () => peer.select(1)));
 
 const times = [];
 let count = 0;
