@@ -67,7 +67,7 @@ def build():
         path = os.path.join(BUILD, "bench", f"bench_{name}")
         return None if os.path.exists(path) else "its package is not installed", [path]
 
-    for name in ("ours", "libpq", "libpqxx", "curl", "api", "service", "wake", "server"):
+    for name in ("ours", "libpq", "libpqxx", "curl", "api", "service", "wake", "server", "bare", "codec"):
         failure, command = built(name)
         add(failure, **{name: command})
     add(build_tokio(), tokio_postgres=[os.path.join(BUILD, "tokio", "target", "release", "bench-tokio")])
@@ -77,9 +77,10 @@ def build():
     os.environ["BENCH_MODULES"] = os.path.join(BUILD, "node")
     for name in ("pg", "postgres"):
         add(failure, **{name: ["node", os.path.join(HERE, "peer.mjs"), name]})
-    add(failure, node_service=["node", os.path.join(ROOT, "bench", "services", "service.mjs")])
-    for name in ("asyncpg", "psycopg"):
-        add(run(PYTHON, "-c", f"import {name}"), **{name: [PYTHON, os.path.join(HERE, "peer.py"), name]})
+    for name, library in (("node_service", "postgres"), ("node_pg_service", "pg")):
+        add(failure, **{name: ["node", os.path.join(ROOT, "bench", "services", "service.mjs"), library]})
+    for name, modules in (("asyncpg", "asyncpg"), ("psycopg", "psycopg, psycopg_pool")):
+        add(run(PYTHON, "-c", f"import {modules}"), **{name: [PYTHON, os.path.join(HERE, "peer.py"), name]})
     add(missing.get("asyncpg"),
         python_service=[PYTHON, os.path.join(ROOT, "bench", "services", "service.py")])
     return commands, missing

@@ -1,7 +1,7 @@
-"""Results as a Markdown table and as plots in SVG."""
+"""Results as tables in Markdown, with all rows and rounds of a run."""
 import math
 
-COLOURS = {"ours": "#1f77b4", "libpq": "#555555", "tokio-postgres": "#d95f02", "pgx": "#1b9e77"}
+from workloads import NOTES
 
 
 def number(value):
@@ -12,87 +12,86 @@ def number(value):
     return f"{value:,.{min(digits, 2)}f}"
 
 
-def table(workload):
-    """Rows in their order; ratios are to the limit, or else to the first of those before the same ';'."""
-    rows = workload["rows"]
-    groups = {}
+def shown(value, scale=1):
+    return "" if value is None else number(value * scale)
+
+
+def group_of(name):
+    return name.split(";")[0] if ";" in name else ""
+
+
+def first_of_groups(rows):
+    """The first row with figures of each group, which the others are held against where there is no limit."""
+    firsts = {}
     for name, row in rows.items():
         if "why" not in row:
-            groups.setdefault(name.split(";")[0] if ";" in name else "", row)
-    if workload["kind"] == "waiters":
-        lines = ["| | KiB each |", "| --- | --- |"]
-        return "\n".join(lines + [f"| {name} | {number(row['sum'] / 1024)} |" for name, row in rows.items()]) + "\n"
-    if workload["kind"] == "wake":
-        lines = ["| | median, ms | 99 %, ms |", "| --- | --- | --- |"]
-        return "\n".join(lines + [f"| {name} | {row['why']} | |" if "why" in row else
-                                  f"| {name} | {number(row['p50'] / 1e3)} | {number(row['p99'] / 1e3)} |"
-                                  for name, row in rows.items()]) + "\n"
-    lines = [f"| | {workload['unit']}/s | ratio | CPU, µs | ratio | median, µs | 99 %, µs |",
-             "| --- | --- | --- | --- | --- | --- | --- |"]
+            firsts.setdefault(group_of(name), row)
+    return firsts
+
+
+def columns(kind):
+    """{heading: text of a row}, for the kinds of workloads whose figures are not rates."""
+    if kind == "waiters":
+        return {"KiB each": lambda row, _: shown(row["size"], 1 / 1024)}
+    if kind == "wake":
+        return {"median, ms": lambda row, _: shown(row["p50"], 1e-3), "99 %, ms": lambda row, _: shown(row["p99"], 1e-3)}
+    return None
+
+
+def rates(unit):
+    def ratio(what):
+        return lambda row, against: (number(row[what] / against[what])
+                                     if row.get(what) and against and against.get(what) else "")
+    return {
+        f"{unit}/s": lambda row, _: number(row["rate"]), "± %": lambda row, _: f"{row['spread'] * 50:.0f}",
+        "ratio": ratio("rate"), "CPU, µs": lambda row, _: shown(row["cpu"]), "CPU ratio": ratio("cpu"),
+        "median, µs": lambda row, _: shown(row["p50"]), "99 %, µs": lambda row, _: shown(row["p99"]),
+        "peak, MiB": lambda row, _: shown(row["peak"], 1 / 1024)}
+
+
+def remarks(row):
+    said = [f"{row['errors']} errors"] if row["errors"] else []
+    if row["disturbed"]:
+        said.append("disturbed" if row["disturbed"] >= row["rounds"] else f"{row['disturbed']} disturbed left out")
+    if row["failed"]:
+        said.append(f"{len(row['failed'])} failed")
+    return f" ({', '.join(said)})" if said else ""
+
+
+def table(workload):
+    """Rows in their order; ratios are to the limit, or else to the first row of the same group."""
+    rows, firsts = workload["rows"], first_of_groups(workload["rows"])
+    heads = columns(workload["kind"]) or rates(workload["unit"])
+    lines = ["| | " + " | ".join(heads) + " |", "|" + " --- |" * (len(heads) + 1)]
     for name, row in rows.items():
-        limit = rows.get(workload["limit"], {})
-        against = limit if "rate" in limit else groups.get(name.split(";")[0] if ";" in name else "")
         if "why" in row:
-            lines.append(f"| {name} | {' '.join(row['why'].split())[:120]} | | | | | |")
+            cells = [" ".join(row["why"].split())[:120].replace("|", "/"), *[""] * (len(heads) - 1)]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
             continue
-        ratio = row["rate"] / against["rate"] if against and against.get("rate") else 0
-        cpu = row["cpu"] / against["cpu"] if against and against.get("cpu") else 0
-        errors = f" ({row['errors']} errors)" if row["errors"] else ""
-        lines.append(f"| {name}{errors} | {number(row['rate'])} | {number(ratio)} | {number(row['cpu'])} | "
-                     f"{number(cpu) if cpu else ''} | {number(row['p50'])} | {number(row['p99'])} |")
+        limit = rows.get(workload["limit"], {})
+        against = limit if "rate" in limit else firsts.get(group_of(name))
+        lines.append(f"| {name}{remarks(row)} | " + " | ".join(cell(row, against) for cell in heads.values()) + " |")
+    for goal in workload["goals"]:
+        value = "not measured" if goal["value"] is None else f"{number(goal['value'])}{'' if goal['met'] else ', missed'}"
+        lines.append(f"\nGoal, {goal['row']}: {goal['words']}: {value}")
     return "\n".join(lines) + "\n"
 
 
+def about(results):
+    machine = results["machine"]
+    words = (f"{machine['processors']} processors ({machine['model']}), Linux {machine['kernel']}, PostgreSQL "
+             f"{machine['postgresql']}, commit {machine['commit']}; medians of {results['rounds']} rounds of "
+             f"{results['seconds']:g} s")
+    if results["any_load"]:
+        return words + ", on a machine that others used: no figures to go by."
+    return words + f"; {results['disturbed']} disturbed rounds were run again or left out."
+
+
 def page(results):
-    about = results["machine"]
-    parts = [f"{about['processors']} processors ({about['model']}), Linux {about['kernel']}, PostgreSQL "
-             f"{about['postgresql']}, commit {about['commit']}; medians of {results['rounds']} rounds of "
-             f"{results['seconds']:g} s, {results['disturbed']} disturbed rounds left out.\n"]
+    parts = [about(results) + "\n"]
     for key, workload in results["workloads"].items():
-        parts.append(f"**{key}: {workload['title']}**\n\n{table(workload)}")
+        parts.append(f"**{key}: {workload['title']}** ({workload['took']} s)\n\n{table(workload)}")
+    parts.append("Of the peers:\n\n" + "\n".join(f"- {name}: {words}." for name, words in NOTES.items()) + "\n")
+    for name, why in results["missing"].items():
+        parts.append(f"{name} could not be had: {' '.join(why.split())}\n")
     return "\n".join(parts)
-
-
-def chart(title, unit, labels, series):
-    """Lines over labels that are equally far apart; series is {name: [value or None, ...]}."""
-    width, height, left, top, bottom = 640, 360, 70, 40, 60
-    most = max((value for values in series.values() for value in values if value is not None), default=1) * 1.1
-    x = lambda i: left + (width - left - 150) * i / max(1, len(labels) - 1)
-    y = lambda value: height - bottom - (height - top - bottom) * value / most
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
-           f'font-size="12">', f'<rect width="{width}" height="{height}" fill="white"/>',
-           f'<text x="{left}" y="22" font-size="14">{title}</text>']
-    for i in range(5):
-        value = most * i / 4
-        out.append(f'<line x1="{left}" x2="{width - 150}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#ddd"/>'
-                   f'<text x="{left - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{number(value)}</text>')
-    for i, label in enumerate(labels):
-        out.append(f'<text x="{x(i):.1f}" y="{height - bottom + 18}" text-anchor="middle">{label}</text>')
-    out.append(f'<text x="{left}" y="{height - 14}">{unit}</text>')
-    for place, (name, values) in enumerate(series.items()):
-        colour = COLOURS.get(name, "#999999")
-        points = [(x(i), y(value)) for i, value in enumerate(values) if value is not None]
-        out.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="'
-                   + " ".join(f"{a:.1f},{b:.1f}" for a, b in points) + '"/>')
-        out += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}"/>' for a, b in points]
-        out.append(f'<text x="{width - 142}" y="{top + 18 * place + 4}" fill="{colour}">{name}</text>')
-    return "\n".join(out + ["</svg>"]) + "\n"
-
-
-def plots(results):
-    """{file: SVG}: throughput and CPU by concurrency, percentiles of latency."""
-    sweep = results.get("sweep")
-    if not sweep:
-        return {}
-    tasks = sorted({int(name.rsplit(" ", 1)[1]) for name in sweep})
-    names = list(dict.fromkeys(name.rsplit(" ", 1)[0] for name in sweep))
-    over = lambda what, scale: {name: [sweep[f"{name} {many}"].get(what) and sweep[f"{name} {many}"][what] * scale
-                                       for many in tasks] for name in names}
-    shares = ("p50", "p90", "p99", "p999")
-    return {
-        "throughput.svg": chart("Select by key on 8 connections: thousand statements a second", "tasks", tasks,
-                                over("rate", 1e-3)),
-        "cpu.svg": chart("The same: client CPU for a statement, µs", "tasks", tasks, over("cpu", 1)),
-        "latency.svg": chart("64 tasks on 8 connections: latency, µs", "percentile", ["50", "90", "99", "99.9"],
-                             {name: [sweep[f"{name} 64"].get(one) for one in shares] for name in names}),
-    }

@@ -3,10 +3,12 @@ import contextlib
 import json
 import os
 import pwd
+import select
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -59,28 +61,76 @@ def processor_seconds(root, alone=False):
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-class Server:
-    """A process that ends with the block that started it."""
+def peak_memory(process):
+    """The most memory that a process has had, in KiB."""
+    with contextlib.suppress(OSError), open(f"/proc/{process}/status") as file:
+        return next((int(line.split()[1]) for line in file if line.startswith("VmHWM:")), None)
 
-    def start(self, command, as_user=None):
-        options = {"user": as_user.pw_uid, "group": as_user.pw_gid} if as_user and os.geteuid() == 0 else {}
-        self.log = open(os.path.join(self.directory, "log"), "ab")
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log,
-                                        stdin=subprocess.DEVNULL, cwd=self.directory, **options)
+
+def started(process):
+    """When a process started, by which it is known from a later one of its number; None if it has ended."""
+    with contextlib.suppress(OSError), open(f"/proc/{process}/stat") as file:
+        return file.read().rsplit(")", 1)[1].split()[19]
+
+
+def end(process, by=signal.SIGTERM, seconds=30):
+    """Ends a process, and with it all that it started."""
+    below = {one: started(one) for one in tree(process.pid) - {process.pid}}
+    process.send_signal(by)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        below |= {one: started(one) for one in tree(process.pid) - {process.pid}}
+        process.kill()
+        process.wait()
+    for one, since in below.items():
+        if since and started(one) == since:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
+
+
+class Failed(Exception):
+    """Why a workload has no figures."""
+
+
+class Server:
+    """A process that ends with the block that started it, as does its directory.
+
+    It has a session of its own: Ctrl-C is for the harness, which ends it after those who use it.
+    """
+    ends_by = signal.SIGTERM
+    process = None
 
     def __enter__(self):
+        self.directory = tempfile.mkdtemp(prefix="bitdotio-bench-")
+        try:
+            self.begin()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
-        self.process.send_signal(self.ends_by)
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        if self.process:
+            end(self.process, self.ends_by)
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    ends_by = signal.SIGTERM
+    def start(self, command, as_user=None, says=subprocess.DEVNULL):
+        options = {"user": as_user.pw_uid, "group": as_user.pw_gid} if as_user and os.geteuid() == 0 else {}
+        self.log = os.path.join(self.directory, "log")
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(command, stdout=says, stderr=log, stdin=subprocess.DEVNULL,
+                                            cwd=self.directory, start_new_session=True, **options)
+
+    def give_up(self):
+        with open(self.log) as log:
+            raise Failed(f"{type(self).__name__} does not start:\n{log.read()[-2000:]}")
+
+    def first_line(self, seconds=60):
+        """What a server that was started with a pipe says first."""
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
+            self.give_up()
+        return self.process.stdout.readline() or self.give_up()
 
     def wait_for(self, port, seconds=30):
         until = time.monotonic() + seconds
@@ -89,23 +139,19 @@ class Server:
                 return socket.create_connection(("127.0.0.1", port), 1).close()
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > until:
-                    with open(self.log.name) as log:
-                        raise SystemExit(f"{type(self).__name__} does not start:\n{log.read()[-2000:]}")
+                    self.give_up()
                 time.sleep(0.02)
 
 
 class Postgres(Server):
     ends_by = signal.SIGINT
 
-    def __init__(self):
+    def begin(self):
         user = unprivileged()
-        self.directory = tempfile.mkdtemp(prefix="bitdotio-bench-")
         if os.geteuid() == 0:
             os.chown(self.directory, user.pw_uid, user.pw_gid)
         options = {"user": user.pw_uid, "group": user.pw_gid} if os.geteuid() == 0 else {}
         data = os.path.join(self.directory, "data")
-        with open(os.path.join(self.directory, "password"), "w") as file:
-            file.write("bench")
         subprocess.run([f"{BIN}/initdb", "-D", data, "-U", "bench", "-A", "trust", "-N"], check=True,
                        stdout=subprocess.DEVNULL, cwd=self.directory, **options)
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
@@ -121,8 +167,7 @@ class Postgres(Server):
         self.start([f"{BIN}/postgres", "-D", data,
                     *(word for name, value in settings.items() for word in ("-c", f"{name}={value}"))], user)
         self.wait_for(self.port)
-        for statement in ("CREATE DATABASE bench",):
-            self.psql(statement, "postgres")
+        self.psql("CREATE DATABASE bench", "postgres")
         self.psql(TABLES)
 
     def psql(self, text, database="bench"):
@@ -135,11 +180,13 @@ class Postgres(Server):
 
 
 class PgBouncer(Server):
-    ends_by = signal.SIGTERM
+    """In session mode, TLS in front. Both it and `bit serve` speak to PostgreSQL over TCP without TLS."""
 
     def __init__(self, postgres):
-        user = unprivileged()
-        self.directory = tempfile.mkdtemp(prefix="bitdotio-bench-")
+        self.postgres = postgres
+
+    def begin(self):
+        user, postgres = unprivileged(), self.postgres
         self.port = free_port()
         certificate = []
         for name, path in zip(("crt", "key"), postgres.certificate):
@@ -148,7 +195,7 @@ class PgBouncer(Server):
             file.write('"bench" ""\n')
         with open(os.path.join(self.directory, "ini"), "w") as file:
             file.write(f"""[databases]
-bench = host={postgres.directory} port={postgres.port} dbname=bench user=bench
+bench = host=127.0.0.1 port={postgres.port} dbname=bench user=bench
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {self.port}
@@ -175,14 +222,33 @@ class BitServe(Server):
     """programs/server.cpp, which is `bit serve` without a limit of calls."""
 
     def __init__(self, program, backend=None):
-        self.directory = tempfile.mkdtemp(prefix="bitdotio-bench-")
+        self.program, self.backend = program, backend
+
+    def begin(self):
         os.chmod(self.directory, 0o711)
-        self.start([program, self.directory, *([backend] if backend else [])])
-        if not self.process.stdout.readline().startswith(b"ready"):
-            with open(self.log.name) as log:
-                raise SystemExit(f"bit serve does not start:\n{log.read()[-2000:]}")
+        self.start([self.program, self.directory, *([self.backend] if self.backend else [])],
+                   says=subprocess.PIPE)
+        if not self.first_line().startswith(b"ready"):
+            self.give_up()
         with open(os.path.join(self.directory, "profile.json")) as file:
             self.profile = json.load(file)
         self.api_url = self.profile["api_url"].rstrip("/")
         if not self.api_url.endswith("/v2beta"):
             self.api_url += "/v2beta"
+
+
+class Said(Server):
+    """A server that says its port first: a service, a road."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def begin(self):
+        self.start(self.command, says=subprocess.PIPE)
+        self.port = int(self.first_line())
+
+
+def road(postgres, milliseconds):
+    """A way to PostgreSQL that takes so long there and back."""
+    return Said([sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "road.py"),
+                 str(postgres.port), str(milliseconds)])

@@ -2,7 +2,9 @@
 //
 //   PROGRAM WORKLOAD DSN CONNECTIONS TASKS SECONDS [THREADS]
 //
-// A program that does not have the workload ends with status 3. Times are in microseconds.
+// A program that does not have the workload ends with status 3. Times are in microseconds, the peak
+// of memory is in KiB. BENCH_FIRST in the environment says how many statements are asked before,
+// one by one: fewer where each takes long.
 #pragma once
 
 #include <sys/resource.h>
@@ -53,6 +55,19 @@ inline double processor_seconds() {
         return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
     };
     return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
+/// The most memory this process has had, in KiB. What rusage says begins with the memory of the
+/// process that started this one.
+inline std::uint64_t peak_memory() {
+    std::FILE* file = std::fopen("/proc/self/status", "r");
+    unsigned long kibibytes = 0;
+    char line[256];
+    while (file && std::fgets(line, sizeof line, file)) {
+        if (std::sscanf(line, "VmHWM: %lu", &kibibytes) == 1) break;
+    }
+    if (file) std::fclose(file);
+    return kibibytes;
 }
 
 /// Numbers of accounts, the same row for the same seed in every program (Lehmer, MINSTD).
@@ -111,10 +126,10 @@ public:
         std::printf(
             "{\"operations\": %llu, \"seconds\": %.6f, \"cpu\": %.6f, \"p50\": %.1f, \"p90\": "
             "%.1f, "
-            "\"p99\": %.1f, \"p999\": %.1f, \"errors\": %llu, \"sum\": %llu}\n",
+            "\"p99\": %.1f, \"p999\": %.1f, \"errors\": %llu, \"sum\": %llu, \"peak\": %llu}\n",
             static_cast<unsigned long long>(operations_), seconds_, processor_, at(0.5), at(0.9),
             at(0.99), at(0.999), static_cast<unsigned long long>(errors_),
-            static_cast<unsigned long long>(sum));
+            static_cast<unsigned long long>(sum), static_cast<unsigned long long>(peak_memory()));
     }
 
 private:
@@ -136,7 +151,13 @@ inline constexpr auto copy_sink = "COPY sink FROM STDIN (FORMAT binary)";
 inline constexpr auto sum_sink =
     "SELECT (sum(id) + sum(length(label)) + sum(amount * 2))::bigint FROM sink";
 inline constexpr int entries = 1'000'000;
-inline constexpr std::size_t asked_first = 1'000;  ///< statements whose answers make the sum
+
+/// How many statements' answers make the sum.
+inline std::size_t asked_first() {
+    const char* count = std::getenv("BENCH_FIRST");
+    return count ? std::strtoul(count, nullptr, 10) : 1'000;
+}
+
 /// The label of a row that is written.
 inline std::string label_of(int id) {
     return "label-" + std::to_string(id % 1'000);

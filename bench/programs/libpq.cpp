@@ -1,84 +1,13 @@
-// The limit: loops on libpq and epoll without anything around them.
-#include "contract.hpp"
+// The limit: loops on libpq and epoll with nothing around them.
+#include "libpq_channel.hpp"
+#include "libpq_rows.hpp"
 
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
-
-#include <arpa/inet.h>
-#include <endian.h>
-#include <libpq-fe.h>
-
-#include <cstring>
-#include <deque>
-#include <memory>
 
 using namespace bench;
 
 namespace {
-
-[[noreturn]] void die(PGconn* connection, const char* what) {
-    std::fprintf(stderr, "%s: %s\n", what, PQerrorMessage(connection));
-    std::exit(1);
-}
-
-std::int64_t int8_of(const char* data) {
-    std::uint64_t value;
-    std::memcpy(&value, data, sizeof value);
-    return static_cast<std::int64_t>(be64toh(value));
-}
-
-int int4_of(const char* data) {
-    std::uint32_t value;
-    std::memcpy(&value, data, sizeof value);
-    return static_cast<int>(ntohl(value));
-}
-
-double double_of(const char* data) {
-    const std::int64_t bits = int8_of(data);
-    double value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-PGconn* open(const std::string& dsn) {
-    PGconn* connection = PQconnectdb(dsn.c_str());
-    if (PQstatus(connection) != CONNECTION_OK) die(connection, "connecting");
-    PQclear(PQprepare(connection, "s", select_account, 0, nullptr));
-    PQclear(PQprepare(connection, "u", update_account, 0, nullptr));
-    PQsetnonblocking(connection, 1);
-    return connection;
-}
-
-void send(PGconn* connection, const char* name, int key) {
-    const std::uint32_t value = htonl(static_cast<std::uint32_t>(key));
-    const char* values[]{reinterpret_cast<const char*>(&value)};
-    const int lengths[]{4};
-    const int formats[]{1};
-    if (!PQsendQueryPrepared(connection, name, 1, values, lengths, formats, 1)) {
-        die(connection, "sending");
-    }
-}
-
-void send_word(PGconn* connection, const char* word) {
-    if (!PQsendQueryParams(connection, word, 0, nullptr, nullptr, nullptr, nullptr, 1)) {
-        die(connection, "sending");
-    }
-}
-
-std::uint64_t read_account(const PGresult* rows) {
-    const std::string name(PQgetvalue(rows, 0, 0),
-                           static_cast<std::size_t>(PQgetlength(rows, 0, 0)));
-    return static_cast<std::uint64_t>(int8_of(PQgetvalue(rows, 0, 1))) + name.size();
-}
-
-// A connection and what waits for its answers.
-struct channel {
-    PGconn* connection;
-    std::deque<clock::time_point> sent;
-    keys key;
-    int step = 0;
-};
 
 // Calls on(channel) whenever a channel is readable, and flushes those that could not send all.
 template <class On>
@@ -98,13 +27,6 @@ void loop(std::vector<channel>& channels, On on) {
             if (!PQconsumeInput(one.connection)) die(one.connection, "reading");
             if (!on(one)) return;
         }
-    }
-}
-
-void flush(PGconn* connection) {
-    // On loopback the kernel takes what a burst holds; a full buffer is waited out.
-    while (PQflush(connection) == 1) {
-        if (!PQconsumeInput(connection)) die(connection, "reading");
     }
 }
 
@@ -243,10 +165,10 @@ void transactions(const request& asked, std::vector<channel>& channels, measure&
         asked.tasks > channels.size() ? asked.tasks - channels.size() : 0, clock::now());
     const auto step = [&](channel& one) {
         const int id = static_cast<int>(&one - channels.data()) + 1;
-        if (one.step == 0) send_word(one.connection, "BEGIN");
+        if (one.step == 0) send_word(one.connection, "BEGIN", at_once);
         if (one.step == 1) send(one.connection, "u", id);
         if (one.step == 2) send(one.connection, "s", id);
-        if (one.step == 3) send_word(one.connection, "COMMIT");
+        if (one.step == 3) send_word(one.connection, "COMMIT", at_once);
     };
     const auto start = [&](channel& one) {
         if (at_once) {
@@ -294,124 +216,19 @@ void transactions(const request& asked, std::vector<channel>& channels, measure&
     });
 }
 
-struct entry {
-    int id;
-    std::string label;
-    double amount;
-};
-
-std::uint64_t stream(channel& one) {
-    std::uint64_t sum = 0;
-    if (!PQsendQueryParams(one.connection, select_entries, 0, nullptr, nullptr, nullptr, nullptr,
-                           1) ||
-        !PQsetSingleRowMode(one.connection)) {
-        die(one.connection, "sending");
-    }
-    flush(one.connection);
-    std::vector<channel*> alone{&one};
-    const int poll = epoll_create1(0);
-    epoll_event event{};
-    event.events = EPOLLIN;
-    epoll_ctl(poll, EPOLL_CTL_ADD, PQsocket(one.connection), &event);
-    for (;;) {
-        while (PQisBusy(one.connection)) {
-            epoll_wait(poll, &event, 1, -1);
-            if (!PQconsumeInput(one.connection)) die(one.connection, "reading");
-        }
-        PGresult* row = PQgetResult(one.connection);
-        if (!row) break;
-        if (PQresultStatus(row) == PGRES_SINGLE_TUPLE) {
-            const entry got{int4_of(PQgetvalue(row, 0, 0)),
-                            std::string(PQgetvalue(row, 0, 1),
-                                        static_cast<std::size_t>(PQgetlength(row, 0, 1))),
-                            double_of(PQgetvalue(row, 0, 2))};
-            sum += weight(got.id, got.label.size(), got.amount);
-        }
-        PQclear(row);
-    }
-    ::close(poll);
-    return sum;
-}
-
-std::uint64_t copy_out(channel& one) {
-    PQsetnonblocking(one.connection, 0);
-    PQclear(PQexec(one.connection, copy_entries));
-    std::uint64_t sum = 0;
-    char* data = nullptr;
-    bool header = true;
-    for (int size; (size = PQgetCopyData(one.connection, &data, 0)) > 0; PQfreemem(data)) {
-        const char* at = data;
-        if (header) at += 19;
-        header = false;
-        if (at == data + size) continue;
-        const auto columns = static_cast<std::int16_t>(static_cast<unsigned char>(at[0]) << 8 |
-                                                       static_cast<unsigned char>(at[1]));
-        if (columns != 3) continue;
-        at += 2;
-        entry got{};
-        got.id = int4_of(at + 4);
-        at += 8;
-        const int length = int4_of(at);
-        got.label.assign(at + 4, static_cast<std::size_t>(length));
-        at += 4 + length;
-        got.amount = double_of(at + 4);
-        sum += weight(got.id, got.label.size(), got.amount);
-    }
-    PQclear(PQgetResult(one.connection));
-    return sum;
-}
-
-std::uint64_t copy_in(channel& one) {
-    PQsetnonblocking(one.connection, 0);
-    PQclear(PQexec(one.connection, "DROP TABLE IF EXISTS sink"));
-    PQclear(PQexec(one.connection, make_sink));
-    PQclear(PQexec(one.connection, copy_sink));
-    std::string rows("PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19);
-    const auto put4 = [&](std::uint32_t value) {
-        value = htonl(value);
-        rows.append(reinterpret_cast<const char*>(&value), 4);
-    };
-    for (int id = 1; id <= entries; ++id) {
-        const std::string label = label_of(id);
-        rows.append("\0\3", 2);
-        put4(4);
-        put4(static_cast<std::uint32_t>(id));
-        put4(static_cast<std::uint32_t>(label.size()));
-        rows += label;
-        put4(8);
-        const double amount = id * 0.5;
-        std::uint64_t bits;
-        std::memcpy(&bits, &amount, sizeof bits);
-        bits = htobe64(bits);
-        rows.append(reinterpret_cast<const char*>(&bits), 8);
-        if (rows.size() >= 65'536) {
-            PQputCopyData(one.connection, rows.data(), static_cast<int>(rows.size()));
-            rows.clear();
-        }
-    }
-    rows.append("\377\377", 2);
-    PQputCopyData(one.connection, rows.data(), static_cast<int>(rows.size()));
-    PQputCopyEnd(one.connection, nullptr);
-    PQclear(PQgetResult(one.connection));
-    PQclear(PQgetResult(one.connection));
-    PGresult* sum = PQexec(one.connection, sum_sink);
-    const std::uint64_t value = std::strtoull(PQgetvalue(sum, 0, 0), nullptr, 10);
-    PQclear(sum);
-    return value;
-}
-
 }  // namespace
 
 int main(int count, char** words) {
     const request asked = request::from(count, words);
     if (asked.threads != 1) not_here();
     std::vector<channel> channels;
-    for (std::size_t i = 0; i < asked.connections; ++i)
+    // Fewer tasks than connections use as many as there are tasks.
+    for (std::size_t i = 0; i < std::min(asked.connections, asked.tasks); ++i)
         channels.push_back({open(asked.dsn), {}, keys(i)});
 
     std::uint64_t sum = 0;
     keys first(12'345);
-    for (std::size_t i = 0; i < asked_first; ++i) {
+    for (std::size_t i = 0; i < asked_first(); ++i) {
         send(channels[0].connection, "s", first.next());
         flush(channels[0].connection);
         PGresult* rows = PQgetResult(channels[0].connection);
@@ -440,11 +257,11 @@ int main(int count, char** words) {
     } else if (asked.workload == "transaction" || asked.workload == "transaction-once") {
         transactions(asked, channels, total, asked.workload == "transaction-once");
     } else if (asked.workload == "stream") {
-        repeat(stream);
+        repeat(stream_rows);
     } else if (asked.workload == "copy-out") {
-        repeat(copy_out);
+        repeat(copy_rows_out);
     } else if (asked.workload == "copy-in") {
-        repeat(copy_in);
+        repeat(copy_rows_in);
     } else {
         not_here();
     }

@@ -64,7 +64,7 @@ int main(int count, char** words) {
     }
     std::uint64_t sum = 0;
     keys first(12'345);
-    for (std::size_t i = 0; i < asked_first; ++i)
+    for (std::size_t i = 0; i < asked_first(); ++i)
         sum += ask(*all[0], first.next());
 
     measure total;

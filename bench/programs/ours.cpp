@@ -6,6 +6,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -167,12 +168,18 @@ asio::awaitable<void> wait_for_turn(bitdotio::pool pool) {
     co_await pool.acquire();
 }
 
-asio::awaitable<void> wait_for_timer(asio::steady_timer& timer) {
+asio::awaitable<void> wait_to_ask(bitdotio::pool pool) {
+    co_await pool.query(select_account, 1);
+}
+
+asio::awaitable<void> wait_for_timer(asio::steady_timer& timer, std::size_t& waiting) {
     boost::system::error_code ignored;
+    ++waiting;
     co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
 }
 
-// What a task costs that waits on a pool, or on a timer: its bytes are the sum.
+// What a task costs that waits on a pool to acquire or to ask, or on a timer: its bytes are the
+// sum.
 asio::awaitable<void> waiters(bitdotio::pool pool, const request& asked, std::uint64_t& sum) {
     const auto executor = co_await asio::this_coro::executor;
     std::vector<bitdotio::pooled_connection> lent;
@@ -180,19 +187,26 @@ asio::awaitable<void> waiters(bitdotio::pool pool, const request& asked, std::ui
         lent.push_back(co_await pool.acquire());
     asio::steady_timer never(executor, clock::time_point::max());
     asio::steady_timer ended(executor, clock::time_point::max());
+    const bool bare = asked.workload == "waiters-bare";
+    std::size_t on_timer = 0;
     std::size_t left = asked.tasks;
+    const auto work = [&] {
+        if (bare) return wait_for_timer(never, on_timer);
+        return asked.workload == "waiters-query" ? wait_to_ask(pool) : wait_for_turn(pool);
+    };
     const std::uint64_t before = resident();
     for (std::size_t task = 0; task < asked.tasks; ++task) {
-        asio::co_spawn(executor,
-                       asked.workload == "waiters" ? wait_for_turn(pool) : wait_for_timer(never),
-                       [&](const std::exception_ptr& failure) {
-                           if (failure) std::abort();
-                           if (--left == 0) ended.cancel();
-                       });
+        asio::co_spawn(executor, work(), [&](const std::exception_ptr& failure) {
+            if (failure) std::abort();
+            if (--left == 0) ended.cancel();
+        });
     }
     // All of them run until they wait.
-    asio::steady_timer soon(executor, std::chrono::seconds(2));
-    co_await soon.async_wait(asio::use_awaitable);
+    for (std::size_t waiting = 0; waiting < asked.tasks;) {
+        co_await asio::post(executor, asio::use_awaitable);
+        const bitdotio::pool_statistics now = co_await pool.statistics();
+        waiting = bare ? on_timer : now.waiting;
+    }
     sum = (resident() - before) / asked.tasks;
     lent.clear();
     never.cancel();
@@ -215,7 +229,7 @@ asio::awaitable<void> repeat(bitdotio::pool pool, run& all, whole_work work, std
 asio::awaitable<std::uint64_t> first_answers(bitdotio::pool pool) {
     std::uint64_t sum = 0;
     keys key(12'345);
-    for (std::size_t i = 0; i < asked_first; ++i) {
+    for (std::size_t i = 0; i < asked_first(); ++i) {
         const bitdotio::result rows = co_await pool.query(select_account, key.next());
         const account found = rows[0].as<account>();
         sum += static_cast<std::uint64_t>(found.balance) + found.name.size();
@@ -339,9 +353,13 @@ int main(int count, char** words) {
 
     if (workload.starts_with("waiters")) {
         std::uint64_t bytes = 0;
+        measure total;
+        total.begin();
         finished(io, waiters(pool, asked, bytes));
+        total.end();
         finished(io, close(pool));
-        measure().print(bytes);
+        total.add(asked.tasks);
+        total.print(bytes);
         return 0;
     }
     std::uint64_t sum = finished(io, first_answers(pool));

@@ -1,6 +1,7 @@
 // node's pg and postgres by the contract:
 //
 //   node peer.mjs pg|postgres WORKLOAD DSN CONNECTIONS TASKS SECONDS [THREADS]
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
 const [library, workload, dsn, connections, tasks, seconds, threads = "1"] = process.argv.slice(2);
@@ -45,10 +46,11 @@ async function openPg() {
 
 async function openPostgres() {
     const postgres = require("postgres");
-    // Statements are pipelined on a connection only if all of them are busy; `max_pipeline` bounds it.
+    // Statements are pipelined on a connection once all of them are busy, `max_pipeline` on each.
+    const inFlight = Math.max(100, Math.ceil(Number(tasks) / Number(connections)));
     const sql = postgres(address, {
         max: Number(connections), ssl: tls && { rejectUnauthorized: false },
-        max_pipeline: workload === "multiplexed" ? 100 : 1,
+        max_pipeline: workload === "multiplexed" ? inFlight : 1,
         types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
     });
     return {
@@ -76,7 +78,9 @@ async function openPostgres() {
 const peer = library === "pg" ? await openPg() : await openPostgres();
 let sum = 0;
 const first = keys(12345);
-for (let i = 0; i < 1000; ++i) sum += await peer.select(first());
+for (let i = 0; i < Number(process.env.BENCH_FIRST ?? 1000); ++i) sum += await peer.select(first());
+// Both open a connection once all others are busy.
+await Promise.all(Array.from({ length: Number(connections) }, () => peer.select(1)));
 
 const times = [];
 let count = 0;
@@ -106,10 +110,11 @@ if (workload === "stream") {
 }
 const took = (performance.now() - began) / 1000;
 const after = process.cpuUsage(used);
+const peak = Number(/VmHWM:\s*(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))[1]);
 times.sort((a, b) => a - b);
 const at = (share) => times[Math.min(Math.floor(share * times.length), times.length - 1)] ?? 0;
 console.log(JSON.stringify({
     operations: count, seconds: took, cpu: (after.user + after.system) / 1e6,
-    p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), errors: 0, sum,
+    p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), errors: 0, sum, peak,
 }));
 await peer.end();

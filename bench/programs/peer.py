@@ -4,13 +4,14 @@
 """
 import asyncio
 import json
+import os
 import resource
-import struct
 import sys
 import time
 
 SELECT = "SELECT name, balance FROM account WHERE id = $1"
 UPDATE = "UPDATE account SET seen = seen + 1 WHERE id = $1"
+SELECT_S, UPDATE_S = SELECT.replace("$1", "%s"), UPDATE.replace("$1", "%s")  # as psycopg writes them
 ENTRIES = "SELECT id, label, amount FROM entry"
 SINK = "CREATE TEMPORARY TABLE sink (id int, label text, amount double precision)"
 SUM_SINK = "SELECT (sum(id) + sum(length(label)) + sum(amount * 2))::bigint FROM sink"
@@ -62,65 +63,67 @@ class Asyncpg:
                 "sink", records=((i, f"label-{i % 1000}", i * 0.5) for i in range(1, ROWS + 1)))
             return await one.fetchval(SUM_SINK)
 
+    async def close(self):
+        await self.pool.close()
+
 
 class Psycopg:
     def __init__(self, dsn, connections):
         self.dsn, self.connections = dsn, connections
 
     async def open(self):
-        import psycopg
-        self.free = asyncio.LifoQueue()
-        for _ in range(self.connections):
-            one = await psycopg.AsyncConnection.connect(self.dsn, autocommit=True)
-            self.free.put_nowait(one)
+        from psycopg_pool import AsyncConnectionPool
+        self.pool = AsyncConnectionPool(self.dsn, min_size=self.connections, max_size=self.connections,
+                                        timeout=300, kwargs={"autocommit": True}, open=False)
+        await self.pool.open(wait=True)
 
     async def select(self, key):
-        one = await self.free.get()
-        try:
-            cursor = await one.execute(SELECT.replace("$1", "%s"), (key,), prepare=True, binary=True)
+        async with self.pool.connection() as one:
+            cursor = await one.execute(SELECT_S, (key,), prepare=True, binary=True)
             row = await cursor.fetchone()
-        finally:
-            self.free.put_nowait(one)
         return row[1] + len(row[0])
 
     async def transaction(self, own):
-        one = await self.free.get()
-        try:
-            async with one.transaction():
-                await one.execute(UPDATE.replace("$1", "%s"), (own,), prepare=True)
-                cursor = await one.execute(SELECT.replace("$1", "%s"), (own,), prepare=True)
-                await cursor.fetchone()
-        finally:
-            self.free.put_nowait(one)
+        async with self.pool.connection() as one, one.transaction():
+            await one.execute(UPDATE_S, (own,), prepare=True)
+            cursor = await one.execute(SELECT_S, (own,), prepare=True, binary=True)
+            await cursor.fetchone()
 
     async def acquire(self):
-        self.free.put_nowait(await self.free.get())
+        async with self.pool.connection():
+            pass
 
     async def stream(self):
         total = 0
-        one = await self.free.get()
         # On the server: a row at a time in single-row mode takes it ten times as long.
-        async with one.transaction(), one.cursor("entries", binary=True) as cursor:
+        async with self.pool.connection() as one, one.transaction(), one.cursor("entries", binary=True) as cursor:
             cursor.itersize = 1_000
             await cursor.execute(ENTRIES)
             async for number, label, amount in cursor:
                 total += number + len(label) + int(amount * 2)
-        self.free.put_nowait(one)
         return total
 
     async def copy_in(self):
-        one = await self.free.get()
-        await one.execute("DROP TABLE IF EXISTS sink")
-        await one.execute(SINK)
-        async with one.cursor() as cursor:
-            async with cursor.copy("COPY sink FROM STDIN (FORMAT binary)") as copy:
-                copy.set_types(["int4", "text", "float8"])
-                for i in range(1, ROWS + 1):
-                    await copy.write_row((i, f"label-{i % 1000}", i * 0.5))
-            await cursor.execute(SUM_SINK)
-            row = await cursor.fetchone()
-        self.free.put_nowait(one)
+        async with self.pool.connection() as one:
+            await one.execute("DROP TABLE IF EXISTS sink")
+            await one.execute(SINK)
+            async with one.cursor() as cursor:
+                async with cursor.copy("COPY sink FROM STDIN (FORMAT binary)") as copy:
+                    copy.set_types(["int4", "text", "float8"])
+                    for i in range(1, ROWS + 1):
+                        await copy.write_row((i, f"label-{i % 1000}", i * 0.5))
+                await cursor.execute(SUM_SINK)
+                row = await cursor.fetchone()
         return row[0]
+
+    async def close(self):
+        await self.pool.close()
+
+
+def peak_memory():
+    """The most memory this process has had, in KiB."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
 
 
 def percentile(times, share):
@@ -133,7 +136,7 @@ async def main(library, workload, dsn, connections, tasks, seconds, threads="1")
         sys.exit(3)
     await peer.open()
     checksum, keys = 0, Keys(12_345)
-    for _ in range(1_000):
+    for _ in range(int(os.environ.get("BENCH_FIRST", 1_000))):
         checksum += await peer.select(keys.next())
 
     times, count = [], 0
@@ -149,7 +152,8 @@ async def main(library, workload, dsn, connections, tasks, seconds, threads="1")
                 await peer.transaction(number + 1)
             else:
                 await peer.acquire()
-                await asyncio.sleep(0)
+                if int(tasks) > 1:
+                    await asyncio.sleep(0)  # a task that never waits would let no other run
             then = time.perf_counter()
             times.append(then - now)
             now = then
@@ -174,7 +178,9 @@ async def main(library, workload, dsn, connections, tasks, seconds, threads="1")
         "operations": count, "seconds": took,
         "cpu": after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime,
         "p50": percentile(times, .5), "p90": percentile(times, .9), "p99": percentile(times, .99),
-        "p999": percentile(times, .999), "errors": 0, "sum": checksum}))
+        "p999": percentile(times, .999), "errors": 0, "sum": checksum,
+        "peak": peak_memory()}))
+    await peer.close()
 
 
 if __name__ == "__main__":

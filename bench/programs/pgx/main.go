@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sort"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -55,12 +56,24 @@ func processor() float64 {
 	return float64(used.Utime.Nano()+used.Stime.Nano()) / 1e9
 }
 
+func peakMemory() int {
+	said, err := os.ReadFile("/proc/self/status")
+	check(err)
+	for _, line := range strings.Split(string(said), "\n") {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+			kibibytes, _ := strconv.Atoi(fields[1])
+			return kibibytes
+		}
+	}
+	return 0
+}
+
 type entries struct{ at int32 }
 
 func (e *entries) Next() bool { e.at++; return e.at <= rows }
 func (e *entries) Err() error { return nil }
 func (e *entries) Values() ([]interface{}, error) {
-	return []interface{}{e.at, fmt.Sprintf("label-%d", e.at%1000), float64(e.at) * 0.5}, nil
+	return []interface{}{e.at, "label-" + strconv.Itoa(int(e.at%1000)), float64(e.at) * 0.5}, nil
 }
 
 func main() {
@@ -91,7 +104,11 @@ func main() {
 
 	var sum uint64
 	first := keysOf(12345)
-	for i := 0; i < 1000; i++ {
+	firsts := 1000
+	if said := os.Getenv("BENCH_FIRST"); said != "" {
+		firsts, _ = strconv.Atoi(said)
+	}
+	for i := 0; i < firsts; i++ {
 		sum += ask(pool, first.next())
 	}
 
@@ -154,6 +171,10 @@ func main() {
 						one, err := pool.Acquire(ctx)
 						check(err)
 						one.Release()
+						if tasks > 1 {
+							// A task that never waits would let no other run.
+							runtime.Gosched()
+						}
 					case "transaction":
 						check(pool.BeginFunc(ctx, func(open pgx.Tx) error {
 							if _, err := open.Exec(ctx, updateAccount, own); err != nil {
@@ -209,5 +230,6 @@ func main() {
 	check(json.NewEncoder(os.Stdout).Encode(map[string]interface{}{
 		"operations": count, "seconds": took, "cpu": cpu, "p50": at(.5), "p90": at(.9),
 		"p99": at(.99), "p999": at(.999), "errors": 0, "sum": sum,
+		"peak": peakMemory(),
 	}))
 }

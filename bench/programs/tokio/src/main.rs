@@ -61,6 +61,12 @@ fn processor_seconds() -> f64 {
     (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
 }
 
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 async fn stream(link: &Link) -> u64 {
     let mut sum = 0;
     let rows = link
@@ -98,7 +104,8 @@ async fn run(words: Vec<String>) {
     }
     let mut sum = 0;
     let mut first = Keys::new(12_345);
-    for _ in 0..1_000 {
+    let firsts = std::env::var("BENCH_FIRST").map_or(1_000, |said| said.parse().unwrap());
+    for _ in 0..firsts {
         sum += ask(&links[0], first.next()).await;
     }
     let pool = Arc::new(Pool {
@@ -148,7 +155,10 @@ async fn run(words: Vec<String>) {
                         }
                         "acquire" => {
                             drop(pool.acquire().await);
-                            tokio::task::yield_now().await;
+                            if tasks > 1 {
+                                // A task that never waits would let no other run.
+                                tokio::task::yield_now().await;
+                            }
                         }
                         _ => {
                             let own = task as i32 + 1;
@@ -179,8 +189,8 @@ async fn run(words: Vec<String>) {
         times.get(((share * times.len() as f64) as usize).min(times.len().saturating_sub(1))).unwrap_or(&0.0) * 1e6
     };
     println!(
-        "{{\"operations\": {}, \"seconds\": {}, \"cpu\": {}, \"p50\": {}, \"p90\": {}, \"p99\": {}, \"p999\": {}, \"errors\": 0, \"sum\": {}}}",
-        count, took, cpu, at(0.5), at(0.9), at(0.99), at(0.999), sum
+        "{{\"operations\": {}, \"seconds\": {}, \"cpu\": {}, \"p50\": {}, \"p90\": {}, \"p99\": {}, \"p999\": {}, \"errors\": 0, \"sum\": {}, \"peak\": {}}}",
+        count, took, cpu, at(0.5), at(0.9), at(0.99), at(0.999), sum, peak_memory()
     );
 }
 
