@@ -137,7 +137,8 @@ class Postgres(Server):
 class PgBouncer(Server):
     ends_by = signal.SIGTERM
 
-    def __init__(self, postgres):
+    def __init__(self, postgres, secret=None):
+        """With the secret that PostgreSQL keeps of guest's password, clients are `guest` and prove it by SCRAM."""
         user = unprivileged()
         self.directory = tempfile.mkdtemp(prefix="bitdotio-bench-")
         self.port = free_port()
@@ -145,14 +146,14 @@ class PgBouncer(Server):
         for name, path in zip(("crt", "key"), postgres.certificate):
             certificate.append(shutil.copy(path, os.path.join(self.directory, name)))
         with open(os.path.join(self.directory, "users"), "w") as file:
-            file.write('"bench" ""\n')
+            file.write(f'"guest" "{secret}"\n' if secret else '"bench" ""\n')
         with open(os.path.join(self.directory, "ini"), "w") as file:
             file.write(f"""[databases]
 bench = host={postgres.directory} port={postgres.port} dbname=bench user=bench
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {self.port}
-auth_type = any
+auth_type = {"scram-sha-256" if secret else "any"}
 auth_file = {self.directory}/users
 pool_mode = session
 default_pool_size = 200

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import socket
 import ssl
 import struct
@@ -220,7 +221,8 @@ def front_doors(context):
         context.pgbench_made = True
     # The gateway's own role, which makes a database of its own.
     postgres.psql("DO $$ BEGIN CREATE ROLE gateway LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN END $$")
-    backend = f"postgresql://gateway@127.0.0.1:{postgres.port}/postgres?sslmode=disable"
+    # Over its Unix socket, as PgBouncer: a message over TCP costs more than all that is measured.
+    backend = f"host={postgres.directory} port={postgres.port} user=gateway dbname=postgres"
     with PgBouncer(postgres) as bouncer, serve(context, backend) as server:
         name = Api(server).call("POST", "/db/", {"name": "pgbench"})["name"]
         profile = server.profile
@@ -251,4 +253,36 @@ def gateway(context):
 
 
 def gateway_sessions(context):
-    return through_doors(context, (8,), "-C")
+    """Opening a session by TLS and a password, which everybody is shown by SCRAM, up to its first row."""
+    postgres, password = context.postgres, "v2_" + secrets.token_hex(20)
+    postgres.psql(f"DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN PASSWORD '{password}';"
+                  "DO $$ BEGIN CREATE ROLE gateway LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN END $$")
+    rules = postgres.psql("SHOW hba_file")
+    with open(rules) as file:
+        before = file.read()
+    with open(rules, "w") as file:
+        file.write("hostssl all guest 127.0.0.1/32 scram-sha-256\n" + before)
+    postgres.psql("SELECT pg_reload_conf()")
+    as_guest = lambda address: address.replace("bench@", f"guest:{password}@")
+    backend = f"host={postgres.directory} port={postgres.port} user=gateway dbname=postgres"
+    # What is kept, not the password, from which PgBouncer would make it anew for each client.
+    secret = postgres.psql("SELECT rolpassword FROM pg_authid WHERE rolname = 'guest'")
+    found = {}
+    with PgBouncer(postgres, secret) as bouncer, serve(context, backend) as server:
+        name = Api(server).call("POST", "/db/", {"name": "opening"})["name"]
+        profile = server.profile
+        ours = (f"postgresql://bench:{profile['key']}@{profile['postgres_host']}:{profile['postgres_port']}/"
+                f"{name.replace('/', '%2F')}?sslmode=require")
+        doors = [("PostgreSQL itself", as_guest(postgres.address(tls=True)), None),
+                 ("ours: bit serve --backend", ours, server.process.pid),
+                 ("PgBouncer 1.18, which lends used sessions", as_guest(postgres.address(tls=True, port=bouncer.port)),
+                  bouncer.process.pid)]
+        for _ in range(context.rounds):
+            for many in (1, 8):
+                for door, address, process in doors:
+                    used = processor_seconds(process, alone=True) if process else 0
+                    measure = context.program("opening", "open", address, 1, many)
+                    if isinstance(measure, dict):
+                        measure["cpu"] = processor_seconds(process, alone=True) - used if process else 0
+                    found.setdefault(f"{many} clients; {door}", []).append(measure)
+    return found

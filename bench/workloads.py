@@ -81,7 +81,7 @@ WORKLOADS = [
     Workload("W10", "an HTTP service, 64 clients of wrk", "requests", kind="services"),
     Workload("W11", "API calls on kept-alive sessions, 8 at a time", "calls", kind="api_client"),
     Workload("W12", "the gateway over TLS, pgbench -S, prepared", "statements", kind="gateway"),
-    Workload("W12C", "the gateway, a session for each transaction", "sessions", kind="gateway_sessions"),
+    Workload("W12C", "opening a session over TLS, by a password, up to its first row", "sessions", kind="gateway_sessions"),
     Workload("W13", "the API of `bit serve`", "calls", kind="api_server"),
 ]
 
