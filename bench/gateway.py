@@ -3,12 +3,20 @@ import contextlib
 import os
 import re
 import resource
+import secrets
 import tempfile
 
 from api import Api, serve
 from servers import Failed, PgBouncer, peak_memory, processor_seconds
 
 SELECT = "\\set id random(1, 100000)\nSELECT name, balance FROM account WHERE id = :id;\n"
+# The gateway's own role, which makes databases of its own.
+GATEWAY_ROLE = "DO $$ BEGIN CREATE ROLE gateway LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN END $$"
+
+
+def backend_of(postgres):
+    """Over its Unix socket, as PgBouncer: a message over TCP costs more than all that is measured."""
+    return f"host={postgres.directory} port={postgres.port} user=gateway dbname=postgres"
 
 
 def children_seconds():
@@ -63,10 +71,8 @@ def front_doors(context):
         if status:
             raise Failed(f"pgbench cannot make its tables: {problem}")
     fill(postgres.address())
-    # The gateway's own role, which makes a database of its own.
-    postgres.psql("DO $$ BEGIN CREATE ROLE gateway LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN END $$")
-    backend = f"postgresql://gateway@127.0.0.1:{postgres.port}/postgres?sslmode=disable"
-    with PgBouncer(postgres) as bouncer, serve(context, backend) as server:
+    postgres.psql(GATEWAY_ROLE)
+    with PgBouncer(postgres) as bouncer, serve(context, backend_of(postgres)) as server:
         name = Api(server).call("POST", "/db/", {"name": "pgbench"})["name"]
         profile = server.profile
         address = (f"postgresql://bench@{profile['postgres_host']}:{profile['postgres_port']}/"
@@ -100,4 +106,38 @@ def gateway(context):
 
 
 def gateway_sessions(context):
-    return through_doors(context, (8,), lambda _, name: name, "-S", "-C")
+    """Opening a session by TLS and a password, which everybody is shown by SCRAM, up to its first row."""
+    postgres, password = context.postgres, "v2_" + secrets.token_hex(20)
+    postgres.psql(f"DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN PASSWORD '{password}';" + GATEWAY_ROLE)
+    rules = postgres.psql("SHOW hba_file")
+    with open(rules) as file:
+        before = file.read()
+    with open(rules, "w") as file:
+        file.write("hostssl all guest 127.0.0.1/32 scram-sha-256\n" + before)
+    postgres.psql("SELECT pg_reload_conf()")
+    # What is kept, not the password, from which PgBouncer would make it anew for each client.
+    secret = postgres.psql("SELECT rolpassword FROM pg_authid WHERE rolname = 'guest'")
+    found = {}
+    with PgBouncer(postgres, secret) as bouncer, serve(context, backend_of(postgres)) as server:
+        name = Api(server).call("POST", "/db/", {"name": "opening"})["name"]
+        profile = server.profile
+        ours = (f"postgresql://bench@{profile['postgres_host']}:{profile['postgres_port']}/"
+                f"{name.replace('/', '%2F')}?sslmode=require")
+        as_guest = lambda port: postgres.address(tls=True, port=port).replace("bench@", "guest@")
+        doors = [("ours", ours, profile["key"], server.process.pid),
+                 ("PgBouncer", as_guest(bouncer.port), password, bouncer.process.pid),
+                 ("PostgreSQL itself", as_guest(postgres.port), password, None)]
+        for _ in range(context.rounds):
+            for many in (1, 8):
+                for door, address, word, process in doors:
+                    measure = opening(context, address, many, word, process)
+                    found.setdefault(f"{many} clients; {door}", []).append(measure)
+    return found
+
+
+def opening(context, address, clients, password, process):
+    used = processor_seconds(process, alone=True) if process else 0
+    measure = context.program("opening", "open", address, 1, clients, environment={"PGPASSWORD": password})
+    if not process or not isinstance(measure, dict):
+        return without_own(measure)
+    return {**measure, "cpu": processor_seconds(process, alone=True) - used, "peak": peak_memory(process)}

@@ -180,10 +180,13 @@ class Postgres(Server):
 
 
 class PgBouncer(Server):
-    """In session mode, TLS in front. Both it and `bit serve` speak to PostgreSQL over TCP without TLS."""
+    """In session mode, TLS in front. Both it and `bit serve` speak to PostgreSQL over its Unix socket.
 
-    def __init__(self, postgres):
-        self.postgres = postgres
+    With the secret that PostgreSQL keeps of guest's password, clients are `guest` and prove it by SCRAM.
+    """
+
+    def __init__(self, postgres, secret=None):
+        self.postgres, self.secret = postgres, secret
 
     def begin(self):
         user, postgres = unprivileged(), self.postgres
@@ -192,14 +195,14 @@ class PgBouncer(Server):
         for name, path in zip(("crt", "key"), postgres.certificate):
             certificate.append(shutil.copy(path, os.path.join(self.directory, name)))
         with open(os.path.join(self.directory, "users"), "w") as file:
-            file.write('"bench" ""\n')
+            file.write(f'"guest" "{self.secret}"\n' if self.secret else '"bench" ""\n')
         with open(os.path.join(self.directory, "ini"), "w") as file:
             file.write(f"""[databases]
-bench = host=127.0.0.1 port={postgres.port} dbname=bench user=bench
+bench = host={postgres.directory} port={postgres.port} dbname=bench user=bench
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {self.port}
-auth_type = any
+auth_type = {"scram-sha-256" if self.secret else "any"}
 auth_file = {self.directory}/users
 pool_mode = session
 default_pool_size = 200

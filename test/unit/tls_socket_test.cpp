@@ -74,6 +74,20 @@ public:
         return ::send(end_, bytes, static_cast<std::size_t>(size), MSG_NOSIGNAL) == size;
     }
 
+    // Reads so much, or up to the end.
+    std::string take(std::size_t size) {
+        std::string taken(size, '\0');
+        std::size_t have = 0;
+        while (have < size) {
+            const int got =
+                SSL_read(session_.get(), taken.data() + have, static_cast<int>(size - have));
+            if (got <= 0) break;
+            have += static_cast<std::size_t>(got);
+        }
+        taken.resize(have);
+        return taken;
+    }
+
 private:
     struct release {
         void operator()(SSL_CTX* context) const noexcept { SSL_CTX_free(context); }
@@ -136,6 +150,70 @@ asio::awaitable<void> take_flood() {
     CHECK(longest < 40'000);  // of 80,000
 }
 
+// More than a socket has room for.
+std::string numbers() {
+    std::string words;
+    while (words.size() < 4'000'000) {
+        words += std::to_string(words.size()) + " ";
+    }
+    return words;
+}
+
+asio::awaitable<void> write_in_pieces(tls_socket& to, const std::string& words, bool& over) {
+    constexpr std::size_t piece = 16 * 1024;
+    boost::system::error_code failure;
+    for (std::size_t at = 0; at < words.size() && !failure; at += piece) {
+        const auto rest = asio::buffer(words.data() + at, std::min(piece, words.size() - at));
+        co_await to.write(rest, failure);
+    }
+    over = true;
+}
+
+asio::awaitable<void> read_beside_a_full_socket() {
+    const auto executor = co_await asio::this_coro::executor;
+    joined_pair pair(executor);
+    raw_client client(pair.ends[1], SSL_VERIFY_NONE);
+    bool connected = false;
+    std::thread greeting([&] { connected = client.connect(); });
+    co_await pair.server->accept_tls(context_of_server());
+    greeting.join();
+    REQUIRE(connected);
+    const std::string words = numbers();
+    bool written = false;
+    asio::co_spawn(executor, write_in_pieces(*pair.server, words, written), asio::detached);
+    REQUIRE(client.flood(3));
+    std::string word;
+    bool read = false;
+    co_await read_word(*pair.server, word, read);
+    CHECK(word == "x");
+    CHECK_FALSE(written);
+    std::string taken;
+    std::thread reading([&] { taken = client.take(words.size()); });
+    while (!written) {
+        co_await asio::post(asio::use_awaitable);
+    }
+    reading.join();
+    const bool same = taken == words;
+    CHECK(same);
+}
+
+asio::awaitable<void> write_in_the_clear() {
+    const auto executor = co_await asio::this_coro::executor;
+    joined_pair pair(executor);
+    const std::string words = numbers();
+    bool written = false;
+    asio::co_spawn(executor, write_in_pieces(*pair.server, words, written), asio::detached);
+    std::string taken(words.size(), '\0');
+    std::thread reading([&] { ::recv(pair.ends[1], taken.data(), taken.size(), MSG_WAITALL); });
+    while (!written) {
+        co_await asio::post(asio::use_awaitable);
+    }
+    reading.join();
+    ::close(pair.ends[1]);
+    const bool same = taken == words;
+    CHECK(same);
+}
+
 asio::awaitable<void> be_rejected() {
     joined_pair pair(co_await asio::this_coro::executor);
     raw_client client(pair.ends[1], SSL_VERIFY_PEER);  // and it trusts nobody
@@ -174,6 +252,15 @@ asio::awaitable<void> be_mistaken() {
 
 TEST_CASE("a flood of requests for new TLS keys leaves turns to others") {
     test::run(take_flood());
+}
+
+TEST_CASE(
+    "a reader with an answer of TLS's own does not wait for the room that a writer waits for") {
+    test::run(read_beside_a_full_socket(), std::chrono::seconds(30));
+}
+
+TEST_CASE("what a socket had no room for follows in order, without TLS too") {
+    test::run(write_in_the_clear(), std::chrono::seconds(30));
 }
 
 TEST_CASE("a TLS alert is told as what it is, not as an orderly end") {

@@ -33,6 +33,18 @@ bool is_wait(int number) {
     return number == EAGAIN || number == EWOULDBLOCK || number == EINTR;
 }
 
+// Is counted as long as it lives.
+class presence {
+public:
+    explicit presence(int& many) noexcept : many_(many) { ++many_; }
+    ~presence() { --many_; }
+    presence(const presence&) = delete;
+    presence& operator=(const presence&) = delete;
+
+private:
+    int& many_;
+};
+
 }  // namespace
 
 void tls_socket::start_over(socket plain) {
@@ -177,7 +189,6 @@ error_code tls_socket::failure_of_session(int result) {
     return failure;
 }
 
-// Reads without waiting; asio::error::would_block if nothing is there.
 std::size_t tls_socket::try_read(asio::mutable_buffer room, error_code& failure) {
     failure.clear();
     if (session_) {
@@ -206,17 +217,14 @@ asio::awaitable<void> tls_socket::wait(socket::wait_type what, error_code& failu
 }
 
 asio::awaitable<std::size_t> tls_socket::read_some(asio::mutable_buffer room, error_code& failure) {
-    // OpenSSL may hold what the socket no longer has.
-    bool ready = session_ && SSL_has_pending(session_.get());
+    bool ready = holds_unread();
     while (true) {
         if (!ready) {
-            co_await plain_.async_wait(socket::wait_read,
-                                       asio::redirect_error(asio::use_awaitable, failure));
+            co_await wait(socket::wait_read, failure);
             if (failure) co_return 0;
         }
         const std::size_t size = try_read(room, failure);
-        // The answer to a message of TLS's own, such as a new key.
-        if (sent_ < outgoing_.size() && (size > 0 || failure == asio::error::would_block)) {
+        if (has_answer() && (size > 0 || failure == asio::error::would_block)) {
             error_code unsent;
             co_await flush(unsent);
             if (unsent) failure = unsent;
@@ -245,37 +253,55 @@ std::size_t tls_socket::send_some(asio::const_buffer bytes, error_code& failure)
     return 0;
 }
 
-// A reader and a writer may both be here: each sends what is left.
-asio::awaitable<void> tls_socket::flush(error_code& failure) {
-    failure.clear();
-    while (sent_ < outgoing_.size()) {
+// Sends until nothing is left, or the socket is full: asio::error::would_block.
+void tls_socket::send_unsent(error_code& failure) {
+    while (has_unsent()) {
         sent_ += send_some(asio::buffer(outgoing_) + sent_, failure);
-        if (failure == asio::error::would_block) co_await wait(socket::wait_write, failure);
-        if (failure) co_return;
+        if (failure) return;
     }
     outgoing_.clear();
     sent_ = 0;
 }
 
-asio::awaitable<void> tls_socket::write(asio::const_buffer bytes, error_code& failure) {
+// A reader and a writer may both be here: each sends what is left.
+asio::awaitable<void> tls_socket::flush(error_code& failure) {
+    failure.clear();
+    const presence here(flushes_);
+    while (true) {
+        send_unsent(failure);
+        if (failure != asio::error::would_block) co_return;
+        co_await wait(socket::wait_write, failure);
+        if (failure) co_return;
+    }
+}
+
+void tls_socket::try_write(asio::const_buffer bytes, error_code& failure) {
     failure.clear();
     if (session_) {
         std::size_t size = 0;
         begin_call();
-        const int done =
-            bytes.size() == 0 ? 1 : SSL_write_ex(session_.get(), bytes.data(), bytes.size(), &size);
-        if (done != 1) {
-            failure = failure_of_session(done);
-            co_return;
+        if (bytes.size() > 0) {
+            const int done = SSL_write_ex(session_.get(), bytes.data(), bytes.size(), &size);
+            if (done != 1) {
+                failure = failure_of_session(done);
+                return;
+            }
         }
-        co_await flush(failure);
-        co_return;
+        send_unsent(failure);
+    } else {
+        while (bytes.size() > 0 && !failure && !has_unsent()) {
+            bytes += send_some(bytes, failure);
+        }
+        if (failure && failure != asio::error::would_block) return;
+        const auto* const rest = static_cast<const char*>(bytes.data());
+        outgoing_.insert(outgoing_.end(), rest, rest + bytes.size());
     }
-    while (bytes.size() > 0) {
-        bytes += send_some(bytes, failure);
-        if (failure == asio::error::would_block) co_await wait(socket::wait_write, failure);
-        if (failure) co_return;
-    }
+    if (failure == asio::error::would_block) failure.clear();
+}
+
+asio::awaitable<void> tls_socket::write(asio::const_buffer bytes, error_code& failure) {
+    try_write(bytes, failure);
+    if (!failure && has_unsent()) co_await flush(failure);
 }
 
 asio::awaitable<void> tls_socket::write(asio::const_buffer bytes) {
