@@ -56,7 +56,7 @@ auto state_settings(const pool_options& options, const connect_options& connect)
 }  // namespace
 
 pool_core::pool_core(asio::any_io_executor executor, connect_options connect, pool_options options)
-    : strand_(asio::make_strand(executor)),
+    : strand_(executor),
       connector_(executor, std::move(connect), strand_),
       options_(bounded(std::move(options))),
       state_(state_settings(options_, connector_.options())),

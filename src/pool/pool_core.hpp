@@ -7,6 +7,7 @@
 #include "base/deadline.hpp"
 #include "base/fork_guard.hpp"
 #include "base/resumption.hpp"
+#include "base/strand.hpp"
 #include "pool/lease_book.hpp"
 #include "pool/pool_state.hpp"
 #include "pool/refusal_error.hpp"
@@ -14,7 +15,6 @@
 
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <atomic>
 #include <exception>
@@ -221,7 +221,7 @@ private:
     pool_picture picture(time_point now) const;
 
     const fork_guard birth_;
-    asio::strand<asio::any_io_executor> strand_;
+    const strand strand_;
     const connector connector_;
     const pool_options options_;
     state state_;

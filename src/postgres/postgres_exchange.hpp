@@ -12,6 +12,7 @@
 #include <bitdotio/statement.hpp>
 
 #include "base/deadline.hpp"
+#include "base/strand.hpp"
 #include "postgres/cancel_queue.hpp"
 #include "postgres/deferred_begin.hpp"
 #include "postgres/failure.hpp"
@@ -26,7 +27,6 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <atomic>
 #include <functional>
@@ -65,7 +65,7 @@ public:
     asio::awaitable<result> answer(const statement& sql, const params& values);
 
     // postgres_plain.cpp: the way of most statements.
-    using strand = asio::strand<asio::any_io_executor>;
+    using strand = bitdotio::strand;
 
     /// Whether a statement needs no more than to be sent and answered: nothing goes before it, and
     /// there is no time limit.
