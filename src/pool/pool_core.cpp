@@ -84,7 +84,10 @@ void pool_core::start() {
 
 // Does what the state decides. Every event ends here, unless it is known to leave nothing to do.
 void pool_core::obey() {
-    const auto now = std::chrono::steady_clock::now();
+    obey(std::chrono::steady_clock::now());
+}
+
+void pool_core::obey(time_point now) {
     if (state_.is_settled(now)) {
         if (const auto next = state_.next(now); next && !next_event_.rings_by(*next)) {
             set_alarm(next);

@@ -66,6 +66,8 @@ public:
                : is_guest ? within_strand(strand_, exchange_.answer(sql, values))
                           : exchange_.answer(sql, values);
     }
+    /// The conversation itself, for one that is on the session's strand.
+    postgres_exchange& exchange_here() noexcept { return exchange_; }
     asio::awaitable<std::vector<result>> script(statement sql) {
         return on_own_strand(exchange_.script(std::move(sql)));
     }

@@ -88,6 +88,10 @@ public:
     void when_readable(Handler handler) {
         socket_.when_readable(std::move(handler));
     }
+    template <class Event>
+    void on_event(Event event) {
+        socket_.on_event(std::move(event));
+    }
     void stop_waiting() { socket_.cancel(); }
 
     /// Sends what the system takes of what libpq has kept. Whether that was all.
