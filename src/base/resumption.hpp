@@ -2,19 +2,16 @@
 #pragma once
 
 #include "base/spawn.hpp"
+#include "base/strand.hpp"
+#include "base/suspended.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/execution/context.hpp>
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/query.hpp>
-#include <boost/asio/strand.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <mutex>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -57,7 +54,7 @@ private:
 ///     outlives it.
 class resumption {
 public:
-    using strand = asio::strand<asio::any_io_executor>;
+    using strand = bitdotio::strand;
 
     resumption(sleeping_coroutines& context, const strand& home) noexcept
         : context_(context), home_(home) {}
@@ -69,64 +66,61 @@ public:
     /// Returns after `wake`, or when it was cancelled: look at what it was waited for.
     ///
     /// Cancellation: what the caller's coroutine supports.
-    asio::awaitable<void> wait() {
-        auto keep = [this](handler waiting) {
+    auto wait() {
+        return suspend([this](auto&& waiting) {
             auto slot = asio::get_associated_cancellation_slot(waiting);
             if (slot.is_connected()) {
                 slot.assign([this](asio::cancellation_type) { wake(); });
             }
-            put(std::move(waiting));
-        };
-        return asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(keep),
-                                                                            asio::use_awaitable);
+            put(suspended(std::move(waiting)));
+        });
     }
 
     /// Lets the coroutine go on soon, not before this returns; nothing happens if none waits.
     void wake() {
         if (auto woken = take()) {
-            resume_soon(home_, std::move(*woken));
+            resume_soon(home_, std::move(woken));
         }
     }
 
-private:
-    friend class sleeping_coroutines;
-    using handler = asio::async_result<asio::use_awaitable_t<>, void()>::handler_type;
+    // ---- the same for one that is suspended otherwise, and goes on as who wakes it wants
 
-    void put(handler waiting) {
+    void put(suspended waiting) {
         const std::lock_guard held(context_.lock_);
-        waiting_.emplace(std::move(waiting));
+        waiting_ = std::move(waiting);
         next_ = context_.first_;
         if (next_) next_->before_ = this;
         context_.first_ = this;
     }
 
-    std::optional<handler> take() {
+    /// Nothing if none waits.
+    suspended take() {
         const std::lock_guard held(context_.lock_);
         return take_locked();
     }
 
-    std::optional<handler> take_locked() {
-        std::optional<handler> taken;
+private:
+    friend class sleeping_coroutines;
+
+    suspended take_locked() {
         if (waiting_) {
             (before_ ? before_->next_ : context_.first_) = next_;
             if (next_) next_->before_ = before_;
             before_ = next_ = nullptr;
-            taken.emplace(std::move(*waiting_));
-            waiting_.reset();
         }
-        return taken;
+        return std::move(waiting_);
     }
 
     sleeping_coroutines& context_;
     const strand& home_;
-    std::optional<handler> waiting_;
+    suspended waiting_;
     resumption* before_ = nullptr;
     resumption* next_ = nullptr;
 };
 
 // Destroys what waits, and with it the frames in which the resumptions stand.
 inline void sleeping_coroutines::shutdown() {
-    std::vector<std::optional<resumption::handler>> all;
+    std::vector<suspended> all;
     {
         const std::lock_guard held(lock_);
         while (first_) {

@@ -5,6 +5,7 @@
 #include "pool/multiplexer.hpp"
 #include "pool/pool_attempts.hpp"
 #include "pool/pool_core.hpp"
+#include "pool/pool_statement.hpp"
 #include "pool/transaction_source.hpp"
 #include "postgres/failure.hpp"
 #include "postgres/multiplexed_statement.hpp"
@@ -12,6 +13,7 @@
 #include "postgres/postgres_session.hpp"
 
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <exception>
@@ -117,8 +119,29 @@ asio::awaitable<result> run_alone(pool_attempts& all, const query_report& report
 
 asio::awaitable<result> run_leased(std::shared_ptr<pool_core> core, statement sql, params values,
                                    std::source_location where) {
+    core->check_same_process();
     pool_attempts all(core, sql.may_run_twice(), core->deadline_of(sql.timeout()), where);
     const query_report report(*core, sql.sql());
+    const asio::cancellation_state caller = co_await asio::this_coro::cancellation_state;
+    bool has_failed = false;
+    {
+        statement_try first(sql, values, where);
+        first.began = report.began();
+        first.limits = all.limits();
+        if (pool_statement::may_take(caller, first)) {
+            pool_statement one(*core, first);
+            co_await one.end();
+            try {
+                co_return one.take();
+            } catch (...) {
+                report.go_on(all, current_failure(), first.failed_on->session().get());
+            }
+            has_failed = true;
+        }
+    }
+    if (has_failed) {
+        co_await all.pause();
+    }
     co_return co_await run_alone(all, report, sql, values, where);
 }
 

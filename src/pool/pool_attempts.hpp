@@ -55,9 +55,10 @@ public:
     /// The deadline of the next step, of a stream.
     void set_deadline(time_point deadline);
 
-private:
+    /// What is said of the next wait for a connection.
     acquire_limits limits() const;
 
+private:
     const std::shared_ptr<pool_core> core_;
     time_point deadline_;
     const std::source_location where_;

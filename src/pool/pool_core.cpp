@@ -56,7 +56,7 @@ auto state_settings(const pool_options& options, const connect_options& connect)
 }  // namespace
 
 pool_core::pool_core(asio::any_io_executor executor, connect_options connect, pool_options options)
-    : strand_(asio::make_strand(executor)),
+    : strand_(executor),
       connector_(executor, std::move(connect), strand_),
       options_(bounded(std::move(options))),
       state_(state_settings(options_, connector_.options())),
@@ -84,7 +84,10 @@ void pool_core::start() {
 
 // Does what the state decides. Every event ends here, unless it is known to leave nothing to do.
 void pool_core::obey() {
-    const auto now = std::chrono::steady_clock::now();
+    obey(std::chrono::steady_clock::now());
+}
+
+void pool_core::obey(time_point now) {
     if (state_.is_settled(now)) {
         if (const auto next = state_.next(now); next && !next_event_.rings_by(*next)) {
             set_alarm(next);

@@ -7,6 +7,7 @@
 #include "base/deadline.hpp"
 #include "base/fork_guard.hpp"
 #include "base/resumption.hpp"
+#include "base/strand.hpp"
 #include "pool/lease_book.hpp"
 #include "pool/pool_state.hpp"
 #include "pool/refusal_error.hpp"
@@ -14,19 +15,21 @@
 
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 
+#include <algorithm>
 #include <atomic>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <optional>
 #include <set>
 #include <source_location>
-#include <unordered_map>
+#include <utility>
 
 namespace bitdotio {
 
 class multiplexer;
+class pool_statement;
 
 /// What a caller says of its wait for a connection.
 ///
@@ -62,7 +65,8 @@ struct statement_try {
 
 /// Thread safety: the public functions may be called from any thread; the rest runs on the strand.
 class pool_core : public std::enable_shared_from_this<pool_core> {
-    friend multiplexer;  // a part of it, in files of its own
+    friend multiplexer;  // parts of it, in files of their own
+    friend pool_statement;
 
 public:
     pool_core(asio::any_io_executor executor, connect_options connect, pool_options options);
@@ -72,7 +76,8 @@ public:
 
     asio::awaitable<pooled_connection> acquire(std::source_location where,
                                                acquire_limits limits = acquire_limits());
-    /// Gets a connection, asks, tells the observer if that goes well, and gives it back.
+    /// Gets a connection, asks, tells the observer if that goes well, and gives it back. See
+    /// pool_statement for the way of most.
     asio::awaitable<result> run(statement_try& one);
     asio::awaitable<pool_statistics> statistics();
     asio::awaitable<void> close(std::chrono::milliseconds drain);
@@ -124,34 +129,72 @@ private:
     using state = pool_state<resource>;
     using dial_signal = std::shared_ptr<asio::cancellation_signal>;
 
-    // A caller that waits; it stands in its coroutine's frame.
+    // Somebody who waits in the queue; it stands in the frame of the caller's coroutine.
     class waiter {
     public:
-        waiter(pool_core& pool, state::ticket ticket_, std::source_location where_,
-               time_point came_)
-            : ticket(ticket_),
-              where(where_),
-              came(came_),
-              called(pool.sleeping_, pool.strand_),
-              waiters_(pool.waiters_) {
-            waiters_.emplace(ticket, this);
-        }
-        ~waiter() {
-            if (!done) waiters_.erase(ticket);
+        waiter(pool_core& pool, std::source_location where_)
+            : where(where_), called(pool.sleeping_, pool.strand_), pool_(pool) {}
+        virtual ~waiter() {
+            if (is_waiting_) pool_.waiters_.remove(ticket_);
         }
         waiter(const waiter&) = delete;
 
-        const state::ticket ticket;
+        // It stands in the queue from now on, until one of the two below is called.
+        void begin(state::ticket ticket, time_point now) {
+            pool_.waiters_.add(ticket, this);
+            is_waiting_ = true;
+            ticket_ = ticket;
+            came_ = now;
+        }
+        void end() noexcept { is_waiting_ = false; }
+        // It leaves the queue, if it is there.
+        void withdraw() {
+            if (std::exchange(is_waiting_, false)) {
+                pool_.state_.forget(ticket_);
+                pool_.waiters_.remove(ticket_);
+            }
+        }
+        virtual void got(resource lent) noexcept = 0;
+        virtual void got_none(std::exception_ptr why) noexcept = 0;
+
+        state::ticket ticket() const noexcept { return ticket_; }
+        time_point came() const noexcept { return came_; }
         const std::source_location where;
-        const time_point came;
         resumption called;
-        resource lent;
-        std::exception_ptr refused;  // smaller than an error, and there may be many of us
-        bool done = false;
+
+    protected:
+        pool_core& pool_;
 
     private:
-        std::unordered_map<state::ticket, waiter*>& waiters_;
+        state::ticket ticket_ = 0;
+        time_point came_{};
+        bool is_waiting_ = false;
     };
+
+    // Those in the queue, by their tickets: mostly the first one leaves.
+    class queue {
+    public:
+        void add(state::ticket ticket, waiter* one) { all_.emplace_back(ticket, one); }
+        waiter& remove(state::ticket ticket) noexcept {
+            if (all_.front().first == ticket) {
+                waiter& first = *all_.front().second;
+                all_.pop_front();
+                return first;
+            }
+            const auto place = std::lower_bound(
+                all_.begin(), all_.end(), ticket,
+                [](const auto& one, state::ticket wanted) { return one.first < wanted; });
+            waiter& found = *place->second;
+            all_.erase(place);
+            return found;
+        }
+
+    private:
+        std::deque<std::pair<state::ticket, waiter*>> all_;
+    };
+
+    class sleeper;
+    class lease_wait;
 
     // A lease of the pool's own, on its strand from its beginning to its end.
     class inner_lease {
@@ -171,11 +214,13 @@ private:
     // pool_lending.cpp: how connections are lent, and come back.
     asio::awaitable<pooled_connection> do_acquire(std::source_location where,
                                                   acquire_limits limits);
-    asio::awaitable<result> do_run(statement_try& one, bool is_guest);
+    asio::awaitable<result> do_run(statement_try& one);
     static bool is_fit(const resource& idle);
     resource lend_at_once(std::source_location where, const acquire_limits& limits);
     asio::awaitable<resource> wait_for_one(std::source_location where, acquire_limits limits);
-    void enqueue(const waiter& one, const acquire_limits& limits);
+    void enqueue(waiter& one, const acquire_limits& limits);
+    void queue_up(waiter& one, const acquire_limits& limits) noexcept;
+    void go_on_soon(suspended caller) const;
     void lend(state::ticket ticket, resource session, time_point now);
     void note_lease(const resource& session, std::source_location where, time_point now);
     void refuse(const state::refused& one, time_point now);
@@ -187,6 +232,7 @@ private:
     asio::awaitable<void> dial(dial_signal signal, std::uint64_t generation);
     asio::awaitable<void> do_probe(resource session);
     void obey();
+    void obey(time_point now);
     void set_alarm(std::optional<time_point> next);
     void ring();
     void dispose(const resource& session, close_reason why);
@@ -223,13 +269,13 @@ private:
     pool_picture picture(time_point now) const;
 
     const fork_guard birth_;
-    asio::strand<asio::any_io_executor> strand_;
+    const strand strand_;
     const connector connector_;
     const pool_options options_;
     state state_;
     lease_book leases_;
     sleeping_coroutines& sleeping_;
-    std::unordered_map<state::ticket, waiter*> waiters_;
+    queue waiters_;
     state::ticket next_ticket_ = 0;
     std::optional<error> last_dial_error_;
     std::set<dial_signal> dials_;

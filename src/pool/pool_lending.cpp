@@ -14,32 +14,106 @@ constexpr std::chrono::milliseconds default_acquire_timeout{30'000};
 
 }  // namespace
 
+// A caller in the queue whose coroutine is on the strand, where a cancellation can reach it.
+class pool_core::sleeper final : public waiter {
+public:
+    using waiter::waiter;
+
+    void got(resource lent_) noexcept override {
+        lent = std::move(lent_);
+        wake();
+    }
+    void got_none(std::exception_ptr why) noexcept override {
+        refused = std::move(why);
+        wake();
+    }
+
+    resource lent;
+    std::exception_ptr refused;  // smaller than an error, and there may be many of us
+    bool done = false;
+
+private:
+    void wake() {
+        done = true;
+        called.wake();
+    }
+};
+
+// A caller that nobody can cancel: it goes on where it was, and has never been on the strand.
+class pool_core::lease_wait final : public waiter {
+public:
+    lease_wait(pool_core& pool, std::source_location where_, const acquire_limits& limits)
+        : waiter(pool, where_), limits_(limits) {}
+    ~lease_wait() {
+        if (lent_) pool_.give_back(std::move(lent_));  // torn down with its executor
+    }
+
+    // Awaited, it comes to the strand and waits.
+    auto answer() {
+        return suspend([this](auto&& caller) { begin_waiting(suspended(std::move(caller))); });
+    }
+    pooled_connection take() {
+        if (refused_) {
+            std::rethrow_exception(refused_);
+        }
+        return pooled_connection(pool_.shared_from_this(), std::move(lent_));
+    }
+
+    void got(resource lent) noexcept override {
+        lent_ = std::move(lent);
+        pool_.go_on_soon(called.take());
+    }
+    void got_none(std::exception_ptr why) noexcept override {
+        refused_ = std::move(why);
+        pool_.go_on_soon(called.take());
+    }
+
+private:
+    void begin_waiting(suspended caller) {
+        called.put(std::move(caller));
+        auto ask = [this]() noexcept { enter(); };
+        if (!pool_.strand_.run_now(ask)) {
+            dispatch_work(pool_.strand_, ask);
+        }
+    }
+
+    void enter() noexcept {
+        try {
+            if (resource lent = pool_.lend_at_once(where, limits_)) {
+                got(std::move(lent));
+                return;
+            }
+        } catch (...) {
+            got_none(std::current_exception());
+            return;
+        }
+        pool_.queue_up(*this, limits_);
+    }
+
+    const acquire_limits& limits_;
+    resource lent_;
+    std::exception_ptr refused_;
+};
+
 asio::awaitable<pooled_connection> pool_core::acquire(std::source_location where,
                                                       acquire_limits limits) {
     birth_.check_same_process("the pool");
     const auto self = shared_from_this();
     const asio::cancellation_state state_of_caller = co_await asio::this_coro::cancellation_state;
+    if (state_of_caller.cancelled() == asio::cancellation_type::none) {
+        resource lent;
+        strand_.run_now([&] { lent = lend_at_once(where, limits); });
+        if (lent) {
+            co_return pooled_connection(self, std::move(lent));
+        }
+    }
     if (!cannot_be_cancelled(state_of_caller)) {
         auto whole = do_acquire(where, limits);
         co_return co_await on_shared_strand(strand_, self, std::move(whole));
     }
-    co_await enter_strand(strand_);
-    pooled_connection lent;  // given back where the caller ends on its way to its executor
-    std::exception_ptr failure;
-    try {
-        resource one = lend_at_once(where, limits);
-        if (!one) {
-            one = co_await wait_for_one(where, limits);
-        }
-        lent = pooled_connection(self, std::move(one));
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    co_await leave_strand();
-    if (failure) {
-        std::rethrow_exception(failure);
-    }
-    co_return lent;
+    lease_wait mine(*this, where, limits);
+    co_await mine.answer();
+    co_return mine.take();
 }
 
 asio::awaitable<pooled_connection> pool_core::do_acquire(std::source_location where,
@@ -51,31 +125,22 @@ asio::awaitable<pooled_connection> pool_core::do_acquire(std::source_location wh
     co_return pooled_connection(shared_from_this(), std::move(lent));
 }
 
-// Enters the strand once. A caller that nobody can cancel comes to it by itself, as a guest.
-asio::awaitable<result> pool_core::run(statement_try& one) {
-    birth_.check_same_process("the pool");
-    const auto self = shared_from_this();
-    const asio::cancellation_state state_of_caller = co_await asio::this_coro::cancellation_state;
-    if (!cannot_be_cancelled(state_of_caller) || one.limits.until != no_deadline) {
-        auto whole = do_run(one, false);
-        co_return co_await on_shared_strand(strand_, self, std::move(whole));
+// Not on the strand any more: what it does next is no concern of the strand's.
+void pool_core::go_on_soon(suspended caller) const {
+    const auto executor = caller.executor();
+    if (strand_.shares_threads_with(executor)) {
+        strand_.run_outside(std::move(caller));
+    } else {
+        resume_soon(executor, std::move(caller));
     }
-    co_await enter_strand(strand_);
-    std::exception_ptr failure;
-    result answer;
-    try {
-        answer = co_await do_run(one, true);
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    co_await leave_strand();
-    if (failure) {
-        std::rethrow_exception(failure);
-    }
-    co_return answer;
 }
 
-asio::awaitable<result> pool_core::do_run(statement_try& one, bool is_guest) {
+asio::awaitable<result> pool_core::run(statement_try& one) {
+    birth_.check_same_process("the pool");
+    return on_shared_strand(strand_, shared_from_this(), do_run(one));
+}
+
+asio::awaitable<result> pool_core::do_run(statement_try& one) {
     inner_lease lent(*this);
     lent.session = lend_at_once(one.where, one.limits);
     if (!lent.session) {
@@ -90,7 +155,7 @@ asio::awaitable<result> pool_core::do_run(statement_try& one, bool is_guest) {
     result answer;
     try {
         if (one.limits.until == no_deadline) {
-            answer = co_await lent.session->run_here(one.sql, one.values, is_guest);
+            answer = co_await lent.session->run_here(one.sql, one.values, false);
         } else {
             statement limited(one.sql);
             limited.timeout(left_until(one.limits.until));
@@ -132,14 +197,14 @@ asio::awaitable<pool_core::resource> pool_core::wait_for_one(std::source_locatio
                                                              acquire_limits limits) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
-    waiter mine(*this, next_ticket_++, where, std::chrono::steady_clock::now());
+    sleeper mine(*this, where);
     enqueue(mine, limits);
     obey();
     if (!mine.done) {
         co_await mine.called.wait();
     }
     if (!mine.done) {
-        state_.forget(mine.ticket);
+        state_.forget(mine.ticket());
         obey();
         throw error(errc::cancelled, "waiting for a connection was cancelled")
             .with(phase::acquiring)
@@ -152,16 +217,35 @@ asio::awaitable<pool_core::resource> pool_core::wait_for_one(std::source_locatio
 }
 
 // Apart from the coroutine, whose frame a caller keeps while it waits.
-void pool_core::enqueue(const waiter& one, const acquire_limits& limits) {
+void pool_core::enqueue(waiter& one, const acquire_limits& limits) {
+    one.begin(next_ticket_++, std::chrono::steady_clock::now());
     const auto timeout = options_.acquire_timeout.value_or(default_acquire_timeout);
     state::wish wanted;
     wanted.until = limits.until;
     wanted.newer_than = limits.newer_than;
     wanted.goes_on = limits.goes_on;
-    const time_point last = later(limits.since.value_or(one.came), timeout);
-    if (const auto why = state_.enqueue(one.ticket, one.came, last,
+    const time_point came = one.came();
+    const time_point last = later(limits.since.value_or(came), timeout);
+    if (const auto why = state_.enqueue(one.ticket(), came, last,
                                         !options_.acquire_timeout.has_value(), wanted)) {
-        refuse(state::refused(one.ticket, *why), one.came);
+        refuse(state::refused(one.ticket(), *why), came);
+    }
+}
+
+// The waiter has an answer by then, and may be gone, or waits.
+void pool_core::queue_up(waiter& one, const acquire_limits& limits) noexcept {
+    const auto self = shared_from_this();
+    try {
+        enqueue(one, limits);
+    } catch (...) {
+        one.withdraw();
+        one.got_none(std::current_exception());
+        return;
+    }
+    try {
+        obey();
+    } catch (...) {
+        failed(std::current_exception());
     }
 }
 
@@ -174,32 +258,42 @@ void pool_core::note_lease(const resource& session, std::source_location where, 
 }
 
 void pool_core::lend(state::ticket ticket, resource session, time_point now) {
-    waiter& lucky = *waiters_.extract(ticket).mapped();
+    waiter& lucky = waiters_.remove(ticket);
+    lucky.end();
     note_lease(session, lucky.where, now);
-    lucky.lent = std::move(session);
-    lucky.done = true;
-    lucky.called.wake();
-    tell([&](pool_observer& observer) { observer.acquired(now - lucky.came); });
+    tell([&](pool_observer& observer) { observer.acquired(now - lucky.came()); });
+    lucky.got(std::move(session));  // which may be gone now
 }
 
 void pool_core::refuse(const state::refused& one, time_point now) {
-    waiter& unlucky = *waiters_.extract(one.who).mapped();
+    waiter& unlucky = waiters_.remove(one.who);
+    unlucky.end();
     pool_picture now_is = picture(now);
     now_is.waited = one.waited;
     now_is.place = one.place;
     now_is.by_caller = one.by_caller;
-    now_is.stands_still = leases_.stands_still_since(unlucky.came);
+    now_is.stands_still = leases_.stands_still_since(unlucky.came());
     const error why = refusal_error(one.why, now_is);
-    unlucky.refused = std::make_exception_ptr(why);
-    unlucky.done = true;
-    unlucky.called.wake();
     ++counted_.refused;
-    tell([&](pool_observer& observer) { observer.acquire_failed(why, now - unlucky.came); });
+    tell([&](pool_observer& observer) { observer.acquire_failed(why, now - unlucky.came()); });
+    unlucky.got_none(std::make_exception_ptr(why));  // which may be gone now
 }
 
 void pool_core::give_back(resource session) noexcept {
     if (!birth_.is_here()) {
         return;  // it was lent in the process that forked this one, and stays there
+    }
+    if (strand_.may_run_here()) {
+        bool is_back = false;
+        try {
+            is_back = strand_.run_now([&] { take_back(std::move(session)); });
+        } catch (...) {
+            failed(std::current_exception());
+            return;
+        }
+        if (is_back) {
+            return;
+        }
     }
     auto work = [self = shared_from_this(), session = std::move(session)]() mutable {
         self->take_back(std::move(session));
@@ -249,7 +343,7 @@ void pool_core::take_back(resource session) {
             spawn_alone(strand_, do_return(std::move(session)), on_failure());
             return;
     }
-    obey();
+    obey(now);
 }
 
 asio::awaitable<void> pool_core::do_return(resource session) {

@@ -186,7 +186,7 @@ asio::awaitable<connector::session> connector::dial_address(address target,
                                options.database, options.user)
                        .value_or("");
     }
-    strand home = shared_ ? *shared_ : asio::make_strand(executor_);
+    strand home = shared_ ? *shared_ : strand(executor_);
     const auto opened = make_for_this_process<postgres_session>(std::move(home), options, cancels_);
     try {
         co_await opened->open(dial_parameters(options, target.named, target.numeric, password),

@@ -4,12 +4,12 @@
 #include <bitdotio/connect_options.hpp>
 
 #include "base/deadline.hpp"
+#include "base/strand.hpp"
 #include "postgres/connect_defaults.hpp"
 #include "postgres/host_choice.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -27,7 +27,7 @@ class postgres_session;
 /// Cancellation: terminal, partial, total; nothing is left behind.
 class connector {
 public:
-    using strand = asio::strand<asio::any_io_executor>;
+    using strand = bitdotio::strand;
 
     /// Parameters: `shared` is the strand of all its sessions; without it each has its own.
     /// Errors: errc::bad_input for invalid options.

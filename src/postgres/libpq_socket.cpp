@@ -67,8 +67,8 @@ asio::awaitable<void> libpq_socket::readable_or_writable() {
         co_return;
     }
     auto group = asio::experimental::make_parallel_group(
-        descriptor_.async_wait(wait::wait_read, asio::deferred),
-        descriptor_.async_wait(wait::wait_write, asio::deferred));
+        descriptor_.async_wait(wait::wait_read, asio::bind_executor(home_, asio::deferred)),
+        descriptor_.async_wait(wait::wait_write, asio::bind_executor(home_, asio::deferred)));
     const auto [order, read, write] =
         co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
     if (read && write) {

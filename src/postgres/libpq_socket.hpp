@@ -7,14 +7,36 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/deferred.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <boost/asio/query.hpp>
 
 #include <utility>
 
 namespace bitdotio {
 
 namespace asio = boost::asio;
+
+/// Runs what it is given at once. Events of the descriptor come on a thread of its context, and
+/// each handler says by itself where it goes from there.
+///
+/// Thread safety: a value.
+class event_executor {
+public:
+    explicit event_executor(asio::execution_context& context) noexcept : context_(&context) {}
+
+    asio::execution_context& query(asio::execution::context_t) const noexcept { return *context_; }
+    template <class Function>
+    void execute(Function&& function) const {
+        std::forward<Function>(function)();
+    }
+    bool operator==(const event_executor& other) const noexcept = default;
+
+private:
+    asio::execution_context* context_;
+};
 
 /// The error of a wait that was cancelled.
 error waiting_cancelled();
@@ -30,7 +52,9 @@ error waiting_cancelled();
 ///     so it is detached before that.
 class libpq_socket {
 public:
-    explicit libpq_socket(const asio::any_io_executor& executor) : descriptor_(executor) {}
+    explicit libpq_socket(const asio::any_io_executor& executor)
+        : home_(executor),
+          descriptor_(event_executor(asio::query(executor, asio::execution::context))) {}
 
     /// Registers the connection's descriptor. False if it has none, which is so once it has broken.
     bool attach(PGconn* conn) { return attach(PQsocket(conn), conn); }
@@ -78,13 +102,20 @@ public:
     template <class Handler>
     void when_readable(Handler handler) {
         if (holds_unread()) {
-            post_work(descriptor_.get_executor(),
-                      [handler = std::move(handler)]() mutable noexcept {
-                          handler(boost::system::error_code());
-                      });
+            post_work(home_, [handler = std::move(handler)]() mutable noexcept {
+                handler(boost::system::error_code());
+            });
             return;
         }
-        descriptor_.async_wait(asio::posix::descriptor_base::wait_read, std::move(handler));
+        descriptor_.async_wait(asio::posix::descriptor_base::wait_read,
+                               asio::bind_executor(home_, std::move(handler)));
+    }
+    /// Calls `event` once, on any thread of the context and beside whatever else runs, when there
+    /// is something to read that is not held; with an error as above. What it throws comes out of
+    /// the context.
+    template <class Event>
+    void on_event(Event event) {
+        descriptor_.async_wait(asio::posix::descriptor_base::wait_read, std::move(event));
     }
     void cancel() {
         descriptor_.cancel();
@@ -93,7 +124,8 @@ public:
 private:
     bool attach(int descriptor, PGconn* conn);
 
-    asio::posix::stream_descriptor descriptor_;
+    const asio::any_io_executor home_;
+    asio::posix::basic_stream_descriptor<event_executor> descriptor_;
     PGconn* conn_ = nullptr;
 };
 

@@ -205,7 +205,7 @@ void postgres_exchange::send(const statement& sql, const params& values, kind ho
 // take away what is planned so early.
 void postgres_exchange::prepare(const statement& sql, const params& values, kind how) {
     postgres_wire::check(sql);
-    wire_.take_plan();
+    wire_.forget_plan();
     wire_.bind(values);
     if (sql.largest_result()) {
         return;

@@ -12,6 +12,7 @@
 #include <bitdotio/statement.hpp>
 
 #include "base/deadline.hpp"
+#include "base/strand.hpp"
 #include "postgres/cancel_queue.hpp"
 #include "postgres/deferred_begin.hpp"
 #include "postgres/failure.hpp"
@@ -26,7 +27,6 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <atomic>
 #include <functional>
@@ -65,7 +65,7 @@ public:
     asio::awaitable<result> answer(const statement& sql, const params& values);
 
     // postgres_plain.cpp: the way of most statements.
-    using strand = asio::strand<asio::any_io_executor>;
+    using strand = bitdotio::strand;
 
     /// Whether a statement needs no more than to be sent and answered: nothing goes before it, and
     /// there is no time limit.
@@ -77,6 +77,9 @@ public:
     /// `enter_strand`.
     asio::awaitable<result> answer_plainly(const strand& home, const statement& sql,
                                            const params& values);
+    class plain_answer;
+    /// What is left to do of a plain statement that takes more than to wait for its answer.
+    asio::awaitable<result> finish_plainly(plain_answer& one);
     asio::awaitable<std::vector<result>> script(statement sql);
     asio::awaitable<void> commit();
     asio::awaitable<pipeline_results> run_pipeline(std::shared_ptr<const pipeline> shared);
@@ -270,6 +273,59 @@ private:
     bool close_when_done_ = false;
     std::string cut_because_;
     std::atomic<session_status> status_{session_status::closed};
+};
+
+/// A plain statement in parts, for one that waits for its answer without a coroutine: made, it has
+/// been sent; then it goes on with each event of the wire, until it is answered.
+///
+/// Thread safety: as the exchange, which it has to itself.
+/// Lifetime: as what it refers to: the exchange, the statement, and its parameters.
+class postgres_exchange::plain_answer {
+public:
+    enum class progress {
+        waits,  ///< for an event
+        ended,  ///< it has been answered
+        stuck,  ///< all that is left is for `finish_plainly`
+    };
+
+    /// Errors: as those of `answer`; the statement is over then.
+    plain_answer(postgres_exchange& whose, const statement& sql, const params& values)
+        : turn_(whose), whose_(whose), sql_(sql), values_(values) {
+        in_transaction_ = whose.begin_asking(sql, values, kind::extended, when_);
+    }
+
+    /// Takes in what there is without waiting.
+    progress look();
+    /// Calls `event` once with an error or none, beside whatever else runs, when there may be more
+    /// to take in.
+    template <class Event>
+    void on_event(Event event) {
+        whose_.wire_.on_event(std::move(event));
+    }
+    /// The same as `look` for the event.
+    progress go_on(const boost::system::error_code& failure);
+    /// The answer of what has ended.
+    ///
+    /// Errors: as those of `answer`.
+    result take() {
+        if (whose_.report_.commits()) {
+            whose_.report_.require_commit(false);
+        }
+        return whose_.report_.take_last_answer();
+    }
+
+private:
+    friend postgres_exchange;
+
+    progress conclude();
+
+    const turn turn_;
+    postgres_exchange& whose_;
+    const statement& sql_;
+    const params& values_;
+    phase when_ = phase::awaiting_reply;
+    bool in_transaction_ = false;
+    bool has_concluded_ = false;
 };
 
 }  // namespace bitdotio

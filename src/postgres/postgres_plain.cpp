@@ -46,4 +46,65 @@ asio::awaitable<result> postgres_exchange::answer_plainly(const strand& home, co
     co_return answer;
 }
 
+postgres_exchange::plain_answer::progress postgres_exchange::plain_answer::look() {
+    if (!whose_.wire_.is_flushed()) {
+        return progress::stuck;
+    }
+    // Never wait first: bytes may sit in libpq's buffer, where no event will announce them.
+    while (!whose_.take_answers()) {
+        if (!whose_.wire_.holds_unread()) {
+            return progress::waits;
+        }
+        whose_.wire_.take_in();
+    }
+    return conclude();
+}
+
+postgres_exchange::plain_answer::progress postgres_exchange::plain_answer::go_on(
+    const boost::system::error_code& failure) {
+    if (failure) {  // nobody cancels it: the descriptor is of no use
+        whose_.abort();
+        return conclude();
+    }
+    do {
+        whose_.wire_.take_in();
+        if (whose_.take_answers()) {
+            return conclude();
+        }
+    } while (whose_.wire_.holds_unread());
+    return progress::waits;
+}
+
+postgres_exchange::plain_answer::progress postgres_exchange::plain_answer::conclude() {
+    whose_.conclude(kind::extended, when_, std::nullopt, in_transaction_);
+    has_concluded_ = true;
+    const std::vector<result>& answers = whose_.report_.answers();
+    const bool has_more = whose_.send_again_ || whose_.has_other_encoding() ||
+                          (!answers.empty() && type_book::concerns(answers.back()));
+    return has_more ? progress::stuck : progress::ended;
+}
+
+asio::awaitable<result> postgres_exchange::finish_plainly(plain_answer& one) {
+    if (!one.has_concluded_) {
+        co_await settle();
+        conclude(kind::extended, one.when_, std::nullopt, one.in_transaction_);
+    }
+    if (has_other_encoding()) {
+        co_await restore_encoding();
+        throw changed_encoding();
+    }
+    if (report_.commits()) {
+        report_.require_commit(false);
+    }
+    if (std::exchange(send_again_, false)) {
+        co_await ask(one.sql_, one.values_, kind::extended, phase::awaiting_reply);
+    }
+    result answer = report_.take_last_answer();
+    if (type_book::concerns(answer)) {
+        std::vector<result*> told{&answer};
+        co_await tell_types(std::move(told), statement_timeout_);
+    }
+    co_return answer;
+}
+
 }  // namespace bitdotio

@@ -13,11 +13,11 @@
 #include "base/deadline.hpp"
 #include "base/fork_guard.hpp"
 #include "base/spawn.hpp"
+#include "base/strand.hpp"
 #include "postgres/postgres_exchange.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <atomic>
 #include <exception>
@@ -40,7 +40,7 @@ class shared_pipeline;
 ///     errc::forked, and the rest does nothing.
 class postgres_session : public std::enable_shared_from_this<postgres_session> {
 public:
-    using strand = asio::strand<asio::any_io_executor>;
+    using strand = bitdotio::strand;
 
     /// Parameters: `home` is the strand it lives on: its own, or its pool's.
     postgres_session(strand home, const connect_options& options,
@@ -48,7 +48,7 @@ public:
     /// The same on a strand of its own.
     postgres_session(asio::any_io_executor executor, const connect_options& options,
                      std::shared_ptr<cancel_queue> cancels)
-        : postgres_session(asio::make_strand(executor), options, std::move(cancels)) {}
+        : postgres_session(strand(std::move(executor)), options, std::move(cancels)) {}
     postgres_session(const postgres_session&) = delete;
     postgres_session& operator=(const postgres_session&) = delete;
 
@@ -66,6 +66,8 @@ public:
                : is_guest ? within_strand(strand_, exchange_.answer(sql, values))
                           : exchange_.answer(sql, values);
     }
+    /// The conversation itself, for one that is on the session's strand.
+    postgres_exchange& exchange_here() noexcept { return exchange_; }
     asio::awaitable<std::vector<result>> script(statement sql) {
         return on_own_strand(exchange_.script(std::move(sql)));
     }

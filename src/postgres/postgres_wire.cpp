@@ -159,12 +159,12 @@ void postgres_wire::check(const statement& sql) {
 }
 
 void postgres_wire::choose_plan(const statement& sql) {
-    plan_ = {};
+    plan_.clear();
     if (sql.may_be_prepared()) {
         const bool infers = statement_cache::infers(bound_.types());
-        plan_ = statements_.look_up(
+        statements_.look_up(
             sql.sql(), bound_.types(),
-            infers ? std::chrono::steady_clock::now() : statement_cache::time_point());
+            infers ? std::chrono::steady_clock::now() : statement_cache::time_point(), plan_);
     }
     if (plan_.what != statement_cache::action::prepared) {  // which was looked at before
         wire::check_count(sql.sql(), static_cast<std::size_t>(bound_.count()));

@@ -88,6 +88,10 @@ public:
     void when_readable(Handler handler) {
         socket_.when_readable(std::move(handler));
     }
+    template <class Event>
+    void on_event(Event event) {
+        socket_.on_event(std::move(event));
+    }
     void stop_waiting() { socket_.cancel(); }
 
     /// Sends what the system takes of what libpq has kept. Whether that was all.
@@ -154,7 +158,7 @@ public:
     bool send_part(const statement& sql);
     /// Sends a text without parameters, as one statement or several.
     bool send_text(const std::string& sql) {
-        plan_ = {};
+        plan_.clear();
         return PQsendQuery(conn_.get(), sql.c_str()) != 0;
     }
 
@@ -164,6 +168,7 @@ public:
     }
     /// How the statement sent last was sent; nothing of it is known afterwards.
     statement_cache::plan take_plan() noexcept { return std::exchange(plan_, {}); }
+    void forget_plan() noexcept { plan_.clear(); }
     statement_cache& statements() noexcept { return statements_; }
 
 private:

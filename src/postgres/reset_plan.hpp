@@ -8,9 +8,9 @@
 
 #include <array>
 #include <cstddef>
+#include <cstring>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 
 namespace bitdotio {
@@ -40,7 +40,8 @@ public:
     void owe(session_reset how, const Report& report) {
         due_ = due_ | std::exchange(changed_, session_change::none);
         for (std::size_t i = 0; i < reported.size(); ++i) {
-            if (is_reported_[i] && opened_with_[i] != text_of(report(reported[i]))) {
+            if (is_reported_[i] &&
+                std::strcmp(opened_with_[i].c_str(), text_of(report(reported[i]))) != 0) {
                 due_ = due_ | session_change::settings | session_change::role;
                 break;
             }
@@ -142,7 +143,7 @@ private:
                                          "default_transaction_read_only",
                                          "standard_conforming_strings"};
 
-    static std::string_view text_of(const char* value) { return value ? value : ""; }
+    static const char* text_of(const char* value) { return value ? value : ""; }
 
     template <class Ask>
     bool send_one(const Ask& ask, const char* sql) {

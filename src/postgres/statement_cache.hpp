@@ -39,6 +39,15 @@ public:
         bool infers = false;    ///< whether the server chose the type of a parameter
         /// What its words say, if that is known without looking through them.
         std::optional<statement_facts> known{};
+
+        /// As one that was just made, but for the memory of its name.
+        void clear() noexcept {
+            what = action::unnamed;
+            name.clear();
+            parts = 1;
+            infers = false;
+            known.reset();
+        }
     };
 
     using time_point = std::chrono::steady_clock::time_point;
@@ -67,8 +76,15 @@ public:
     ///
     /// Parameters: `now` is looked at where the server infers types.
     plan look_up(std::string_view sql, const std::vector<oid>& types, time_point now = {}) {
+        plan found;
+        look_up(sql, types, now, found);
+        return found;
+    }
+    /// The same into a plan that was cleared.
+    void look_up(std::string_view sql, const std::vector<oid>& types, time_point now,
+                 plan& answer) {
         if (capacity_ == 0 || sql.size() > max_length_) {
-            return {};
+            return;
         }
         key_.assign(sql);
         key_.push_back('\0');
@@ -77,8 +93,12 @@ public:
             entries_.splice(entries_.begin(), entries_, known->second);
             entry& found = entries_.front();
             const bool known_types = !found.infers || now < found.inferred + inferred_types_life;
+            answer.infers = found.infers;
+            answer.known = found.facts;
             if (!found.name.empty() && known_types) {
-                return {action::prepared, found.name, 1, found.infers, found.facts};
+                answer.what = action::prepared;
+                answer.name.assign(found.name);
+                return;
             }
             if (!found.name.empty()) {
                 evicted_.push_back(std::move(found.name));
@@ -88,14 +108,15 @@ public:
             found.inferred = now;
             ++prepared_;
             shrink();
-            return {action::prepare, found.name, evicted_.size() + 2, found.infers, found.facts};
+            answer.what = action::prepare;
+            answer.name.assign(found.name);
+            answer.parts = evicted_.size() + 2;
+            return;
         }
         entries_.push_front({key_, {}, infers(types), {}, facts_of(sql)});
         by_key_.emplace(entries_.front().key, entries_.begin());
-        plan first;
-        first.known = entries_.front().facts;
+        answer.known = entries_.front().facts;
         shrink();
-        return first;
     }
 
     /// The names of evicted statements, which the server may forget too. Given out once.

@@ -14,7 +14,7 @@ namespace {
 namespace asio = boost::asio;
 using bitdotio::resumption;
 using bitdotio::sleeping_coroutines;
-using strand = asio::strand<asio::any_io_executor>;
+using bitdotio::strand;
 
 // Its resumption stands in its frame, as those of a pool's callers do.
 asio::awaitable<void> sleep(strand home, resumption** where, std::shared_ptr<int> held) {
@@ -28,7 +28,7 @@ asio::awaitable<void> sleep(strand home, resumption** where, std::shared_ptr<int
 
 TEST_CASE("a coroutine goes on after it was woken, and not before that returns") {
     asio::io_context io;
-    const strand home = asio::make_strand(asio::any_io_executor(io.get_executor()));
+    const strand home(io.get_executor());
     const auto count = std::make_shared<int>(0);
     resumption* where = nullptr;
     asio::co_spawn(home, sleep(home, &where, count), [](std::exception_ptr) {});
@@ -46,7 +46,7 @@ TEST_CASE("a coroutine goes on after it was woken, and not before that returns")
 
 TEST_CASE("a coroutine that comes to a strand by itself is woken there") {
     asio::io_context io;
-    const strand home = asio::make_strand(asio::any_io_executor(io.get_executor()));
+    const strand home(io.get_executor());
     const auto count = std::make_shared<int>(0);
     resumption* where = nullptr;
     const auto guest = [&]() -> asio::awaitable<void> {
@@ -68,7 +68,7 @@ TEST_CASE("a coroutine that comes to a strand by itself is woken there") {
 
 TEST_CASE("a cancellation wakes a coroutine") {
     asio::io_context io;
-    const strand home = asio::make_strand(asio::any_io_executor(io.get_executor()));
+    const strand home(io.get_executor());
     const auto count = std::make_shared<int>(0);
     resumption* where = nullptr;
     asio::cancellation_signal signal;
@@ -85,7 +85,7 @@ TEST_CASE("what waits when its executor ends, ends with it") {
     const auto held = std::make_shared<int>(0);
     {
         asio::io_context io;
-        const strand home = asio::make_strand(asio::any_io_executor(io.get_executor()));
+        const strand home(io.get_executor());
         resumption* first = nullptr;
         resumption* second = nullptr;
         asio::co_spawn(home, sleep(home, &first, held), [](std::exception_ptr) {});
