@@ -14,6 +14,24 @@ void postgres_exchange::begin_first(std::string text) noexcept {
     }
 }
 
+asio::awaitable<void> postgres_exchange::commit_for(const strand& home) {
+    const statement word("COMMIT");
+    if (!is_plain(word)) {
+        co_return co_await within_strand(home, commit());
+    }
+    const turn mine(*this);
+    const params none;
+    phase when = phase::committing;
+    const bool in_transaction = begin_asking(word, none, kind::simple, when);
+    co_await settle_for(home);
+    conclude(kind::simple, when, std::nullopt, in_transaction);
+    if (has_other_encoding()) {
+        co_await within_strand(home, restore_encoding());
+        throw changed_encoding();
+    }
+    report_.require_commit(true);
+}
+
 asio::awaitable<bool> postgres_exchange::end_unbegun() {
     const turn mine(*this);
     co_return drop_begin();
