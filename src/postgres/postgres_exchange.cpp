@@ -205,7 +205,7 @@ void postgres_exchange::prepare(const statement& sql, const params& values, kind
     if (sql.largest_result()) {
         return;
     }
-    if (goes_ahead()) {
+    if (reset_.is_due()) {
         wire::check_count(sql.sql(), values.size());
     } else if (how == kind::extended) {
         wire_.plan(sql);
