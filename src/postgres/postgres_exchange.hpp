@@ -213,7 +213,8 @@ private:
     asio::awaitable<void> reset_now();
     error unfit(const std::string& why);
     void require_reset(const std::optional<error>& interrupted);
-    void note_changes(const std::string& sql);
+    void note_changes(const std::string& sql) { note_changes(sql, wire_.changes_of(sql)); }
+    void note_changes(const std::string& sql, session_change changes);
     void note_meanings(std::string_view command_tag);
     void forget_meanings();
     asio::awaitable<void> restore_encoding();

@@ -209,12 +209,13 @@ bool postgres_exchange::send_next(const pipeline& batch, std::size_t& next) {
         wire_.bind(batch.values(next));
         forget_meanings();
         const bool sent = wire_.send_part(sql) && (!sync || wire_.send_sync());
-        note_changes(sql.sql());
-        batch_->note_sent(sql, wire_.take_plan(), sent && sync);
+        const statement_facts said = wire_.all_of(sql.sql());
+        note_changes(sql.sql(), said.changes);
+        batch_->note_sent(said, wire_.take_plan(), sent && sync);
         if (!sent) {
             throw error(errc::system_failed, "cannot send: " + wire_.last_words());
         }
-        meanings_changed_ = meanings_changed_ || changes_meanings(sql.sql());
+        meanings_changed_ = meanings_changed_ || said.meanings;
         unflushed += wire_.bound_octets() + entry_overhead + sql.sql().size();
     }
     return next < batch.size() && !wire_.is_flushed();
