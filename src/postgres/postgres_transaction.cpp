@@ -1,4 +1,4 @@
-// How a transaction begins in its session: with its first statement, or ahead of it.
+// How a transaction begins in its session (with its first statement, or ahead of it) and is ended.
 #include "postgres/postgres_exchange.hpp"
 
 #include <utility>
@@ -14,6 +14,7 @@ void postgres_exchange::begin_first(std::string text) noexcept {
     }
 }
 
+// What `commit` comes to for most, see postgres_plain.cpp.
 asio::awaitable<void> postgres_exchange::commit_for(const strand& home) {
     const statement word("COMMIT");
     if (!is_plain(word)) {
