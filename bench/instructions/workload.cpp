@@ -4,6 +4,7 @@
 //
 // prints how often the program allocated memory while it did the work, libpq included.
 #include <bitdotio/copy.hpp>
+#include <bitdotio/pipeline.hpp>
 #include <bitdotio/pool.hpp>
 #include <bitdotio/row_stream.hpp>
 
@@ -20,6 +21,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 
 // The allocator of the C library under its other names.
 extern "C" {
@@ -64,13 +66,21 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr const char* select_by_key = "SELECT value FROM kept WHERE id = $1";
+constexpr const char* update_by_key = "UPDATE changed SET value = value + 1 WHERE id = $1";
 constexpr int keys = 1'000;
+constexpr int batch_size = 64;
 
 asio::awaitable<void> set_up(bitdotio::pool& pool) {
     co_await pool.execute("CREATE TABLE IF NOT EXISTS kept (id int PRIMARY KEY, value text)");
     co_await pool.execute(
         "INSERT INTO kept SELECT n, 'value ' || n FROM generate_series(1, $1) n "
         "ON CONFLICT DO NOTHING",
+        keys);
+    co_await pool.execute(
+        "CREATE UNLOGGED TABLE IF NOT EXISTS changed (id int PRIMARY KEY, value int) "
+        "WITH (fillfactor = 10)");
+    co_await pool.execute(
+        "INSERT INTO changed SELECT n, 0 FROM generate_series(1, $1) n ON CONFLICT DO NOTHING",
         keys);
 }
 
@@ -124,6 +134,47 @@ asio::awaitable<void> copied_rows(bitdotio::pool& pool, int count) {
     }
 }
 
+// Each on a row of its own, so that nobody waits for a lock.
+asio::awaitable<void> transactions(bitdotio::pool& pool, int count, int id) {
+    const auto work = [id](bitdotio::transaction& open) -> asio::awaitable<void> {
+        co_await open.execute(update_by_key, id);
+        co_await open.query(select_by_key, id);
+    };
+    for (int i = 0; i < count; ++i) {
+        co_await pool.transaction(work);
+    }
+}
+
+asio::awaitable<void> transactions_at_once(bitdotio::pool& pool, int count, int id) {
+    const bitdotio::statement update(update_by_key);
+    const bitdotio::statement select(select_by_key);
+    for (int i = 0; i < count; ++i) {
+        bitdotio::pipeline both;
+        both.add(update, id).add(select, id);
+        const bitdotio::pipeline_results answers = co_await pool.transaction(std::move(both));
+        if (answers[1].size() != 1) {
+            throw std::runtime_error("there is no such row");
+        }
+    }
+}
+
+asio::awaitable<void> piped(bitdotio::pool& pool, int count) {
+    const bitdotio::statement sql(select_by_key);
+    bitdotio::pooled_connection lent = co_await pool.acquire();
+    for (int done = 0; done < count; done += batch_size) {
+        bitdotio::pipeline batch(bitdotio::pipeline_sync::once);
+        for (int i = 0; i < batch_size; ++i) {
+            batch.add(sql, (done + i) % keys + 1);
+        }
+        const bitdotio::pipeline_results answers = co_await lent->run(std::move(batch));
+        for (std::size_t i = 0; i < answers.size(); ++i) {
+            if (answers[i].size() != 1) {
+                throw std::runtime_error("there is no such row");
+            }
+        }
+    }
+}
+
 template <class Work>
 void in_tasks(asio::io_context& loop, int tasks, int count, Work work) {
     int left = tasks;
@@ -166,6 +217,14 @@ void run(std::string_view kind, int count, const char* dsn) {
         in_tasks(loop, 1, count, lease_loop);
     } else if (kind == "leases") {
         in_tasks(loop, 64, count, lease_loop);
+    } else if (kind == "transaction") {
+        int id = 0;
+        in_tasks(loop, 16, count, [&](int each) { return transactions(pool, each, ++id); });
+    } else if (kind == "transaction_once") {
+        int id = 0;
+        in_tasks(loop, 16, count, [&](int each) { return transactions_at_once(pool, each, ++id); });
+    } else if (kind == "piped") {
+        in_tasks(loop, 1, count, [&](int each) { return piped(pool, each); });
     } else if (kind == "row") {
         in_tasks(loop, 1, count, [&](int each) { return rows(pool, each); });
     } else if (kind == "copied_row") {

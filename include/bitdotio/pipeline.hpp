@@ -40,10 +40,24 @@ public:
     /// Errors: errc::bad_input for values that cannot be bound, or are more than the statement
     ///     takes.
     template <class... Values>
-    pipeline& add(statement sql, const Values&... values) {
+    pipeline& add(statement&& sql, const Values&... values) {
         wire::bound bound(std::move(sql), values...);
-        entries_.push_back({std::move(bound.sql), std::move(bound.values)});
+        if (!is_last(bound.sql)) {
+            texts_.push_back(std::move(bound.sql));
+        }
+        entries_.push_back({texts_.size() - 1, std::move(bound.values)});
         return *this;
+    }
+    /// The same without a copy of a statement that is the one added last.
+    template <class... Values>
+    pipeline& add(const statement& sql, const Values&... values) {
+        if constexpr (!(wire::is_named<Values>::value || ...)) {
+            if (is_last(sql)) {
+                entries_.push_back({texts_.size() - 1, bound(sql, values...)});
+                return *this;
+            }
+        }
+        return add(statement(sql), values...);
     }
 
     /// The timeout of the whole; overrides connect_options::statement_timeout. Zero means no limit.
@@ -67,15 +81,36 @@ public:
     pipeline without_ends() &&;
     bool is_transaction() const noexcept { return is_transaction_; }
 
-    const statement& sql(std::size_t index) const { return entries_[index].sql; }
+    const statement& sql(std::size_t index) const { return texts_[entries_[index].text]; }
     const params& values(std::size_t index) const { return entries_[index].values; }
 
 private:
     struct entry {
-        statement sql;
+        std::size_t text;
         params values;
     };
 
+    // By what counts of a statement here.
+    bool is_last(const statement& sql) const noexcept {
+        return !texts_.empty() && texts_.back().sql() == sql.sql() &&
+               texts_.back().wants_text_results() == sql.wants_text_results() &&
+               texts_.back().may_be_prepared() == sql.may_be_prepared();
+    }
+    template <class... Values>
+    static params bound(const statement& sql, const Values&... values) {
+        params bound;
+        try {
+            if constexpr (sizeof...(Values) > 0) {
+                wire::check_count_early(sql.sql(), sizeof...(Values));
+            }
+            (bound.add(values), ...);
+        } catch (const error& failure) {
+            throw wire::not_bound(failure);
+        }
+        return bound;
+    }
+
+    std::vector<statement> texts_;  // one for neighbours that have the same
     std::vector<entry> entries_;
     pipeline_sync sync_;
     std::optional<std::chrono::milliseconds> timeout_;

@@ -13,7 +13,7 @@ namespace bitdotio {
 namespace {
 
 // A transaction that has not begun may begin again: it changes nothing.
-class transaction_source : public std::enable_shared_from_this<transaction_source> {
+class transaction_source {
 public:
     transaction_source(std::shared_ptr<pool_core> core, transaction_options options,
                        time_point until, std::source_location where)
@@ -21,21 +21,7 @@ public:
           options_(std::move(options)),
           all_(std::move(core), true, until, where) {}
 
-    asio::awaitable<transaction> open() {
-        const auto self = shared_from_this();
-        transaction_start first = co_await start();
-        transaction_restart again;
-        if (first.deferred) {
-            again = [self](error failure, time_point until) {
-                return self->start_again(failure, until);
-            };
-        }
-        co_return transaction(outermost(std::move(first), options_.resolvable, std::move(again)));
-    }
-
-private:
     asio::awaitable<transaction_start> start() {
-        const auto self = shared_from_this();
         while (true) {
             {
                 const auto lent = std::make_shared<pooled_connection>();
@@ -64,18 +50,22 @@ private:
     }
 
     // Not a coroutine: it decides, and throws, before anything is awaited.
-    asio::awaitable<transaction_start> start_again(const error& failure, time_point until) {
-        if (until < all_.deadline()) {
-            all_.set_deadline(until);
+    static asio::awaitable<transaction_start> start_again(std::shared_ptr<transaction_source> self,
+                                                          const error& failure, time_point until) {
+        if (until < self->all_.deadline()) {
+            self->all_.set_deadline(until);
         }
-        all_.go_on(failure, nullptr);
-        return pause_and_start();
+        self->all_.go_on(failure, nullptr);
+        return pause_and_start(std::move(self));
     }
 
-    asio::awaitable<transaction_start> pause_and_start() {
-        const auto self = shared_from_this();
-        co_await all_.pause();
-        co_return co_await start();
+    bool is_resolvable() const noexcept { return options_.resolvable; }
+
+private:
+    static asio::awaitable<transaction_start> pause_and_start(
+        std::shared_ptr<transaction_source> self) {
+        co_await self->all_.pause();
+        co_return co_await self->start();
     }
 
     const std::string begin_;
@@ -89,7 +79,14 @@ asio::awaitable<transaction> begin_on(std::shared_ptr<pool_core> core, transacti
                                       time_point until, std::source_location where) {
     const auto source =
         std::make_shared<transaction_source>(std::move(core), std::move(options), until, where);
-    co_return co_await source->open();
+    transaction_start first = co_await source->start();
+    transaction_restart again;
+    if (first.deferred) {
+        again = [source](const error& failure, time_point restart_until) {
+            return transaction_source::start_again(source, failure, restart_until);
+        };
+    }
+    co_return transaction(outermost(std::move(first), source->is_resolvable(), std::move(again)));
 }
 
 }  // namespace bitdotio

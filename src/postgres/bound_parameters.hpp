@@ -15,13 +15,17 @@ namespace bitdotio {
 /// Thread safety: none; it belongs to its session.
 class bound_parameters {
 public:
+    /// Errors: errc::bad_input if they are more than the protocol can count.
+    static void check(const params& values) {
+        if (values.size() > most) {
+            throw too_many(values.size());
+        }
+    }
     /// Lifetime: `values` must outlive the use of the arrays.
     /// Errors: errc::bad_input if they are more than the protocol can count.
     void bind(const params& values) {
+        check(values);
         const std::size_t count = values.size();
-        if (count > most) {
-            throw too_many(count);
-        }
         types_.resize(count);
         values_.resize(count);
         lengths_.resize(count);

@@ -29,7 +29,7 @@ asio::awaitable<cursor> cursor::declare(std::shared_ptr<transaction_scope> scope
     sql.replace_sql("").unprepared();
     statement opening = sql;
     opening.replace_sql(text);
-    co_await scope->run(level, std::move(opening), std::move(values));
+    co_await transaction_scope::run(scope, level, std::move(opening), std::move(values));
     co_return cursor(scope, level, name, std::move(sql));
 }
 
@@ -37,7 +37,7 @@ asio::awaitable<cursor> cursor::declare(std::shared_ptr<transaction_scope> scope
 asio::awaitable<result> cursor::run(std::string sql) {
     statement next = marks_;
     next.replace_sql(std::move(sql));
-    return scope()->run(level_, std::move(next), params());
+    return transaction_scope::run(scope(), level_, std::move(next), params());
 }
 
 const std::shared_ptr<transaction_scope>& cursor::scope() const {

@@ -45,7 +45,7 @@ asio::awaitable<result> large_object::run(statement sql, params values) {
         throw error(errc::protocol_violated, "the large object was never opened, or was moved from")
             .with(outcome::not_sent);
     }
-    return scope_->run(level_, std::move(sql), std::move(values));
+    return transaction_scope::run(scope_, level_, std::move(sql), std::move(values));
 }
 
 asio::awaitable<bytes> large_object::read(std::size_t count) {

@@ -4,7 +4,6 @@
 #include "postgres/statement_words.hpp"
 
 #include <algorithm>
-#include <iterator>
 #include <string>
 #include <utility>
 
@@ -12,7 +11,7 @@ namespace bitdotio {
 
 pipeline pipeline::as_transaction(statement begin) && {
     for (std::size_t i = 0; i < entries_.size(); ++i) {
-        if (leaves_transaction(entries_[i].sql.sql())) {
+        if (leaves_transaction(sql(i).sql())) {
             throw error(errc::bad_input,
                         "statement " + std::to_string(i) +
                             " of the pipeline would end the transaction that all of them are to "
@@ -20,14 +19,12 @@ pipeline pipeline::as_transaction(statement begin) && {
                 .with(outcome::not_sent);
         }
     }
-    pipeline whole(pipeline_sync::once);
-    whole.is_transaction_ = true;
-    whole.timeout_ = timeout_;
-    whole.entries_.reserve(entries_.size() + 2);
-    whole.add(std::move(begin));
-    std::move(entries_.begin(), entries_.end(), std::back_inserter(whole.entries_));
-    whole.add(statement("COMMIT").unprepared());
-    return whole;
+    texts_.push_back(std::move(begin));
+    entries_.insert(entries_.begin(), {texts_.size() - 1, params()});
+    add(statement("COMMIT").unprepared());
+    sync_ = pipeline_sync::once;
+    is_transaction_ = true;
+    return std::move(*this);
 }
 
 pipeline pipeline::without_ends() && {

@@ -34,13 +34,15 @@ pipeline_report::pipeline_report(const pipeline& batch, statement_report& report
     : batch_(batch),
       report_(report),
       sync_each_(batch.sync() == pipeline_sync::each_statement),
-      entries_(batch.size()) {}
+      entries_(batch.size()) {
+    plans_.reserve(batch.size());
+}
 
-void pipeline_report::note_sent(const statement& sql, statement_cache::plan plan, bool synced) {
+void pipeline_report::note_sent(const statement_facts& said, statement_cache::plan plan,
+                                bool synced) {
     plans_.push_back(std::move(plan));
-    midway_.push_back(!report_.is_in_transaction() && sync_each_ && may_commit_midway(sql.sql()));
     synced_ = synced;
-    commit_sent_ = commit_sent_ || commits(sql.sql());
+    commit_sent_ = commit_sent_ || said.commits;
 }
 
 std::optional<pipeline_report::refusal> pipeline_report::add(libpq::result answer, bool broken) {
@@ -92,8 +94,10 @@ std::optional<pipeline_report::refusal> pipeline_report::refuse(server_message s
     failed_ = failed_.value_or(answered_);
     entry& one = entries_[answered_];
     one.answer = result();
-    one.failure = refused_statement(in_transaction ? stage::in_transaction : stage::sent, said,
-                                    midway_[answered_]);
+    const bool midway =
+        !in_transaction && sync_each_ && may_commit_midway(batch_.sql(answered_).sql());
+    one.failure =
+        refused_statement(in_transaction ? stage::in_transaction : stage::sent, said, midway);
     const statement_cache::plan& plan = plans_[answered_];
     return refusal{plan, parts_answered_ + 1 >= plan.parts, std::move(said)};
 }
@@ -149,8 +153,8 @@ void pipeline_report::settle(std::size_t index, const std::optional<error>& inte
         one.failure = refused_statement(stage::sent, *failed_at_sync_);
     }
     // See statement_report::require_commit.
-    const bool ends_it = commits(batch_.sql(index).sql());
-    if (ends_it && !one.failure && one.answer.command_tag() == "ROLLBACK") {
+    if (!one.failure && one.answer.command_tag() == "ROLLBACK" &&
+        commits(batch_.sql(index).sql())) {
         one.failure = refused_commit(report_.failed_by());
     }
     if (one.failure) {

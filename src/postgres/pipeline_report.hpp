@@ -26,8 +26,8 @@ public:
 
     /// A statement has been handed to libpq.
     ///
-    /// Parameters: `synced` whether the sync of its unit was, too.
-    void note_sent(const statement& sql, statement_cache::plan plan, bool synced);
+    /// Parameters: `said` is what its words say, `synced` whether the sync of its unit was, too.
+    void note_sent(const statement_facts& said, statement_cache::plan plan, bool synced);
 
     /// A refused statement as its statement_cache must know it.
     struct refusal {
@@ -66,7 +66,6 @@ private:
     const bool sync_each_;
     std::vector<entry> entries_;
     std::vector<statement_cache::plan> plans_;      ///< of each statement sent
-    std::vector<bool> midway_;                      ///< whether it may commit before it fails
     std::size_t answered_ = 0;                      ///< statements whose answers are complete
     std::size_t parts_answered_ = 0;                ///< of the one being answered
     std::optional<std::size_t> failed_;             ///< the first that was refused

@@ -73,10 +73,6 @@ asio::awaitable<void> postgres_exchange::open(libpq_parameters parameters, time_
     take_status();
 }
 
-asio::awaitable<result> postgres_exchange::run(statement sql, params values) {
-    co_return co_await answer(sql, values);
-}
-
 asio::awaitable<result> postgres_exchange::answer(const statement& sql, const params& values) {
     const turn mine(*this);
     co_await ask(sql, values, kind::extended, phase::awaiting_reply);
@@ -210,7 +206,7 @@ void postgres_exchange::prepare(const statement& sql, const params& values, kind
     if (sql.largest_result()) {
         return;
     }
-    if (goes_ahead()) {
+    if (reset_.is_due()) {
         wire::check_count(sql.sql(), values.size());
     } else if (how == kind::extended) {
         wire_.plan(sql);

@@ -60,17 +60,18 @@ public:
                       std::shared_ptr<cancel_queue> cancels);
 
     asio::awaitable<void> open(libpq_parameters parameters, time_point deadline);
-    asio::awaitable<result> run(statement sql, params values);
-    /// The same for one that keeps what it hands over until the end.
+    /// Runs one statement.
+    ///
+    /// Lifetime: its caller keeps what it hands over until the end.
     asio::awaitable<result> answer(const statement& sql, const params& values);
 
     // postgres_plain.cpp: the way of most statements.
     using strand = bitdotio::strand;
 
-    /// Whether a statement needs no more than to be sent and answered: nothing goes before it, and
-    /// there is no time limit.
+    /// Whether a statement needs no more than to be sent and answered: nothing goes before it but
+    /// what travels with it, and there is no time limit.
     bool is_plain(const statement& sql) const noexcept {
-        return !owes_something() && !goes_ahead() && !sql.largest_result() &&
+        return !owes_something() && !sql.largest_result() &&
                sql.timeout().value_or(statement_timeout_).count() == 0;
     }
     /// As `answer`, for one that is plain and asked for by a guest on the strand `home`, see
@@ -82,7 +83,12 @@ public:
     asio::awaitable<result> finish_plainly(plain_answer& one);
     asio::awaitable<std::vector<result>> script(statement sql);
     asio::awaitable<void> commit();
+    /// The same for a guest on the strand `home` whom nobody can cancel.
+    asio::awaitable<void> commit_for(const strand& home);
     asio::awaitable<pipeline_results> run_pipeline(std::shared_ptr<const pipeline> shared);
+    /// The same for such a guest.
+    asio::awaitable<pipeline_results> run_pipeline_for(const strand& home,
+                                                       std::shared_ptr<const pipeline> shared);
 
     asio::awaitable<std::uint64_t> start_rows(statement sql, params values, time_point until);
     asio::awaitable<std::uint64_t> start_script(statement sql, bool alone);
@@ -190,6 +196,7 @@ private:
                                                     phase when);
     asio::awaitable<bool> stop_statement();
     asio::awaitable<void> settle();
+    asio::awaitable<void> settle_for(const strand& home);
     asio::awaitable<bool> settles_before(time_point deadline);
     void collect(libpq::result answer);
     void conclude(kind how, phase when, const std::optional<error>& interrupted,
@@ -209,7 +216,8 @@ private:
     asio::awaitable<void> reset_now();
     error unfit(const std::string& why);
     void require_reset(const std::optional<error>& interrupted);
-    void note_changes(const std::string& sql);
+    void note_changes(const std::string& sql) { note_changes(sql, wire_.changes_of(sql)); }
+    void note_changes(const std::string& sql, session_change changes);
     void note_meanings(std::string_view command_tag);
     void forget_meanings();
     asio::awaitable<void> restore_encoding();
@@ -227,9 +235,18 @@ private:
                                      std::chrono::milliseconds timeout);
 
     // postgres_pipeline.cpp: many statements, one trip.
+    static void check_batch(const pipeline& batch);
+    void require_outside(const pipeline& batch) const;
+    bool needs_trips_before(const pipeline& batch) const;
+    asio::awaitable<void> go_before(const pipeline& batch);
+    phase begin_batch(const pipeline& batch);
     asio::awaitable<void> talk_pipeline(const pipeline& batch);
-    phase note_batch(const pipeline& batch);
+    void send_ahead();
+    bool send_next(const pipeline& batch, std::size_t& next);
+    asio::awaitable<void> push();
     void take_available();
+    void end_batch(std::optional<error>& cut, const std::optional<error>& interrupted, phase when);
+    asio::awaitable<void> fail_with(error failure);
 
     // postgres_stream.cpp: rows and COPY, piece by piece.
     asio::awaitable<void> begin_stream(const statement& sql, const params& values, kind how);

@@ -107,4 +107,21 @@ asio::awaitable<result> postgres_exchange::finish_plainly(plain_answer& one) {
     co_return answer;
 }
 
+// As `settle`, for a guest on the strand `home`.
+asio::awaitable<void> postgres_exchange::settle_for(const strand& home) {
+    if (!wire_.is_flushed()) {
+        co_return co_await within_strand(home, settle());
+    }
+    while (!take_answers()) {
+        if (!wire_.holds_unread()) {
+            const auto [failure] = co_await wire_.wait_readable(home);
+            if (failure) {  // nobody cancels it: the descriptor is of no use
+                abort();
+                co_return;
+            }
+        }
+        wire_.take_in();
+    }
+}
+
 }  // namespace bitdotio

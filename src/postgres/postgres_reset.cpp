@@ -81,8 +81,7 @@ void postgres_exchange::require_reset(const std::optional<error>& interrupted) {
 }
 
 // A statement has been sent.
-void postgres_exchange::note_changes(const std::string& sql) {
-    const session_change changes = wire_.changes_of(sql);
+void postgres_exchange::note_changes(const std::string& sql, session_change changes) {
     reset_.note(changes);
     if (has(changes, session_change::role) ||
         (has(changes, session_change::settings) && sets_search_path(sql))) {

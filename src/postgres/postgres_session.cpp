@@ -15,6 +15,71 @@ asio::awaitable<void> postgres_session::open(libpq_parameters parameters, time_p
     return on_strand(strand_, shared_from_this(), exchange_.open(std::move(parameters), deadline));
 }
 
+template <class Statement, class Params>
+asio::awaitable<result> postgres_session::do_run(call mine, Statement sql, Params values) {
+    const asio::cancellation_state callers = co_await asio::this_coro::cancellation_state;
+    if (!cannot_be_cancelled(callers)) {
+        auto whole = exchange_.answer(sql, values);
+        co_return co_await on_shared_strand(strand_, std::move(mine), std::move(whole));
+    }
+    co_await enter_strand(strand_);
+    std::exception_ptr failure;
+    result answer;
+    try {
+        answer = co_await run_here(sql, values, true);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    co_await leave_strand();
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+    co_return answer;
+}
+
+template asio::awaitable<result> postgres_session::do_run(call, statement, params);
+template asio::awaitable<result> postgres_session::do_run(call, const statement&, const params&);
+
+asio::awaitable<void> postgres_session::do_commit(call mine) {
+    const asio::cancellation_state callers = co_await asio::this_coro::cancellation_state;
+    if (!cannot_be_cancelled(callers)) {
+        co_return co_await on_shared_strand(strand_, std::move(mine), exchange_.commit());
+    }
+    co_await enter_strand(strand_);
+    std::exception_ptr failure;
+    try {
+        co_await exchange_.commit_for(strand_);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    co_await leave_strand();
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+}
+
+asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(
+    call mine, std::shared_ptr<const pipeline> batch) {
+    const asio::cancellation_state callers = co_await asio::this_coro::cancellation_state;
+    if (!cannot_be_cancelled(callers)) {
+        auto whole = exchange_.run_pipeline(std::move(batch));
+        co_return co_await on_shared_strand(strand_, std::move(mine), std::move(whole));
+    }
+    co_await enter_strand(strand_);
+    std::exception_ptr failure;
+    pipeline_results answers;
+    try {
+        answers = co_await exchange_.run_pipeline_for(strand_, std::move(batch));
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    co_await leave_strand();
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+    co_return answers;
+}
+
 asio::awaitable<void> postgres_session::share(std::shared_ptr<shared_pipeline> all) {
     return on_own_strand(all->serve(exchange_));
 }

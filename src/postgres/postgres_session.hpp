@@ -56,7 +56,14 @@ public:
     asio::awaitable<void> open(libpq_parameters parameters, time_point deadline);
 
     asio::awaitable<result> run(statement sql, params values) {
-        return on_own_strand(exchange_.run(std::move(sql), std::move(values)));
+        birth_.check_same_process("the connection");
+        return do_run<statement, params>(call(shared_from_this()), std::move(sql),
+                                         std::move(values));
+    }
+    /// As `run`, for one that keeps what it hands over until the end.
+    asio::awaitable<result> run_kept(const statement& sql, const params& values) {
+        birth_.check_same_process("the connection");
+        return do_run<const statement&, const params&>(call(shared_from_this()), sql, values);
     }
     /// As `run`, for one that is on the session's strand already and keeps what it hands over.
     ///
@@ -72,9 +79,13 @@ public:
         return on_own_strand(exchange_.script(std::move(sql)));
     }
     /// Runs COMMIT; a loss on the way is errc::commit_outcome_unknown.
-    asio::awaitable<void> commit() { return on_own_strand(exchange_.commit()); }
+    asio::awaitable<void> commit() {
+        birth_.check_same_process("the connection");
+        return do_commit(call(shared_from_this()));
+    }
     asio::awaitable<pipeline_results> run_pipeline(std::shared_ptr<const pipeline> batch) {
-        return on_own_strand(exchange_.run_pipeline(std::move(batch)));
+        birth_.check_same_process("the connection");
+        return do_run_pipeline(call(shared_from_this()), std::move(batch));
     }
 
     /// Serves the statements of many callers until it is ended, see shared_pipeline::serve.
@@ -225,6 +236,12 @@ private:
         std::shared_ptr<postgres_session> session_;
     };
 
+    // In the frames of a caller that nobody can cancel; the others have a coroutine beside theirs.
+    template <class Statement, class Params>
+    asio::awaitable<result> do_run(call mine, Statement sql, Params values);
+    asio::awaitable<void> do_commit(call mine);
+    asio::awaitable<pipeline_results> do_run_pipeline(call mine,
+                                                      std::shared_ptr<const pipeline> batch);
     asio::awaitable<bool> do_probe(std::chrono::milliseconds timeout);
     void do_watch();
     void watch_event(std::uint64_t generation, const boost::system::error_code& failure);

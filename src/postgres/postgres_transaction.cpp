@@ -1,4 +1,4 @@
-// How a transaction begins in its session: with its first statement, or ahead of it.
+// How a transaction begins in its session (with its first statement, or ahead of it) and is ended.
 #include "postgres/postgres_exchange.hpp"
 
 #include <utility>
@@ -12,6 +12,25 @@ void postgres_exchange::begin_first(std::string text) noexcept {
         report_.forget_transaction();
         begin_.owe(std::move(text));
     }
+}
+
+// What `commit` comes to for most, see postgres_plain.cpp.
+asio::awaitable<void> postgres_exchange::commit_for(const strand& home) {
+    const statement word("COMMIT");
+    if (!is_plain(word)) {
+        co_return co_await within_strand(home, commit());
+    }
+    const turn mine(*this);
+    const params none;
+    phase when = phase::committing;
+    const bool in_transaction = begin_asking(word, none, kind::simple, when);
+    co_await settle_for(home);
+    conclude(kind::simple, when, std::nullopt, in_transaction);
+    if (has_other_encoding()) {
+        co_await within_strand(home, restore_encoding());
+        throw changed_encoding();
+    }
+    report_.require_commit(true);
 }
 
 asio::awaitable<bool> postgres_exchange::end_unbegun() {

@@ -166,6 +166,10 @@ public:
     session_change changes_of(const std::string& sql) const {
         return plan_.known ? plan_.known->changes : session_changes_of(sql);
     }
+    /// All that its words say.
+    statement_facts all_of(const std::string& sql) const {
+        return plan_.known ? *plan_.known : facts_of(sql);
+    }
     /// How the statement sent last was sent; nothing of it is known afterwards.
     statement_cache::plan take_plan() noexcept { return std::exchange(plan_, {}); }
     void forget_plan() noexcept { plan_.clear(); }

@@ -74,11 +74,12 @@ session_change session_changes_of(std::string_view sql) noexcept;
 struct statement_facts {
     session_change changes = session_change::none;
     bool commits = false;
-    bool midway = false;  ///< see may_commit_midway
+    bool midway = false;    ///< see may_commit_midway
+    bool meanings = false;  ///< see changes_meanings
 };
 
 inline statement_facts facts_of(std::string_view sql) noexcept {
-    return {session_changes_of(sql), commits(sql), may_commit_midway(sql)};
+    return {session_changes_of(sql), commits(sql), may_commit_midway(sql), changes_meanings(sql)};
 }
 
 }  // namespace bitdotio

@@ -14,12 +14,7 @@ transaction::transaction(wire::open_part<transaction_scope> open) noexcept
     : open_(std::move(open)) {}
 
 const std::shared_ptr<transaction_scope>& transaction::scope() const {
-    if (!open_) {
-        throw error(errc::protocol_violated,
-                    "no transaction is open: it was never begun, or is already committed or rolled "
-                    "back")
-            .with(outcome::not_sent);
-    }
+    transaction_scope::require_some(open_.owner());
     return open_.owner();
 }
 
@@ -28,8 +23,7 @@ bool transaction::is_open() const noexcept {
 }
 
 asio::awaitable<result> transaction::run(statement sql, params values) {
-    const auto open = scope();
-    co_return co_await open->run(level(), std::move(sql), std::move(values));
+    return transaction_scope::run(open_.owner(), level(), std::move(sql), std::move(values));
 }
 
 asio::awaitable<pipeline_results> transaction::run(pipeline batch) {
@@ -91,7 +85,9 @@ asio::awaitable<transaction> transaction::begin() {
 
 asio::awaitable<void> transaction::commit() {
     const auto open = scope();
-    co_await open->enter(level());   // while a nested one is open, this stays open too
+    if (!open->enters_at_once(level())) {  // while a nested one is open, this stays open too
+        co_await open->enter(level());
+    }
     auto ending = std::move(open_);  // abandoned if this fails, unless it is over
     co_await ending->commit(ending.number());
     ending.end();

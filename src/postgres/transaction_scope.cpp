@@ -83,7 +83,16 @@ void transaction_scope::require_open(std::size_t level) {
     }
 }
 
-asio::awaitable<std::shared_ptr<postgres_session>> transaction_scope::enter(std::size_t level) {
+void transaction_scope::require_some(const std::shared_ptr<transaction_scope>& self) {
+    if (!self) {
+        throw error(errc::protocol_violated,
+                    "no transaction is open: it was never begun, or is already committed or rolled "
+                    "back")
+            .with(outcome::not_sent);
+    }
+}
+
+void transaction_scope::require_turn(std::size_t level) {
     require_open(level);
     if (level < depth_) {
         throw error(errc::protocol_violated,
@@ -91,6 +100,10 @@ asio::awaitable<std::shared_ptr<postgres_session>> transaction_scope::enter(std:
                     "it first")
             .with(outcome::not_sent);
     }
+}
+
+asio::awaitable<std::shared_ptr<postgres_session>> transaction_scope::enter(std::size_t level) {
+    require_turn(level);
     const auto session = session_;
     if (dropped_) {
         const std::string name = savepoint(*dropped_);
@@ -127,21 +140,36 @@ asio::awaitable<void> transaction_scope::restart(error failure, time_point until
     is_new_ = next.deferred;
 }
 
-asio::awaitable<result> transaction_scope::run(std::size_t level, statement sql, params values) {
-    const auto session = co_await enter(level);
-    note(sql);
-    if (!is_new_) {
-        co_return co_await session->run(std::move(sql), std::move(values));
+// As `ask`, in one frame.
+asio::awaitable<result> transaction_scope::run(std::shared_ptr<transaction_scope> self,
+                                               std::size_t level, statement sql, params values) {
+    require_some(self);
+    if (!self->enters_at_once(level)) {
+        co_await self->enter(level);
     }
-    const time_point until = deadline_after(sql.timeout().value_or(std::chrono::milliseconds(0)));
-    auto what = [sql = std::move(sql), values = std::move(values), until](postgres_session& on) {
-        statement limited(sql);
-        if (until != no_deadline) {
-            limited.timeout(left_until(until));
+    self->note(sql);
+    const time_point until =
+        self->is_new_ && sql.timeout() ? deadline_after(*sql.timeout()) : no_deadline;
+    while (true) {
+        const auto session = self->session_;
+        std::optional<error> lost;
+        try {
+            result answer = co_await session->run_kept(sql, values);
+            if (self->is_new_) {
+                self->may_restart(*session, nullptr);
+            }
+            co_return answer;
+        } catch (const error& failure) {
+            if (!self->is_new_ || !self->may_restart(*session, &failure)) {
+                throw;
+            }
+            lost = failure;
         }
-        return on.run(std::move(limited), values);
-    };
-    co_return co_await ask(level, std::move(what), until);
+        co_await self->restart(*lost, until);
+        if (until != no_deadline) {
+            sql.timeout(left_until(until));
+        }
+    }
 }
 
 void transaction_scope::note(const statement& sql) {
@@ -185,7 +213,10 @@ asio::awaitable<void> transaction_scope::commit(std::size_t level) {
         depth_ = level - 1;
         co_return;
     }
-    const auto session = co_await enter(level);
+    if (!enters_at_once(level)) {
+        co_await enter(level);
+    }
+    const auto session = session_;
     const auto lease = lease_;
     // Whatever COMMIT ends in, it is over: there is nothing left to roll back here.
     close();

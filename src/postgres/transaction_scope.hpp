@@ -51,13 +51,24 @@ class transaction_scope {
 public:
     transaction_scope(transaction_start on, bool resolvable, transaction_restart restart);
 
-    asio::awaitable<result> run(std::size_t level, statement sql, params values);
+    /// Parameters: `self` is kept until the end; null for no transaction.
+    /// Errors: those of `enter`, of the session, and of `require_some`.
+    static asio::awaitable<result> run(std::shared_ptr<transaction_scope> self, std::size_t level,
+                                       statement sql, params values);
     asio::awaitable<std::vector<result>> script(std::size_t level, statement sql);
+
+    /// Errors: errc::protocol_violated if it is null.
+    static void require_some(const std::shared_ptr<transaction_scope>& self);
 
     /// Ends what was nested and dropped, and names who may not speak now.
     ///
     /// Errors: errc::protocol_violated if the level is over, or a deeper one is open.
     asio::awaitable<std::shared_ptr<postgres_session>> enter(std::size_t level);
+    /// The same where nothing is to be ended, without a frame; otherwise false.
+    bool enters_at_once(std::size_t level) {
+        require_turn(level);
+        return !dropped_;
+    }
 
     /// Calls `what` with the session, on another one again if the first was lost before the
     /// transaction began there: that is known to have done nothing.
@@ -114,6 +125,7 @@ public:
     std::string new_cursor_name() { return "bitdotio_cursor_" + std::to_string(++cursors_); }
 
 private:
+    void require_turn(std::size_t level);
     static std::string savepoint(std::size_t level);
     static asio::awaitable<std::string> ask_for_id(std::shared_ptr<postgres_session> session);
     void close() noexcept;

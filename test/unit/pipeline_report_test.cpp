@@ -32,7 +32,8 @@ struct sent_batch {
         plan.parts = parts;
         for (std::size_t i = 0; i < statements.size(); ++i) {
             const bool last = i + 1 == statements.size();
-            became->note_sent(batch.sql(i), plan, sync == pipeline_sync::each_statement || last);
+            became->note_sent(facts_of(batch.sql(i).sql()), plan,
+                              sync == pipeline_sync::each_statement || last);
         }
     }
 
@@ -121,9 +122,9 @@ TEST_CASE("what was passed over was not prepared, what was refused when it ran w
     fresh.parts = 2;
     statement_cache::plan kept;
     kept.what = statement_cache::action::prepared;
-    one.note_sent(batch.sql(0), fresh, false);
-    one.note_sent(batch.sql(1), fresh, false);
-    one.note_sent(batch.sql(2), kept, true);
+    one.note_sent(facts_of(batch.sql(0).sql()), fresh, false);
+    one.note_sent(facts_of(batch.sql(1).sql()), fresh, false);
+    one.note_sent(facts_of(batch.sql(2).sql()), kept, true);
     const auto answer = [&](ExecStatusType status) {
         auto noted = one.add(libpq::result(PQmakeEmptyPGresult(nullptr, status)), false);
         one.add(nullptr, false);
@@ -167,7 +168,7 @@ TEST_CASE("after a loss each statement says what is known of it") {
     statement_report report;
     report.begin();
     pipeline_report half(batch, report);
-    half.note_sent(batch.sql(0), {}, false);
+    half.note_sent(facts_of(batch.sql(0).sql()), {}, false);
     CHECK_FALSE(half.is_stoppable());
     const pipeline_results all = half.finish(std::nullopt, loss);
     CHECK(all.failure(0)->outcome() == outcome::not_executed);
@@ -176,8 +177,8 @@ TEST_CASE("after a loss each statement says what is known of it") {
     pipeline own(once);
     own.add("BEGIN").add("COMMIT").add("SELECT 1");
     pipeline_report committed(own, report);
-    committed.note_sent(own.sql(0), {}, false);
-    committed.note_sent(own.sql(1), {}, false);
+    committed.note_sent(facts_of(own.sql(0).sql()), {}, false);
+    committed.note_sent(facts_of(own.sql(1).sql()), {}, false);
     const pipeline_results some = committed.finish(std::nullopt, loss);
     CHECK(some.failure(0)->outcome() == outcome::unknown);
     CHECK(some.failure(1)->outcome() == outcome::unknown);
@@ -191,7 +192,7 @@ TEST_CASE("what was stopped says why, and what was not sent that it was not") {
     statement_report report;
     report.begin();
     pipeline_report one(batch, report);
-    one.note_sent(batch.sql(0), {}, true);
+    one.note_sent(facts_of(batch.sql(0).sql()), {}, true);
     CHECK(one.is_stoppable());
     one.refuse(refusal("57014"));
     const pipeline_results all = one.finish(timeout, std::nullopt);
