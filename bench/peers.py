@@ -67,7 +67,7 @@ def build():
         path = os.path.join(BUILD, "bench", f"bench_{name}")
         return None if os.path.exists(path) else "its package is not installed", [path]
 
-    for name in ("ours", "libpq", "libpqxx", "curl", "api", "service", "wake", "server"):
+    for name in ("ours", "libpq", "libpqxx", "curl", "api", "service", "wake", "server", "bare", "codec"):
         failure, command = built(name)
         add(failure, **{name: command})
     add(build_tokio(), tokio_postgres=[os.path.join(BUILD, "tokio", "target", "release", "bench-tokio")])

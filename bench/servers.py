@@ -186,3 +186,21 @@ class BitServe(Server):
         self.api_url = self.profile["api_url"].rstrip("/")
         if not self.api_url.endswith("/v2beta"):
             self.api_url += "/v2beta"
+
+
+class Bare(Server):
+    """services/bare.cpp, which has one answer to everything, and a profile that leads a client there."""
+
+    ends_by = signal.SIGKILL
+
+    def __init__(self, program, certificate, answer, profile):
+        self.directory = tempfile.mkdtemp(prefix="bitdotio-bench-")
+        body = os.path.join(self.directory, "answer.json")
+        with open(body, "w") as file:
+            file.write(answer)
+        self.start([program, *certificate, body])
+        self.profile = {**profile, "api_url": f"https://localhost:{int(self.process.stdout.readline())}",
+                        "ca_file": certificate[0]}
+        path = os.path.join(self.directory, "profile.json")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            json.dump(self.profile, file)

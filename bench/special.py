@@ -14,7 +14,7 @@ import subprocess
 import time
 import urllib.request
 
-from servers import BIN, BitServe, PgBouncer, free_port, processor_seconds, unprivileged
+from servers import BIN, Bare, BitServe, PgBouncer, free_port, processor_seconds, unprivileged
 
 
 def programs(context, named):
@@ -164,27 +164,49 @@ def api_client(context):
 
 
 def api_server(context):
+    """Rows of one kind stand together; the first of each is what the others are held against."""
     found = {}
+
+    def measure(row, process, program, workload, asked, environment=None):
+        used = processor_seconds(process, alone=True) if process else 0
+        one = context.program(program, workload, asked, 8, 32, environment=environment)
+        if isinstance(one, dict) and process:
+            one["cpu"] = processor_seconds(process, alone=True) - used
+        found.setdefault(row, []).append(one)
+
+    def answer(api, name, method, path, body=None):
+        file = os.path.join(context.build, name + ".json")
+        with open(file, "w") as out:
+            json.dump(api.call(method, path, body), out, separators=(",", ":"))
+        return file
+
     with serve(context) as server:
-        api = Api(server)
+        api, environment, process = Api(server), environment_of(server), server.process.pid
         name = api.call("POST", "/db/", {"name": "bench"})["name"]
-        environment = environment_of(server)
-
-        def measure(row, workload):
+        with open(answer(api, "one", "GET", "/db/" + name)) as file, \
+                Bare(context.commands["bare"][0], context.postgres.certificate, file.read(), server.profile) as bare:
             for _ in range(context.rounds):
-                used = processor_seconds(server.process.pid)
-                one = context.program("api", workload, name, 8, 32, environment=environment)
-                if isinstance(one, dict):
-                    one["cpu"] = processor_seconds(server.process.pid) - used
-                found.setdefault(row, []).append(one)
-
-        measure("GET /db/NAME", "get")
-        measure("POST /query, SELECT 1", "query")
-        measure("POST /query, 3,000 rows", "query-rows")
-        measure("GET /db/, 1 database", "list")
-        for number in range(60):
-            api.call("POST", "/db/", {"name": f"further{number}"})
-        measure("GET /db/, 61 databases", "list")
+                measure("GET /db/NAME; a bare Beast server", bare.process.pid, "api", "get", name,
+                        environment_of(bare))
+                measure("GET /db/NAME; ours", process, "api", "get", name, environment)
+        rows = answer(api, "rows", "POST", "/query", {
+            "database_name": name,
+            "query_string": "SELECT i, 'label-' || i AS label, i * 0.5 AS half FROM generate_series(1, 3000) i"})
+        for _ in range(context.rounds):
+            measure("POST /query; SELECT 1", process, "api", "query", name, environment)
+            measure("POST /query; 3,000 rows", process, "api", "query-rows", name, environment)
+            measure("3,000 rows read; Boost.JSON's own parse", None, "codec", "parse-rows", rows)
+            measure("3,000 rows read; ours", None, "codec", "decode-rows", rows)
+        made = 1
+        for many in (1, 61, 1000):
+            for made in range(made, many):
+                api.call("POST", "/db/", {"name": f"further{made}"})
+            made = many
+            listed = answer(api, "list", "GET", "/db/")
+            title = f"GET /db/, {many:,} database{'s'[:many > 1]}; "
+            for _ in range(context.rounds):
+                measure(title + "the encoding of its answer", None, "codec", "encode-list", listed)
+                measure(title + "ours", process, "api", "list", name, environment)
     return found
 
 
