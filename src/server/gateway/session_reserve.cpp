@@ -25,6 +25,9 @@ constexpr int most_rounds = 3;
 constexpr std::chrono::seconds look_interval{1};
 // How long a database that had no room for a client gets no session in reserve.
 constexpr std::chrono::seconds crowded_for{10};
+// How long a session that has ended is remembered, at least: longer than it takes a client to hear
+// that there was no place, and to ask for one.
+constexpr std::chrono::seconds departed_for{5};
 
 std::string packet_of(const session_target& where, const startup_message& wish) {
     return wire_message::startup(wish, where.connect.user, where.connect.database, where.options);
@@ -142,10 +145,12 @@ bool session_reserve::has_room(const std::string& id, const kept& mine) const {
 }
 
 void session_reserve::let_go(const std::string& id, std::unique_ptr<spare_session> spare) {
-    const auto at = leaving_.insert(leaving_.end(),
-                                    departure{id, std::make_shared<asio::cancellation_signal>()});
+    departure one;
+    one.database = id;
+    one.stop = std::make_shared<asio::cancellation_signal>();
+    const auto at = departures_.insert(departures_.end(), std::move(one));
     const auto ended = [self = shared_from_this(), at](const std::exception_ptr&) noexcept {
-        self->leaving_.erase(at);
+        at->ended = std::chrono::steady_clock::now();
         self->left_.cancel();
     };
     spawn_alone(strand_, end_spare(std::move(spare)), ended, at->stop);
@@ -158,7 +163,13 @@ void session_reserve::let_all_go(const std::string& id, kept& mine) {
 }
 
 bool session_reserve::is_leaving(const std::string& id) const noexcept {
-    return std::any_of(leaving_.begin(), leaving_.end(),
+    return std::any_of(departures_.begin(), departures_.end(), [&](const departure& each) {
+        return each.database == id && each.ended == no_deadline;
+    });
+}
+
+bool session_reserve::has_departure(const std::string& id) const noexcept {
+    return std::any_of(departures_.begin(), departures_.end(),
                        [&](const departure& each) { return each.database == id; });
 }
 
@@ -198,7 +209,7 @@ asio::awaitable<bool> session_reserve::do_make_room(std::string id) {
     for (const auto& [of, mine] : kept_) {
         if (of.first == id) all.push_back(mine);
     }
-    bool any = is_leaving(id);
+    bool any = has_departure(id);
     for (const std::shared_ptr<kept>& mine : all) {
         any = any || mine->filling || !mine->spares.empty();
         // What begins now is waited for: to hang up would leave PostgreSQL with it for a while.
@@ -215,7 +226,7 @@ asio::awaitable<bool> session_reserve::do_make_room(std::string id) {
 
 asio::awaitable<void> session_reserve::look_after() {
     const auto self = shared_from_this();
-    while (!closed_ && !(kept_.empty() && crowded_.empty())) {
+    while (!closed_ && !(kept_.empty() && crowded_.empty() && departures_.empty())) {
         pause_.expires_after(look_interval);
         co_await wait_for(pause_);
         look(std::chrono::steady_clock::now());
@@ -225,6 +236,8 @@ asio::awaitable<void> session_reserve::look_after() {
 
 void session_reserve::look(time_point now) {
     std::erase_if(crowded_, [now](const auto& each) { return each.second <= now; });
+    std::erase_if(departures_,
+                  [now](const departure& each) { return later(each.ended, departed_for) <= now; });
     const auto is_good = [&](const std::unique_ptr<spare_session>& spare) {
         return spare->link->is_silent() && later(spare->since, limits_.life) > now;
     };
@@ -259,9 +272,10 @@ asio::awaitable<void> session_reserve::do_close() {
         mine->spares.clear();
     }
     in_all_ = 0;
-    for (const departure& each : leaving_)
+    const auto goes_on = [](const departure& each) { return each.ended == no_deadline; };
+    for (const departure& each : departures_)
         each.stop->emit(asio::cancellation_type::terminal);
-    while (!leaving_.empty()) {
+    while (std::any_of(departures_.begin(), departures_.end(), goes_on)) {
         co_await wait_for(left_);
     }
 }
