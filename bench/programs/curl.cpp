@@ -42,6 +42,7 @@ int main(int count, char** words) {
         curl_multi_add_handle(multi, one.easy);
     }
     const auto drive = [&](auto on_end) {
+        curl_multi_poll(multi, nullptr, 0, 1'000, nullptr);
         int running = 0;
         curl_multi_perform(multi, &running);
         int left = 0;
@@ -55,7 +56,6 @@ int main(int count, char** words) {
             curl_multi_remove_handle(multi, one->easy);
             on_end(*one, good);
         }
-        curl_multi_poll(multi, nullptr, 0, 1'000, nullptr);
     };
     measure total;
     std::size_t open = calls.size();

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
+#include <string>
 
 namespace bitdotio::api {
 
@@ -82,20 +82,29 @@ std::optional<std::chrono::minutes> take_offset(std::string_view& text) {
     return sign == '-' ? -distance : distance;
 }
 
+// Appends a number with at least `count` digits. A list of databases has five times each, for which
+// printf took a third of its encoding.
+void append_number(std::string& text, std::int64_t number, std::size_t count) {
+    const std::string digits = std::to_string(number);
+    text.append(count - std::min(count, digits.size()), '0').append(digits);
+}
+
 }  // namespace
 
 std::string encode_time(instant value) {
     const auto day = std::chrono::floor<std::chrono::days>(value);
     const std::chrono::year_month_day date(day);
     const std::chrono::hh_mm_ss time(value - day);
-    char text[64];
-    std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d.%06d+00:00",
-                  static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                  static_cast<unsigned>(date.day()), static_cast<int>(time.hours().count()),
-                  static_cast<int>(time.minutes().count()),
-                  static_cast<int>(time.seconds().count()),
-                  static_cast<int>(time.subseconds().count()));
-    return text;
+    std::string text;
+    text.reserve(32);
+    append_number(text, static_cast<int>(date.year()), 4);
+    append_number(text.append("-"), static_cast<unsigned>(date.month()), 2);
+    append_number(text.append("-"), static_cast<unsigned>(date.day()), 2);
+    append_number(text.append("T"), time.hours().count(), 2);
+    append_number(text.append(":"), time.minutes().count(), 2);
+    append_number(text.append(":"), time.seconds().count(), 2);
+    append_number(text.append("."), time.subseconds().count(), 6);
+    return text.append("+00:00");
 }
 
 std::string encode_date(instant value) {

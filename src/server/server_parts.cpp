@@ -131,13 +131,12 @@ asio::awaitable<void> server_parts::open_parts() {
     disk = std::make_shared<disk_space>(executor, databases->directory(), options.disk_reserve);
     co_await open_certificate();
 
+    open_gateway();
     const std::shared_ptr<const job_routes> about_jobs = co_await open_jobs();
     sessions = std::make_shared<query_sessions>(executor, kept_sessions(), events);
     const auto answers =
         std::make_shared<routes>(catalog, databases, quota, about_jobs, disk, sessions,
                                  options.query_timeout, options.largest_answer);
-    postgres.emplace(executor, pg_tls, catalog, databases, quota);
-    postgres->report_to(events);
     sessions->make_room_by(postgres->room_maker());
     overview all(catalog, databases, quota, jobs, events, postgres->server(), disk);
     const auto operations =
@@ -146,16 +145,6 @@ asio::awaitable<void> server_parts::open_parts() {
     const auto memory = std::make_shared<body_budget>(executor, options.request_memory);
     http = make_http_server(executor, http_tls, dispatcher, memory);
     http->report_to(events);
-    postgres->wait_for_wakes(options.wake_timeout);
-    session_limits limits;
-    limits.idle = options.idle_session_timeout;
-    limits.idle_in_transaction = options.idle_session_timeout;
-    limits.life = options.session_life;
-    postgres->limit_sessions(limits);
-    reserve_limits reserve;
-    reserve.of_role = static_cast<std::size_t>(options.reserve_sessions);
-    if (limits.idle.count() > 0) reserve.life = std::min(reserve.life, limits.idle);
-    postgres->limit_reserve(reserve);
     connection_limits crowd;
     crowd.most = static_cast<std::size_t>(options.max_clients);
     crowd.most_per_address = static_cast<std::size_t>(options.max_clients_per_address);
@@ -176,6 +165,24 @@ asio::awaitable<void> server_parts::open_parts() {
         .with("api", api_url)
         .with("postgres", host + ":" + std::to_string(postgres->server()->port()));
     events->tell(event);
+}
+
+// Before the jobs and the queries, which ask it for room.
+void server_parts::open_gateway() {
+    postgres.emplace(strand.get_inner_executor(), pg_tls, catalog, databases, quota);
+    postgres->report_to(events);
+    postgres->wait_for_wakes(options.wake_timeout);
+    session_limits limits;
+    limits.idle = options.idle_session_timeout;
+    limits.idle_in_transaction = options.idle_session_timeout;
+    limits.life = options.session_life;
+    postgres->limit_sessions(limits);
+    reserve_limits reserve;
+    reserve.of_role = static_cast<std::size_t>(options.reserve_sessions);
+    reserve.of_database = std::clamp<std::size_t>(
+        static_cast<std::size_t>(options.max_connections) / 8, 1, reserve.of_database);
+    if (limits.idle.count() > 0) reserve.life = std::min(reserve.life, limits.idle);
+    postgres->limit_reserve(reserve);
 }
 
 asio::awaitable<void> server_parts::open_certificate() {
@@ -220,6 +227,7 @@ asio::awaitable<std::shared_ptr<const job_routes>> server_parts::open_jobs() {
     const auto work = std::make_shared<job_runner>(databases, quota, threads, disk, limits,
                                                    options.largest_export);
     work->report_to(events);
+    work->make_room_by(postgres->room_maker());
     const job_queue::task doing = [work](job_record record, std::filesystem::path file,
                                          job_queue::count_retry again) {
         return work->carry_out(std::move(record), std::move(file), std::move(again));

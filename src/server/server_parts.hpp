@@ -76,6 +76,7 @@ private:
     asio::awaitable<void> open_parts();
     asio::awaitable<std::shared_ptr<database_host>> open_host();
     asio::awaitable<void> remove_orphans();
+    void open_gateway();
     asio::awaitable<void> open_certificate();
     asio::awaitable<std::shared_ptr<const job_routes>> open_jobs();
     job_limits job_limits_of() const;

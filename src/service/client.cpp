@@ -167,12 +167,13 @@ asio::awaitable<void> client::close([[maybe_unused]] std::chrono::milliseconds d
         }
     }
 #endif
-    co_await self->https()->close();
+    self->https()->close();
 #ifndef BITDOTIO_WITHOUT_POSTGRES
     if (late) {
         throw *late;
     }
 #endif
+    co_return;
 }
 
 }  // namespace bitdotio

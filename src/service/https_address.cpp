@@ -33,6 +33,11 @@ https_address https_address::parse(const std::string& url) {
     return address;
 }
 
+std::string place_of(const https_address& address) {
+    const bool is_v6 = address.host.find(':') != std::string::npos;
+    return (is_v6 ? "[" + address.host + "]" : address.host) + ":" + std::to_string(address.port);
+}
+
 std::string shown_location(std::string_view location) {
     std::string shown(location.substr(0, std::min(location.find_first_of("?#"), std::size_t{200})));
     const std::size_t host = shown.find("//");

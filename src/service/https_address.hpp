@@ -25,6 +25,9 @@ struct https_address {
     std::string path;  ///< put before every target; has no slash at its end
 };
 
+/// "host:port", an IPv6 address in brackets.
+std::string place_of(const https_address& address);
+
 /// Where a redirection leads, as it may be shown: without what is secret, such as a key in its
 /// query or a password before its host, and not longer than 200 bytes.
 std::string shown_location(std::string_view location);

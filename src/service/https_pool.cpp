@@ -1,64 +1,55 @@
-// Chooses a session for each call, and decides which to keep.
+// Chooses a session for each call, and decides which to keep, without a strand or a lock.
 #include "service/https_pool.hpp"
 
 #include <utility>
 
 namespace bitdotio {
 
-namespace {
-
-// More sessions than this are a burst, and not worth keeping.
-constexpr std::size_t most_idle = 8;
-
-}  // namespace
-
 https_pool::https_pool(asio::any_io_executor executor, https_address address,
                        std::shared_ptr<boost::asio::ssl::context> tls)
-    : executor_(executor),
-      strand_(asio::make_strand(executor)),
-      address_(std::move(address)),
-      tls_(std::move(tls)) {
-    idle_.reserve(most_idle);  // so that keeping one cannot fail
+    : executor_(std::move(executor)), address_(std::move(address)), tls_(std::move(tls)) {}
+
+https_pool::~https_pool() {
+    drop_idle();
 }
 
 asio::awaitable<https_response> https_pool::request(https_request request, time_point deadline) {
     const auto self = shared_from_this();
-    session lent = co_await on_strand(strand_, self, take());
+    session lent = take();
     https_response response = co_await lent->request(std::move(request), deadline);
-    if (lent->reusable()) {
-        auto back = [self, lent = std::move(lent)]() mutable noexcept {
-            self->keep(std::move(lent));
-        };
-        post_work(strand_, std::move(back));
-    }
+    if (lent->is_kept_alive()) keep(std::move(lent));
     co_return response;
 }
 
-asio::awaitable<void> https_pool::close() {
-    return on_strand(strand_, shared_from_this(), do_close());
+https_pool::session https_pool::take() {
+    for (std::atomic<https_session*>& place : idle_) {
+        if (!place.load(std::memory_order_relaxed)) continue;
+        session found(place.exchange(nullptr));
+        if (found && found->reusable()) return found;
+    }
+    return std::make_unique<https_session>(executor_, address_, tls_);
 }
 
-asio::awaitable<https_pool::session> https_pool::take() {
-    while (!idle_.empty()) {
-        session last = std::move(idle_.back());
-        idle_.pop_back();
-        if (last->reusable()) {
-            co_return last;
+void https_pool::keep(session used) noexcept {
+    for (std::atomic<https_session*>& place : idle_) {
+        https_session* empty = nullptr;
+        if (place.compare_exchange_strong(empty, used.get())) {
+            used.release();
+            break;
         }
     }
-    co_return std::make_unique<https_session>(executor_, address_, tls_);
+    if (closed_) drop_idle();  // it may have come after those that were there were dropped
 }
 
-void https_pool::keep(session used) {
-    if (!closed_ && idle_.size() < most_idle) {
-        idle_.push_back(std::move(used));
+void https_pool::drop_idle() noexcept {
+    for (std::atomic<https_session*>& place : idle_) {
+        const session dropped(place.exchange(nullptr));
     }
 }
 
-asio::awaitable<void> https_pool::do_close() {
+void https_pool::close() noexcept {
     closed_ = true;
-    idle_.clear();
-    co_return;
+    drop_idle();
 }
 
 }  // namespace bitdotio

@@ -3,10 +3,13 @@
 
 #include "service/https_session.hpp"
 
-#include <boost/asio/strand.hpp>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
 
+#include <array>
+#include <atomic>
+#include <cstddef>
 #include <memory>
-#include <vector>
 
 namespace bitdotio {
 
@@ -16,6 +19,9 @@ class https_pool : public std::enable_shared_from_this<https_pool> {
 public:
     https_pool(asio::any_io_executor executor, https_address address,
                std::shared_ptr<boost::asio::ssl::context> tls);
+    ~https_pool();
+    https_pool(const https_pool&) = delete;
+    https_pool& operator=(const https_pool&) = delete;
 
     /// Sends a request over an idle session, or a new one; a session that the server closed in the
     /// meantime is replaced silently.
@@ -24,21 +30,25 @@ public:
     asio::awaitable<https_response> request(https_request request, time_point deadline);
 
     /// Closes the idle sessions; those in use close when they are done.
-    asio::awaitable<void> close();
+    void close() noexcept;
 
 private:
     using session = std::unique_ptr<https_session>;
 
-    asio::awaitable<session> take();
-    void keep(session used);
-    asio::awaitable<void> do_close();
+    session take();
+    void keep(session used) noexcept;
+    void drop_idle() noexcept;
 
-    asio::any_io_executor executor_;
-    asio::strand<asio::any_io_executor> strand_;
+    // More sessions than this are a burst, and not worth keeping.
+    static constexpr std::size_t most_idle = 8;
+
+    const asio::any_io_executor executor_;
     const https_address address_;
     const std::shared_ptr<boost::asio::ssl::context> tls_;
-    std::vector<session> idle_;
-    bool closed_ = false;
+    // Each place is empty or owns a session. A call takes the first that it finds, and puts it into
+    // the first place that is empty, so that few sessions serve few calls.
+    std::array<std::atomic<https_session*>, most_idle> idle_{};
+    std::atomic<bool> closed_{false};
 };
 
 }  // namespace bitdotio

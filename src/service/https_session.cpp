@@ -1,11 +1,10 @@
-// HTTPS through Beast; the only unit of the client side that includes it.
+// HTTPS through Beast: connects, sends, reads the answer.
 #include "service/https_session.hpp"
 #include "base/chunk_extensions.hpp"
-#include "service/answer_limit.hpp"
+#include "service/https_failure.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/strand.hpp>
@@ -15,9 +14,7 @@
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
-#include <boost/beast/http/serializer.hpp>
 #include <boost/beast/http/string_body.hpp>
-#include <boost/beast/http/write.hpp>
 
 #include <poll.h>
 #include <algorithm>
@@ -35,30 +32,15 @@ using tcp = asio::ip::tcp;
 
 namespace {
 
-constexpr std::uint64_t largest_body = 64u << 20;
 constexpr std::size_t streamed_at_once = 256 * 1024;
 // As long as that much may take, either way; so long also lasts the wait for an answer.
 constexpr std::chrono::seconds piece_patience{120};
 constexpr std::chrono::seconds answer_patience{600};
 
-// What is around a body: its header, and answers that only announce another. The buffer bounds what
-// must be read whole: the line before a chunk, and all trailers.
-constexpr std::uint32_t longest_header = 16 * 1024;
+// Answers that only announce another.
 constexpr int most_interim_answers = 8;
-constexpr std::size_t buffer_size = 32 * 1024;
-
-std::string place(const https_address& address) {
-    return address.host + ":" + std::to_string(address.port);
-}
-
-error cannot_connect(const https_address& address, const boost::system::error_code& failure) {
-    const bool tls = failure.category() == asio::error::get_ssl_category();
-    return error(tls ? errc::tls_failed : errc::connect_failed,
-                 "cannot connect to " + place(address) + ": " + failure.message() +
-                     (tls ? "; check the host name and the CA file" : ""))
-        .with(phase::connecting)
-        .with(outcome::not_sent);
-}
+// What fits into one record of TLS beside a header is sent with it.
+constexpr std::size_t sent_at_once = 15 * 1024;
 
 // The operations of Beast and of TLS streams react only to terminal cancellation, and here every
 // cancellation is terminal: the session cannot be used again.
@@ -97,6 +79,8 @@ public:
         return on_strand(strand_, shared_from_this(), do_request(std::move(request), deadline));
     }
 
+    bool is_kept_alive() const noexcept { return reusable_; }
+
     // Unexpected bytes mean that the server says goodbye.
     bool reusable() const noexcept {
         pollfd look{descriptor_, POLLIN | POLLRDHUP, 0};
@@ -110,12 +94,12 @@ private:
         reusable_ = false;
         sent_ = false;
         try {
-            co_return co_await with_deadline(exchange(std::move(request)), deadline);
+            co_return co_await with_deadline(exchange(std::move(request), deadline), deadline);
         } catch (const error& failure) {
             boost::system::error_code ignored;
             socket_.next_layer().close(ignored);
             if (failure.code() == errc::timeout) {
-                throw error(errc::timeout, place(address_) + " did not answer in time")
+                throw error(errc::timeout, place_of(address_) + " did not answer in time")
                     .with(sent_ ? phase::awaiting_reply : phase::connecting)
                     .with(sent_ ? outcome::unknown : outcome::not_sent);
             }
@@ -130,33 +114,28 @@ private:
         }
     }
 
-    asio::awaitable<https_response> exchange(https_request request) {
+    asio::awaitable<https_response> exchange(https_request request, time_point deadline) {
         // A cancellation during a step that ignores it, such as looking up a name, takes effect
         // before the next step.
         co_await asio::this_coro::reset_cancellation_state(as_terminal);
         co_await asio::this_coro::throw_if_cancelled(true);
+        std::string header_sent = header_of(address_, request);
         if (!connected_) {
             co_await connect();
         }
-        boost::system::error_code failure;
         sent_ = true;
         if (request.source) {
-            co_await send_streamed(request);
+            co_await send_streamed(header_sent, *request.source);
         } else {
-            http::request<http::string_body> message;
-            fill(message, request);
-            message.body() = std::move(request.body);
-            if (!message.body().empty() || request.method == "POST" || request.method == "PATCH") {
-                message.prepare_payload();
-            }
-            co_await http::async_write(socket_, message,
-                                       asio::redirect_error(asio::use_awaitable, failure));
-            if (failure) {
-                throw lost(failure);
-            }
+            co_await send(std::move(header_sent), request.body);
         }
         std::optional<http::response_parser<http::empty_body>> announced;
-        co_await with_deadline(read_header(announced), deadline_after(answer_patience));
+        const time_point patience = deadline_after(answer_patience);
+        if (deadline <= patience) {
+            co_await read_header(announced);
+        } else {
+            co_await with_deadline(read_header(announced), patience);
+        }
         http::response_parser<http::empty_body>& header = *announced;
         https_response response;
         response.status = static_cast<int>(header.get().result_int());
@@ -184,7 +163,7 @@ private:
         for (int seen = 0; seen <= most_interim_answers; ++seen) {
             header.emplace();
             header->body_limit(boost::none);
-            header->header_limit(longest_header);
+            header->header_limit(https_bounds::header);
             boost::system::error_code failure;
             co_await http::async_read_header(socket_, buffer_, *header,
                                              asio::redirect_error(asio::use_awaitable, failure));
@@ -196,37 +175,28 @@ private:
                 co_return;
             }
         }
-        throw violated("it is announced more than " + std::to_string(most_interim_answers) +
-                       " times");
+        throw answer_violated(address_, "it is announced more than " +
+                                            std::to_string(most_interim_answers) + " times");
     }
 
-    template <class Message>
-    void fill(Message& message, const https_request& request) const {
-        message.version(11);
-        message.method_string(request.method);
-        message.target(address_.path + request.target);
-        message.set(http::field::host, place(address_));
-        message.set(http::field::accept, "application/json");
-        if (!request.authorization.empty()) {
-            message.set(http::field::authorization, request.authorization);
-        }
-        message.set(http::field::user_agent, request.user_agent);
-        if (!request.body.empty() || request.source) {
-            message.set(http::field::content_type, request.content_type);
-        }
-    }
-
-    asio::awaitable<void> send_streamed(const https_request& request) {
-        http::request<http::empty_body> message;
-        fill(message, request);
-        message.content_length(request.source->size());
-        http::request_serializer<http::empty_body> header(message);
+    // A piece of its own is a record and a packet of its own.
+    asio::awaitable<void> send(std::string header, const std::string& body) {
+        const bool together = body.size() <= sent_at_once;
+        if (together) header += body;
         boost::system::error_code failure;
-        co_await http::async_write_header(socket_, header,
-                                          asio::redirect_error(asio::use_awaitable, failure));
-        std::uint64_t left = request.source->size();
+        auto token = asio::redirect_error(asio::use_awaitable, failure);
+        co_await asio::async_write(socket_, asio::buffer(header), token);
+        if (!failure && !together) co_await asio::async_write(socket_, asio::buffer(body), token);
+        if (failure) throw lost(failure);
+    }
+
+    asio::awaitable<void> send_streamed(const std::string& header, body_source& source) {
+        boost::system::error_code failure;
+        co_await asio::async_write(socket_, asio::buffer(header),
+                                   asio::redirect_error(asio::use_awaitable, failure));
+        std::uint64_t left = source.size();
         while (!failure && left > 0) {
-            const std::string piece = co_await request.source->next();
+            const std::string piece = co_await source.next();
             if (piece.empty() || piece.size() > left) {
                 throw error(errc::bad_input, "the file changed while it was sent");
             }
@@ -259,9 +229,9 @@ private:
         http::response_parser<http::string_body> parser(std::move(header));
         chunk_extensions extensions;
         parser.on_chunk_header(extensions);
-        parser.body_limit(largest_body);
+        parser.body_limit(https_bounds::body);
         boost::system::error_code failure;
-        if (parser.content_length_remaining().value_or(0) > largest_body) {
+        if (parser.content_length_remaining().value_or(0) > https_bounds::body) {
             throw lost(http::error::body_limit);
         }
         co_await http::async_read(socket_, buffer_, parser,
@@ -326,63 +296,18 @@ private:
     }
 
     void check(const boost::system::error_code& failure) const {
-        if (failure == asio::error::operation_aborted) {
-            throw error(errc::cancelled, "connecting was cancelled")
-                .with(phase::connecting)
-                .with(outcome::not_sent);
-        }
-        if (failure) {
-            throw cannot_connect(address_, failure);
-        }
-    }
-
-    // The error of an answer that is not as HTTP would have it, or out of bounds.
-    error violated(const std::string& why) const {
-        return error(errc::protocol_violated,
-                     "the answer of " + place(address_) + " cannot be taken: " + why)
-            .with(phase::awaiting_reply)
-            .with(outcome::unknown);
+        if (failure) throw cannot_connect(address_, failure);
     }
 
     error lost(const boost::system::error_code& failure) const {
-        if (failure == http::error::body_limit) {
-            return error(errc::result_too_large, answer_too_long(largest_body))
-                .with(phase::awaiting_reply)
-                .with(outcome::unknown);
-        }
-        if (failure == http::error::header_limit) {
-            return violated("its header is longer than " + std::to_string(longest_header) +
-                            " bytes");
-        }
-        if (failure == http::error::buffer_overflow) {
-            return violated("the line before a chunk, or the trailers, are longer than " +
-                            std::to_string(buffer_size) + " bytes");
-        }
-        if (chunk_extensions::is_excess(failure)) {
-            return violated("the extensions of its chunks are longer than " +
-                            std::to_string(chunk_extensions::most) + " bytes");
-        }
-        const bool cancelled = failure == asio::error::operation_aborted;
-        const bool malformed =
-            failure.category() == http::make_error_code(http::error::bad_version).category() &&
-            failure != http::error::end_of_stream && failure != http::error::partial_message;
-        const errc code = cancelled   ? errc::cancelled
-                          : malformed ? errc::protocol_violated
-                                      : errc::connection_lost;
-        return error(code, cancelled ? "the request was cancelled; whether it had an effect is "
-                                       "unknown"
-                                     : "the connection to " + place(address_) +
-                                           " failed before the whole answer had come: " +
-                                           failure.message())
-            .with(phase::awaiting_reply)
-            .with(outcome::unknown);
+        return answer_lost(address_, failure);
     }
 
     asio::strand<asio::any_io_executor> strand_;
     const https_address address_;
     const std::shared_ptr<ssl::context> tls_;
     ssl::stream<tcp::socket> socket_;
-    boost::beast::flat_buffer buffer_{buffer_size};
+    boost::beast::flat_buffer buffer_{https_bounds::buffer};
     bool connected_ = false;
     bool sent_ = false;
     std::atomic<bool> reusable_{false};
@@ -397,6 +322,10 @@ https_session::~https_session() = default;
 
 asio::awaitable<https_response> https_session::request(https_request request, time_point deadline) {
     return stream_->request(std::move(request), deadline);
+}
+
+bool https_session::is_kept_alive() const noexcept {
+    return stream_->is_kept_alive();
 }
 
 bool https_session::reusable() const noexcept {

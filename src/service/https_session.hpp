@@ -5,14 +5,12 @@
 
 #include "base/deadline.hpp"
 #include "service/https_address.hpp"
+#include "service/https_message.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
-#include <chrono>
-#include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 
 namespace boost::asio::ssl {
@@ -20,54 +18,6 @@ class context;
 }
 
 namespace bitdotio {
-
-/// A body that comes from somewhere piece by piece.
-class body_source {
-public:
-    body_source() = default;
-    virtual ~body_source() = default;
-    body_source(const body_source&) = delete;
-    body_source& operator=(const body_source&) = delete;
-
-    /// The number of bytes.
-    virtual std::uint64_t size() const = 0;
-    /// The next bytes; none at the end.
-    virtual asio::awaitable<std::string> next() = 0;
-};
-
-/// Where a body goes piece by piece.
-class body_sink {
-public:
-    body_sink() = default;
-    virtual ~body_sink() = default;
-    body_sink(const body_sink&) = delete;
-    body_sink& operator=(const body_sink&) = delete;
-
-    virtual asio::awaitable<void> write(std::string piece) = 0;
-};
-
-struct https_request {
-    https_request() = default;
-
-    std::string method = "GET";
-    std::string target;         ///< path and query, percent-encoded
-    std::string authorization;  ///< not sent if it is empty
-    std::string user_agent;
-    std::string body;  ///< none is sent if it is empty
-    std::string content_type = "application/json";
-    std::shared_ptr<body_source> source;  ///< in place of `body`
-    /// Takes the body of an answer with status 200, of any size.
-    std::shared_ptr<body_sink> sink;
-};
-
-struct https_response {
-    https_response() = default;
-
-    int status = 0;
-    std::string body;
-    std::string location;  ///< where a redirection leads, without what may be secret in it
-    std::optional<std::chrono::seconds> retry_after;
-};
 
 /// The TLS settings that all sessions of a client share: whom to trust.
 ///
@@ -93,7 +43,10 @@ public:
     /// Cancellation: terminal, partial, total; the session cannot be used again.
     asio::awaitable<https_response> request(https_request request, time_point deadline);
 
-    /// Whether it can take another request, as far as is known without asking the peer.
+    /// Whether the last answer left it open for another request.
+    bool is_kept_alive() const noexcept;
+    /// Whether it can take another request, as far as is known without asking the peer: it is kept
+    /// alive, and the server has said nothing since.
     bool reusable() const noexcept;
 
 private:

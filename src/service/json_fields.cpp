@@ -19,8 +19,10 @@ json::value parse(std::string_view body) {
     boost::system::error_code failure;
     json::parse_options options;
     options.max_depth = deepest_body;
+    // All values of a body come and go together: their memory is taken in few pieces.
     json::value value =
-        json::parse(json::string_view(body.data(), body.size()), failure, {}, options);
+        json::parse(json::string_view(body.data(), body.size()), failure,
+                    json::make_shared_resource<json::monotonic_resource>(), options);
     if (failure) {
         throw malformed_body("", "the body is not JSON: " + failure.message());
     }

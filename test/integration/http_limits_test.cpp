@@ -311,6 +311,22 @@ TEST_CASE("clients on the server's own machine share all places, not those of on
     }
 }
 
+TEST_CASE("an address that shows wrong keys is slowed down, and no other one is") {
+    test::test_server server;
+    const std::string wrong =
+        header("GET /v2beta/db/", "Connection: close\r\n", "v2_" + std::string(40, 'x'));
+    const auto answer = [&](const char* from) {
+        raw_client client(server.api_port(), from);
+        client.send(wrong);
+        return client.read().substr(0, 12);
+    };
+    std::string last;
+    for (int i = 0; i < 60 && last != "HTTP/1.1 429"; ++i)
+        last = answer("127.0.0.2");
+    CHECK(last == "HTTP/1.1 429");
+    CHECK(answer("127.0.0.1") == "HTTP/1.1 401");
+}
+
 TEST_CASE("a full Postgres endpoint refuses newcomers with 53300") {
     bitdotio::local_server_options options;
     options.max_clients = 2;

@@ -1,5 +1,7 @@
 // Sessions in reserve: what a client finds that is handed one, and what they must not change.
+#include "support/accounts.hpp"
 #include "support/api_calls.hpp"
+#include "support/job_calls.hpp"
 #include "support/run.hpp"
 #include "support/test_server.hpp"
 #include "support/wire_sessions.hpp"
@@ -33,14 +35,14 @@ std::string process_number(const test::reply& key) {
 
 // Logs in as one of many sessions that ask for the same; returns the process number it is told.
 asio::awaitable<std::string> begin(wire_client& client, const test_server& server,
-                                   std::string database) {
+                                   std::string database, std::string key = "") {
     co_await client.connect_securely(server.postgres_port());
     const std::string wish = test::startup({{"user", "a"},
                                             {"database", database},
                                             {"application_name", "again"},
                                             {"IntervalStyle", "iso_8601"}});
     co_await client.send(wish);
-    const bool shown = co_await client.show_key(server.key().reveal());
+    const bool shown = co_await client.show_key(key.empty() ? server.key().reveal() : key);
     REQUIRE(shown);
     // Its key is told on the way.
     test::reply told;
@@ -164,19 +166,23 @@ TEST_CASE("a session in reserve makes room for a client") {
     });
 }
 
-TEST_CASE("a session in reserve makes room for a query of the API") {
+namespace {
+
+// A database with two places: one has the client, the other one a session in reserve.
+template <class Work>
+void beside_reserve(Work work) {
     bitdotio::local_server_options options;
     options.max_connections = 2;
     test_server server(options);
-    const std::string name = server.create_database("narrow").full();
+    const bitdotio::database_name name = server.create_database("narrow");
     run(30s, [&]() -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
         {
             wire_client first(executor);
-            co_await begin(first, server, name);
+            co_await begin(first, server, name.full());
         }
         wire_client second(executor);
-        co_await begin(second, server, name);
+        co_await begin(second, server, name.full());
         std::string sessions;
         const auto deadline = steady_clock::now() + 15s;
         while (sessions != "2" && steady_clock::now() < deadline) {
@@ -184,7 +190,65 @@ TEST_CASE("a session in reserve makes room for a query of the API") {
                 "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'again'");
         }
         REQUIRE(sessions == "2");
+        co_await work(server, name, second);
+    });
+}
+
+}  // namespace
+
+TEST_CASE("a session in reserve that nobody can be handed leaves its place to the client") {
+    beside_reserve([](test_server& server, bitdotio::database_name name,
+                      wire_client& second) -> asio::awaitable<void> {
+        co_await second.query("ALTER DATABASE main SET work_mem = '5MB'");
+        wire_client third(co_await asio::this_coro::executor);
+        co_await begin(third, server, name.full());
+        const std::string found = co_await third.query("SHOW work_mem");
+        CHECK(found == "5MB");
+    });
+}
+
+TEST_CASE("a session in reserve makes room for jobs") {
+    for (const bool imports : {true, false}) {
+        beside_reserve([imports](test_server& server, bitdotio::database_name name,
+                                 wire_client&) -> asio::awaitable<void> {
+            test::job_calls calls(server);
+            const auto job = imports ? calls.imported(name, "made", "made.csv", "a\n1\n")
+                                     : calls.exported(name, {{"export_format", "csv"},
+                                                             {"query_string", "SELECT 1"}});
+            CAPTURE(boost::json::serialize(job));
+            CHECK(job.at("state") == "DONE");
+            co_return;
+        });
+    }
+}
+
+TEST_CASE("all roles of a database together have a bounded number of sessions in reserve") {
+    bitdotio::local_server_options options;
+    options.max_connections = 15;  // an eighth of them is one
+    test_server server(options);
+    const bitdotio::database_name name = server.create_database("shared");
+    const test::account other = test::make_account(server, bitdotio::role::writer, {name});
+    test::with_wire_client(server, name, [&](wire_client& watcher) -> asio::awaitable<void> {
+        const auto executor = co_await asio::this_coro::executor;
+        co_await begin_from_reserve(server, name.full(), watcher);
+        for (int i = 0; i < 10; ++i) {
+            const std::string before = co_await watcher.query("SELECT clock_timestamp()");
+            wire_client client(executor);
+            co_await begin(client, server, name.full(), other.key);
+            const std::string asked = "SELECT backend_start > '" + before +
+                                      "' FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+            const std::string own = co_await client.query(asked);
+            CHECK(own == "t");
+            client.close();
+        }
+    });
+}
+
+TEST_CASE("a session in reserve makes room for a query of the API") {
+    beside_reserve([](test_server& server, bitdotio::database_name name,
+                      wire_client&) -> asio::awaitable<void> {
         const test::api_calls calls(server);
-        CHECK(calls.query(name, "SELECT 7").status == 200);
+        CHECK(calls.query(name.full(), "SELECT 7").status == 200);
+        co_return;
     });
 }

@@ -1,6 +1,7 @@
 // A tcp_server whose connections fail in unforeseen ways.
 #include "server/base/tcp_server.hpp"
 #include "server/base/event_log.hpp"
+#include "support/namespaces.hpp"
 
 #include <bitdotio/error.hpp>
 
@@ -145,24 +146,31 @@ private:
     const bool proves_;
 };
 
-// A tcp_server with two places, whose guests show who they are or not, in the order they come.
+connection_limits two_places() {
+    connection_limits two;
+    two.most = 2;
+    return two;
+}
+
+// A tcp_server with few places, whose guests show who they are or not, in the order they come.
 struct small_house {
-    explicit small_house(std::vector<bool> proves)
+    explicit small_house(std::vector<bool> proves, connection_limits places = two_places(),
+                         const std::string& address = "127.0.0.1")
         : entrance(std::make_shared<tcp_server>(io.get_executor(), [this,
                                                                     proves](tcp::socket socket) {
               return std::make_shared<lasting_connection>(std::move(socket), proves.at(count++));
           })) {
-        connection_limits two;
-        two.most = 2;
-        entrance->limit(two);
-        entrance->listen("127.0.0.1", 0);
+        entrance->limit(places);
+        entrance->listen(address, 0);
         entrance->open();
     }
 
     // Connects and returns what is said.
-    std::string visit() {
+    std::string visit(const std::string& to = "127.0.0.1", const std::string& from = "127.0.0.1") {
         tcp::socket& client = clients.emplace_back(io);
-        client.connect(tcp::endpoint(asio::ip::make_address("127.0.0.1"), entrance->port()));
+        client.open(tcp::v4());
+        client.bind(tcp::endpoint(asio::ip::make_address(from), 0));
+        client.connect(tcp::endpoint(asio::ip::make_address(to), entrance->port()));
         return hear(clients.size() - 1);
     }
     // The next line for a guest; empty when it has been cut.
@@ -213,6 +221,25 @@ TEST_CASE("a newcomer is told that there is no place, and gets one when a guest 
     }
     CHECK(house.visit() == "welcome\n");
     house.close();
+}
+
+TEST_CASE("an address has its own places, and this machine's loopback addresses have all") {
+    if (!test::has_namespaces(1)) return;
+    const test::cable link;
+    link.at_server([] {
+        const std::string here = test::cable::server_address;
+        connection_limits few;
+        few.most = 4;
+        few.most_per_address = 1;
+        small_house house({true, false, true, true, true}, few, here);
+        CHECK(house.visit(here, here) == "welcome\n");
+        CHECK(house.visit(here, here) ==
+              "the server has 1 connections from this address already\n");
+        CHECK(house.visit(here, "127.0.0.2") == "welcome\n");
+        CHECK(house.visit(here, "127.0.0.2") == "welcome\n");
+        CHECK(house.visit(here, "127.0.0.1") == "welcome\n");
+        house.close();
+    });
 }
 
 }  // namespace

@@ -289,6 +289,18 @@ TEST_CASE("XLS: a sheet that names a place of another, or none, is refused") {
           "the XLS file is damaged: a sheet has more than 256 columns");
 }
 
+TEST_CASE("XLS: a sheet that begins within another is refused, so that none is read twice") {
+    const std::string cells = xls::number(0, 0, 1);
+    const std::string within =
+        xls::record(0x0809, u16(0x0600) + u16(0x20) + u32(0) + u32(0) + u32(0)) +
+        xls::number(5, 5, 5) + xls::record(0x000a, "");
+    std::string book = xls::workbook("", {{"One", cells + within}, {"Two", xls::number(0, 0, 2)}});
+    const std::size_t second = 20 + 4 + 15;
+    book.replace(second, 4, u32(static_cast<std::uint32_t>(book.find(within))));
+    CHECK(refusal(xls::compound({{"Workbook", book}})) ==
+          "the XLS file is damaged: a sheet begins within another");
+}
+
 TEST_CASE("XLS: a text that many cells of a row share counts each time") {
     std::string cells;
     const std::string text(32'767, 'x');

@@ -8,7 +8,6 @@
 #include "base/deadline.hpp"
 #include "base/spawn.hpp"
 #include "postgres/postgres_session.hpp"
-#include "server/hosts/instance_session.hpp"
 
 #include <boost/asio/use_awaitable.hpp>
 
@@ -88,24 +87,11 @@ asio::awaitable<query_session> query_sessions::open(query_place place, session_t
     made.place = std::move(place);
     made.opened = std::chrono::steady_clock::now();
     where.connect.statement_cache_size = 0;  // the reset takes prepared statements away
-    std::optional<error> full;
-    try {
-        made.session = co_await begin(where);
-    } catch (const error& failure) {
-        if (!make_room_ || failure.sqlstate() != "53300") throw;
-        full = failure;
-    }
-    if (!full) co_return made;
-    const bool room = co_await make_room_(made.place.database);
-    if (!room) throw *full;
-    made.session = co_await begin(std::move(where));
+    // On a strand of its own: it outlives the connection of the client it is opened for.
+    made.session = co_await on_strand(
+        asio::make_strand(executor_), shared_from_this(),
+        open_session(std::move(where), "bitdotio query", made.place.database, make_room_));
     co_return made;
-}
-
-// On a strand of its own: it outlives the connection of the client it is opened for.
-asio::awaitable<connection> query_sessions::begin(session_target where) {
-    return on_strand(asio::make_strand(executor_), shared_from_this(),
-                     open_session(std::move(where), "bitdotio query"));
 }
 
 asio::awaitable<bool> query_sessions::give_back(query_session used) {

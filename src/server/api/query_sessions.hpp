@@ -6,6 +6,7 @@
 #include "base/alarm.hpp"
 #include "server/base/event_log.hpp"
 #include "server/hosts/database_host.hpp"
+#include "server/hosts/instance_session.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -13,7 +14,6 @@
 
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <list>
 #include <memory>
 #include <string>
@@ -80,9 +80,8 @@ public:
     query_sessions(asio::any_io_executor executor, query_session_limits limits,
                    std::shared_ptr<const event_log> events);
 
-    /// Sets what is asked for room in a database that refuses a session for want of a place
-    /// (53300), and says whether there is some now. Call it before the first query.
-    using room_maker = std::function<asio::awaitable<bool>(std::string database)>;
+    /// Sets what is asked for room in a database that has no place for a session. Call it before
+    /// the first query.
     void make_room_by(room_maker make) { make_room_ = std::move(make); }
 
     /// A kept session that is still open, or none. The caller holds the database.
@@ -110,7 +109,6 @@ public:
 
 private:
     asio::awaitable<query_session> do_take(query_place place);
-    asio::awaitable<connection> begin(session_target where);
     asio::awaitable<void> do_close();
     void keep(query_session used);
     void drop_idle();

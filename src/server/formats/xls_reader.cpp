@@ -66,7 +66,9 @@ private:
             const xls_record one = records.next();
             switch (one.kind) {
                 case xls_kind::begin: ++depth; break;
-                case xls_kind::end: --depth; break;
+                case xls_kind::end:
+                    if (--depth == 0) book_->check_apart(place, one.place);
+                    break;
                 case xls_kind::formula:
                 case xls_kind::mul_rk:
                 case xls_kind::rich_string:

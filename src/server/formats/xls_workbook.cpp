@@ -84,6 +84,14 @@ void xls_workbook::take_sheet(xls_records& records, const xls_record& from) {
     sheets.push_back(std::move(found));
 }
 
+void xls_workbook::check_apart(std::size_t begin, std::size_t end) const {
+    for (const xls_sheet& each : sheets) {
+        if (each.place > begin && each.place < end) {
+            throw malformed_xls("a sheet begins within another");
+        }
+    }
+}
+
 // The count is what some writers guess: the texts end where their records do. See:
 // [MS-XLS] 2.4.265.
 void xls_workbook::take_strings(xls_records& records, const xls_record& from) {

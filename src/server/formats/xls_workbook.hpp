@@ -43,6 +43,12 @@ struct xls_workbook {
     shared_strings strings{"XLS"};
     std::vector<xls_sheet> sheets;
 
+    /// Refuses a sheet from `begin` to `end` within which another one begins: then none of them is
+    /// read more than once, however many there are.
+    ///
+    /// Errors: errc::bad_input.
+    void check_apart(std::size_t begin, std::size_t end) const;
+
 private:
     void take_begin(const xls_record& from);
     void take_sheet(xls_records& records, const xls_record& from);

@@ -14,6 +14,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,6 +29,8 @@ struct reserve_limits {
 
     /// For each role of a database that is awake; 0 for none.
     std::size_t of_role = 1;
+    /// For all roles of a database together: each takes one of its PostgreSQL's places.
+    std::size_t of_database = 8;
     std::size_t in_all = 64;
     std::chrono::milliseconds life{60'000};
 };
@@ -58,8 +61,9 @@ public:
     /// second of its kind. Does not wait for it.
     void began(std::string id, session_target where, startup_message wish);
 
-    /// Ends the database's sessions in reserve, because a client needs their place; returns whether
-    /// there were any, when PostgreSQL has ended them. No others are begun for a while.
+    /// Ends the database's sessions in reserve, because a client needs their place. Returns when
+    /// PostgreSQL has ended them, and those that were already on their way out: whether there were
+    /// any, or one has left a moment ago. No others are begun for a while.
     asio::awaitable<bool> make_room(std::string id);
 
     /// Ends all of them, and begins no more.
@@ -83,13 +87,25 @@ private:
         std::shared_ptr<asio::cancellation_signal> stop;  // of filling
     };
 
+    // A session that is being ended: until it has ended, PostgreSQL counts it. It is remembered for
+    // a while after, because a client that was refused meanwhile may ask for its place.
+    struct departure {
+        std::string database;
+        std::shared_ptr<asio::cancellation_signal> stop;
+        time_point ended = no_deadline;
+    };
+
     asio::awaitable<std::unique_ptr<spare_session>> do_take(place of, std::string startup);
     asio::awaitable<bool> do_make_room(std::string id);
     asio::awaitable<void> do_close();
     void note(std::string id, session_target where, startup_message wish);
-    bool has_room(const kept& mine) const noexcept;
-    asio::awaitable<void> fill(std::shared_ptr<kept> mine, session_target where,
+    bool has_room(const std::string& id, const kept& mine) const;
+    asio::awaitable<void> fill(std::string id, std::shared_ptr<kept> mine, session_target where,
                                startup_message wish);
+    void let_go(const std::string& id, std::unique_ptr<spare_session> spare);
+    void let_all_go(const std::string& id, kept& mine);
+    bool is_leaving(const std::string& id) const noexcept;
+    bool has_departure(const std::string& id) const noexcept;
     asio::awaitable<void> look_after();
     void look(time_point now);
 
@@ -97,6 +113,8 @@ private:
     reserve_limits limits_;
     std::map<place, std::shared_ptr<kept>> kept_;
     std::map<std::string, time_point> crowded_;  // databases that had no room, until when
+    std::list<departure> departures_;
+    asio::steady_timer left_;  // cancelled whenever one has ended
     std::size_t in_all_ = 0;
     bool looking_ = false;
     bool closed_ = false;

@@ -51,4 +51,18 @@ asio::awaitable<connection> open_session(session_target where, std::string purpo
     }
 }
 
+asio::awaitable<connection> open_session(session_target where, std::string purpose,
+                                         std::string database, room_maker make_room) {
+    std::optional<error> full;
+    try {
+        co_return co_await open_session(where, purpose);
+    } catch (const error& failure) {
+        if (!make_room || failure.sqlstate() != "53300") throw;
+        full = failure;
+    }
+    const bool room = co_await make_room(std::move(database));
+    if (!room) throw *full;
+    co_return co_await open_session(std::move(where), std::move(purpose));
+}
+
 }  // namespace bitdotio

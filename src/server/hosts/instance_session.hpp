@@ -7,6 +7,7 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <functional>
 #include <string>
 
 namespace bitdotio {
@@ -22,5 +23,15 @@ asio::awaitable<connection> open_at_primary(connect_options where);
 /// Errors: those of connection::open; never errc::authentication_failed, which would look like
 ///     the caller's fault.
 asio::awaitable<connection> open_session(session_target where, std::string purpose);
+
+/// Asked for room in a database that refuses a session for want of a place (53300), says whether
+/// there is some now.
+using room_maker = std::function<asio::awaitable<bool>(std::string database)>;
+
+/// As above, and once more if there is no place and `make_room`, which may be empty, has made one.
+///
+/// Parameters: `database` is the id of the database.
+asio::awaitable<connection> open_session(session_target where, std::string purpose,
+                                         std::string database, room_maker make_room);
 
 }  // namespace bitdotio

@@ -4,9 +4,9 @@
 #include "server/formats/file_output.hpp"
 #include "server/formats/job_failure.hpp"
 #include "server/formats/row_writer.hpp"
-#include "server/hosts/instance_session.hpp"
 #include "values/sql_scanner.hpp"
 
+#include <bitdotio/connection.hpp>
 #include <bitdotio/quoting.hpp>
 #include <bitdotio/transaction.hpp>
 
@@ -181,11 +181,10 @@ std::string only_statement(std::string_view text) {
     return std::string(text.substr(*begin, end - *begin));
 }
 
-asio::awaitable<void> run_export(worker_threads& threads, session_target where,
-                                 export_options order, std::filesystem::path file,
-                                 std::uint64_t largest, std::function<void(std::size_t)> moved) {
+asio::awaitable<void> run_export(worker_threads& threads, connection session, export_options order,
+                                 std::filesystem::path file, std::uint64_t largest,
+                                 std::function<void(std::size_t)> moved) {
     length_check length(file, largest, order.format == export_format::xls);
-    connection session = co_await open_session(std::move(where), "bitdotio export");
     transaction_options reading;
     reading.isolation = isolation_level::repeatable_read;
     reading.read_only = true;

@@ -1,7 +1,6 @@
 // Runs an import: a transaction, a table, a COPY; again if a value did not fit.
 #include "server/jobs/import_run.hpp"
 #include "server/formats/job_failure.hpp"
-#include "server/hosts/instance_session.hpp"
 
 #include <bitdotio/quoting.hpp>
 
@@ -65,8 +64,7 @@ asio::awaitable<void> import_run::look() {
     }
 }
 
-asio::awaitable<void> import_run::load(session_target where, step again, step before_commit) {
-    connection session = co_await open_session(std::move(where), "bitdotio import");
+asio::awaitable<void> import_run::load(connection session, step again, step before_commit) {
     while (true) {
         const bool done = co_await attempt(session, before_commit);
         if (done) break;

@@ -5,7 +5,6 @@
 #include <bitdotio/jobs.hpp>
 #include <bitdotio/transaction.hpp>
 
-#include "server/hosts/database_host.hpp"
 #include "server/jail/jailed_file.hpp"
 #include "server/jobs/table_load.hpp"
 #include "server/jobs/worker_threads.hpp"
@@ -52,11 +51,11 @@ public:
     /// Loads the file. A missing table is made; an existing one gets further rows. Afterwards
     /// everything is there, or nothing.
     ///
-    /// Parameters: `where` is a database that the caller holds meanwhile; `again` is awaited before
-    ///     each further attempt; `before_commit` when all is written and nothing is visible yet: if
-    ///     it throws, the load is undone.
+    /// Parameters: `session` is with a database that the caller holds meanwhile, and is closed;
+    ///     `again` is awaited before each further attempt; `before_commit` when all is written and
+    ///     nothing is visible yet: if it throws, the load is undone.
     /// Errors: errc::bad_input for what cannot be read; those of connection.
-    asio::awaitable<void> load(session_target where, step again, step before_commit);
+    asio::awaitable<void> load(connection session, step again, step before_commit);
 
     /// Ends the process that reads.
     ///

@@ -32,9 +32,15 @@ asio::awaitable<void> job_runner::carry_out(job_record record, std::filesystem::
     if (now == storage_state::closed) throw over_its_limit();
     const std::uint64_t spare = co_await spare_room();
     const lease awake = co_await databases_->hold(record.database_id);
-    const session_target where = co_await awake.session(session_role(record.role), record.user);
-    co_await run_export(*threads_, where, record.export_, file, std::min(largest_export_, spare),
-                        counter(record.id));
+    connection session = co_await open(awake, record, "bitdotio export");
+    co_await run_export(*threads_, std::move(session), record.export_, file,
+                        std::min(largest_export_, spare), counter(record.id));
+}
+
+asio::awaitable<connection> job_runner::open(const lease& awake, const job_record& record,
+                                             const char* purpose) const {
+    session_target where = co_await awake.session(session_role(record.role), record.user);
+    co_return co_await open_session(std::move(where), purpose, record.database_id, make_room_);
 }
 
 // What a job may take of the disk. It has waited since it was let in.
@@ -120,8 +126,8 @@ asio::awaitable<void> job_runner::load(import_run& run, job_record record,
         const storage_state now = co_await quota_->check(id);
         if (now != storage_state::writable) throw over_its_limit();
     };
-    const session_target where = co_await awake.session(session_role(record.role), record.user);
-    co_await run.load(where, std::move(again), std::move(within_limit));
+    connection session = co_await open(awake, record, "bitdotio import");
+    co_await run.load(std::move(session), std::move(again), std::move(within_limit));
 }
 
 }  // namespace bitdotio

@@ -4,6 +4,7 @@
 #include "server/base/disk_space.hpp"
 #include "server/catalog/storage_quota.hpp"
 #include "server/hosts/database_host.hpp"
+#include "server/hosts/instance_session.hpp"
 #include "server/jobs/import_run.hpp"
 #include "server/jobs/job_queue.hpp"
 #include "server/jobs/url_fetch.hpp"
@@ -40,6 +41,10 @@ public:
     /// Sets who is told of jobs' progress; call it before the first job.
     void report_to(std::shared_ptr<event_log> events) { events_ = std::move(events); }
 
+    /// Sets what is asked for room in a database that has no place for a job's session; call it
+    /// before the first job.
+    void make_room_by(room_maker make) { make_room_ = std::move(make); }
+
     /// Errors: why the job fails; see kind_of.
     /// Cancellation: terminal.
     asio::awaitable<void> carry_out(job_record record, std::filesystem::path file,
@@ -55,6 +60,8 @@ private:
     asio::awaitable<void> import_file(job_record record, std::filesystem::path file,
                                       job_queue::count_retry again) const;
     asio::awaitable<std::uint64_t> spare_room() const;
+    asio::awaitable<connection> open(const lease& awake, const job_record& record,
+                                     const char* purpose) const;
     asio::awaitable<void> look_and_load(import_run& run, job_record record,
                                         job_queue::count_retry again) const;
     jailed_file::listener obituary(const std::string& job) const;
@@ -69,6 +76,7 @@ private:
     fetch_limits fetching_;
     std::uint64_t largest_export_;
     std::shared_ptr<event_log> events_;
+    room_maker make_room_;
 };
 
 }  // namespace bitdotio
