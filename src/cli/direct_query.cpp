@@ -8,6 +8,7 @@
 #include "cli/output.hpp"
 #include "postgres/postgres_session.hpp"
 #include "service/query_codec.hpp"
+#include "service/field_value.hpp"
 
 #include <memory>
 #include <optional>
@@ -19,18 +20,6 @@ namespace {
 
 constexpr std::size_t rows_of_a_piece = 100;
 constexpr std::string_view foreign_type = "type with OID ";
-
-query_value value_of(const field_view& field) {
-    if (field.is_null()) return std::monostate();
-    switch (field.type()) {
-        case oids::boolean: return field.data() == "t";
-        case oids::int2:
-        case oids::int4:
-        case oids::int8:
-        case oids::oid_: return field.as<std::int64_t>();
-        default: return std::string(field.data());  // real ones too, whose text is exact
-    }
-}
 
 // Prints the answers of one text of SQL, which may have several statements.
 class answer_printer {
@@ -67,7 +56,7 @@ public:
     void row(const row_view& row) {
         ++rows_;
         if (encoder_) {
-            encoder_->add([&](std::size_t i) { return value_of(row[i]); },
+            encoder_->add([&](std::size_t i) { return api_value_of(row[i]); },
                           is_json() ? to_ : line_of_object());
             if (!is_json()) to_("\n");
             return;
