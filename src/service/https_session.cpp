@@ -45,6 +45,7 @@ constexpr std::chrono::seconds answer_patience{600};
 // must be read whole: the line before a chunk, and all trailers.
 constexpr std::uint32_t longest_header = 16 * 1024;
 constexpr int most_interim_answers = 8;
+constexpr std::size_t longest_program = 100;
 constexpr std::size_t buffer_size = 32 * 1024;
 
 std::string place(const https_address& address) {
@@ -160,6 +161,8 @@ private:
         http::response_parser<http::empty_body>& header = *announced;
         https_response response;
         response.status = static_cast<int>(header.get().result_int());
+        const std::string_view program = header.get()[http::field::server];
+        response.server = std::string(program.substr(0, longest_program));
         response.location = shown_location(header.get()[http::field::location]);
         const std::string_view after = header.get()[http::field::retry_after];
         std::int64_t seconds = 0;
