@@ -2,6 +2,7 @@
 #include "cli/commands.hpp"
 
 #include "cli/exit_codes.hpp"
+#include "cli/interrupts.hpp"
 #include "cli/output.hpp"
 #include "cli/row_writer.hpp"
 #include "service/api_codec.hpp"
@@ -138,12 +139,18 @@ void run_db_delete(const arguments& words) {
 
 void confirm(const arguments& words, const std::string& question) {
     if (words.has("--yes") || !is_terminal(STDIN_FILENO) || !is_terminal(STDERR_FILENO)) return;
-    write_all(STDERR_FILENO, question + " [y/N] ");
+    const interrupts watched;
+    write_all(STDERR_FILENO, printable(question) + " [y/N] ");
     std::string answer;
     char c = 0;
     ssize_t got = 0;
-    while ((got = ::read(STDIN_FILENO, &c, 1)) == 1 && c != '\n')
-        answer += c;
+    try {
+        while ((got = read_some(STDIN_FILENO, &c, 1)) == 1 && c != '\n')
+            answer += c;
+    } catch (const interruption&) {
+        tell("");
+        throw interruption("interrupted: nothing was changed");
+    }
     if (answer == "y" || answer == "Y" || answer == "yes") return;
     if (got != 1) tell("");
     throw error(errc::cancelled, "not confirmed: nothing was changed");

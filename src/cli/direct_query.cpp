@@ -5,10 +5,11 @@
 #include <bitdotio/open_part.hpp>
 
 #include "base/deadline.hpp"
+#include "cli/direct.hpp"
 #include "cli/output.hpp"
 #include "postgres/postgres_session.hpp"
-#include "service/query_codec.hpp"
 #include "service/field_value.hpp"
+#include "service/query_codec.hpp"
 
 #include <memory>
 #include <optional>
@@ -169,7 +170,8 @@ work print_parts(std::shared_ptr<postgres_session> session, const bound_statemen
 
 }  // namespace
 
-work query_directly(connect_options where, query_wish wish) {
+work query_directly(direct_target target, query_wish wish) {
+    connect_options& where = target.where;
     where.application_name = "bit query";
     where.on_notice = [](const server_message& notice) {
         std::string line = notice.severity + ": " + printable(notice.message);
@@ -177,7 +179,9 @@ work query_directly(connect_options where, query_wish wish) {
         tell(line);
     };
     const auto begin = std::chrono::steady_clock::now();
-    connection session = co_await connection::open(where);
+    std::optional<connection> opened;
+    co_await open_directly(target, opened);
+    connection& session = *opened;
     if (wish.verbose) {
         tell("bit: connected to " + where.hosts.at(0).host + ":" +
              std::to_string(where.hosts[0].port) + " after " +

@@ -3,6 +3,9 @@
 
 #include "base/deadline.hpp"
 #include "cli/json_rows.hpp"
+#ifndef BITDOTIO_WITHOUT_POSTGRES
+#include "cli/direct.hpp"
+#endif
 #include "cli/output.hpp"
 #include "service/api_codec.hpp"
 #include "service/query_codec.hpp"
@@ -154,12 +157,14 @@ void run_query_command(const arguments& words) {
 #else
     if (direct) require_postgres(where);
 #endif
-    run_work([&](asio::any_io_executor executor) {
+    run_at(where, [&](asio::any_io_executor executor) {
         const client service(std::move(executor), where.options);
 #ifndef BITDOTIO_WITHOUT_POSTGRES
         if (direct) {
-            return within_time(query_directly(service.connect_options(*wish.database), wish),
-                               wish.timeout);
+            return within_time(
+                query_directly(
+                    direct_target_of(words, where, service.connect_options(*wish.database)), wish),
+                wish.timeout);
         }
 #endif
         return within_time(query_over_api(service, wish), wish.timeout);

@@ -2,6 +2,7 @@
 #include "cli/terminal.hpp"
 
 #include "cli/exit_codes.hpp"
+#include "cli/interrupts.hpp"
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -121,6 +122,7 @@ std::size_t width_of(std::string_view text) {
 
 void write_all(int descriptor, std::string_view text, bool to_pager) {
     while (!text.empty()) {
+        await_writable(descriptor);
         const ssize_t written = ::write(descriptor, text.data(), text.size());
         if (written >= 0) {
             text.remove_prefix(static_cast<std::size_t>(written));
@@ -154,11 +156,7 @@ paged_output::paged_output(bool paged) {
 }
 
 paged_output::~paged_output() {
-    if (child_ <= 0) return;
-    ::close(pipe_);
-    int status = 0;
-    while (::waitpid(child_, &status, 0) < 0 && errno == EINTR) {
-    }
+    if (child_ > 0) end_pager();
 }
 
 void paged_output::write(std::string_view text) {
@@ -204,6 +202,7 @@ void paged_output::start_pager() {
         return;
     }
     pipe_ = ends[1];
+    interrupts::give_terminal(true);
 }
 
 void paged_output::finish() {
@@ -212,12 +211,18 @@ void paged_output::finish() {
     if (child_ > 0) await_pager();
 }
 
-void paged_output::await_pager() {
+int paged_output::end_pager() noexcept {
     ::close(pipe_);
     int status = 0;
     while (::waitpid(child_, &status, 0) < 0 && errno == EINTR) {
     }
     child_ = -1;
+    interrupts::give_terminal(false);
+    return status;
+}
+
+void paged_output::await_pager() {
+    const int status = end_pager();
     // What the shell answers for a command that is not there, or not to be run.
     if (WIFEXITED(status) && (WEXITSTATUS(status) == 127 || WEXITSTATUS(status) == 126)) {
         throw error(errc::system_failed, "cannot run the pager \"" + pager_ +

@@ -33,7 +33,8 @@ std::size_t width_of(std::string_view text);
 
 /// Writes all of it to a descriptor.
 ///
-/// Errors: reader_gone; errc::system_failed for other causes.
+/// Errors: reader_gone; `interruption` after a Ctrl-C, see `interrupts`; errc::system_failed for
+///     other causes.
 void write_all(int descriptor, std::string_view text, bool to_pager = false);
 /// Writes to standard output.
 void print(std::string_view text);
@@ -61,6 +62,7 @@ public:
 
 private:
     void start_pager();
+    int end_pager() noexcept;
     void await_pager();
 
     std::string pager_;    // empty for none
