@@ -20,6 +20,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 namespace bitdotio::cli {
@@ -27,6 +28,8 @@ namespace bitdotio::cli {
 namespace {
 
 constexpr std::size_t copied_at_once = 65'536;
+// What Excel and others write first; it is no part of the first value.
+constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 
 // A file that is open while this is; standard input or output for "-".
 class open_file {
@@ -96,6 +99,9 @@ work send_rows(direct_target target, std::string sql, std::shared_ptr<open_file>
             }
             if (got == 0) break;
             piece.resize(static_cast<std::size_t>(got));
+            if (bar.done() == 0 && piece.starts_with(byte_order_mark)) {
+                piece.erase(0, byte_order_mark.size());
+            }
             co_await rows.write(piece);
             bar.add(static_cast<std::uint64_t>(got));
         }
@@ -119,7 +125,11 @@ work receive_rows(direct_target target, std::string sql, std::string to) {
         for (;;) {
             const std::optional<std::string> piece = co_await rows.next();
             if (!piece) break;
-            write_all(file->descriptor(), *piece);
+            if (file->descriptor() == STDOUT_FILENO) {
+                print_data(*piece);
+            } else {
+                write_all(file->descriptor(), *piece);
+            }
             bar.add(piece->size());
         }
     }

@@ -32,7 +32,7 @@ asio::awaitable<void> counted_sink::write(std::string piece) {
     if (file_) {
         co_await file_->write(std::move(piece));
     } else {
-        print(piece);
+        print_data(piece);
     }
 }
 

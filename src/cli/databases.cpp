@@ -7,6 +7,7 @@
 #include "cli/row_writer.hpp"
 #include "service/api_codec.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cerrno>
@@ -138,9 +139,18 @@ void run_db_delete(const arguments& words) {
 }  // namespace
 
 void confirm(const arguments& words, const std::string& question) {
-    if (words.has("--yes") || !is_terminal(STDIN_FILENO) || !is_terminal(STDERR_FILENO)) return;
+    if (words.has("--yes") || !is_terminal(STDIN_FILENO)) return;
     const interrupts watched;
-    write_all(STDERR_FILENO, printable(question) + " [y/N] ");
+    const std::string asked = printable(question) + " [y/N] ";
+    if (is_terminal(STDERR_FILENO)) {
+        write_all(STDERR_FILENO, asked);
+    } else {
+        // Who answers must see what he is asked, wherever messages go.
+        const int terminal = ::open("/dev/tty", O_WRONLY | O_CLOEXEC | O_NOCTTY);
+        if (terminal < 0) throw error(errc::bad_input, "nobody can be asked: give -y/--yes");
+        write_all(terminal, asked);
+        ::close(terminal);
+    }
     std::string answer;
     char c = 0;
     ssize_t got = 0;

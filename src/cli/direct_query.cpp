@@ -99,7 +99,7 @@ private:
             if (text_.size() >= 1 << 20) flush();
         };
     }
-    void flush() { out_.write(std::exchange(text_, {})); }
+    void flush() { out_.write_data(std::exchange(text_, {})); }
 
     const query_wish& wish_;
     const std::string sql_;

@@ -52,12 +52,21 @@ fs::path usual_profile() {
     return {};
 }
 
+// Empty where there is no place for it: never the current directory.
 fs::path configuration() {
-    return usual_profile().parent_path();
+    const fs::path usual = usual_profile();
+    return usual.empty() ? fs::path() : fs::absolute(usual).parent_path();
 }
 
 fs::path settings_file() {
-    return configuration() / "settings.json";
+    const fs::path place = configuration();
+    return place.empty() ? place : place / "settings.json";
+}
+
+error no_place() {
+    return error(errc::bad_input,
+                 "there is no place for profiles: set HOME, XDG_CONFIG_HOME, or BITIO_PROFILE to a "
+                 "file");
 }
 
 bool is_profile_name(std::string_view text) {
@@ -77,16 +86,22 @@ json::object settings() {
 
 void save(const json::object& changed) {
     const fs::path file = settings_file();
+    if (file.empty()) throw no_place();
     std::error_code failure;
     fs::create_directories(file.parent_path(), failure);
     const fs::path beside = file.string() + "." + std::to_string(::getpid());
+    errno = 0;
     std::ofstream out(beside);
     out << json::serialize(changed) << '\n';
     out.close();
+    const int cause = errno;
     if (out) fs::rename(beside, file, failure);
     if (!out || failure) {
-        fs::remove(beside, failure);
-        throw error(errc::system_failed, "cannot write " + file.string());
+        std::error_code ignored;
+        fs::remove(beside, ignored);
+        throw error(errc::system_failed,
+                    "cannot write " + file.string() + ": " +
+                        (out ? failure.message() : std::string(std::strerror(cause))));
     }
 }
 
@@ -97,6 +112,7 @@ std::string text_in(const json::object& from, std::string_view name) {
 
 std::vector<profile_place> named_profiles() {
     std::vector<profile_place> all;
+    if (configuration().empty()) return all;
     std::error_code failure;
     for (const fs::directory_entry& each :
          fs::directory_iterator(configuration() / "profiles", failure)) {
@@ -118,6 +134,7 @@ std::vector<profile_place> all_profiles() {
 }
 
 fs::path profile_file_of(const std::string& name) {
+    if (configuration().empty()) throw no_place();
     return configuration() / "profiles" / (name + ".json");
 }
 
@@ -304,6 +321,7 @@ bool is_in_profile(const profile_place& where, const std::string& api_url) {
 }
 
 std::string advice_about(const profile_place& where) {
+    if (configuration().empty()) return "";
     const bool ours =
         where.name == default_profile_name || where.file == profile_file_of(where.name);
     std::error_code unknown;

@@ -58,7 +58,7 @@ void print_answer(query_result answer, const query_wish& wish, paged_output& out
                                                        : data_format::rows));
     } else if (wish.format == row_format::jsonl) {
         each_element(answer.data_json, [&](std::string_view object) {
-            out.write(on_one_line(object) + "\n");
+            out.write_data(on_one_line(object) + "\n");
             ++rows;
         });
     } else {
@@ -101,7 +101,7 @@ row_format format_of(const arguments& words) {
         if (words.has("--objects") && *named != "objects") {
             throw error(errc::bad_input, "give either --format or -o/--objects, not both");
         }
-        return row_format_named(*named);
+        return row_format_named(*named, words.shown_name("--format"));
     }
     if (words.has("--objects")) return row_format::objects;
     return wants_json(words) ? row_format::json : row_format::table;

@@ -33,7 +33,7 @@ public:
                 line += null_;
             }
         }
-        to_.write(line += '\n');
+        to_.write_data(line += '\n');
     }
     void end() final {}
 
@@ -100,14 +100,13 @@ private:
 
 }  // namespace
 
-row_format row_format_named(const std::string& name) {
+row_format row_format_named(const std::string& name, const std::string& option) {
     for (const auto& [text, format] : named_formats) {
         if (text == name) return format;
     }
-    throw error(errc::bad_input,
-                "option --format must be json, objects, table, csv, tsv, jsonl or "
-                "values, not \"" +
-                    name + "\"");
+    throw error(
+        errc::bad_input,
+        option + " must be json, objects, table, csv, tsv, jsonl or values, not \"" + name + "\"");
 }
 
 bool answer_column::is_number() const noexcept {

@@ -92,7 +92,8 @@ work look_at_postgres([[maybe_unused]] const service_place& where, std::string b
         if (awake.empty()) co_return;
 #ifndef BITDOTIO_WITHOUT_POSTGRES
         const client service(co_await asio::this_coro::executor, where.options);
-        co_await with_deadline(ask_postgres(service.connect_options(database_name(awake)), found),
+        connect_options there = service.connect_options(database_name(awake));
+        co_await with_deadline(ask_postgres(std::move(there), found),
                                deadline_after(postgres_patience));
 #endif
     } catch (const error& thrown) {
@@ -106,8 +107,9 @@ work reach(const service_place& where, reached& found) {
     https_session session(executor, https_address::parse(where.options.api_url),
                           make_client_tls(where.options.ca_file));
     const auto begin = std::chrono::steady_clock::now();
+    https_request request = request_of(where, "/v2beta/db/");
     https_response answer =
-        co_await session.request(request_of(where, "/v2beta/db/"), deadline_after(answer_patience));
+        co_await session.request(std::move(request), deadline_after(answer_patience));
     found.time = std::chrono::steady_clock::now() - begin;
     found.answers = true;
     found.server = answer.server;
@@ -122,8 +124,8 @@ work reach(const service_place& where, reached& found) {
     read_databases(answer.body, found);
     if (found.server_version.empty() || !session.reusable()) co_return;
     // Only those who operate the server get an answer.
-    answer = co_await session.request(request_of(where, "/server/status"),
-                                      deadline_after(answer_patience));
+    request = request_of(where, "/server/status");
+    answer = co_await session.request(std::move(request), deadline_after(answer_patience));
     if (is_success(answer)) co_await look_at_postgres(where, answer.body, found);
 }
 
