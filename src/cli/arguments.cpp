@@ -187,22 +187,18 @@ arguments arguments::parse(const program& program, const std::vector<std::string
     std::string path;
     for (std::size_t i = 0; i < words.size(); ++i) {
         const std::string& word = words[i];
-        if (only_words) {
-            read.words_.push_back(word);
-            continue;
-        }
-        if (word == "--" && chosen && takes_the_rest(*chosen)) {
+        if (word == "--" && chosen && !only_words) {
             only_words = true;
             continue;
         }
-        if (word == "-h" || word == "--help") {
+        if (!only_words && (word == "-h" || word == "--help")) {
             read.help_ = true;
             continue;
         }
-        if (!is_option(word)) {
+        if (only_words || !is_option(word)) {
             const std::string name = path.empty() ? word : path + " " + word;
-            const cli::command* const deeper = find_command(program, name);
-            const bool grouped = is_group(program, name);
+            const cli::command* const deeper = only_words ? nullptr : find_command(program, name);
+            const bool grouped = !only_words && is_group(program, name);
             if (read.words_.empty() && (deeper || grouped)) {
                 chosen = deeper;
                 path = name;
@@ -271,7 +267,7 @@ arguments arguments::parse(const program& program, const std::vector<std::string
             if (one.value.empty() && !truth_of(value, variable)) return;
             given& kept = read.values_[std::string(one.long_name)];
             kept.values.emplace_back(one.value.empty() ? "" : value);
-            kept.from_environment = true;
+            kept.variable = variable;
         };
         if (chosen) {
             for (const option& one : chosen->options)
@@ -312,7 +308,14 @@ std::vector<std::string> arguments::get_all(std::string_view long_name) const {
 
 bool arguments::is_from_environment(std::string_view long_name) const {
     const auto found = values_.find(long_name);
-    return found != values_.end() && found->second.from_environment;
+    return found != values_.end() && !found->second.variable.empty();
+}
+
+std::string arguments::shown_name(std::string_view long_name) const {
+    const auto found = values_.find(long_name);
+    const bool by_word = found == values_.end() || found->second.variable.empty();
+    return by_word ? "option " + std::string(long_name)
+                   : "the environment variable " + found->second.variable;
 }
 
 std::optional<bool> arguments::get_bool(std::string_view long_name) const {
@@ -320,7 +323,7 @@ std::optional<bool> arguments::get_bool(std::string_view long_name) const {
     if (!text) {
         return std::nullopt;
     }
-    return truth_of(*text, "option " + std::string(long_name));
+    return truth_of(*text, shown_name(long_name));
 }
 
 std::optional<std::int64_t> arguments::get_size(std::string_view long_name) const {
@@ -331,8 +334,7 @@ std::optional<std::int64_t> arguments::get_size(std::string_view long_name) cons
     std::int64_t value = 0;
     const auto [end, failure] = std::from_chars(text->data(), text->data() + text->size(), value);
     if (failure != std::errc() || end != text->data() + text->size() || value < 0) {
-        throw wrong("option " + std::string(long_name) + " must be a number, 0 or more, not " +
-                    quoted(*text));
+        throw wrong(shown_name(long_name) + " must be a number, 0 or more, not " + quoted(*text));
     }
     return value;
 }
@@ -345,7 +347,7 @@ std::optional<std::uint16_t> arguments::get_port(std::string_view long_name) con
     std::uint16_t value = 0;
     const auto [end, failure] = std::from_chars(text->data(), text->data() + text->size(), value);
     if (failure != std::errc() || end != text->data() + text->size()) {
-        throw wrong("option " + std::string(long_name) +
+        throw wrong(shown_name(long_name) +
                     " must be a port, 1 to 65535, or 0 for a free one, not " + quoted(*text));
     }
     return value;
@@ -373,7 +375,7 @@ std::optional<std::chrono::milliseconds> arguments::get_duration(std::string_vie
             }
         }
     }
-    throw wrong("option " + std::string(long_name) +
+    throw wrong(shown_name(long_name) +
                 " must be a duration of at most a week such as 500ms, 1s, 2m or 1h, not " +
                 quoted(*text));
 }

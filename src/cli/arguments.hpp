@@ -56,8 +56,8 @@ struct program {
 class arguments {
 public:
     /// Takes an option by its exact name first ("-qf"), then with its value attached
-    /// ("--query=SQL", "-dNAME"). "-h" and "--help" are understood everywhere; program options
-    /// also after the command.
+    /// ("--query=SQL", "-dNAME"). What follows "--" is never an option. "-h" and "--help" are
+    /// understood everywhere; program options also after the command.
     ///
     /// An option that is not given takes its value from the environment: `--storage_limit_bytes` of
     /// "bit db create" from BITIO_DB_CREATE_STORAGE_LIMIT_BYTES, one of the program from BITIO_KEY.
@@ -86,6 +86,9 @@ public:
     /// Whether the value is the environment's, not a word's.
     bool is_from_environment(std::string_view long_name) const;
 
+    /// How a message names the option: by the variable, if its value comes from there.
+    std::string shown_name(std::string_view long_name) const;
+
     /// The value read as a type; nothing if the option was not given.
     ///
     /// Errors: errc::bad_input naming the option and what its value must be.
@@ -99,7 +102,7 @@ private:
     bool help_ = false;
     struct given {
         std::vector<std::string> values;
-        bool from_environment = false;
+        std::string variable;  // of the environment that gave the value; empty for a word
     };
 
     std::vector<std::string> words_;

@@ -4,6 +4,7 @@
 #include <bitdotio/connection.hpp>
 
 #include "base/percent_encoding.hpp"
+#include "cli/direct.hpp"
 #include "cli/output.hpp"
 
 #include <boost/json.hpp>
@@ -13,6 +14,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 namespace bitdotio::cli {
@@ -136,12 +138,15 @@ void run_connection_string(const arguments& words) {
     }
 }
 
-work ping(const arguments& words, connect_options where) {
+work ping(const arguments& words, direct_target target) {
     const auto begin = std::chrono::steady_clock::now();
+    const connect_options& where = target.where;
     const std::string place = where.hosts.at(0).host + ":" + std::to_string(where.hosts[0].port);
     const std::string database = where.database;
-    where.application_name = "bit ping";
-    connection session = co_await connection::open(std::move(where));
+    target.where.application_name = "bit ping";
+    std::optional<connection> session_there;
+    co_await open_directly(target, session_there);
+    connection& session = *session_there;
     const auto opened = std::chrono::steady_clock::now();
     const result version = co_await session.query("SHOW server_version");
     const auto answered = std::chrono::steady_clock::now();
@@ -171,9 +176,9 @@ void run_ping(const arguments& words) {
     service_place where = find_service(words);
     require_postgres(where);
     if (patience) where.options.connect.wake_timeout = *patience;
-    run_work([&](asio::any_io_executor executor) {
+    run_at(where, [&](asio::any_io_executor executor) {
         const client service(std::move(executor), where.options);
-        return ping(words, service.connect_options(name));
+        return ping(words, direct_target_of(words, where, service.connect_options(name)));
     });
 }
 

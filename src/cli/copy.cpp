@@ -5,24 +5,22 @@
 #include <bitdotio/copy.hpp>
 #include <bitdotio/quoting.hpp>
 
+#include "cli/direct.hpp"
+#include "cli/interrupts.hpp"
 #include "cli/output.hpp"
 #include "cli/progress.hpp"
 #include "cli/query_input.hpp"
-
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 namespace bitdotio::cli {
@@ -30,6 +28,8 @@ namespace bitdotio::cli {
 namespace {
 
 constexpr std::size_t copied_at_once = 65'536;
+// What Excel and others write first; it is no part of the first value.
+constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 
 // A file that is open while this is; standard input or output for "-".
 class open_file {
@@ -79,18 +79,11 @@ std::string copy_settings(const arguments& words) {
     return settings + ")";
 }
 
-// Reading standard input blocks the only thread, so handlers of signals run only between reads.
-work let_signals_in() {
-    asio::steady_timer moment(co_await asio::this_coro::executor);
-    moment.expires_after(std::chrono::milliseconds(10));
-    boost::system::error_code aborted;
-    co_await moment.async_wait(asio::redirect_error(asio::use_awaitable, aborted));
-    if (aborted) throw error(errc::cancelled, "the COPY was cancelled");
-}
-
-work send_rows(connect_options where, std::string sql, std::shared_ptr<open_file> file) {
-    where.application_name = "bit copy-in";
-    connection session = co_await connection::open(std::move(where));
+work send_rows(direct_target target, std::string sql, std::shared_ptr<open_file> file) {
+    target.where.application_name = "bit copy-in";
+    std::optional<connection> opened;
+    co_await open_directly(target, opened);
+    connection& session = *opened;
     copy_in rows = co_await session.copy_from(std::move(sql));
     std::uint64_t count = 0;
     {
@@ -98,22 +91,17 @@ work send_rows(connect_options where, std::string sql, std::shared_ptr<open_file
         std::string piece;
         for (;;) {
             piece.resize(copied_at_once);
-            const ssize_t got = ::read(file->descriptor(), piece.data(), piece.size());
-            if (got < 0 && errno == EINTR) {
-                co_await let_signals_in();
-                continue;
-            }
+            const ssize_t got = read_some(file->descriptor(), piece.data(), piece.size());
             if (got < 0) {
                 const std::string why = std::strerror(errno);
                 co_await rows.cancel("the file could not be read");
                 throw error(errc::bad_input, "cannot read " + file->name() + ": " + why);
             }
-            if (got == 0) {
-                // Ctrl-C ends a whole pipeline: its first half has ended, but not well.
-                if (!file->size()) co_await let_signals_in();
-                break;
-            }
+            if (got == 0) break;
             piece.resize(static_cast<std::size_t>(got));
+            if (bar.done() == 0 && piece.starts_with(byte_order_mark)) {
+                piece.erase(0, byte_order_mark.size());
+            }
             co_await rows.write(piece);
             bar.add(static_cast<std::uint64_t>(got));
         }
@@ -123,9 +111,11 @@ work send_rows(connect_options where, std::string sql, std::shared_ptr<open_file
     co_await session.close();
 }
 
-work receive_rows(connect_options where, std::string sql, std::string to) {
-    where.application_name = "bit copy-out";
-    connection session = co_await connection::open(std::move(where));
+work receive_rows(direct_target target, std::string sql, std::string to) {
+    target.where.application_name = "bit copy-out";
+    std::optional<connection> opened;
+    co_await open_directly(target, opened);
+    connection& session = *opened;
     copy_out rows = co_await session.copy_to(std::move(sql));
     // Only now: what is refused leaves the file as it was.
     const auto file =
@@ -135,20 +125,26 @@ work receive_rows(connect_options where, std::string sql, std::string to) {
         for (;;) {
             const std::optional<std::string> piece = co_await rows.next();
             if (!piece) break;
-            write_all(file->descriptor(), *piece);
+            if (file->descriptor() == STDOUT_FILENO) {
+                print_data(*piece);
+            } else {
+                write_all(file->descriptor(), *piece);
+            }
             bar.add(piece->size());
         }
     }
     co_await session.close();
 }
 
-void run_copy(const arguments& words, const std::function<work(connect_options)>& copy) {
+void run_copy(const arguments& words, const std::function<work(direct_target)>& copy) {
     const database_name name = database_of(words);
-    const service_place where = find_service(words);
+    const auto patience = words.get_duration("--timeout");
+    service_place where = find_service(words);
     require_postgres(where);
-    run_work([&](asio::any_io_executor executor) {
+    if (patience) where.options.connect.wake_timeout = *patience;
+    run_at(where, [&](asio::any_io_executor executor) {
         const client service(std::move(executor), where.options);
-        return copy(service.connect_options(name));
+        return copy(direct_target_of(words, where, service.connect_options(name)));
     });
 }
 
@@ -168,7 +164,7 @@ void run_copy_in(const arguments& words) {
     sql += " FROM STDIN" + copy_settings(words);
     const std::string from = given.size() > 1 ? given[1] : "-";
     const auto file = std::make_shared<open_file>(from, O_RDONLY | O_CLOEXEC, STDIN_FILENO);
-    run_copy(words, [&](connect_options where) { return send_rows(std::move(where), sql, file); });
+    run_copy(words, [&](direct_target where) { return send_rows(std::move(where), sql, file); });
 }
 
 void run_copy_out(const arguments& words) {
@@ -186,7 +182,7 @@ void run_copy_out(const arguments& words) {
                             " TO STDOUT" + copy_settings(words);
     const std::size_t place = query ? 0 : 1;
     const std::string to = given.size() > place ? given[place] : "-";
-    run_copy(words, [&](connect_options where) { return receive_rows(std::move(where), sql, to); });
+    run_copy(words, [&](direct_target where) { return receive_rows(std::move(where), sql, to); });
 }
 
 }  // namespace
@@ -195,6 +191,8 @@ std::vector<command> copy_commands() {
     const option header{"", "--header", "", "The first row has the names of the columns."};
     const option delimiter{"", "--delimiter", "CHARACTER", "What stands between fields (,)."};
     const option null{"", "--null", "TEXT", "What stands for NULL (nothing)."};
+    const option timeout{"", "--timeout", "DURATION",
+                         "Give up waiting for the database after this time (60s)."};
     return {{"copy-in",
              "",
              "Copy CSV from a file or standard input into a table that is there.",
@@ -202,7 +200,8 @@ std::vector<command> copy_commands() {
               header,
               {"", "--columns", "NAMES", "The columns of the file, separated by commas."},
               delimiter,
-              null},
+              null,
+              timeout},
              {"TABLE", "[FILE]"},
              &run_copy_in},
             {"copy-out",
@@ -212,7 +211,8 @@ std::vector<command> copy_commands() {
               {"-q", "--query", "SQL", "A query instead of a table.", false, "", true},
               header,
               delimiter,
-              null},
+              null,
+              timeout},
              {"[TABLE]", "[FILE]"},
              &run_copy_out}};
 }

@@ -1,6 +1,7 @@
 // Counts the bytes of files on their way, and copies standard input to the disk.
 #include "cli/transfer.hpp"
 
+#include "cli/interrupts.hpp"
 #include "cli/terminal.hpp"
 
 #include <fcntl.h>
@@ -31,8 +32,33 @@ asio::awaitable<void> counted_sink::write(std::string piece) {
     if (file_) {
         co_await file_->write(std::move(piece));
     } else {
-        print(piece);
+        print_data(piece);
     }
+}
+
+std::string safe_file_name(const std::string& given, const std::string& ending) {
+    const bool plain = !given.empty() && given.size() <= 200 && given[0] != '.' &&
+                       given[0] != '-' && given.find('/') == std::string::npos &&
+                       printable(given) == given;
+    return plain ? given : "export." + ending;
+}
+
+reserved_file::reserved_file(std::string name) : name_(std::move(name)) {
+    const int made = ::open(name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (made >= 0) {
+        ::close(made);
+        return;
+    }
+    if (errno == EEXIST) {
+        throw error(errc::bad_input, "the file " + name_ +
+                                         " is there already, and stays as it is: name another "
+                                         "FILE, or give --overwrite");
+    }
+    throw error(errc::system_failed, "cannot write " + name_ + ": " + std::strerror(errno));
+}
+
+reserved_file::~reserved_file() {
+    if (!name_.empty()) ::unlink(name_.c_str());
 }
 
 spooled_input::spooled_input(bool wanted) {
@@ -52,12 +78,11 @@ spooled_input::spooled_input(bool wanted) {
                                              std::strerror(errno));
     }
     ::unlink(name.c_str());
+    const interrupts watched;
     progress bar("reading standard input");
     std::vector<char> piece(262'144);
     ssize_t got = 0;
-    while ((got = ::read(STDIN_FILENO, piece.data(), piece.size())) > 0 ||
-           (got < 0 && errno == EINTR)) {
-        if (got <= 0) continue;
+    while ((got = read_some(STDIN_FILENO, piece.data(), piece.size())) > 0) {
         write_all(file_, {piece.data(), static_cast<std::size_t>(got)});
         bar.add(static_cast<std::uint64_t>(got));
     }

@@ -2,10 +2,12 @@
 #include "cli/commands.hpp"
 
 #include "cli/exit_codes.hpp"
+#include "cli/interrupts.hpp"
 #include "cli/output.hpp"
 #include "cli/row_writer.hpp"
 #include "service/api_codec.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cerrno>
@@ -137,13 +139,28 @@ void run_db_delete(const arguments& words) {
 }  // namespace
 
 void confirm(const arguments& words, const std::string& question) {
-    if (words.has("--yes") || !is_terminal(STDIN_FILENO) || !is_terminal(STDERR_FILENO)) return;
-    write_all(STDERR_FILENO, question + " [y/N] ");
+    if (words.has("--yes") || !is_terminal(STDIN_FILENO)) return;
+    const interrupts watched;
+    const std::string asked = printable(question) + " [y/N] ";
+    if (is_terminal(STDERR_FILENO)) {
+        write_all(STDERR_FILENO, asked);
+    } else {
+        // Who answers must see what he is asked, wherever messages go.
+        const int terminal = ::open("/dev/tty", O_WRONLY | O_CLOEXEC | O_NOCTTY);
+        if (terminal < 0) throw error(errc::bad_input, "nobody can be asked: give -y/--yes");
+        write_all(terminal, asked);
+        ::close(terminal);
+    }
     std::string answer;
     char c = 0;
     ssize_t got = 0;
-    while ((got = ::read(STDIN_FILENO, &c, 1)) == 1 && c != '\n')
-        answer += c;
+    try {
+        while ((got = read_some(STDIN_FILENO, &c, 1)) == 1 && c != '\n')
+            answer += c;
+    } catch (const interruption&) {
+        tell("");
+        throw interruption("interrupted: nothing was changed");
+    }
     if (answer == "y" || answer == "Y" || answer == "yes") return;
     if (got != 1) tell("");
     throw error(errc::cancelled, "not confirmed: nothing was changed");

@@ -5,8 +5,10 @@
 #include <bitdotio/open_part.hpp>
 
 #include "base/deadline.hpp"
+#include "cli/direct.hpp"
 #include "cli/output.hpp"
 #include "postgres/postgres_session.hpp"
+#include "service/field_value.hpp"
 #include "service/query_codec.hpp"
 
 #include <memory>
@@ -19,18 +21,6 @@ namespace {
 
 constexpr std::size_t rows_of_a_piece = 100;
 constexpr std::string_view foreign_type = "type with OID ";
-
-query_value value_of(const field_view& field) {
-    if (field.is_null()) return std::monostate();
-    switch (field.type()) {
-        case oids::boolean: return field.data() == "t";
-        case oids::int2:
-        case oids::int4:
-        case oids::int8:
-        case oids::oid_: return field.as<std::int64_t>();
-        default: return std::string(field.data());  // real ones too, whose text is exact
-    }
-}
 
 // Prints the answers of one text of SQL, which may have several statements.
 class answer_printer {
@@ -67,7 +57,7 @@ public:
     void row(const row_view& row) {
         ++rows_;
         if (encoder_) {
-            encoder_->add([&](std::size_t i) { return value_of(row[i]); },
+            encoder_->add([&](std::size_t i) { return api_value_of(row[i]); },
                           is_json() ? to_ : line_of_object());
             if (!is_json()) to_("\n");
             return;
@@ -109,7 +99,7 @@ private:
             if (text_.size() >= 1 << 20) flush();
         };
     }
-    void flush() { out_.write(std::exchange(text_, {})); }
+    void flush() { out_.write_data(std::exchange(text_, {})); }
 
     const query_wish& wish_;
     const std::string sql_;
@@ -180,7 +170,8 @@ work print_parts(std::shared_ptr<postgres_session> session, const bound_statemen
 
 }  // namespace
 
-work query_directly(connect_options where, query_wish wish) {
+work query_directly(direct_target target, query_wish wish) {
+    connect_options& where = target.where;
     where.application_name = "bit query";
     where.on_notice = [](const server_message& notice) {
         std::string line = notice.severity + ": " + printable(notice.message);
@@ -188,7 +179,9 @@ work query_directly(connect_options where, query_wish wish) {
         tell(line);
     };
     const auto begin = std::chrono::steady_clock::now();
-    connection session = co_await connection::open(where);
+    std::optional<connection> opened;
+    co_await open_directly(target, opened);
+    connection& session = *opened;
     if (wish.verbose) {
         tell("bit: connected to " + where.hosts.at(0).host + ":" +
              std::to_string(where.hosts[0].port) + " after " +

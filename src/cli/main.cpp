@@ -9,6 +9,7 @@
 #include "cli/table.hpp"
 #include "cli/terminal.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 #include <csignal>
 #include <cstdlib>
@@ -39,6 +40,17 @@ void hide_key(int argc, char** argv) {
         } else if (word.starts_with("-k")) {
             hide(argv[i] + 2);
         }
+    }
+}
+
+// Where one of the three is closed, the next file or socket would take its number, and get what is
+// printed. What is opened instead refuses, as a closed one does.
+void keep_standard_numbers() noexcept {
+    for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        if (::fcntl(standard, F_GETFD) != -1) continue;
+        const int made =
+            ::open("/dev/null", standard == STDIN_FILENO ? O_WRONLY : O_RDONLY);  // the lowest free
+        if (made != standard) return;
     }
 }
 
@@ -121,6 +133,7 @@ exit_code run_to_end(const std::vector<std::string>& words) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    keep_standard_numbers();
     const std::vector<std::string> words(argv + (argc > 0), argv + argc);
     hide_key(argc, argv);
     std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an error of the writing

@@ -24,7 +24,7 @@ bool wants_json(const arguments& words) {
 }
 
 void print_json(const std::string& json) {
-    print((is_terminal(STDOUT_FILENO) ? api::indented(json) : json) + "\n");
+    print_data((is_terminal(STDOUT_FILENO) ? api::indented(json) : json) + "\n");
 }
 
 std::string size_text(std::uint64_t bytes) {

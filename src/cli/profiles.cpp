@@ -36,7 +36,6 @@ namespace fs = std::filesystem;
 namespace json = boost::json;
 
 constexpr int look_milliseconds = 500;
-constexpr std::string_view default_name = "default";
 
 bool names_file(std::string_view text) {
     return text.find('/') != std::string_view::npos || text.ends_with(".json");
@@ -53,12 +52,21 @@ fs::path usual_profile() {
     return {};
 }
 
+// Empty where there is no place for it: never the current directory.
 fs::path configuration() {
-    return usual_profile().parent_path();
+    const fs::path usual = usual_profile();
+    return usual.empty() ? fs::path() : fs::absolute(usual).parent_path();
 }
 
 fs::path settings_file() {
-    return configuration() / "settings.json";
+    const fs::path place = configuration();
+    return place.empty() ? place : place / "settings.json";
+}
+
+error no_place() {
+    return error(errc::bad_input,
+                 "there is no place for profiles: set HOME, XDG_CONFIG_HOME, or BITIO_PROFILE to a "
+                 "file");
 }
 
 bool is_profile_name(std::string_view text) {
@@ -78,16 +86,22 @@ json::object settings() {
 
 void save(const json::object& changed) {
     const fs::path file = settings_file();
+    if (file.empty()) throw no_place();
     std::error_code failure;
     fs::create_directories(file.parent_path(), failure);
     const fs::path beside = file.string() + "." + std::to_string(::getpid());
+    errno = 0;
     std::ofstream out(beside);
     out << json::serialize(changed) << '\n';
     out.close();
+    const int cause = errno;
     if (out) fs::rename(beside, file, failure);
     if (!out || failure) {
-        fs::remove(beside, failure);
-        throw error(errc::system_failed, "cannot write " + file.string());
+        std::error_code ignored;
+        fs::remove(beside, ignored);
+        throw error(errc::system_failed,
+                    "cannot write " + file.string() + ": " +
+                        (out ? failure.message() : std::string(std::strerror(cause))));
     }
 }
 
@@ -98,6 +112,7 @@ std::string text_in(const json::object& from, std::string_view name) {
 
 std::vector<profile_place> named_profiles() {
     std::vector<profile_place> all;
+    if (configuration().empty()) return all;
     std::error_code failure;
     for (const fs::directory_entry& each :
          fs::directory_iterator(configuration() / "profiles", failure)) {
@@ -113,19 +128,26 @@ std::vector<profile_place> all_profiles() {
     std::vector<profile_place> all = named_profiles();
     std::error_code failure;
     if (const fs::path first = usual_profile(); fs::exists(first, failure)) {
-        all.insert(all.begin(), {std::string(default_name), first});
+        all.insert(all.begin(), {std::string(default_profile_name), first});
     }
     return all;
 }
 
+fs::path profile_file_of(const std::string& name) {
+    if (configuration().empty()) throw no_place();
+    return configuration() / "profiles" / (name + ".json");
+}
+
 profile_place profile_of_name(const std::string& text) {
-    if (text == default_name) return {text, usual_profile()};
+    if (text == default_profile_name) return {text, usual_profile()};
     if (!is_profile_name(text)) {
-        throw error(errc::bad_input, "\"" + text +
-                                         "\" is not the name of a profile: letters, digits, \"_\" "
-                                         "and \"-\", at most 64; a file has a slash in it");
+        throw error(errc::bad_input,
+                    "\"" + text +
+                        "\" is not the name of a profile: letters, digits, \"_\" "
+                        "and \"-\", at most 64; a file has a slash in it, such as ./" +
+                        text);
     }
-    return {text, configuration() / "profiles" / (text + ".json")};
+    return {text, profile_file_of(text)};
 }
 
 // Whether a profile is well formed and for its owner alone, or not there.
@@ -160,6 +182,24 @@ bool answers(const std::string& host, std::uint16_t port) {
         if (connected) return true;
     }
     return false;
+}
+
+// The address of the API in a profile; empty where it cannot be read.
+std::string address_of(const fs::path& file) {
+    try {
+        const auto read = read_profile(file);
+        return read ? read->api_url : "";
+    } catch (const error&) {
+        return "";
+    }
+}
+
+std::vector<profile_place> living_profiles() {
+    std::vector<profile_place> living;
+    for (const profile_place& each : all_profiles()) {
+        if (is_alive(each.file)) living.push_back(each);
+    }
+    return living;
 }
 
 void list_profiles(const arguments& words) {
@@ -221,6 +261,10 @@ void use_profile(const arguments& words) {
     changed["profile"] = place.name;
     save(changed);
     print("using the profile " + place.name + "\n");
+    if (!is_alive(place.file)) {
+        tell("bit: its server does not answer" +
+             (address_of(place.file).empty() ? "" : " at " + address_of(place.file)));
+    }
     if (std::getenv("BITIO_PROFILE")) tell("bit: BITIO_PROFILE is set, and goes first");
 }
 
@@ -246,10 +290,9 @@ void show_profile(const arguments& words) {
 }  // namespace
 
 profile_place profile_named(const std::string& text) {
-    std::error_code failure;
-    if (names_file(text) || fs::is_regular_file(text, failure)) {
+    if (names_file(text)) {
         const bool usual = fs::path(text) == usual_profile();
-        return {usual ? std::string(default_name) : fs::path(text).stem().string(), text};
+        return {usual ? std::string(default_profile_name) : fs::path(text).stem().string(), text};
     }
     return profile_of_name(text);
 }
@@ -257,23 +300,39 @@ profile_place profile_named(const std::string& text) {
 profile_place chosen_profile(const arguments& words, bool telling) {
     if (const auto named = words.get(profile_option_name)) return profile_named(*named);
     const std::string kept = text_in(settings(), "profile");
-    profile_place place = is_profile_name(kept)
-                              ? profile_of_name(kept)
-                              : profile_place{std::string(default_name), usual_profile()};
+    if (is_profile_name(kept)) return profile_of_name(kept);
+    const profile_place place{std::string(default_profile_name), usual_profile()};
     // Where the variable says which server it is, none is looked for.
     const char* const address = std::getenv("BITIO_API_URL");
     if ((address && *address) || named_profiles().empty() || is_alive(place.file)) return place;
     if (!is_readable(place.file)) return place;  // what is wrong with it will be told
-    std::vector<profile_place> living;
-    for (const profile_place& each : all_profiles()) {
-        if (each.file != place.file && is_alive(each.file)) living.push_back(each);
-    }
+    const std::vector<profile_place> living = living_profiles();
     if (living.size() != 1) return place;
     if (telling) {
         tell("bit: no server answers of the profile \"" + place.name + "\"; using \"" +
-             living[0].name + "\"");
+             living[0].name + "\" at " + address_of(living[0].file) +
+             ", the only one that lives; \"bit profile use NAME\" chooses one for good");
     }
     return living[0];
+}
+
+bool is_in_profile(const profile_place& where, const std::string& api_url) {
+    return address_of(where.file) == api_url;
+}
+
+std::string advice_about(const profile_place& where) {
+    if (configuration().empty()) return "";
+    const bool ours =
+        where.name == default_profile_name || where.file == profile_file_of(where.name);
+    std::error_code unknown;
+    if (!ours || !fs::exists(where.file, unknown) || is_alive(where.file)) return "";
+    std::string others;
+    for (const profile_place& each : living_profiles())
+        others += (others.empty() ? "" : ", ") + each.name;
+    return "; the server of the profile \"" + where.name + "\" does not run" +
+           (others.empty() ? ": start it with \"bit serve\""
+                           : ", those of other profiles do (" + others +
+                                 "): choose one with --profile NAME or \"bit profile use NAME\"");
 }
 
 std::string default_database(const profile_place& where) {
@@ -301,7 +360,7 @@ fs::path profile_for_server(const std::string& name, const std::string& fallback
     std::replace_if(
         own.begin(), own.end(), [](char c) { return !ascii::is_word(c) && c != '-'; }, '-');
     own.resize(std::min<std::size_t>(own.size(), 50));
-    if (!is_profile_name(own) || own == default_name) own = "server";
+    if (!is_profile_name(own) || own == default_profile_name) own = "server";
     fs::path place = profile_named(own).file;
     if (is_alive(place)) place = profile_named(own + "-" + std::to_string(::getpid())).file;
     return place;

@@ -3,6 +3,9 @@
 
 #include "base/deadline.hpp"
 #include "cli/json_rows.hpp"
+#ifndef BITDOTIO_WITHOUT_POSTGRES
+#include "cli/direct.hpp"
+#endif
 #include "cli/output.hpp"
 #include "service/api_codec.hpp"
 #include "service/query_codec.hpp"
@@ -55,7 +58,7 @@ void print_answer(query_result answer, const query_wish& wish, paged_output& out
                                                        : data_format::rows));
     } else if (wish.format == row_format::jsonl) {
         each_element(answer.data_json, [&](std::string_view object) {
-            out.write(on_one_line(object) + "\n");
+            out.write_data(on_one_line(object) + "\n");
             ++rows;
         });
     } else {
@@ -98,7 +101,7 @@ row_format format_of(const arguments& words) {
         if (words.has("--objects") && *named != "objects") {
             throw error(errc::bad_input, "give either --format or -o/--objects, not both");
         }
-        return row_format_named(*named);
+        return row_format_named(*named, words.shown_name("--format"));
     }
     if (words.has("--objects")) return row_format::objects;
     return wants_json(words) ? row_format::json : row_format::table;
@@ -154,12 +157,14 @@ void run_query_command(const arguments& words) {
 #else
     if (direct) require_postgres(where);
 #endif
-    run_work([&](asio::any_io_executor executor) {
+    run_at(where, [&](asio::any_io_executor executor) {
         const client service(std::move(executor), where.options);
 #ifndef BITDOTIO_WITHOUT_POSTGRES
         if (direct) {
-            return within_time(query_directly(service.connect_options(*wish.database), wish),
-                               wish.timeout);
+            return within_time(
+                query_directly(
+                    direct_target_of(words, where, service.connect_options(*wish.database)), wish),
+                wish.timeout);
         }
 #endif
         return within_time(query_over_api(service, wish), wish.timeout);

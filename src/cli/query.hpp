@@ -23,9 +23,11 @@ struct query_wish {
     bool verbose = false;
 };
 
+struct direct_target;
+
 /// Runs the statements over a Postgres connection, in order, and prints what they return as it
 /// comes.
-work query_directly(connect_options where, query_wish wish);
+work query_directly(direct_target target, query_wish wish);
 
 /// "(1 row)"
 std::string count_text(std::uint64_t rows);

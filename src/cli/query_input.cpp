@@ -4,6 +4,7 @@
 #include <bitdotio/error.hpp>
 
 #include "base/ascii.hpp"
+#include "cli/interrupts.hpp"
 #include "values/sql_scanner.hpp"
 
 #include <fcntl.h>
@@ -50,9 +51,9 @@ std::string read_text(const std::string& file) {
     std::string text;
     std::array<char, 65'536> piece{};
     ssize_t got = 0;
-    while ((got = ::read(opened, piece.data(), piece.size())) > 0 || (got < 0 && errno == EINTR)) {
-        if (got > 0) text.append(piece.data(), static_cast<std::size_t>(got));
-    }
+    const interrupts watched;
+    while ((got = read_some(opened, piece.data(), piece.size())) > 0)
+        text.append(piece.data(), static_cast<std::size_t>(got));
     const int failure = errno;
     if (!input) ::close(opened);
     if (got < 0) throw unreadable(name, std::strerror(failure));  // such as for a directory

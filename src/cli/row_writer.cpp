@@ -14,29 +14,48 @@ constexpr std::pair<std::string_view, row_format> named_formats[] = {
     {"csv", row_format::csv},      {"tsv", row_format::tsv},         {"jsonl", row_format::jsonl},
     {"values", row_format::values}};
 
-// RFC 4180, as COPY writes it: NULL is nothing, an empty text is "".
-class csv_writer final : public row_writer {
+// A line for each row, with something between its values.
+class line_writer : public row_writer {
 public:
-    explicit csv_writer(paged_output& to) : to_(to) {}
-
     void begin(std::vector<answer_column> columns) override {
         std::vector<cell> names;
         for (answer_column& one : columns)
             names.emplace_back(std::move(one.name));
         row(names);
     }
-    void row(const std::vector<cell>& cells) override {
+    void row(const std::vector<cell>& cells) final {
         std::string line;
         for (std::size_t i = 0; i < cells.size(); ++i) {
-            if (i > 0) line += ',';
-            if (cells[i]) add(line, *cells[i]);
+            if (i > 0) line += between_;
+            if (cells[i]) {
+                add(line, *cells[i]);
+            } else {
+                line += null_;
+            }
         }
-        to_.write(line += '\n');
+        to_.write_data(line += '\n');
     }
-    void end() override {}
+    void end() final {}
+
+protected:
+    line_writer(paged_output& to, char between, std::string_view null)
+        : to_(to), between_(between), null_(null) {}
 
 private:
-    static void add(std::string& line, const std::string& text) {
+    virtual void add(std::string& line, const std::string& text) const = 0;
+
+    paged_output& to_;
+    const char between_;
+    const std::string_view null_;
+};
+
+// RFC 4180, as COPY writes it: NULL is nothing, an empty text is "".
+class csv_writer final : public line_writer {
+public:
+    explicit csv_writer(paged_output& to) : line_writer(to, ',', "") {}
+
+private:
+    void add(std::string& line, const std::string& text) const override {
         if (!text.empty() && text.find_first_of(",\"\r\n") == std::string::npos) {
             line += text;
             return;
@@ -47,37 +66,15 @@ private:
         }
         line += '"';
     }
-
-    paged_output& to_;
 };
 
 // As COPY writes text: escapes with a backslash, NULL is \N.
-class tsv_writer final : public row_writer {
+class tsv_writer final : public line_writer {
 public:
-    explicit tsv_writer(paged_output& to) : to_(to) {}
-
-    void begin(std::vector<answer_column> columns) override {
-        std::vector<cell> names;
-        for (answer_column& one : columns)
-            names.emplace_back(std::move(one.name));
-        row(names);
-    }
-    void row(const std::vector<cell>& cells) override {
-        std::string line;
-        for (std::size_t i = 0; i < cells.size(); ++i) {
-            if (i > 0) line += '\t';
-            if (cells[i]) {
-                add(line, *cells[i]);
-            } else {
-                line += "\\N";
-            }
-        }
-        to_.write(line += '\n');
-    }
-    void end() override {}
+    explicit tsv_writer(paged_output& to) : line_writer(to, '\t', "\\N") {}
 
 private:
-    static void add(std::string& line, const std::string& text) {
+    void add(std::string& line, const std::string& text) const override {
         for (const char c : text) {
             switch (c) {
                 case '\\': line += "\\\\"; break;
@@ -88,40 +85,28 @@ private:
             }
         }
     }
-
-    paged_output& to_;
 };
 
 // The values alone, for scripts: no head, a tab between them, NULL is nothing, nothing is escaped.
-class values_writer final : public row_writer {
+class values_writer final : public line_writer {
 public:
-    explicit values_writer(paged_output& to) : to_(to) {}
+    explicit values_writer(paged_output& to) : line_writer(to, '\t', "") {}
 
     void begin(std::vector<answer_column>) override {}
-    void row(const std::vector<cell>& cells) override {
-        std::string line;
-        for (std::size_t i = 0; i < cells.size(); ++i) {
-            if (i > 0) line += '\t';
-            if (cells[i]) line += *cells[i];
-        }
-        to_.write(line += '\n');
-    }
-    void end() override {}
 
 private:
-    paged_output& to_;
+    void add(std::string& line, const std::string& text) const override { line += text; }
 };
 
 }  // namespace
 
-row_format row_format_named(const std::string& name) {
+row_format row_format_named(const std::string& name, const std::string& option) {
     for (const auto& [text, format] : named_formats) {
         if (text == name) return format;
     }
-    throw error(errc::bad_input,
-                "option --format must be json, objects, table, csv, tsv, jsonl or "
-                "values, not \"" +
-                    name + "\"");
+    throw error(
+        errc::bad_input,
+        option + " must be json, objects, table, csv, tsv, jsonl or values, not \"" + name + "\"");
 }
 
 bool answer_column::is_number() const noexcept {

@@ -17,8 +17,9 @@ enum class row_format { json, objects, table, csv, tsv, jsonl, values };
 /// What "--format" takes, as help and completions name it.
 inline constexpr std::string_view row_formats = "json|objects|table|csv|tsv|jsonl|values";
 
+/// Parameters: `option` is how the message names where the name comes from.
 /// Errors: errc::bad_input naming the formats there are.
-row_format row_format_named(const std::string& name);
+row_format row_format_named(const std::string& name, const std::string& option);
 
 struct answer_column {
     std::string name;

@@ -125,7 +125,7 @@ local_server_options server_options(const arguments& words) {
     const auto name = words.get("--name");
     if (file && !words.is_from_environment("--profile")) {
         if (name) throw error(errc::bad_input, "give either --profile or --name, not both");
-        options.profile_file = *file;
+        options.profile_file = profile_named(*file).file;
     } else {
         options.profile_file =
             profile_for_server(name.value_or(""), options.data_directory.empty()
@@ -317,7 +317,7 @@ command serve_command() {
           "How long the answer to a query of the API may be (67108864)."},
          {"", "--wake-timeout", "DURATION",
           "How long a client waits for its database to wake (60s)."},
-         {"", "--profile", "FILE",
+         {"", "--profile", "NAME|FILE",
           "Where clients find address and key; by default BITIO_PROFILE, else "
           "~/.config/bitdotio/profile.json."},
          {"", "--name", "NAME",

@@ -3,14 +3,14 @@
 
 #include "base/spawn.hpp"
 #include "cli/exit_codes.hpp"
+#include "cli/interrupts.hpp"
 #include "cli/terminal.hpp"
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 
 #include <sys/stat.h>
 #include <unistd.h>
-#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <fstream>
@@ -27,8 +27,17 @@ const option database_option{"-d", "--database", "NAME",
 namespace {
 
 // The library's words name its own options; people who call the command are told what they can do.
-error in_words_of_bit(const error& failure, const std::filesystem::path& file) {
+error in_words_of_bit(const error& failure, const profile_place& chosen) {
     const std::string_view said = failure.what();
+    const std::filesystem::path& file = chosen.file;
+    std::error_code unknown;
+    if (chosen.name != default_profile_name && !std::filesystem::exists(file, unknown)) {
+        return error(errc::bad_input,
+                     "there is no profile \"" + chosen.name + "\" (" + file.string() +
+                         "): \"bit serve\" writes it when it starts and removes it when it "
+                         "stops; \"bit profile list\" shows those there are, and \"bit profile "
+                         "use NAME\" chooses one");
+    }
     const std::string serve = "; \"bit serve\" writes all of it to a profile" +
                               (file.empty() ? "" : ", looked for at " + file.string());
     if (said.find("no API key") != std::string_view::npos) {
@@ -106,8 +115,9 @@ service_place find_service(const arguments& words) {
     try {
         found.options = found.options.resolved();
     } catch (const error& failure) {
-        throw in_words_of_bit(failure, found.profile.file);
+        throw in_words_of_bit(failure, found.profile);
     }
+    found.is_of_profile = is_in_profile(found.profile, found.options.api_url);
     tell_more(words, "API " + found.options.api_url + ", key from " + found.key_from);
     return found;
 }
@@ -133,24 +143,19 @@ void require_postgres(const service_place& where) {
 
 void run_work(const std::function<work(asio::any_io_executor)>& start,
               const std::function<std::string()>& afterwards) {
+    const interrupts watched;
     asio::io_context io(1);
-    asio::signal_set signals(io, SIGINT, SIGTERM);
+    asio::posix::stream_descriptor asked(io, ::dup(interrupts::descriptor()));
     const auto cancel = std::make_shared<asio::cancellation_signal>();
     std::exception_ptr failure;
-    bool interrupted = false;
-    const std::function<void(const boost::system::error_code&, int)> on_signal =
-        [&](const boost::system::error_code& aborted, int) {
-            if (aborted) return;
-            if (interrupted) ::_exit(static_cast<int>(exit_code::interrupted));
-            interrupted = true;
-            signals.async_wait(on_signal);
-            cancel->emit(asio::cancellation_type::terminal);
-        };
-    signals.async_wait(on_signal);
+    asked.async_wait(asio::posix::stream_descriptor::wait_read,
+                     [&](const boost::system::error_code& aborted) {
+                         if (!aborted) cancel->emit(asio::cancellation_type::terminal);
+                     });
     const auto ended = [&](std::exception_ptr thrown) noexcept {
         failure = std::move(thrown);
         boost::system::error_code ignored;
-        signals.cancel(ignored);
+        asked.cancel(ignored);
     };
     spawn_alone(io.get_executor(), start(io.get_executor()), ended, cancel);
     io.run();
@@ -160,10 +165,20 @@ void run_work(const std::function<work(asio::any_io_executor)>& start,
     } catch (const reader_gone&) {
         throw;
     } catch (const std::exception&) {
-        if (!interrupted) throw;
+        if (!interrupts::pending()) throw;
     }
     const std::string more = afterwards ? afterwards() : "";
     throw interruption(more.empty() ? "interrupted" : "interrupted; " + more);
+}
+
+void run_at(const service_place& where, const std::function<work(asio::any_io_executor)>& start,
+            const std::function<std::string()>& afterwards) {
+    try {
+        run_work(start, afterwards);
+    } catch (const error& failure) {
+        if (failure.code() != errc::connect_failed || !where.is_of_profile) throw;
+        throw failure.with_message(failure.what() + advice_about(where.profile));
+    }
 }
 
 void run_with_client(const arguments& words, const std::function<work(client)>& start,
@@ -173,7 +188,8 @@ void run_with_client(const arguments& words, const std::function<work(client)>& 
 
 void run_with_client(const service_place& where, const std::function<work(client)>& start,
                      const std::function<std::string()>& afterwards) {
-    run_work(
+    run_at(
+        where,
         [&](asio::any_io_executor executor) {
             const auto service = std::make_shared<client>(std::move(executor), where.options);
             return with_client(service, start);

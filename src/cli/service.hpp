@@ -25,7 +25,8 @@ extern const option database_option;
 struct service_place {
     client_options options;  ///< complete, but for the Postgres endpoint
     profile_place profile;
-    std::string key_from;  ///< how the key was given, for people
+    std::string key_from;        ///< how the key was given, for people
+    bool is_of_profile = false;  ///< its addresses are those of the profile
 };
 
 /// Looks up where the service is: words, environment, profile.
@@ -58,6 +59,11 @@ using work = asio::awaitable<void>;
 /// Errors: those of the work; `interruption` if Ctrl-C has ended it.
 void run_work(const std::function<work(asio::any_io_executor)>& start,
               const std::function<std::string()>& afterwards = nullptr);
+
+/// Runs work against a service: where that cannot be reached, its error tells what can be done
+/// about the profile.
+void run_at(const service_place& where, const std::function<work(asio::any_io_executor)>& start,
+            const std::function<std::string()>& afterwards = nullptr);
 
 /// Runs work with a client of the service, which is closed at its end.
 void run_with_client(const arguments& words, const std::function<work(client)>& start,

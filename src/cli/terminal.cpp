@@ -2,6 +2,7 @@
 #include "cli/terminal.hpp"
 
 #include "cli/exit_codes.hpp"
+#include "cli/interrupts.hpp"
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -49,6 +50,50 @@ void each_character(std::string_view text, Visit visit) {
 // Small systems have no less; what is written must be seen all the same.
 constexpr const char* default_pager =
     "if command -v less >/dev/null; then exec less; else exec cat; fi";
+
+// Takes control characters out of values on their way to a terminal, piece by piece. In UTF-8 those
+// of one byte are below 0x20, and 0x7f; of two bytes 0xc2 and 0x80 to 0x9f.
+class terminal_filter {
+public:
+    std::string operator()(std::string_view text) {
+        constexpr std::string_view digits = "0123456789abcdef";
+        std::string out;
+        const auto code = [&](const char* begin, unsigned char c) {
+            out += begin;
+            out += digits[c / 16];
+            out += digits[c % 16];
+        };
+        for (const char c : text) {
+            const auto byte = static_cast<unsigned char>(c);
+            if (std::exchange(lead_, false)) {
+                if (byte >= 0x80 && byte < 0xa0) {
+                    code("\\u00", byte);
+                    continue;
+                }
+                out += '\xc2';
+            }
+            if (byte == 0xc2) {
+                lead_ = true;
+            } else if (byte == 0x7f) {
+                code("\\u00", byte);
+            } else if (byte < ' ' && c != '\n' && c != '\t') {
+                code("\\x", byte);
+            } else {
+                out += c;
+            }
+        }
+        return out;
+    }
+
+private:
+    bool lead_ = false;  // the last piece ended within a character
+};
+
+// Standard output's, which all that is printed has in common.
+terminal_filter& output_filter() {
+    static terminal_filter one;
+    return one;
+}
 
 bool is_plain_ascii(std::string_view text) {
     return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 0x7f; });
@@ -121,6 +166,8 @@ std::size_t width_of(std::string_view text) {
 
 void write_all(int descriptor, std::string_view text, bool to_pager) {
     while (!text.empty()) {
+        // What is told about an interruption is told all the same.
+        if (descriptor != STDERR_FILENO) await_writable(descriptor);
         const ssize_t written = ::write(descriptor, text.data(), text.size());
         if (written >= 0) {
             text.remove_prefix(static_cast<std::size_t>(written));
@@ -135,6 +182,14 @@ void write_all(int descriptor, std::string_view text, bool to_pager) {
 
 void print(std::string_view text) {
     write_all(STDOUT_FILENO, text);
+}
+
+void print_data(std::string_view text) {
+    if (is_terminal(STDOUT_FILENO)) {
+        print(output_filter()(text));
+    } else {
+        print(text);
+    }
 }
 
 void tell(std::string_view line) noexcept {
@@ -154,11 +209,7 @@ paged_output::paged_output(bool paged) {
 }
 
 paged_output::~paged_output() {
-    if (child_ <= 0) return;
-    ::close(pipe_);
-    int status = 0;
-    while (::waitpid(child_, &status, 0) < 0 && errno == EINTR) {
-    }
+    if (child_ > 0) end_pager();
 }
 
 void paged_output::write(std::string_view text) {
@@ -183,6 +234,14 @@ void paged_output::write(std::string_view text) {
     write(all);
 }
 
+void paged_output::write_data(std::string_view text) {
+    if (is_terminal(STDOUT_FILENO)) {
+        write(output_filter()(text));
+    } else {
+        write(text);
+    }
+}
+
 void paged_output::start_pager() {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) {
@@ -204,6 +263,7 @@ void paged_output::start_pager() {
         return;
     }
     pipe_ = ends[1];
+    interrupts::give_terminal(true);
 }
 
 void paged_output::finish() {
@@ -212,12 +272,18 @@ void paged_output::finish() {
     if (child_ > 0) await_pager();
 }
 
-void paged_output::await_pager() {
+int paged_output::end_pager() noexcept {
     ::close(pipe_);
     int status = 0;
     while (::waitpid(child_, &status, 0) < 0 && errno == EINTR) {
     }
     child_ = -1;
+    interrupts::give_terminal(false);
+    return status;
+}
+
+void paged_output::await_pager() {
+    const int status = end_pager();
     // What the shell answers for a command that is not there, or not to be run.
     if (WIFEXITED(status) && (WEXITSTATUS(status) == 127 || WEXITSTATUS(status) == 126)) {
         throw error(errc::system_failed, "cannot run the pager \"" + pager_ +

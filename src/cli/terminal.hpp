@@ -33,10 +33,17 @@ std::size_t width_of(std::string_view text);
 
 /// Writes all of it to a descriptor.
 ///
-/// Errors: reader_gone; errc::system_failed for other causes.
+/// Errors: reader_gone; `interruption` after a Ctrl-C, see `interrupts`; errc::system_failed for
+///     other causes.
 void write_all(int descriptor, std::string_view text, bool to_pager = false);
 /// Writes to standard output.
 void print(std::string_view text);
+/// Writes values to standard output as they are; on a terminal without control characters, which
+/// could move its cursor or rename its window: as \x1b or \u009b. Lines and tabs stay.
+///
+/// Parameters: pieces may end within a character.
+/// Errors: as write_all.
+void print_data(std::string_view text);
 /// Writes a line to standard error, for people; never fails.
 void tell(std::string_view line) noexcept;
 
@@ -53,6 +60,8 @@ public:
 
     /// Errors: as write_all; errc::system_failed if the pager cannot be run.
     void write(std::string_view text);
+    /// The same of values, as print_data.
+    void write_data(std::string_view text);
     /// Writes what waits, and waits until the user leaves the pager. What is written afterwards is
     /// a text of its own.
     ///
@@ -61,6 +70,7 @@ public:
 
 private:
     void start_pager();
+    int end_pager() noexcept;
     void await_pager();
 
     std::string pager_;    // empty for none

@@ -18,6 +18,7 @@
 
 #include <unistd.h>
 #include <algorithm>
+#include <optional>
 #include <random>
 #include <type_traits>
 #include <utility>
@@ -157,7 +158,8 @@ void run_import_command(const arguments& words) {
     const spooled_input spool(input);
     if (input) wish.from = spool.path();
     std::string id;
-    run_work(
+    run_at(
+        where,
         [&](asio::any_io_executor executor) {
             return run_import(words, where, client(std::move(executor), where.options), name, wish,
                               id);
@@ -168,8 +170,15 @@ void run_import_command(const arguments& words) {
 struct export_wish {
     export_options options;
     std::string to;  // "-" for standard output, empty for the name the service gives
+    bool overwrite = false;
     bool wait = true;
 };
+
+// How files of a format are named.
+std::string ending_of(export_format format) {
+    const std::string name(api::name_of(format));
+    return name == "xls" ? "xlsx" : name;
+}
 
 work download_export(const service_place& where, export_job job, std::string to) {
     const http_url link = http_url::parse(job.download_url);
@@ -204,8 +213,14 @@ work run_export(const arguments& words, const service_place& where, client servi
     }
     job = co_await wait_for_job(service, job, "exporting");
     if (job.state == job_state::failed) throw failed_job("export", job);
-    if (wish.to.empty()) wish.to = fs::path(job.file_name).filename().string();
+    // A name of one's own is a wish to write there; one that the service gives is none.
+    std::optional<reserved_file> place;
+    if (wish.to.empty()) {
+        wish.to = safe_file_name(job.file_name, ending_of(wish.options.format));
+        if (!wish.overwrite) place.emplace(wish.to);
+    }
     co_await download_export(where, job, wish.to);
+    if (place) place->keep();
     if (wish.to != "-") tell("bit: wrote " + wish.to);
 }
 
@@ -242,12 +257,14 @@ void run_export_command(const arguments& words) {
     }
     wish.options.format = export_format_of(words, wish.to);
     wish.wait = !words.has("--no-wait");
+    wish.overwrite = words.has("--overwrite");
     // Bytes of a file do not belong on a terminal; in a pipe they are what is wanted.
     if (wish.to.empty() && !is_terminal(STDOUT_FILENO)) wish.to = "-";
     const database_name name = database_of(words);
     const service_place where = find_service(words);
     std::string id;
-    run_work(
+    run_at(
+        where,
         [&](asio::any_io_executor executor) {
             return run_export(words, where, client(std::move(executor), where.options), name, wish,
                               id);
@@ -285,6 +302,8 @@ std::vector<command> transfer_commands() {
               {"", "--format", "FORMAT",
                "csv, json, xlsx or parquet; by default as the file is named, else csv.", false,
                "csv|json|xlsx|parquet"},
+              {"", "--overwrite", "",
+               "Without FILE: write over a file that has the name the service gives."},
               no_wait},
              {"[FILE]"},
              &run_export_command}};

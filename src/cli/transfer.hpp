@@ -41,6 +41,27 @@ private:
     std::unique_ptr<progress> bar_;
 };
 
+/// The name of an exported file as the service gives it, if that is a name and nothing else: no
+/// path, no hidden file, nothing that a command could take for an option or a terminal for more
+/// than text; else "export" and the ending of the format.
+std::string safe_file_name(const std::string& given, const std::string& ending);
+
+/// A place for a file of which nobody else has the name. What stands there is removed with this,
+/// unless it is kept.
+class reserved_file {
+public:
+    /// Errors: errc::bad_input if there is a file; errc::system_failed if none can be made.
+    explicit reserved_file(std::string name);
+    ~reserved_file();
+    reserved_file(const reserved_file&) = delete;
+    reserved_file& operator=(const reserved_file&) = delete;
+
+    void keep() noexcept { name_.clear(); }
+
+private:
+    std::string name_;
+};
+
 /// Standard input as a file of known size: itself if it is one, else a copy on the disk, in TMPDIR,
 /// that has no name and is gone with this. Memory holds a piece.
 class spooled_input {

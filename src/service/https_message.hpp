@@ -61,6 +61,7 @@ struct https_response {
 
     int status = 0;
     std::string body;
+    std::string server;    ///< what runs there, as it calls itself
     std::string location;  ///< where a redirection leads, without what may be secret in it
     std::optional<std::chrono::seconds> retry_after;
 };

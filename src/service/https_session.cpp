@@ -41,6 +41,7 @@ constexpr std::chrono::seconds answer_patience{600};
 constexpr int most_interim_answers = 8;
 // What fits into one record of TLS beside a header is sent with it.
 constexpr std::size_t sent_at_once = 15 * 1024;
+constexpr std::size_t longest_program = 100;
 
 // The operations of Beast and of TLS streams react only to terminal cancellation, and here every
 // cancellation is terminal: the session cannot be used again.
@@ -139,6 +140,8 @@ private:
         http::response_parser<http::empty_body>& header = *announced;
         https_response response;
         response.status = static_cast<int>(header.get().result_int());
+        const std::string_view program = header.get()[http::field::server];
+        response.server = std::string(program.substr(0, longest_program));
         response.location = shown_location(header.get()[http::field::location]);
         const std::string_view after = header.get()[http::field::retry_after];
         std::int64_t seconds = 0;

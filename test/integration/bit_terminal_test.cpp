@@ -71,6 +71,47 @@ TEST_CASE("a terminal gets a table where it is wide enough, and lists where it i
     CHECK_MESSAGE(mentions(json.out, "\"metadata\""), json.out);
 }
 
+TEST_CASE("control characters in values do not reach a terminal raw, in no format") {
+    service running;
+    const std::string name = running.server.create_database("hostile").full();
+    const std::string sql =
+        "SELECT E'\\x1b]0;owned\\x07' AS \"na\x1b[2Jme\", U&'\\009b2J' AS c1, E'\\x7f' AS del, "
+        "U&'\\202egnp.exe' AS turned, repeat('x', 100000) AS huge";
+    for (const std::string road : {"--direct", "--no-pager"}) {
+        for (const std::string format :
+             {"table", "csv", "tsv", "values", "jsonl", "json", "objects"}) {
+            CAPTURE(road);
+            CAPTURE(format);
+            const auto shown = running.on_terminal({"query", "-d", name, "--no-color", road,
+                                                    "--no-pager", "--format", format, "-q", sql},
+                                                   format == "csv" ? 40 : 200);
+            CHECK(shown.status == 0);
+            for (const char* raw : {"\x1b", "\x07", "\xc2\x9b", "\x7f"})
+                CHECK_FALSE(mentions(shown.out, raw));
+            CHECK(mentions(shown.out, std::string(100'000, 'x')));
+        }
+    }
+    const auto copied = running.on_terminal({"copy-out", "-d", name, "-q", "SELECT E'a\\x1b[2J'"});
+    CHECK_MESSAGE(mentions(copied.out, "a\\x1b[2J"), copied.out);
+    // In a pipe they are what they are.
+    CHECK(
+        running.bit({"query", "-d", name, "--format", "values", "-q", "SELECT E'a\\x1b[2J'"}).out ==
+        "a\x1b[2J\n");
+}
+
+TEST_CASE("a question is seen where messages go elsewhere") {
+    service running;
+    const std::string name = running.server.create_database("asked").full();
+    test::terminal_child bit(
+        {"sh", "-c",
+         std::string("exec '") + BIT_PROGRAM + "' db delete -d " + name + " 2>/dev/null"},
+        running.environment());
+    bit.read_until("[y/N] ");
+    bit.type("n\r");
+    CHECK(bit.wait().status == 3);
+    CHECK(running.bit({"db", "info", "-d", name}).status == 0);
+}
+
 TEST_CASE("colours are for terminals, and only for those who want them") {
     service running;
     const std::string name = running.server.create_database("colours").full();

@@ -118,6 +118,85 @@ TEST_CASE("each command has help without a key, and refuses what its options are
     }
 }
 
+TEST_CASE("what follows two dashes is never an option") {
+    CHECK(mentions(alone({"import", "-d", "a/b", "--", "-odd.csv"}).err,
+                   "cannot read the file -odd.csv"));
+    CHECK(mentions(alone({"import", "-d", "a/b", "--", "x", "y"}).err, "unexpected argument"));
+    CHECK(mentions(alone({"import", "-d", "a/b", "--"}).err, "needs FILE"));
+}
+
+TEST_CASE("a variable with a wrong value is named as such") {
+    const std::vector<std::string> query = {"query", "-d", "a/b", "-q", "SELECT 1"};
+    for (const auto& [name, value] : {std::pair("BITIO_QUERY_TIMEOUT", "soon"),
+                                      {"BITIO_QUERY_FORMAT", "xml"},
+                                      {"BITIO_QUERY_OBJECTS", "perhaps"},
+                                      {"BITIO_PG_PORT", "http"}}) {
+        const auto ended = alone(query, {{"BITIO_KEY", "v2_any"}, {name, value}});
+        CHECK(ended.status == 2);
+        CHECK_MESSAGE(mentions(ended.err, name), ended.err);
+    }
+}
+
+TEST_CASE("closed and full outputs are failures, and closed ones take no socket's place") {
+    const test::profiled_server running(BIT_PROGRAM);
+    const auto shell = [&](const std::string& line) {
+        auto variables = running.environment();
+        variables["bit"] = BIT_PROGRAM;
+        return test::run_program({"sh", "-c", line}, variables);
+    };
+    for (const std::string end : {">&-", "<&- >&-", ">&- 2>&-", ">/dev/full"}) {
+        CAPTURE(end);
+        for (const std::string words : {"db list", "help", "--version", "profile list"}) {
+            CAPTURE(words);
+            const auto ended = shell("\"$bit\" " + words + " " + end);
+            CHECK(ended.status == 3);
+            CHECK_MESSAGE((mentions(ended.err, "cannot write the answer") || mentions(end, "2>&-")),
+                          ended.err);
+        }
+    }
+    CHECK(shell("\"$bit\" db list <&- 2>&-").status == 0);
+}
+
+TEST_CASE("without a home nothing is read from or written to the current directory") {
+    const test::temporary_directory directory;
+    std::ofstream(directory / "settings.json") << R"({"profile":"trap"})";
+    const auto there = [&](const std::string& words, const std::string& home) {
+        return test::run_program(
+            {"sh", "-c",
+             "unset HOME XDG_CONFIG_HOME; " + home + " cd '" + directory.path().string() +
+                 "' && exec '" + BIT_PROGRAM + "' " + words},
+            {});
+    };
+    const auto listed = there("db list", "");
+    CHECK(listed.status == 2);
+    CHECK_MESSAGE(mentions(listed.err, "no API key"), listed.err);
+    CHECK_FALSE(mentions(listed.err, "trap"));
+    const auto used = there("profile use a/b", "");
+    CHECK(used.status == 2);
+    CHECK_MESSAGE(mentions(used.err, "set HOME"), used.err);
+    CHECK(there("--version", "").status == 0);
+    const auto unwritable = there("profile use a/b", "export HOME=/proc/self;");
+    CHECK(unwritable.status == 3);
+    CHECK_MESSAGE(mentions(unwritable.err, "cannot write /proc/self/"), unwritable.err);
+}
+
+TEST_CASE("bit loads less than twice what psql loads") {
+    // Time is the machine's; what the loader has to do for it is the program's.
+    const auto loaded = [](const std::string& program) {
+        const auto listed = test::run_program({"ldd", program}, {});
+        REQUIRE_MESSAGE(listed.status == 0, listed.err);
+        std::size_t count = 0;
+        std::istringstream lines(listed.out);
+        for (std::string line; std::getline(lines, line);)
+            count += mentions(line, "san.so") ? 0U : 1U;
+        return count;
+    };
+    const auto where = test::run_program({"sh", "-c", "ls /usr/lib/postgresql/*/bin/psql"}, {});
+    const std::string psql = where.out.substr(0, where.out.find('\n'));
+    CHECK_MESSAGE(loaded(BIT_PROGRAM) < 2 * loaded(psql),
+                  (std::to_string(loaded(BIT_PROGRAM)) + " " + std::to_string(loaded(psql))));
+}
+
 TEST_CASE("a slip of a letter or two is told what was meant") {
     CHECK(mentions(alone({"qurey"}).err, "did you mean \"query\"?"));
     CHECK(mentions(alone({"db", "lst"}).err, "did you mean \"db list\"?"));

@@ -31,8 +31,10 @@ inline child start_serve(const std::string& program, std::vector<std::string> wo
 /// A server in this process with its profile, and bit pointed at it.
 class profiled_server {
 public:
-    explicit profiled_server(std::string program)
-        : server(options(directory / "profile.json")), program_(std::move(program)) {}
+    /// Parameters: `wanted` are the server's further options.
+    explicit profiled_server(std::string program, bitdotio::local_server_options wanted = {})
+        : server(options(std::move(wanted), directory / "profile.json")),
+          program_(std::move(program)) {}
 
     /// Runs bit to its end.
     ending bit(std::vector<std::string> words, const std::string& input = "") const {
@@ -45,8 +47,8 @@ public:
     test_server server;
 
 private:
-    static bitdotio::local_server_options options(const std::filesystem::path& profile) {
-        bitdotio::local_server_options made;
+    static bitdotio::local_server_options options(bitdotio::local_server_options made,
+                                                  const std::filesystem::path& profile) {
         made.profile_file = profile;
         return made;
     }

@@ -12,6 +12,7 @@
 #include "postgres/postgres_session.hpp"
 #include "postgres/statement_words.hpp"
 #include "service/answer_limit.hpp"
+#include "service/field_value.hpp"
 #include "service/query_codec.hpp"
 
 #include <boost/asio/use_awaitable.hpp>
@@ -33,20 +34,6 @@ constexpr std::size_t rows_at_once = 100;
 constexpr std::size_t answer_piece = 256 * 1024;
 // The time to stop what a query that failed has left running.
 constexpr std::chrono::milliseconds stop_patience{10'000};
-
-query_value to_value(const field_view& field) {
-    if (field.is_null()) return std::monostate();
-    switch (field.type()) {
-        case oids::boolean: return field.data() == "t";
-        case oids::int2:
-        case oids::int4:
-        case oids::int8:
-        case oids::oid_: return field.as<std::int64_t>();
-        // float4 and float8 too, whose text is the shortest that is exact: as a double, 0.1::real
-        // would be 0.10000000149011612. And numeric, which a JSON number would round.
-        default: return std::string(field.data());
-    }
-}
 
 // Turns the answers of a script into JSON. Each statement's replace those of the one before.
 //
@@ -77,7 +64,7 @@ public:
         for (const result& part : parts) {
             if (!rows_) begin(part);
             for (const row_view row : part) {
-                rows_->add([&](std::size_t i) { return to_value(row[i]); }, to);
+                rows_->add([&](std::size_t i) { return api_value_of(row[i]); }, to);
                 ++count_;
             }
             if (part.size() == 0) {  // the statement ends

@@ -85,46 +85,64 @@ private:
     std::uint64_t seen_ = 0;
 };
 
-asio::awaitable<void> write_csv(worker_threads& threads, transaction& scope, std::string query,
-                                std::filesystem::path file, length_check& length,
-                                std::function<void(std::size_t)> moved) {
-    statement copy("COPY (" + query + "\n) TO STDOUT (FORMAT csv, HEADER)");
-    copy.timeout(export_limit);
-    copy_out rows = co_await scope.copy_to(copy);
-    std::optional<file_output> out;
-    std::function<void()> open = [&] { out.emplace(file); };
-    co_await threads.run(open);
-    std::optional<std::string> piece = co_await rows.next();
-    std::function<void()> write = [&] {
-        out->write(*piece);
-        length.passed(piece->size());
-    };
-    while (piece) {
-        co_await threads.run(write);
-        if (moved) moved(piece->size());
-        piece = co_await rows.next();
-    }
-    std::function<void()> finish = [&] {
-        out->finish();
-        length.look();
-    };
-    co_await threads.run(finish);
-}
+// Where the pieces of a COPY go. Its functions block.
+class piece_sink {
+public:
+    piece_sink() = default;
+    virtual ~piece_sink() = default;
+    piece_sink(const piece_sink&) = delete;
+    piece_sink& operator=(const piece_sink&) = delete;
 
-asio::awaitable<void> write_rows(worker_threads& threads, transaction& scope, std::string query,
-                                 export_format format, std::filesystem::path file,
-                                 length_check& length, std::function<void(std::size_t)> moved) {
-    std::vector<export_column> columns = co_await columns_of(scope, query);
-    const std::size_t count = columns.size();
-    statement copy("COPY (" + query + "\n) TO STDOUT");
+    virtual void open() = 0;
+    virtual void write(std::string& piece) = 0;  // which it may change
+    virtual void finish() = 0;
+};
+
+// CSV is PostgreSQL's own.
+class csv_sink final : public piece_sink {
+public:
+    explicit csv_sink(std::filesystem::path file) : file_(std::move(file)) {}
+
+    void open() override { out_.emplace(file_); }
+    void write(std::string& piece) override { out_->write(piece); }
+    void finish() override { out_->finish(); }
+
+private:
+    const std::filesystem::path file_;
+    std::optional<file_output> out_;
+};
+
+class row_sink final : public piece_sink {
+public:
+    row_sink(export_format format, std::filesystem::path file, std::vector<export_column> columns)
+        : format_(format),
+          file_(std::move(file)),
+          columns_(std::move(columns)),
+          count_(columns_.size()) {}
+
+    void open() override { writer_ = make_writer(format_, file_, std::move(columns_)); }
+    void write(std::string& piece) override { write_copy_rows(piece, count_, *writer_); }
+    void finish() override { writer_->finish(); }
+
+private:
+    const export_format format_;
+    const std::filesystem::path file_;
+    std::vector<export_column> columns_;
+    const std::size_t count_;
+    std::unique_ptr<row_writer> writer_;
+};
+
+asio::awaitable<void> pump(worker_threads& threads, transaction& scope, std::string sql,
+                           piece_sink& to, length_check& length,
+                           std::function<void(std::size_t)> moved) {
+    statement copy(std::move(sql));
     copy.timeout(export_limit);
     copy_out rows = co_await scope.copy_to(copy);
-    std::unique_ptr<row_writer> writer;
-    std::function<void()> open = [&] { writer = make_writer(format, file, std::move(columns)); };
+    std::function<void()> open = [&] { to.open(); };
     co_await threads.run(open);
     std::optional<std::string> piece = co_await rows.next();
     std::function<void()> write = [&] {
-        write_copy_rows(*piece, count, *writer);
+        to.write(*piece);
         length.passed(piece->size());
     };
     while (piece) {
@@ -133,7 +151,7 @@ asio::awaitable<void> write_rows(worker_threads& threads, transaction& scope, st
         piece = co_await rows.next();
     }
     std::function<void()> finish = [&] {
-        writer->finish();
+        to.finish();
         length.look();
     };
     co_await threads.run(finish);
@@ -195,10 +213,14 @@ asio::awaitable<void> run_export(worker_threads& threads, connection session, ex
         "set_config('bytea_output', 'hex', true), set_config('intervalstyle', 'postgres', true), "
         "set_config('extra_float_digits', '1', true)");
     const std::string query = query_of(order);
+    const std::string copy = "COPY (" + query + "\n) TO STDOUT";
     if (order.format == export_format::csv) {
-        co_await write_csv(threads, scope, query, file, length, std::move(moved));
+        csv_sink to(file);
+        co_await pump(threads, scope, copy + " (FORMAT csv, HEADER)", to, length, std::move(moved));
     } else {
-        co_await write_rows(threads, scope, query, order.format, file, length, std::move(moved));
+        std::vector<export_column> columns = co_await columns_of(scope, query);
+        row_sink to(order.format, file, std::move(columns));
+        co_await pump(threads, scope, copy, to, length, std::move(moved));
     }
     // Up to PostgreSQL 15, functions make large objects even in a transaction that only reads.
     co_await scope.rollback();
