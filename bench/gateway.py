@@ -136,8 +136,10 @@ def gateway_sessions(context):
 
 
 def opening(context, address, clients, password, process):
-    used = processor_seconds(process, alone=True) if process else 0
-    measure = context.program("opening", "open", address, 1, clients, environment={"PGPASSWORD": password})
-    if not process or not isinstance(measure, dict):
-        return without_own(measure)
-    return {**measure, "cpu": processor_seconds(process, alone=True) - used, "peak": peak_memory(process)}
+    def work():
+        used = processor_seconds(process, alone=True) if process else 0
+        measure = context.once("opening", "open", address, 1, clients, environment={"PGPASSWORD": password})
+        if not process or not isinstance(measure, dict):
+            return without_own(measure)
+        return {**measure, "cpu": processor_seconds(process, alone=True) - used, "peak": peak_memory(process)}
+    return context.undisturbed(work)
