@@ -72,6 +72,10 @@ asio::awaitable<void> watch(direct_target target) {
         pause.expires_after(between_knocks);
         co_await pause.async_wait(asio::use_awaitable);
         const bool refused = co_await refuses(at);
+        const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
+        if (state.cancelled() != asio::cancellation_type::none) {  // it is open, or not wanted
+            throw error(errc::cancelled, "connecting was cancelled").with(outcome::not_sent);
+        }
         const auto bound = refused ? patience_with(target) : target.where.wake_timeout;
         const bool gives_up = bound < target.where.wake_timeout;
         if (gives_up && steady_clock::now() - begin >= bound) {

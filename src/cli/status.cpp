@@ -84,11 +84,16 @@ work ask_postgres(connect_options where, reached& found) {
 #endif
 
 // Wakes nobody: one who is awake knows the version of PostgreSQL. That is worth no failure.
-work look_at_postgres([[maybe_unused]] const service_place& where, std::string body,
+work look_at_postgres(const service_place& where, https_session& session,
                       [[maybe_unused]] reached& found) {
     std::exception_ptr failure;
     try {
-        const std::string awake = awake_database(body);
+        // Only those who operate the server get an answer.
+        https_request request = request_of(where, "/server/status");
+        const https_response answer =
+            co_await session.request(std::move(request), deadline_after(postgres_patience));
+        if (!is_success(answer)) co_return;
+        const std::string awake = awake_database(answer.body);
         if (awake.empty()) co_return;
 #ifndef BITDOTIO_WITHOUT_POSTGRES
         const client service(co_await asio::this_coro::executor, where.options);
@@ -108,7 +113,7 @@ work reach(const service_place& where, reached& found) {
                           make_client_tls(where.options.ca_file));
     const auto begin = std::chrono::steady_clock::now();
     https_request request = request_of(where, "/v2beta/db/");
-    https_response answer =
+    const https_response answer =
         co_await session.request(std::move(request), deadline_after(answer_patience));
     found.time = std::chrono::steady_clock::now() - begin;
     found.answers = true;
@@ -123,10 +128,7 @@ work reach(const service_place& where, reached& found) {
     }
     read_databases(answer.body, found);
     if (found.server_version.empty() || !session.reusable()) co_return;
-    // Only those who operate the server get an answer.
-    request = request_of(where, "/server/status");
-    answer = co_await session.request(std::move(request), deadline_after(answer_patience));
-    if (is_success(answer)) co_await look_at_postgres(where, answer.body, found);
+    co_await look_at_postgres(where, session, found);
 }
 
 void print_as_json(const service_place& where, const std::string& postgres,

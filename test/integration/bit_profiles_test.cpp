@@ -187,8 +187,8 @@ TEST_CASE("a port that refuses is told after a second, and given up soon where n
     CHECK_FALSE(mentions(quiet.err, "waiting for"));
 
     // Who says how long to wait is heard.
-    test::terminal_child bound({BIT_PROGRAM, "ping", "a/b", "--timeout", "2s"}, place, 200);
-    bound.read_until("for up to 2.0 s; --timeout shortens it");
+    test::terminal_child bound({BIT_PROGRAM, "ping", "a/b", "--timeout", "4s"}, place, 200);
+    bound.read_until("for up to 4.0 s; --timeout shortens it");
     CHECK(bound.wait().status == 3);
     // Ctrl-C ends the waiting.
     test::terminal_child left({BIT_PROGRAM, "ping", "a/b", "--timeout", "60s"}, place, 200);

@@ -55,6 +55,18 @@ struct service : test::profiled_server {
     std::string name;
 };
 
+// Sets a flag however a test ends: a thread that waits for it is joined then.
+class set_at_end {
+public:
+    explicit set_at_end(std::atomic<bool>& flag) : flag_(flag) {}
+    ~set_at_end() { flag_ = true; }
+    set_at_end(const set_at_end&) = delete;
+    set_at_end& operator=(const set_at_end&) = delete;
+
+private:
+    std::atomic<bool>& flag_;
+};
+
 void wait_until(const std::atomic<bool>& so) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (!so) {
@@ -133,6 +145,7 @@ TEST_CASE("Ctrl-C leaves an import whose address hangs to the server, and tells 
         return test::web_file("a\n1\n");
     });
     const service running;
+    const set_at_end released(over);
     test::terminal_child bit(
         {BIT_PROGRAM, "import", "-d", running.name, web.url("/hung.csv"), "--table", "t"},
         running.environment(), 200);

@@ -23,6 +23,8 @@ sockaddr_in loopback(std::uint16_t port) {
     return address;
 }
 
+constexpr int quiet_milliseconds = 100;
+
 // The two sockets of a connection: of the client, of the server.
 using both_sides = std::array<int, 2>;
 
@@ -62,7 +64,9 @@ void stalling_relay::serve() {
                 looks.push_back({takes ? each[side] : -1, POLLIN, 0});
             }
         }
-        ::poll(looks.data(), looks.size(), -1);
+        const bool full = left_[0] == 0 || left_[1] == 0;
+        const int most_milliseconds = full && !stalled_ ? quiet_milliseconds : -1;
+        if (::poll(looks.data(), looks.size(), most_milliseconds) == 0) stalled_ = true;
         if (looks[0].revents != 0) break;
         for (std::size_t i = open.size(); i-- > 0;) {
             bool ended = false;
@@ -73,7 +77,6 @@ void stalling_relay::serve() {
                 ended = got <= 0;
                 if (ended) break;
                 left_[side] -= static_cast<std::size_t>(got);
-                if (left_[side] == 0) stalled_ = true;
                 for (ssize_t sent = 0; sent < got && !ended;) {
                     const ssize_t put = ::send(open[i][1 - side], piece.data() + sent,
                                                static_cast<std::size_t>(got - sent), MSG_NOSIGNAL);

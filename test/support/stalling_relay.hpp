@@ -24,7 +24,8 @@ public:
     stalling_relay& operator=(const stalling_relay&) = delete;
 
     std::uint16_t port() const noexcept { return port_; }
-    /// Whether it has fallen silent.
+    /// Whether it has fallen silent, and nothing has come for a moment: what it handed on last has
+    /// had time to be dealt with.
     bool stalled() const noexcept { return stalled_; }
 
 private:
