@@ -204,16 +204,17 @@ private:
                 asio::require(inner, asio::execution::blocking.never).execute(std::move(function));
             }
         }
-        // Its executor has ended, and with it what waits.
+        // Its executor has ended, and with it what waits. Once it was left it may be another's.
         void drop() noexcept {
-            while (last.load(std::memory_order_acquire)) {
+            item* nobody_waits = nullptr;
+            do {
                 line_up();
                 while (item* const one = take()) {
                     delete one;
                 }
-                item* nobody_waits = &taken;
-                last.compare_exchange_strong(nobody_waits, nullptr);
-            }
+                nobody_waits = &taken;
+            } while (!last.compare_exchange_strong(nobody_waits, nullptr, std::memory_order_release,
+                                                   std::memory_order_relaxed));
         }
 
         const asio::any_io_executor inner;
