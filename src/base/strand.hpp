@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -114,11 +115,16 @@ public:
     bool operator!=(const strand& other) const noexcept { return shared_ != other.shared_; }
 
 private:
+    using loop_at_work =
+        std::decay_t<decltype(asio::require(std::declval<const asio::io_context::executor_type&>(),
+                                            asio::execution::outstanding_work.tracked))>;
+
     // What waits for its turn.
     struct item {
         virtual void run() = 0;  // and is gone
         virtual ~item() = default;
         item* next = nullptr;
+        std::optional<loop_at_work> work;
     };
     template <class Function>
     struct item_of : item {
@@ -152,8 +158,13 @@ private:
             return last.compare_exchange_strong(nobody, &taken, std::memory_order_acquire,
                                                 std::memory_order_relaxed);
         }
-        // If nobody was in it, the one that comes with the errand is from now on.
+        // If nobody was in it, the one that comes with the errand is from now on. Whoever is in it
+        // may be on a thread of another context: then nothing but what waits keeps this one at
+        // work until the errand is sent.
         void add(item* one) noexcept {
+            if (loop) {
+                one->work.emplace(asio::require(*loop, asio::execution::outstanding_work.tracked));
+            }
             item* before = last.load(std::memory_order_relaxed);
             do {
                 one->next = before ? before : &taken;
