@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -114,11 +115,16 @@ public:
     bool operator!=(const strand& other) const noexcept { return shared_ != other.shared_; }
 
 private:
+    using loop_at_work =
+        std::decay_t<decltype(asio::require(std::declval<const asio::io_context::executor_type&>(),
+                                            asio::execution::outstanding_work.tracked))>;
+
     // What waits for its turn.
     struct item {
         virtual void run() = 0;  // and is gone
         virtual ~item() = default;
         item* next = nullptr;
+        std::optional<loop_at_work> work;
     };
     template <class Function>
     struct item_of : item {
@@ -152,8 +158,13 @@ private:
             return last.compare_exchange_strong(nobody, &taken, std::memory_order_acquire,
                                                 std::memory_order_relaxed);
         }
-        // If nobody was in it, the one that comes with the errand is from now on.
+        // If nobody was in it, the one that comes with the errand is from now on. Whoever is in it
+        // may be on a thread of another context: then nothing but what waits keeps this one at
+        // work until the errand is sent.
         void add(item* one) noexcept {
+            if (loop) {
+                one->work.emplace(asio::require(*loop, asio::execution::outstanding_work.tracked));
+            }
             item* before = last.load(std::memory_order_relaxed);
             do {
                 one->next = before ? before : &taken;
@@ -204,16 +215,17 @@ private:
                 asio::require(inner, asio::execution::blocking.never).execute(std::move(function));
             }
         }
-        // Its executor has ended, and with it what waits.
+        // Its executor has ended, and with it what waits. Once it was left it may be another's.
         void drop() noexcept {
-            while (last.load(std::memory_order_acquire)) {
+            item* nobody_waits = nullptr;
+            do {
                 line_up();
                 while (item* const one = take()) {
                     delete one;
                 }
-                item* nobody_waits = &taken;
-                last.compare_exchange_strong(nobody_waits, nullptr);
-            }
+                nobody_waits = &taken;
+            } while (!last.compare_exchange_strong(nobody_waits, nullptr, std::memory_order_release,
+                                                   std::memory_order_relaxed));
         }
 
         const asio::any_io_executor inner;

@@ -302,16 +302,18 @@ TEST_CASE("a task that waits for itself is told so, with the place where it hold
 }
 
 TEST_CASE("a caller whose own executor ends while it is handed a connection keeps none") {
-    test::with_pool(connect(), [](pool& from) -> asio::awaitable<void> {
-        co_await from.acquire();  // from now on one is idle
+    pool_options options;
+    options.max_size = 1;
+    test::with_pool(connect(), options, [](pool& from) -> asio::awaitable<void> {
+        bitdotio::pooled_connection held = co_await from.acquire();
         auto other = std::make_unique<asio::io_context>();
         auto borrow = [&]() -> asio::awaitable<void> { co_await from.acquire(); };
         asio::co_spawn(*other, borrow(), asio::detached);
-        other->poll();
-        while ((co_await from.statistics()).used == 0) {
-            co_await test::rest(1ms);
-        }
-        other.reset();
+        other->poll();  // it waits
+        held.release();
+        const pool_statistics handed = co_await from.statistics();
+        CHECK(handed.used == 1);
+        other.reset();  // before it goes on
         const pool_statistics now = co_await from.statistics();
         CHECK(now.used == 0);
         CHECK(now.idle == 1);

@@ -71,6 +71,19 @@ TEST_CASE("work of a running caller enters a strand at once, if it is free") {
     CHECK(runs == 3);
 }
 
+TEST_CASE("what waits for a strand keeps its context at work, whoever is in it") {
+    asio::io_context io;
+    const strand home(io.get_executor());
+    bool has_run = false;
+    home.run_now([&] {  // on a thread that is none of the context's
+        asio::post(home, [&] { has_run = true; });
+        CHECK(io.poll() == 0);
+        CHECK_FALSE(io.stopped());
+    });
+    io.run();
+    CHECK(has_run);
+}
+
 TEST_CASE("a strand over an executor that is not a context's is never entered beside that") {
     asio::io_context io;
     const strand home(asio::any_io_executor(asio::make_strand(io)));
