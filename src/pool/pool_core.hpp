@@ -277,6 +277,7 @@ private:
     sleeping_coroutines& sleeping_;
     queue waiters_;
     state::ticket next_ticket_ = 0;
+    std::uint64_t asked_in_place_ = 0;
     std::optional<error> last_dial_error_;
     std::set<dial_signal> dials_;
     std::size_t returning_ = 0;

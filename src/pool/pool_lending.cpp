@@ -11,6 +11,8 @@ namespace bitdotio {
 namespace {
 
 constexpr std::chrono::milliseconds default_acquire_timeout{30'000};
+// Of so many leases that are to be had at once, one lets others of its caller's executor run.
+constexpr std::uint64_t leases_in_a_row = 64;
 
 }  // namespace
 
@@ -102,7 +104,9 @@ asio::awaitable<pooled_connection> pool_core::acquire(std::source_location where
     const asio::cancellation_state state_of_caller = co_await asio::this_coro::cancellation_state;
     if (state_of_caller.cancelled() == asio::cancellation_type::none) {
         resource lent;
-        strand_.run_now([&] { lent = lend_at_once(where, limits); });
+        strand_.run_now([&] {
+            if (++asked_in_place_ % leases_in_a_row != 0) lent = lend_at_once(where, limits);
+        });
         if (lent) {
             co_return pooled_connection(self, std::move(lent));
         }

@@ -7,12 +7,14 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -344,6 +346,19 @@ TEST_CASE("50 quick requests on 5 connections open no more than they need and no
         CHECK(now.opened <= 5);
         CHECK(now.acquired == 50);
         CHECK(now.used == 0);
+    });
+}
+
+TEST_CASE("who acquires and gives back without end lets others run") {
+    test::database db;
+    test::with_pool(db.connect, pool_options(), [&](pool& connections) -> asio::awaitable<void> {
+        co_await connections.query("SELECT 1");
+        const auto has_run = std::make_shared<bool>(false);
+        asio::post(co_await asio::this_coro::executor, [has_run] { *has_run = true; });
+        for (int i = 0; i < 1000 && !*has_run; ++i) {
+            const auto lent = co_await connections.acquire();
+        }
+        CHECK(*has_run);
     });
 }
 
