@@ -19,10 +19,13 @@ esac
 
 sleeper='SELECT pg_sleep(50)'
 coproc RUNNING { ask "$sleeper"; }
+running=$RUNNING_PID
+exec 5<&"${RUNNING[0]}"  # bash forgets its own once it has ended
 until [[ $(ask "SELECT count(*) FROM pg_stat_activity
         WHERE state = 'active' AND query = '$sleeper'") == 1 ]]; do :; done
-pkill -INT -P "$RUNNING_PID" -x psql
-echo "cancelled $(grep -o 'ERROR:  [0-9]*' <&"${RUNNING[0]}")"
+pkill -INT -P "$running" -x psql
+echo "cancelled $(grep -o 'ERROR:  [0-9]*' <&5)"
+exec 5<&-
 wait
 
 place=$(mktemp -d)

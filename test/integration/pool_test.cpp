@@ -354,7 +354,8 @@ TEST_CASE("who acquires and gives back without end lets others run") {
     test::with_pool(db.connect, pool_options(), [&](pool& connections) -> asio::awaitable<void> {
         co_await connections.query("SELECT 1");
         const auto has_run = std::make_shared<bool>(false);
-        asio::post(co_await asio::this_coro::executor, [has_run] { *has_run = true; });
+        const auto executor = co_await asio::this_coro::executor;
+        asio::post(executor, [has_run] { *has_run = true; });
         for (int i = 0; i < 1000 && !*has_run; ++i) {
             const auto lent = co_await connections.acquire();
         }
