@@ -159,11 +159,11 @@ asio::awaitable<result> pool_core::do_run(statement_try& one) {
     result answer;
     try {
         if (one.limits.until == no_deadline) {
-            answer = co_await lent.session->run_here(one.sql, one.values, false);
+            answer = co_await lent.session->exchange_here().answer(one.sql, one.values);
         } else {
             statement limited(one.sql);
             limited.timeout(left_until(one.limits.until));
-            answer = co_await lent.session->run_here(limited, one.values, false);
+            answer = co_await lent.session->exchange_here().answer(limited, one.values);
         }
     } catch (...) {
         failure = std::current_exception();
@@ -208,7 +208,7 @@ asio::awaitable<pool_core::resource> pool_core::wait_for_one(std::source_locatio
         co_await mine.called.wait();
     }
     if (!mine.done) {
-        state_.forget(mine.ticket());
+        mine.withdraw();
         obey();
         throw error(errc::cancelled, "waiting for a connection was cancelled")
             .with(phase::acquiring)

@@ -321,16 +321,25 @@ asio::awaitable<void> postgres_exchange::settle() {
     if (stream_.is(open_stream::kind::copy_out)) {
         co_await wire_.skip_copy();
     }
-    // Never wait first: bytes may sit in libpq's buffer, where no event will announce them.
-    while (!take_answers()) {
-        if (!wire_.holds_unread()) {
-            const auto [failure] = co_await wire_.wait_readable();
-            if (failure) {
-                throw waiting_cancelled();
-            }
+    while (!take_all_there_is()) {
+        const auto [failure] = co_await wire_.wait_readable();
+        if (failure) {
+            throw waiting_cancelled();
         }
         wire_.take_in();
     }
+}
+
+// Takes in what there is without waiting. Whether all was answered.
+bool postgres_exchange::take_all_there_is() {
+    // Never wait first: bytes may sit in libpq's buffer, where no event will announce them.
+    while (!take_answers()) {
+        if (!wire_.holds_unread()) {
+            return false;
+        }
+        wire_.take_in();
+    }
+    return true;
 }
 
 // Takes the answers that are there. Whether they are all.

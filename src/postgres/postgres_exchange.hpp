@@ -74,8 +74,13 @@ public:
         return !owes_something() && !sql.largest_result() &&
                sql.timeout().value_or(statement_timeout_).count() == 0;
     }
-    /// As `answer`, for one that is plain and asked for by a guest on the strand `home`, see
-    /// `enter_strand`.
+    /// As `answer`, for a guest on the strand `home`, see `enter_strand`, whom nobody can cancel.
+    asio::awaitable<result> answer_for(const strand& home, const statement& sql,
+                                       const params& values) {
+        return is_plain(sql) ? answer_plainly(home, sql, values)
+                             : within_strand(home, answer(sql, values));
+    }
+    /// The same for one that is plain.
     asio::awaitable<result> answer_plainly(const strand& home, const statement& sql,
                                            const params& values);
     class plain_answer;
@@ -177,6 +182,7 @@ private:
 
     asio::awaitable<void> ask(const statement& sql, const params& values, kind how, phase when);
     bool begin_asking(const statement& sql, const params& values, kind how, phase& when);
+    bool take_all_there_is();
     bool take_answers();
     void get_ready();
     void end_watch();

@@ -10,54 +10,23 @@ namespace bitdotio {
 // What `ask` comes to for most statements, in one frame. All else goes beside it.
 asio::awaitable<result> postgres_exchange::answer_plainly(const strand& home, const statement& sql,
                                                           const params& values) {
-    const turn mine(*this);
-    phase when = phase::awaiting_reply;
-    const bool in_transaction = begin_asking(sql, values, kind::extended, when);
-    if (!wire_.is_flushed()) {
-        co_await within_strand(home, settle());
+    plain_answer one(*this, sql, values);
+    plain_answer::progress now = one.look();
+    while (now == plain_answer::progress::waits) {
+        const auto [failure] = co_await wire_.wait_readable(home);
+        now = one.go_on(failure);
     }
-    while (!take_answers()) {
-        if (!wire_.holds_unread()) {
-            const auto [failure] = co_await wire_.wait_readable(home);
-            if (failure) {  // nobody cancels it: the descriptor is of no use
-                abort();
-                break;
-            }
-        }
-        wire_.take_in();
+    if (now == plain_answer::progress::stuck) {
+        co_return co_await within_strand(home, finish_plainly(one));
     }
-    conclude(kind::extended, when, std::nullopt, in_transaction);
-    if (has_other_encoding()) {
-        co_await within_strand(home, restore_encoding());
-        throw changed_encoding();
-    }
-    if (report_.commits()) {
-        report_.require_commit(false);
-    }
-    if (std::exchange(send_again_, false)) {
-        co_await within_strand(home, ask(sql, values, kind::extended, phase::awaiting_reply));
-    }
-    result answer = report_.take_last_answer();
-    if (type_book::concerns(answer)) {
-        std::vector<result*> told{&answer};
-        auto telling = tell_types(std::move(told), statement_timeout_);
-        co_await within_strand(home, std::move(telling));
-    }
-    co_return answer;
+    co_return one.take();
 }
 
 postgres_exchange::plain_answer::progress postgres_exchange::plain_answer::look() {
     if (!whose_.wire_.is_flushed()) {
         return progress::stuck;
     }
-    // Never wait first: bytes may sit in libpq's buffer, where no event will announce them.
-    while (!whose_.take_answers()) {
-        if (!whose_.wire_.holds_unread()) {
-            return progress::waits;
-        }
-        whose_.wire_.take_in();
-    }
-    return conclude();
+    return whose_.take_all_there_is() ? conclude() : progress::waits;
 }
 
 postgres_exchange::plain_answer::progress postgres_exchange::plain_answer::go_on(
@@ -66,13 +35,8 @@ postgres_exchange::plain_answer::progress postgres_exchange::plain_answer::go_on
         whose_.abort();
         return conclude();
     }
-    do {
-        whose_.wire_.take_in();
-        if (whose_.take_answers()) {
-            return conclude();
-        }
-    } while (whose_.wire_.holds_unread());
-    return progress::waits;
+    whose_.wire_.take_in();
+    return whose_.take_all_there_is() ? conclude() : progress::waits;
 }
 
 postgres_exchange::plain_answer::progress postgres_exchange::plain_answer::conclude() {
@@ -112,13 +76,11 @@ asio::awaitable<void> postgres_exchange::settle_for(const strand& home) {
     if (!wire_.is_flushed()) {
         co_return co_await within_strand(home, settle());
     }
-    while (!take_answers()) {
-        if (!wire_.holds_unread()) {
-            const auto [failure] = co_await wire_.wait_readable(home);
-            if (failure) {  // nobody cancels it: the descriptor is of no use
-                abort();
-                co_return;
-            }
+    while (!take_all_there_is()) {
+        const auto [failure] = co_await wire_.wait_readable(home);
+        if (failure) {  // nobody cancels it: the descriptor is of no use
+            abort();
+            co_return;
         }
         wire_.take_in();
     }

@@ -4,6 +4,10 @@
 #include "postgres/shared_pipeline.hpp"
 
 #include <algorithm>
+#include <exception>
+#include <type_traits>
+#include <utility>
+#include <variant>
 
 namespace bitdotio {
 
@@ -15,18 +19,26 @@ asio::awaitable<void> postgres_session::open(libpq_parameters parameters, time_p
     return on_strand(strand_, shared_from_this(), exchange_.open(std::move(parameters), deadline));
 }
 
-template <class Statement, class Params>
-asio::awaitable<result> postgres_session::do_run(call mine, Statement sql, Params values) {
+// In the frames of a caller that nobody can cancel; the others have a coroutine beside theirs.
+//
+// Parameters: `ask(is_guest)` begins what is asked, for a guest on the strand or for a coroutine of
+// the strand's own.
+template <class T, class Ask>
+asio::awaitable<T> postgres_session::in_place(call mine, Ask ask) {
     const asio::cancellation_state callers = co_await asio::this_coro::cancellation_state;
     if (!cannot_be_cancelled(callers)) {
-        auto whole = exchange_.answer(sql, values);
+        asio::awaitable<T> whole = ask(false);
         co_return co_await on_shared_strand(strand_, std::move(mine), std::move(whole));
     }
     co_await enter_strand(strand_);
     std::exception_ptr failure;
-    result answer;
+    [[maybe_unused]] std::conditional_t<std::is_void_v<T>, std::monostate, T> answer;
     try {
-        answer = co_await run_here(sql, values, true);
+        if constexpr (std::is_void_v<T>) {
+            co_await ask(true);
+        } else {
+            answer = co_await ask(true);
+        }
     } catch (...) {
         failure = std::current_exception();
     }
@@ -34,50 +46,45 @@ asio::awaitable<result> postgres_session::do_run(call mine, Statement sql, Param
     if (failure) {
         std::rethrow_exception(failure);
     }
-    co_return answer;
-}
-
-template asio::awaitable<result> postgres_session::do_run(call, statement, params);
-template asio::awaitable<result> postgres_session::do_run(call, const statement&, const params&);
-
-asio::awaitable<void> postgres_session::do_commit(call mine) {
-    const asio::cancellation_state callers = co_await asio::this_coro::cancellation_state;
-    if (!cannot_be_cancelled(callers)) {
-        co_return co_await on_shared_strand(strand_, std::move(mine), exchange_.commit());
-    }
-    co_await enter_strand(strand_);
-    std::exception_ptr failure;
-    try {
-        co_await exchange_.commit_for(strand_);
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    co_await leave_strand();
-    if (failure) {
-        std::rethrow_exception(failure);
+    if constexpr (!std::is_void_v<T>) {
+        co_return answer;
     }
 }
 
-asio::awaitable<pipeline_results> postgres_session::do_run_pipeline(
-    call mine, std::shared_ptr<const pipeline> batch) {
-    const asio::cancellation_state callers = co_await asio::this_coro::cancellation_state;
-    if (!cannot_be_cancelled(callers)) {
-        auto whole = exchange_.run_pipeline(std::move(batch));
-        co_return co_await on_shared_strand(strand_, std::move(mine), std::move(whole));
-    }
-    co_await enter_strand(strand_);
-    std::exception_ptr failure;
-    pipeline_results answers;
-    try {
-        answers = co_await exchange_.run_pipeline_for(strand_, std::move(batch));
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    co_await leave_strand();
-    if (failure) {
-        std::rethrow_exception(failure);
-    }
-    co_return answers;
+asio::awaitable<result> postgres_session::run(statement sql, params values) {
+    birth_.check_same_process("the connection");
+    auto ask = [this, sql = std::move(sql), values = std::move(values)](bool is_guest) {
+        return is_guest ? exchange_.answer_for(strand_, sql, values)
+                        : exchange_.answer(sql, values);
+    };
+    return in_place<result>(call(shared_from_this()), std::move(ask));
+}
+
+asio::awaitable<result> postgres_session::run_kept(const statement& sql, const params& values) {
+    birth_.check_same_process("the connection");
+    auto ask = [this, &sql, &values](bool is_guest) {
+        return is_guest ? exchange_.answer_for(strand_, sql, values)
+                        : exchange_.answer(sql, values);
+    };
+    return in_place<result>(call(shared_from_this()), std::move(ask));
+}
+
+asio::awaitable<void> postgres_session::commit() {
+    birth_.check_same_process("the connection");
+    auto ask = [this](bool is_guest) {
+        return is_guest ? exchange_.commit_for(strand_) : exchange_.commit();
+    };
+    return in_place<void>(call(shared_from_this()), std::move(ask));
+}
+
+asio::awaitable<pipeline_results> postgres_session::run_pipeline(
+    std::shared_ptr<const pipeline> batch) {
+    birth_.check_same_process("the connection");
+    auto ask = [this, batch = std::move(batch)](bool is_guest) {
+        return is_guest ? exchange_.run_pipeline_for(strand_, batch)
+                        : exchange_.run_pipeline(batch);
+    };
+    return in_place<pipeline_results>(call(shared_from_this()), std::move(ask));
 }
 
 asio::awaitable<void> postgres_session::share(std::shared_ptr<shared_pipeline> all) {

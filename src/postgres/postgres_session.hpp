@@ -55,38 +55,17 @@ public:
     /// Opens it; names must be resolved (`hostaddr`), or libpq would block.
     asio::awaitable<void> open(libpq_parameters parameters, time_point deadline);
 
-    asio::awaitable<result> run(statement sql, params values) {
-        birth_.check_same_process("the connection");
-        return do_run<statement, params>(call(shared_from_this()), std::move(sql),
-                                         std::move(values));
-    }
+    asio::awaitable<result> run(statement sql, params values);
     /// As `run`, for one that keeps what it hands over until the end.
-    asio::awaitable<result> run_kept(const statement& sql, const params& values) {
-        birth_.check_same_process("the connection");
-        return do_run<const statement&, const params&>(call(shared_from_this()), sql, values);
-    }
-    /// As `run`, for one that is on the session's strand already and keeps what it hands over.
-    ///
-    /// Parameters: `is_guest` if it has come to the strand by `enter_strand`.
-    asio::awaitable<result> run_here(const statement& sql, const params& values, bool is_guest) {
-        return is_guest && exchange_.is_plain(sql) ? exchange_.answer_plainly(strand_, sql, values)
-               : is_guest ? within_strand(strand_, exchange_.answer(sql, values))
-                          : exchange_.answer(sql, values);
-    }
+    asio::awaitable<result> run_kept(const statement& sql, const params& values);
     /// The conversation itself, for one that is on the session's strand.
     postgres_exchange& exchange_here() noexcept { return exchange_; }
     asio::awaitable<std::vector<result>> script(statement sql) {
         return on_own_strand(exchange_.script(std::move(sql)));
     }
     /// Runs COMMIT; a loss on the way is errc::commit_outcome_unknown.
-    asio::awaitable<void> commit() {
-        birth_.check_same_process("the connection");
-        return do_commit(call(shared_from_this()));
-    }
-    asio::awaitable<pipeline_results> run_pipeline(std::shared_ptr<const pipeline> batch) {
-        birth_.check_same_process("the connection");
-        return do_run_pipeline(call(shared_from_this()), std::move(batch));
-    }
+    asio::awaitable<void> commit();
+    asio::awaitable<pipeline_results> run_pipeline(std::shared_ptr<const pipeline> batch);
 
     /// Serves the statements of many callers until it is ended, see shared_pipeline::serve.
     asio::awaitable<void> share(std::shared_ptr<shared_pipeline> all);
@@ -236,12 +215,8 @@ private:
         std::shared_ptr<postgres_session> session_;
     };
 
-    // In the frames of a caller that nobody can cancel; the others have a coroutine beside theirs.
-    template <class Statement, class Params>
-    asio::awaitable<result> do_run(call mine, Statement sql, Params values);
-    asio::awaitable<void> do_commit(call mine);
-    asio::awaitable<pipeline_results> do_run_pipeline(call mine,
-                                                      std::shared_ptr<const pipeline> batch);
+    template <class T, class Ask>
+    asio::awaitable<T> in_place(call mine, Ask ask);
     asio::awaitable<bool> do_probe(std::chrono::milliseconds timeout);
     void do_watch();
     void watch_event(std::uint64_t generation, const boost::system::error_code& failure);
