@@ -189,6 +189,7 @@ error_code tls_socket::failure_of_session(int result) {
     return failure;
 }
 
+// Reads without waiting; asio::error::would_block if nothing is there.
 std::size_t tls_socket::try_read(asio::mutable_buffer room, error_code& failure) {
     failure.clear();
     if (session_) {
@@ -275,6 +276,7 @@ asio::awaitable<void> tls_socket::flush(error_code& failure) {
     }
 }
 
+// Takes all bytes, and hands the socket what it has room for.
 void tls_socket::try_write(asio::const_buffer bytes, error_code& failure) {
     failure.clear();
     if (session_) {

@@ -2,10 +2,8 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/deferred.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ssl/context.hpp>
 
@@ -64,31 +62,6 @@ public:
     asio::awaitable<void> write(asio::const_buffer bytes, boost::system::error_code& failure);
     asio::awaitable<void> write(asio::const_buffer bytes);
 
-    // ---- The same in parts, for those that pass many messages on: no part is a coroutine of its
-    // own, except the one for a socket that is full.
-
-    /// Whether OpenSSL holds bytes that the socket no longer has: then no event announces them.
-    bool holds_unread() const noexcept { return session_ && SSL_has_pending(session_.get()); }
-    /// Awaited, gives an error_code once the socket has something to read, its end included.
-    auto wait_readable() {
-        return plain_.async_wait(socket::wait_read, asio::as_tuple(asio::deferred));
-    }
-    /// Reads without waiting; asio::error::would_block if nothing is there. Check `has_answer`
-    /// then.
-    std::size_t try_read(asio::mutable_buffer room, boost::system::error_code& failure);
-    /// Takes all bytes, and hands the socket what it has room for. Check `has_unsent` then.
-    void try_write(asio::const_buffer bytes, boost::system::error_code& failure);
-    /// Whether there is something to flush after a write: the socket had no room for it.
-    bool has_unsent() const noexcept { return sent_ < outgoing_.size(); }
-    /// Whether there is something to flush after a read: TLS's own answer, such as a new key. Where
-    /// a writer waits for room, it goes along with the rest: a reader that waited too would keep a
-    /// client waiting that sends all before it reads. But it waits if such answers pile up.
-    bool has_answer() const noexcept {
-        return session_ && has_unsent() && (flushes_ == 0 || outgoing_.size() > most_unsent);
-    }
-    /// Returns when all bytes are in the socket.
-    asio::awaitable<void> flush(boost::system::error_code& failure);
-
     /// Says close_notify, if there is TLS, without waiting for the other side's.
     asio::awaitable<void> say_close(boost::system::error_code& failure);
 
@@ -101,6 +74,18 @@ private:
 
     void begin_tls(asio::ssl::context& how);
     asio::awaitable<void> handshake();
+    // OpenSSL may hold what the socket no longer has: then no event announces it.
+    bool holds_unread() const noexcept { return session_ && SSL_has_pending(session_.get()); }
+    std::size_t try_read(asio::mutable_buffer room, boost::system::error_code& failure);
+    void try_write(asio::const_buffer bytes, boost::system::error_code& failure);
+    bool has_unsent() const noexcept { return sent_ < outgoing_.size(); }
+    // Whether TLS has an answer of its own to what was read, such as a new key. Where a writer
+    // waits for room, it goes along with the rest: a reader that waited too would keep a client
+    // waiting that sends all before it reads. But it waits if such answers pile up.
+    bool has_answer() const noexcept {
+        return session_ && has_unsent() && (flushes_ == 0 || outgoing_.size() > most_unsent);
+    }
+    asio::awaitable<void> flush(boost::system::error_code& failure);
     std::size_t send_some(asio::const_buffer bytes, boost::system::error_code& failure);
     void begin_call() noexcept;
     bool wants_more(int result) const noexcept;
