@@ -531,19 +531,23 @@ private:
         require(state_.lines() == lines_.size(), "counts add up");
     }
 
+    void serve_all() {
+        for (const line& one : std::vector<line>(lines_)) {
+            const std::uint64_t before = one->finished();
+            one->send(1'000);
+            one->answer(1'000);
+            after_moving(one, before);
+        }
+        judge();
+        pass(10ms);
+    }
+
     // From here on all goes well: every caller is served, and nothing is left in the end.
     void end_well() {
         own_waiting_ = 0;
         for (int round = 0; round < 2'000 && !present().empty(); ++round) {
             opening_goes_on();
-            for (const line& one : std::vector<line>(lines_)) {
-                const std::uint64_t before = one->finished();
-                one->send(1'000);
-                one->answer(1'000);
-                after_moving(one, before);
-            }
-            judge();
-            pass(10ms);
+            serve_all();
         }
         require(present().empty(), "nobody is stuck in the end");
         state_.drain();
@@ -551,14 +555,7 @@ private:
         for (int round = 0; round < 100 && !state_.is_drained(); ++round) {
             if (opening_ && state_.wants_none()) end_opening(state::opening_end::abandoned);
             opening_goes_on();
-            for (const line& one : std::vector<line>(lines_)) {
-                const std::uint64_t before = one->finished();
-                one->send(1'000);
-                one->answer(1'000);
-                after_moving(one, before);
-            }
-            judge();
-            pass(10ms);
+            serve_all();
         }
         require(state_.is_drained(), "a closed pool gets empty");
         require(lines_.empty() && !opening_, "a closed pool has no connection");
