@@ -1,6 +1,7 @@
 // HTTPS through Beast: connects, sends, reads the answer.
 #include "service/https_session.hpp"
 #include "base/chunk_extensions.hpp"
+#include "base/hang_up.hpp"
 #include "service/https_failure.hpp"
 
 #include <boost/asio/ip/tcp.hpp>
@@ -42,12 +43,6 @@ constexpr int most_interim_answers = 8;
 // What fits into one record of TLS beside a header is sent with it.
 constexpr std::size_t sent_at_once = 15 * 1024;
 constexpr std::size_t longest_program = 100;
-
-// The operations of Beast and of TLS streams react only to terminal cancellation, and here every
-// cancellation is terminal: the session cannot be used again.
-constexpr auto as_terminal = [](asio::cancellation_type type) {
-    return type == asio::cancellation_type::none ? type : asio::cancellation_type::terminal;
-};
 
 }  // namespace
 
@@ -118,7 +113,7 @@ private:
     asio::awaitable<https_response> exchange(https_request request, time_point deadline) {
         // A cancellation during a step that ignores it, such as looking up a name, takes effect
         // before the next step.
-        co_await asio::this_coro::reset_cancellation_state(as_terminal);
+        co_await asio::this_coro::reset_cancellation_state(ending_.filter());
         co_await asio::this_coro::throw_if_cancelled(true);
         std::string header_sent = header_of(address_, request);
         if (!connected_) {
@@ -162,7 +157,7 @@ private:
     // The header of the answer, after those that only announce it, such as 100 Continue.
     asio::awaitable<void> read_header(
         std::optional<http::response_parser<http::empty_body>>& header) {
-        co_await asio::this_coro::reset_cancellation_state(as_terminal);
+        co_await asio::this_coro::reset_cancellation_state(ending_.filter());
         for (int seen = 0; seen <= most_interim_answers; ++seen) {
             header.emplace();
             header->body_limit(boost::none);
@@ -214,18 +209,18 @@ private:
     }
 
     asio::awaitable<void> send_piece(const std::string& piece, boost::system::error_code& failure) {
-        co_await asio::this_coro::reset_cancellation_state(as_terminal);
+        co_await asio::this_coro::reset_cancellation_state(ending_.filter());
         co_await asio::async_write(socket_, asio::buffer(piece),
                                    asio::redirect_error(asio::use_awaitable, failure));
-        if (failure == asio::error::operation_aborted) throw lost(failure);
+        if (failure && ending_.happened()) throw lost(failure);
     }
 
     template <class Parser>
     asio::awaitable<void> read_piece(Parser& parser, boost::system::error_code& failure) {
-        co_await asio::this_coro::reset_cancellation_state(as_terminal);
+        co_await asio::this_coro::reset_cancellation_state(ending_.filter());
         co_await http::async_read(socket_, buffer_, parser,
                                   asio::redirect_error(asio::use_awaitable, failure));
-        if (failure == asio::error::operation_aborted) throw lost(failure);
+        if (failure && ending_.happened()) throw lost(failure);
     }
 
     asio::awaitable<std::string> receive(http::response_parser<http::empty_body>&& header) {
@@ -299,17 +294,18 @@ private:
     }
 
     void check(const boost::system::error_code& failure) const {
-        if (failure) throw cannot_connect(address_, failure);
+        if (failure) throw cannot_connect(address_, ending_.cause(failure));
     }
 
     error lost(const boost::system::error_code& failure) const {
-        return answer_lost(address_, failure);
+        return answer_lost(address_, ending_.cause(failure));
     }
 
     asio::strand<asio::any_io_executor> strand_;
     const https_address address_;
     const std::shared_ptr<ssl::context> tls_;
     ssl::stream<tcp::socket> socket_;
+    hang_up ending_{socket_.next_layer()};  // a session that was cancelled cannot be used again
     boost::beast::flat_buffer buffer_{https_bounds::buffer};
     bool connected_ = false;
     bool sent_ = false;

@@ -1,6 +1,7 @@
 // Fetches a URL into a file: a GET and its redirects, with Beast.
 #include "server/jobs/url_fetch.hpp"
 #include "base/deadline.hpp"
+#include "base/hang_up.hpp"
 #include "server/formats/file_output.hpp"
 #include "server/formats/job_failure.hpp"
 
@@ -139,17 +140,22 @@ private:
 
     template <class Stream>
     asio::awaitable<void> read_header(Stream& stream, boost::beast::flat_buffer& buffer,
-                                      parser& answer, boost::system::error_code& failure) {
+                                      parser& answer, hang_up& ending) {
+        co_await asio::this_coro::reset_cancellation_state(ending.filter());
+        boost::system::error_code failure;
         co_await http::async_read_header(stream, buffer, answer,
                                          redirect_error(use_awaitable, failure));
-        check(failure, "it gives no answer");
+        check(ending.cause(failure), "it gives no answer");
     }
 
     template <class Stream>
     asio::awaitable<void> read_piece(Stream& stream, boost::beast::flat_buffer& buffer,
-                                     parser& answer, boost::system::error_code& failure) {
+                                     parser& answer, hang_up& ending) {
+        co_await asio::this_coro::reset_cancellation_state(ending.filter());
+        boost::system::error_code failure;
         co_await http::async_read(stream, buffer, answer, redirect_error(use_awaitable, failure));
-        if (failure != http::error::need_buffer) check(failure, "the file breaks off");
+        if (failure != http::error::need_buffer)
+            check(ending.cause(failure), "the file breaks off");
     }
 
     template <class Stream>
@@ -166,10 +172,11 @@ private:
         boost::system::error_code failure;
         co_await http::async_write(stream, question, redirect_error(use_awaitable, failure));
         check(failure, "the request cannot be sent");
+        hang_up ending(boost::beast::get_lowest_layer(stream));
         boost::beast::flat_buffer buffer;
         parser answer;
         answer.body_limit(boost::none);
-        co_await in_time(read_header(stream, buffer, answer, failure));
+        co_await in_time(read_header(stream, buffer, answer, ending));
         const unsigned status = answer.get().result_int();
         const std::string location = answer.get()[http::field::location];
         if ((status == 301 || status == 302 || status == 303 || status == 307 || status == 308) &&
@@ -182,12 +189,13 @@ private:
             throw failed("it sends the content encoding " + coding + ", which was not asked for");
         }
         if (answer.content_length().value_or(0) > limits_.largest) throw too_large();
-        co_await save(stream, buffer, answer);
+        co_await save(stream, buffer, answer, ending);
         co_return std::string();
     }
 
     template <class Stream>
-    asio::awaitable<void> save(Stream& stream, boost::beast::flat_buffer& buffer, parser& answer) {
+    asio::awaitable<void> save(Stream& stream, boost::beast::flat_buffer& buffer, parser& answer,
+                               hang_up& ending) {
         std::optional<file_output> out;
         std::function<void()> open = [&] { out.emplace(file_); };
         co_await threads_.run(open);
@@ -198,8 +206,7 @@ private:
             auto& body = answer.get().body();
             body.data = room.data();
             body.size = room.size();
-            boost::system::error_code failure;
-            co_await in_time(read_piece(stream, buffer, answer, failure));
+            co_await in_time(read_piece(stream, buffer, answer, ending));
             piece = std::string_view(room).substr(0, room.size() - body.size);
             if (out->size() + piece.size() > limits_.largest) throw too_large();
             co_await threads_.run(write);
