@@ -195,9 +195,9 @@ TEST_CASE("under random faults no acknowledged write is missing and none is ther
     postgres_primary server;
     server.execute(std::string("SET ROLE tester; ") + test::chaos_clients::schema);
     const test::descriptor_baseline descriptors;
-    const std::uint64_t operations = number_of("BITDOTIO_CHAOS_OPERATIONS", 50'000);
-    const chaos result = test::run(run_chaos(server, test::policy::contract, operations, 900),
-                                   100s + operations * 10ms);
+    const std::uint64_t operations = number_of("BITDOTIO_CHAOS_OPERATIONS", 20'000);
+    const chaos result = test::run(run_chaos(server, test::policy::contract, operations, 600),
+                                   300s + operations * 10ms);
     test::expect_clean(result.found);
     CHECK(result.faults >= operations / 1'000);
     CHECK(result.lost > 0);  // otherwise nothing was tried
