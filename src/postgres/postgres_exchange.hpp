@@ -289,7 +289,7 @@ private:
     bool meanings_changed_ = false;        // what plans inferred may be wrong
     bool changed_in_transaction_ = false;  // the same again if it is rolled back
     bool path_changed_ = false;            // the same again when the session is reset
-    bool was_used_ = false;                // since it came back the last time
+    bool may_be_changed_ = false;          // since it came back the last time
     bool under_way_ = false;
     bool send_again_ = false;  // it was refused for being prepared, and did nothing
     bool roll_back_first_ = false;

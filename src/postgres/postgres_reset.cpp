@@ -8,8 +8,8 @@ namespace bitdotio {
 
 void postgres_exchange::reset_first(session_reset how) {
     // Looking through what the server reports costs as much as all else that a return does.
-    const bool was_used = std::exchange(was_used_, false);
-    if (wire_.is_open() && (was_used || how == session_reset::always)) {
+    const bool may_be_changed = std::exchange(may_be_changed_, false);
+    if (wire_.is_open() && (may_be_changed || how == session_reset::always)) {
         reset_.owe(how, [&](const char* setting) { return wire_.reported(setting); });
     }
 }

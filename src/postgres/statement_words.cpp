@@ -55,8 +55,13 @@ std::string_view next_word(std::string_view& sql) {
 }
 
 bool says(std::string_view sql, std::string_view capitals) {
-    return std::search(sql.begin(), sql.end(), capitals.begin(), capitals.end(),
-                       ascii::same_letters) != sql.end();
+    for (std::size_t at = 0; at + capitals.size() <= sql.size(); ++at) {
+        if (ascii::to_upper(sql[at]) == capitals.front() &&
+            ascii::equal_ignoring_case(sql.substr(at, capitals.size()), capitals)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool is_one_of(std::string_view word, std::initializer_list<std::string_view> capitals) {
@@ -69,9 +74,11 @@ bool begins(std::string_view word, std::string_view capitals) {
     return ascii::equal_ignoring_case(word.substr(0, capitals.size()), capitals);
 }
 
-// What is asked of every statement is answered for most by their first letter.
-bool begins_with_one_of(std::string_view word, std::string_view capitals) {
-    return !word.empty() && capitals.find(ascii::to_upper(word.front())) != std::string_view::npos;
+// What is asked of every statement is answered for most by their first letter: whether the first
+// word of this one begins with another letter than these.
+bool begins_otherwise(std::string_view sql, std::string_view capitals) {
+    return !sql.empty() && ascii::is_letter(sql.front()) &&
+           capitals.find(ascii::to_upper(sql.front())) == std::string_view::npos;
 }
 
 // Takes away the word the text begins with.
@@ -310,6 +317,13 @@ bool is_one_statement(std::string_view script) noexcept {
 }
 
 bool changes_meanings(std::string_view command) noexcept {
+    for (const std::string_view usual :
+         {"SELECT", "INSERT", "UPDATE", "DELETE", "BEGIN", "COMMIT"}) {  // at little cost
+        if (command.starts_with(usual) &&
+            (command.size() == usual.size() || !ascii::is_word(command[usual.size()]))) {
+            return false;
+        }
+    }
     return !is_one_of(
         first_word(command),
         {"SELECT",  "INSERT",  "UPDATE",    "DELETE",   "MERGE",      "VALUES",   "TABLE",
@@ -330,11 +344,16 @@ session_change session_changes_of(std::string_view sql) noexcept {
     return all.found();
 }
 
+bool only_reads(std::string_view sql) noexcept {
+    return !begins_otherwise(sql, "S") && ascii::equal_ignoring_case(next_word(sql), "SELECT") &&
+           sql.find('(') == sql.npos;
+}
+
 bool commits(std::string_view sql) noexcept {
-    const std::string_view first = next_word(sql);
-    if (!begins_with_one_of(first, "CEP")) {
+    if (begins_otherwise(sql, "CEP")) {
         return false;
     }
+    const std::string_view first = next_word(sql);
     return ascii::equal_ignoring_case(first, "COMMIT") ||
            ascii::equal_ignoring_case(first, "END") ||
            (ascii::equal_ignoring_case(first, "PREPARE") &&
@@ -346,10 +365,10 @@ bool may_commit(std::string_view script) noexcept {
 }
 
 bool may_commit_midway(std::string_view sql) noexcept {
-    const std::string_view first = next_word(sql);
-    if (!begins_with_one_of(first, "ACDRV")) {
+    if (begins_otherwise(sql, "ACDRV")) {
         return false;
     }
+    const std::string_view first = next_word(sql);
     for (const std::string_view one :
          {"CALL", "DO", "VACUUM", "ANALYZE", "ANALYSE", "CLUSTER", "REINDEX"}) {
         if (ascii::equal_ignoring_case(first, one)) {

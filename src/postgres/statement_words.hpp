@@ -39,6 +39,10 @@ bool is_one_statement(std::string_view script) noexcept;
 /// functions do nothing is seen.
 bool changes_meanings(std::string_view command) noexcept;
 
+/// Whether a statement reads tables and views and calls no function by name: a SELECT without a
+/// parenthesis. In doubt it does more.
+bool only_reads(std::string_view sql) noexcept;
+
 /// Whether a statement that changes settings may change the path on which names are looked up.
 bool sets_search_path(std::string_view sql) noexcept;
 
@@ -76,10 +80,12 @@ struct statement_facts {
     bool commits = false;
     bool midway = false;    ///< see may_commit_midway
     bool meanings = false;  ///< see changes_meanings
+    bool reads = false;     ///< see only_reads
 };
 
 inline statement_facts facts_of(std::string_view sql) noexcept {
-    return {session_changes_of(sql), commits(sql), may_commit_midway(sql), changes_meanings(sql)};
+    return {session_changes_of(sql), commits(sql), may_commit_midway(sql), changes_meanings(sql),
+            only_reads(sql)};
 }
 
 }  // namespace bitdotio

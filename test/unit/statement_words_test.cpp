@@ -7,6 +7,36 @@ namespace {
 
 using namespace bitdotio;
 
+TEST_CASE("a plain read names tables and columns, and calls no function by name") {
+    for (const char* sql : {"SELECT a FROM t", "select a from t where b = $1", "SELECT 1",
+                            "/* why */ SELECT a::text FROM t ORDER BY b LIMIT 1"}) {
+        CAPTURE(sql);
+        CHECK(only_reads(sql));
+        CHECK(facts_of(sql).reads);
+    }
+    for (const char* sql :
+         {"SELECT f()", "SELECT a FROM t WHERE b IN ($1)", "SELECT \"f\" (1)", "TABLE t", "",
+          "WITH a AS MATERIALIZED (SELECT 1) SELECT 1", "UPDATE t SET a = 1", "SELECTED",
+          "SET a = 1", "DELETE FROM t", "CALL f()", "\"SELECT\""}) {
+        CAPTURE(sql);
+        CHECK_FALSE(only_reads(sql));
+    }
+}
+
+TEST_CASE("what reads, writes or ends a transaction leaves the meaning of other statements alone") {
+    for (const char* command :
+         {"SELECT 1", "select 1", "INSERT 0 1", "UPDATE 2", "BEGIN", "begin", "COMMIT;",
+          "/* why */ DELETE FROM t", "COMMIT AND CHAIN", "SET", "COPY 3", "DEALLOCATE ALL"}) {
+        CAPTURE(command);
+        CHECK_FALSE(changes_meanings(command));
+    }
+    for (const char* command : {"CREATE TABLE", "ALTER TABLE t ADD a int", "DROP TABLE", "", "DO",
+                                "CALL f()", "UPDATED", "COMMITTED", "REFRESH MATERIALIZED VIEW"}) {
+        CAPTURE(command);
+        CHECK(changes_meanings(command));
+    }
+}
+
 TEST_CASE("what makes a transaction permanent is known by its first words") {
     for (const char* sql :
          {"COMMIT", "commit", "Commit;", " \n\tCOMMIT AND CHAIN", "END", "end transaction",
