@@ -121,7 +121,8 @@ work receive_rows(direct_target target, std::string sql, std::string to) {
     const auto file =
         std::make_shared<open_file>(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, STDOUT_FILENO);
     {
-        progress bar("copying");
+        std::optional<progress> bar;
+        if (!is_terminal(file->descriptor())) bar.emplace("copying");  // rows are sign enough
         for (;;) {
             const std::optional<std::string> piece = co_await rows.next();
             if (!piece) break;
@@ -130,7 +131,7 @@ work receive_rows(direct_target target, std::string sql, std::string to) {
             } else {
                 write_all(file->descriptor(), *piece);
             }
-            bar.add(piece->size());
+            if (bar) bar->add(piece->size());
         }
     }
     co_await session.close();

@@ -25,7 +25,10 @@ asio::awaitable<std::string> counted_source::next() {
 }
 
 counted_sink::counted_sink(std::shared_ptr<file_sink> file, const std::string& what)
-    : file_(std::move(file)), bar_(std::make_unique<progress>(what)) {}
+    : file_(std::move(file)) {
+    // A bar among the bytes themselves would make both unreadable.
+    if (file_ || !is_terminal(STDOUT_FILENO)) bar_ = std::make_unique<progress>(what);
+}
 
 asio::awaitable<void> counted_sink::write(std::string piece) {
     if (bar_) bar_->add(piece.size());

@@ -258,6 +258,16 @@ TEST_CASE("a bar shows how far a file is, as wide as the terminal is at that mom
     CHECK(shown.status == 0);
     CHECK_MESSAGE(mentions(shown.out, "sending numbers.csv ["), shown.out);
     CHECK_MESSAGE(mentions(shown.out, "DONE"), shown.out);
+
+    // Where the rows themselves go to the terminal, no bar runs into them.
+    for (const std::vector<std::string>& words :
+         std::vector<std::vector<std::string>>{{"copy-out", "-d", name, "-q", "SELECT 7"},
+                                               {"export", "-d", name, "-", "-q", "SELECT 7"}}) {
+        const auto rows = running.on_terminal(words);
+        CHECK(rows.status == 0);
+        CHECK_FALSE(mentions(rows.out, "copying"));
+        CHECK_FALSE(mentions(rows.out, "receiving"));
+    }
     const auto piped = running.bit({"import", "-d", name, file.string(), "--table", "piped"});
     CHECK(piped.status == 0);
     CHECK_MESSAGE(piped.err.empty(), piped.err);
