@@ -98,6 +98,10 @@ void complain(const std::string& text) {
 
 void tell_of_failure(const error& failure, bool verbose) {
     std::string text = failure.what();
+    // Where in a file the fault is.
+    if (const std::string& context = failure.server().context; context.starts_with("COPY ")) {
+        text += ", at " + context.substr(0, context.find('\n'));
+    }
     if (const std::string& hint = failure.server().hint; !hint.empty()) text += " (" + hint + ")";
     complain(text);
     if (!verbose) return;

@@ -116,6 +116,7 @@ TEST_CASE("copy-in and copy-out move CSV to and from a table") {
     const auto wrong = running.bit({"copy-in", "-d", name, "Odd name"}, "1,x\nno number,y\n");
     CHECK(wrong.status == 3);
     CHECK_MESSAGE(mentions(wrong.err, "invalid input syntax"), wrong.err);
+    CHECK_MESSAGE(mentions(wrong.err, "at COPY Odd name, line 2, column a"), wrong.err);
     CHECK(running.bit({"copy-out", "-d", name}).status == 2);
     // A byte order mark is no part of the first value; what is no UTF-8 is refused, and nothing
     // kept.
