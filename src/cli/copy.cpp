@@ -178,6 +178,9 @@ void run_copy_out(const arguments& words) {
         throw error(errc::bad_input,
                     "\"bit copy-out\" needs TABLE, or a query with -q/--query SQL");
     }
+    if (query && given.size() > 1) {
+        throw error(errc::bad_input, "give either TABLE or -q/--query, not both");
+    }
     const std::string sql = "COPY " +
                             (query ? "(" + *words.get("--query") + "\n)" : table_in_sql(given[0])) +
                             " TO STDOUT" + copy_settings(words);

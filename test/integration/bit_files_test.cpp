@@ -118,6 +118,9 @@ TEST_CASE("copy-in and copy-out move CSV to and from a table") {
     CHECK_MESSAGE(mentions(wrong.err, "invalid input syntax"), wrong.err);
     CHECK_MESSAGE(mentions(wrong.err, "at COPY Odd name, line 2, column a"), wrong.err);
     CHECK(running.bit({"copy-out", "-d", name}).status == 2);
+    const auto both = running.bit({"copy-out", "-d", name, "-q", "SELECT 5", "Odd name", "-"});
+    CHECK(both.status == 2);
+    CHECK_MESSAGE(mentions(both.err, "not both"), both.err);
     // A byte order mark is no part of the first value; what is no UTF-8 is refused, and nothing
     // kept.
     CHECK(running
