@@ -11,7 +11,9 @@
 
 #include <sys/stat.h>
 #include <unistd.h>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <fstream>
 #include <iterator>
@@ -73,9 +75,12 @@ std::string read_secret_file(const std::filesystem::path& file) {
     namespace fs = std::filesystem;
     std::error_code missing;
     const fs::perms mode = fs::status(file, missing).permissions();
+    errno = 0;
     std::ifstream in(file);
-    if (missing || !in || fs::is_directory(file, missing)) {
-        throw error(errc::bad_input, "cannot read the file " + file.string());
+    const bool directory = fs::is_directory(file, missing);
+    if (!in || directory) {
+        throw error(errc::bad_input, "cannot read the file " + file.string() + ": " +
+                                         std::strerror(directory ? EISDIR : errno));
     }
     if ((mode & (fs::perms::group_all | fs::perms::others_all)) != fs::perms::none) {
         throw error(errc::bad_input, "the file " + file.string() +

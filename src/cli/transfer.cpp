@@ -75,6 +75,31 @@ asio::awaitable<Job> wait_for_job(client service, Job job, const char* what) {
     co_return job;
 }
 
+void require_file(const std::string& name) {
+    std::error_code failure;
+    const fs::file_status found = fs::status(name, failure);
+    if (fs::is_regular_file(found)) return;
+    std::string why = "it is a pipe or a device, which is read as standard input (-)";
+    if (!fs::exists(found)) why = failure ? failure.message() : "it is not there";
+    if (fs::is_directory(found)) why = "it is a directory";
+    throw error(errc::bad_input, "cannot read the file " + name + ": " + why);
+}
+
+// Told before the service works for nothing.
+void require_place(const fs::path& file) {
+    std::error_code failure;
+    const fs::path parent = file.has_parent_path() ? file.parent_path() : ".";
+    std::string why;
+    if (fs::is_directory(file, failure)) {
+        why = "it is a directory";
+    } else if (!fs::is_directory(parent, failure)) {
+        why = "there is no directory " + parent.string();
+    } else {
+        return;
+    }
+    throw error(errc::bad_input, "cannot write " + file.string() + ": " + why);
+}
+
 struct import_wish {
     std::string from;  // a file, or a URL
     std::string shown_name;
@@ -139,14 +164,7 @@ void run_import_command(const arguments& words) {
     wish.options.header = header_of(words);
     wish.options.schema_name = words.get("--schema").value_or("public");
     const bool input = wish.from == "-";
-    std::error_code unknown;
-    if (!wish.is_url && !input && !fs::is_regular_file(wish.from, unknown)) {
-        throw error(errc::bad_input,
-                    "cannot read the file " + wish.from +
-                        (fs::exists(wish.from, unknown) && !fs::is_directory(wish.from, unknown)
-                             ? ": it is a pipe or a device, which is read as standard input (-)"
-                             : ""));
-    }
+    if (!wish.is_url && !input) require_file(wish.from);
     wish.shown_name = input ? "stdin" : fs::path(wish.from).filename().string();
     const auto table = words.get("--table");
     if (!table && (input || wish.is_url)) {
@@ -260,6 +278,7 @@ void run_export_command(const arguments& words) {
     wish.overwrite = words.has("--overwrite");
     // Bytes of a file do not belong on a terminal; in a pipe they are what is wanted.
     if (wish.to.empty() && !is_terminal(STDOUT_FILENO)) wish.to = "-";
+    if (wish.wait && !wish.to.empty() && wish.to != "-") require_place(wish.to);
     const database_name name = database_of(words);
     const service_place where = find_service(words);
     std::string id;

@@ -129,7 +129,7 @@ struct writing {
             const int made =
                 ::open(candidate.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
             if (made < 0 && errno == EEXIST) continue;
-            if (made < 0) throw failed(errc::system_failed, "write", candidate);
+            if (made < 0) throw failed(errc::system_failed, "write", file);
             beside = candidate;
             handle.reset(::fdopen(made, "wb"));
             if (!handle) ::close(made);

@@ -95,6 +95,14 @@ TEST_CASE("an export goes to a file by its extension, a job can be left alone an
     const auto both = running.bit({"export", "-d", running.name, "--table", "t", "-q", "SELECT 1"});
     CHECK(both.status == 2);
     CHECK(running.bit({"import", "-d", running.name, "-"}, "a\n1\n").status == 2);
+    const auto absent = running.bit({"import", "-d", running.name, "absent.csv"});
+    CHECK(absent.status == 2);
+    CHECK_MESSAGE(mentions(absent.err, "absent.csv: No such file"), absent.err);
+    const auto nowhere =
+        running.bit({"export", "-d", running.name, (running.directory / "none" / "t.csv").string(),
+                     "--table", "t"});
+    CHECK(nowhere.status == 2);
+    CHECK_MESSAGE(mentions(nowhere.err, "t.csv: there is no directory"), nowhere.err);
     const auto broken =
         running.bit({"import", "-d", running.name, "-", "--table", "x"}, "%PDF-1.4\n");
     CHECK(broken.status == 3);
