@@ -13,6 +13,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include <unistd.h>
+#include <algorithm>
 #include <exception>
 #include <string>
 #include <tuple>
@@ -106,6 +107,9 @@ direct_target direct_target_of(const arguments& words, const service_place& wher
     target.where = std::move(options);
     target.telling = is_terminal(STDERR_FILENO) || words.has("--verbose");
     target.has_bound = words.has("--timeout");
+    // A server that says nothing at all is not waited for longer than one that sleeps.
+    target.where.connect_timeout =
+        std::min(target.where.connect_timeout, target.where.wake_timeout);
     if (where.is_of_profile) target.profile = where.profile.file;
     return target;
 }

@@ -159,6 +159,14 @@ TEST_CASE("a service that hangs is given up when --timeout says so") {
     const auto late = alone({"query", "-d", "a/b", "-q", "SELECT 1", "--timeout", "300ms"}, place);
     CHECK(late.status == 3);
     CHECK_MESSAGE(mentions(late.err, "took longer than 300 ms"), late.err);
+
+    auto endpoint = place;
+    endpoint["BITIO_PG_HOST"] = "127.0.0.1";
+    endpoint["BITIO_PG_PORT"] = std::to_string(silent.local_endpoint().port());
+    const auto begin = std::chrono::steady_clock::now();
+    const auto given_up = alone({"ping", "a/b", "--timeout", "300ms"}, endpoint);
+    CHECK(given_up.status == 3);
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(8));
 }
 
 TEST_CASE("ping wakes a database and tells how long that took") {
