@@ -17,6 +17,7 @@
 #include <boost/json.hpp>
 
 #include <chrono>
+#include <cstdlib>
 #include <exception>
 #include <optional>
 #include <string>
@@ -187,7 +188,8 @@ void show_service(const arguments& words) {
         where.options.postgres_host.empty()
             ? ""
             : where.options.postgres_host + ":" + std::to_string(where.options.postgres_port);
-    const std::string preferred = default_database(where.profile);
+    const char* const named = std::getenv("BITIO_DATABASE");
+    const std::string preferred = named && *named ? named : default_database(where.profile);
     if (wants_json(words)) {
         print_as_json(where, postgres, preferred, found);
     } else {

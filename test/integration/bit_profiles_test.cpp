@@ -154,6 +154,11 @@ TEST_CASE("status tells the versions, and a refused key from a server that is no
     CHECK_MESSAGE(mentions(page.out, "Reachable   yes, after "), page.out);
     CHECK_MESSAGE(mentions(page.out, "Server      bit serve "), page.out);
     CHECK_MESSAGE(mentions(page.out, "PostgreSQL  "), page.out);
+    variables["BITIO_DATABASE"] = "local/by-variable";
+    const json::value named =
+        json::parse(test::run_program({BIT_PROGRAM, "status"}, variables).out);
+    CHECK(named.at("database") == "local/by-variable");
+    variables.erase("BITIO_DATABASE");
 
     variables["BITIO_API_URL"] = "https://127.0.0.1:" + refusing_port();
     variables["BITIO_KEY"] = "v2_any";
