@@ -353,7 +353,13 @@ bool is_alive(const fs::path& file) {
 }
 
 fs::path profile_for_server(const std::string& name, const std::string& fallback) {
-    if (!name.empty()) return profile_named(name).file;
+    if (!name.empty()) {
+        const profile_place wanted = profile_named(name);
+        if (!is_alive(wanted.file)) return wanted.file;
+        throw error(errc::bad_input,
+                    "the profile \"" + wanted.name + "\" is that of the server that runs at " +
+                        address_of(wanted.file) + ": stop it, or give another --name");
+    }
     const fs::path usual = usual_profile();
     if (usual.empty() || !is_alive(usual)) return usual;
     std::string own = fallback;

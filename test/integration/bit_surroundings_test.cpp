@@ -200,6 +200,9 @@ TEST_CASE("a second server leaves the first one's profile alone, and both are li
         words.insert(words.begin(), BIT_PROGRAM);
         return test::run_program(std::move(words), environment);
     };
+    const auto third = bit({"serve", "--temporary", "--name", "shop"});
+    CHECK(third.status == 2);
+    CHECK_MESSAGE(mentions(third.err, "the profile \"shop\" is that of the server"), third.err);
     const json::value listed = json::parse(bit({"profile", "list"}).out);
     REQUIRE(listed.at("profiles").as_array().size() == 2);
     for (const json::value& each : listed.at("profiles").as_array()) {
