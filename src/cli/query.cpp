@@ -87,8 +87,16 @@ work query_over_api(client service, query_wish wish) {
     const bool objects = wish.format == row_format::objects || wish.format == row_format::jsonl;
     for (const bound_statement& one : wish.statements) {
         const auto begin = std::chrono::steady_clock::now();
-        query_result answer = co_await service.query(
-            *wish.database, one.sql, objects ? data_format::objects : data_format::rows);
+        query_result answer;
+        try {
+            answer = co_await service.query(*wish.database, one.sql,
+                                            objects ? data_format::objects : data_format::rows);
+        } catch (const error& failure) {
+            if (failure.code() != errc::result_too_large) throw;
+            throw failure.with_message(
+                "the answer is longer than the API sends: add --direct, which prints rows as they "
+                "come, or LIMIT to the statement");
+        }
         if (wish.verbose) {
             tell("bit: answered after " + time_text(std::chrono::steady_clock::now() - begin));
         }
