@@ -15,6 +15,19 @@ namespace {
 constexpr std::chrono::milliseconds between_drawings{100};
 constexpr std::size_t narrowest_bar = 6;
 constexpr std::size_t widest_bar = 30;
+constexpr std::size_t shortest_name = 10;
+
+// As many characters of a printable text as so many columns show.
+std::string beginning_of(std::string text, std::size_t columns) {
+    while (width_of(text) > columns) {
+        do {
+            const bool continued = (static_cast<unsigned char>(text.back()) & 0xc0) == 0x80;
+            text.pop_back();
+            if (!continued) break;
+        } while (!text.empty());
+    }
+    return text;
+}
 
 }  // namespace
 
@@ -35,16 +48,21 @@ std::string progress_line(const std::string& what, std::uint64_t done,
         tail +=
             ", " + time_text(std::chrono::seconds(static_cast<std::int64_t>(left) + 1)) + " left";
     }
+    // How far it is matters more than the end of a long name.
     std::string line = what + " ";
-    const std::size_t room =
-        columns > line.size() + tail.size() + 4 ? columns - line.size() - tail.size() - 4 : 0;
+    if (const std::size_t taken = tail.size() + 2;
+        width_of(what) + taken > columns && columns > taken + shortest_name) {
+        line = beginning_of(what, columns - taken - 1) + "… ";
+    }
+    const std::size_t used = width_of(line) + tail.size();
+    const std::size_t room = columns > used + 4 ? columns - used - 4 : 0;
     if (whole && room >= narrowest_bar) {
         const std::size_t width = std::min(room, widest_bar);
         const auto full = static_cast<std::size_t>(part * static_cast<double>(width));
         line += "[" + std::string(full, '#') + std::string(width - full, '.') + "] ";
     }
     line += tail;
-    return columns > 1 && line.size() >= columns ? line.substr(0, columns - 1) : line;
+    return columns > 1 ? beginning_of(line, columns - 1) : line;
 }
 
 progress::progress(std::string what, std::optional<std::uint64_t> whole)

@@ -52,8 +52,12 @@ TEST_CASE("a bar fits its terminal, and tells part, rate and the time that is le
     for (std::size_t columns = 2; columns < 120; ++columns) {
         const std::string line =
             cli::progress_line("sending x", 123'456'789, 987'654'321, 4s, columns);
-        CHECK(line.size() < columns);
+        CHECK(cli::width_of(line) < columns);
     }
+    // A long name gives way to how far the file is, and is cut between characters.
+    CHECK(cli::progress_line("sending 漢字の長い名前のファイル.csv", 512, 1024, 1s, 40) ==
+          "sending 漢字の… 50% of 1.0 KiB, 512 B/s");
+    CHECK(cli::progress_line("漢字", 0, std::nullopt, 0ms, 4) == "漢");
     CHECK(cli::progress_line("reading", 0, std::nullopt, 0ms, 80) == "reading 0 B");
     CHECK(mentions(cli::progress_line("sending", 0, 0, 0ms, 80), "sending"));
 }
