@@ -87,7 +87,8 @@ work send_rows(direct_target target, std::string sql, std::shared_ptr<open_file>
     copy_in rows = co_await session.copy_from(std::move(sql));
     std::uint64_t count = 0;
     {
-        progress bar("copying " + file->name(), file->size());
+        progress bar("copying " + (file->name() == "-" ? "standard input" : file->name()),
+                     file->size());
         std::string piece;
         for (;;) {
             piece.resize(copied_at_once);
