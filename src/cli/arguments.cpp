@@ -206,10 +206,12 @@ arguments arguments::parse(const program& program, const std::vector<std::string
                        (read.words_.size() < chosen->words.size() || takes_the_rest(*chosen))) {
                 read.words_.push_back(word);
             } else if (chosen) {
-                throw wrong("unexpected argument " + quoted(word) + " after \"" +
-                            std::string(program.name) + " " + std::string(chosen->name) +
-                            "\"; options begin with a dash" +
-                            hint(word, command_words(program, path), path + " "));
+                const bool statement = match_option(chosen->options, "--query").found != nullptr;
+                throw wrong(
+                    "unexpected argument " + quoted(word) + " after \"" +
+                    std::string(program.name) + " " + std::string(chosen->name) + "\"; " +
+                    (statement ? "a statement is given with -q" : "options begin with a dash") +
+                    hint(word, command_words(program, path), path + " "));
             } else {
                 throw wrong(
                     "there is no command \"" + (path.empty() ? "" : path + " ") + masked(word) +

@@ -116,7 +116,9 @@ TEST_CASE("wrong usage is named, with what would be right") {
     CHECK(mentions(complaint({"query", "-d"}), "needs a value, NAME"));
     CHECK(mentions(complaint({"query", "-d", "a/b", "-x"}), "no option \"-x\""));
     CHECK(mentions(complaint({"query", "-d", "a/b", "--objects=yes"}), "takes no value"));
-    CHECK(mentions(complaint({"query", "-d", "a/b", "SELECT 1"}), "unexpected argument"));
+    CHECK(mentions(complaint({"query", "-d", "a/b", "SELECT 1"}),
+                   "unexpected argument \"SELECT 1\" after \"bit query\"; a statement is given "
+                   "with -q"));
     CHECK(mentions(complaint({"--objects"}), "no option \"--objects\""));
 }
 
