@@ -90,7 +90,12 @@ std::string bash_script(const program& program) {
     for (const command& one : program.commands) {
         for (const option& each : one.options) {
             if (each.choices.empty() || each.choices == "file") continue;
-            values += "        '" + std::string(one.name) + " " + std::string(each.long_name) +
+            const std::string name(one.name);
+            values += "        ";
+            if (!each.short_name.empty()) {
+                values += "'" + name + " " + std::string(each.short_name) + "' | ";
+            }
+            values += "'" + name + " " + std::string(each.long_name) +
                       "') COMPREPLY=($(compgen -W '" + spaced(each.choices) +
                       "' -- \"$word\")); return ;;\n";
         }

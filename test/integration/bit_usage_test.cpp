@@ -162,9 +162,10 @@ TEST_CASE("the manual and the completions name every command") {
              "'; COMP_WORDS=(bit db cr); COMP_CWORD=2; _bit; echo \"${COMPREPLY[@]}\"; "
              "COMP_WORDS=(bit help pro); COMP_CWORD=2; _bit; echo \"${COMPREPLY[@]}\"; "
              "COMP_WORDS=(bit query --form); COMP_CWORD=2; _bit; echo \"${COMPREPLY[@]}\"; "
-             "COMP_WORDS=(bit query --format js); COMP_CWORD=3; _bit; echo \"${COMPREPLY[@]}\""},
+             "COMP_WORDS=(bit query --format js); COMP_CWORD=3; _bit; echo \"${COMPREPLY[@]}\"; "
+             "COMP_WORDS=(bit db create -p f); COMP_CWORD=4; _bit; echo \"${COMPREPLY[@]}\""},
         {});
-    CHECK_MESSAGE(completed.out == "create\nprofile\n--format\njson jsonl\n",
+    CHECK_MESSAGE(completed.out == "create\nprofile\n--format\njson jsonl\nfalse\n",
                   (completed.out + completed.err));
 }
 
