@@ -72,7 +72,9 @@ public:
     // Parameters: `tag` is the server's word for what the statement did.
     void end(std::string_view tag) {
         const bool had_columns = open_;
-        if (encoder_ && is_json()) to_(std::string(api::query_tail) + "\n");
+        // As over the API: one line for each answer.
+        if (!had_columns && is_json()) to_(api::encode_query_head(sql_, {}));
+        if (is_json()) to_(std::string(api::query_tail) + "\n");
         if (writer_) writer_->end();
         flush();
         encoder_.reset();

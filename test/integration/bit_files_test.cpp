@@ -180,6 +180,9 @@ TEST_CASE("a direct query binds values, streams what it returns, and tells notic
 
     for (const std::string road : {"--direct", "--no-pager"}) {
         CAPTURE(road);
+        // A line for each answer, one without rows too.
+        CHECK(running.good({"query", "-d", name, road, "-q", "SET work_mem = '4MB'"}) ==
+              "{\"query_string\":\"SET work_mem = '4MB'\",\"metadata\":{},\"data\":[]}\n");
         const auto format = [&](const std::string& wanted) {
             return running.good({"query", "-d", name, road, "--format", wanted, "-q",
                                  "SELECT 1 AS n, E'a\\t\"b,' AS t, NULL AS no, '' AS empty, "
