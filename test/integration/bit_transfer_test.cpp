@@ -1,6 +1,8 @@
 // Files from addresses, files that must not be written over, and transfers that are interrupted.
+#include "server/tls/tls_identity.hpp"
 #include "support/bit_program.hpp"
 #include "support/child.hpp"
+#include "support/environment.hpp"
 #include "support/stalling_relay.hpp"
 #include "support/terminal_child.hpp"
 #include "support/text.hpp"
@@ -133,6 +135,26 @@ TEST_CASE("an import fetches a file from an address, through redirections, up to
     }
     CHECK(running.bit({"import", "-d", running.name, web.url("/people.csv")}).status == 2);
     CHECK(running.bit({"import", "-d", running.name, "ftp://x/y.csv", "--table", "t"}).status == 2);
+}
+
+TEST_CASE("an import fetches from an https address that an authority of the machine vouches for") {
+    const test::temporary_directory directory;
+    const auto known = bitdotio::open_tls_identity(directory / "known", "127.0.0.1");
+    const auto stranger = bitdotio::open_tls_identity(directory / "stranger", "127.0.0.1");
+    const auto people = [](const std::string&) { return test::web_file("name,age\nAda,36\n"); };
+    const test::web_server web(people, known.certificate_file, known.key_file);
+    const test::web_server other(people, stranger.certificate_file, stranger.key_file);
+    const test::scoped_variable trusted("SSL_CERT_FILE", known.ca_file.string());
+    const service running;
+    const auto import = [&](const test::web_server& from) {
+        return running.bit({"import", "-d", running.name, from.url("/people.csv"), "--table", "p"});
+    };
+    const auto refused = import(other);
+    CHECK(refused.status == 3);
+    CHECK_MESSAGE(mentions(refused.err, "cannot be fetched from 127.0.0.1: TLS"), refused.err);
+    const auto done = import(web);
+    CHECK_MESSAGE(done.status == 0, done.err);
+    CHECK(running.value("SELECT name, age FROM p") == "Ada\t36\n");
 }
 
 TEST_CASE("Ctrl-C leaves an import whose address hangs to the server, and tells its id") {
