@@ -27,7 +27,7 @@ inline constexpr exit_meaning exit_codes[] = {
     {exit_code::done, "done"},
     {exit_code::wrong_usage,
      "wrong usage: an unknown command or option, a value of the wrong form, no key, a file that "
-     "cannot be read"},
+     "cannot be read or made"},
     {exit_code::failed, "the call failed: refused by the service, not reachable, not confirmed"},
     {exit_code::interrupted, "interrupted by Ctrl-C; what ran at the server was stopped"},
     {exit_code::reader_gone, "whoever read standard output has gone"},
