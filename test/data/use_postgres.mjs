@@ -5,7 +5,8 @@ import pg from 'pg'
 
 const sleeper = 'SELECT pg_sleep(50)'
 const active =
-  `SELECT count(*)::int AS n FROM pg_stat_activity WHERE state = 'active' AND query = '${sleeper}'`
+  `SELECT count(*)::int AS n FROM pg_stat_activity
+    WHERE datname = current_database() AND state = 'active' AND query = '${sleeper}'`
 const trusting = file => ({ ca: readFileSync(process.env[file]), rejectUnauthorized: true })
 
 async function connect(other = {}) {

@@ -14,7 +14,9 @@ import sys
 import threading
 
 sleeper = "SELECT pg_sleep(50)"
-active = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = '" + sleeper + "'"
+# Others use the same server, each with a database of its own.
+active = ("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' "
+          "AND query = '" + sleeper + "'")
 
 
 def said(failure):

@@ -22,7 +22,7 @@ coproc RUNNING { ask "$sleeper"; }
 running=$RUNNING_PID
 exec 5<&"${RUNNING[0]}"  # bash forgets its own once it has ended
 until [[ $(ask "SELECT count(*) FROM pg_stat_activity
-        WHERE state = 'active' AND query = '$sleeper'") == 1 ]]; do :; done
+        WHERE datname = current_database() AND state = 'active' AND query = '$sleeper'") == 1 ]]; do :; done
 pkill -INT -P "$running" -x psql
 echo "cancelled $(grep -o 'ERROR:  [0-9]*' <&5)"
 exec 5<&-
