@@ -108,12 +108,12 @@ bool postgres_wire::looks_alive() noexcept {
     if (was_heard_just_now()) {
         return true;
     }
-    pollfd look{descriptor_, POLLRDHUP, 0};
-    if (::poll(&look, 1, 0) != 0) {
-        return false;
+    pollfd look{descriptor_, POLLIN | POLLRDHUP, 0};
+    if (::poll(&look, 1, 0) == 0) {
+        note_heard();
+        return true;
     }
-    note_heard();
-    return true;
+    return look.revents == POLLIN;  // which may be a goodbye: whoever sends the next one reads it
 }
 
 asio::awaitable<void> postgres_wire::flush() {

@@ -62,7 +62,7 @@ public:
     }
     /// From any thread; 0 if it is closed.
     int backend_pid() const noexcept { return pid_.load(std::memory_order_relaxed); }
-    /// Whether the kernel knows of no end, and nothing has come.
+    /// Whether the kernel knows of no end. If something has come, it is still to be looked at.
     bool looks_alive() noexcept;
     /// The server has just ended an answer, and all of it was read.
     void note_heard() noexcept { heard_ = std::chrono::steady_clock::now(); }

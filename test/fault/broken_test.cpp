@@ -1,5 +1,8 @@
 // Connections that break visibly: reset or ended, idle or at a chosen message.
 #include "fault/proxied_pool.hpp"
+#include "fault/scene.hpp"
+#include "support/run.hpp"
+#include "support/wire_client.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -45,6 +48,27 @@ TEST_CASE("a connection that ended while nothing was under way is replaced, or k
     test::run_everywhere({idle(16, "RST while idle", &fault_proxy::reset),
                           idle(19, "FIN while idle", &fault_proxy::cut)},
                          all_places());
+}
+
+// The server's process has said goodbye and not ended yet: no end of the connection tells of it.
+asio::awaitable<void> write_after_goodbye(bitdotio::pool_options limits) {
+    test::scene here(co_await asio::this_coro::executor, limits);
+    co_await here.begin();
+    co_await here.pool.query("SELECT 1");
+    const std::string zero(1, '\0');
+    here.proxy->say(test::message('E', "SFATAL" + zero + "VFATAL" + zero + "C57P01" + zero +
+                                           "Mterminating connection" + zero + zero));
+    here.proxy->hold_both();
+    const auto failure = co_await test::write_one(here.pool, here.book);
+    CHECK_MESSAGE(!failure, failure->what());
+    co_await here.end();
+}
+
+TEST_CASE("a goodbye is heard before the next statement is sent") {
+    test::run(write_after_goodbye(test::at_most(2)));
+    bitdotio::pool_options shared = test::at_most(2);
+    shared.multiplex = bitdotio::multiplexing(1, 16);
+    test::run(write_after_goodbye(shared));
 }
 
 TEST_CASE("a request that is lost leaves the outcome unknown, and nothing behind") {
