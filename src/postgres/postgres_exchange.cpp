@@ -158,7 +158,7 @@ bool postgres_exchange::begin_asking(const statement& sql, const params& values,
 // Before anything is said: the watch ends, and what the server said meanwhile is heard.
 void postgres_exchange::get_ready() {
     end_watch();
-    if (!wire_.was_heard_just_now() && !is_alive()) {
+    if (!is_still_alive()) {
         throw lost(phase::sending);
     }
     may_be_changed_ = true;

@@ -133,6 +133,8 @@ public:
 
     /// Takes in what came while nothing was asked, and tells a NOTIFY from a goodbye.
     bool is_alive();
+    /// The same before something is sent: what was heard just now is not looked at once more.
+    bool is_still_alive() { return wire_.was_heard_just_now() || is_alive(); }
     idle_watch& watch() noexcept { return watch_; }
     /// Calls `event` once, with an error if the wait for something to read ended otherwise. It
     /// must be noexcept.

@@ -208,7 +208,7 @@ void shared_pipeline::fill() {
     }
     const bool was_empty = in_flight_.empty();
     // Nothing is under way that would tell of the connection's end.
-    if (was_empty && !on_->wire_.was_heard_just_now() && !on_->is_alive()) {
+    if (was_empty && !on_->is_still_alive()) {
         takes_more_.store(false);
         on_->wire_.shut_down();
         return;
