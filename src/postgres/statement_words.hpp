@@ -80,12 +80,13 @@ struct statement_facts {
     bool commits = false;
     bool midway = false;    ///< see may_commit_midway
     bool meanings = false;  ///< see changes_meanings
-    bool reads = false;     ///< see only_reads
+    bool reads = false;     ///< see only_reads; and it changes nothing
 };
 
 inline statement_facts facts_of(std::string_view sql) noexcept {
-    return {session_changes_of(sql), commits(sql), may_commit_midway(sql), changes_meanings(sql),
-            only_reads(sql)};
+    const session_change changes = session_changes_of(sql);
+    const bool reads = changes == session_change::none && only_reads(sql);
+    return {changes, commits(sql), may_commit_midway(sql), changes_meanings(sql), reads};
 }
 
 }  // namespace bitdotio

@@ -138,6 +138,20 @@ TEST_CASE("what a borrower changes in its session is undone ahead of the next on
     });
 }
 
+TEST_CASE("what a single statement of the pool leaves behind is undone, each time that it runs") {
+    test::run([]() -> asio::awaitable<void> {
+        pool smart =
+            one_connection(co_await asio::this_coro::executor, server().over_tcp("postgres", ""));
+        for (int time = 0; time < 3; ++time) {
+            CAPTURE(time);
+            co_await smart.query("SELECT 1 AS a INTO TEMP mine");
+            const auto left = co_await ask(smart, "SELECT to_regclass('pg_temp.mine')::text");
+            CHECK_FALSE(left.has_value());
+        }
+        co_await smart.close();
+    });
+}
+
 // The traffic since the last time.
 struct traffic {
     explicit traffic(fault_proxy& proxy) : proxy_(proxy) {}

@@ -21,6 +21,7 @@ TEST_CASE("a plain read names tables and columns, and calls no function by name"
         CAPTURE(sql);
         CHECK_FALSE(only_reads(sql));
     }
+    CHECK_FALSE(facts_of("SELECT 1 AS a INTO TEMP t").reads);  // which is undone
 }
 
 TEST_CASE("what reads, writes or ends a transaction leaves the meaning of other statements alone") {
