@@ -139,14 +139,11 @@ asio::awaitable<void> postgres_exchange::ask(const statement& sql, const params&
 // Sends what is asked, and returns whether that is in a transaction.
 bool postgres_exchange::begin_asking(const statement& sql, const params& values, kind how,
                                      phase& when) {
-    const bool may_be_changed = may_be_changed_;
     get_ready();
     send_again_ = false;  // that of another statement, which failed otherwise after all
     const bool in_transaction = status() == session_status::in_transaction;
     prepare(sql, values, how);
-    const statement_facts* const known = wire_.known();
-    may_be_changed_ = may_be_changed || !known || !known->reads;
-    report_.note(sql, how == kind::extended, in_transaction, known);
+    report_.note(sql, how == kind::extended, in_transaction, wire_.known());
     if (report_.commits()) {
         when = phase::committing;
     }
@@ -161,7 +158,6 @@ void postgres_exchange::get_ready() {
     if (!is_still_alive()) {
         throw lost(phase::sending);
     }
-    may_be_changed_ = true;
     report_.begin();
     reset_.forget_failure();
     forget_meanings();

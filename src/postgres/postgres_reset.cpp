@@ -82,6 +82,8 @@ void postgres_exchange::require_reset(const std::optional<error>& interrupted) {
 
 // A statement has been sent.
 void postgres_exchange::note_changes(const std::string& sql, session_change changes) {
+    const statement_facts* const known = wire_.known();
+    may_be_changed_ = may_be_changed_ || !known || !known->reads;
     reset_.note(changes);
     if (has(changes, session_change::role) ||
         (has(changes, session_change::settings) && sets_search_path(sql))) {

@@ -95,6 +95,7 @@ asio::awaitable<void> shared_pipeline::serve(postgres_exchange& on) {
         co_await on.reset_now();
     }
     on.get_ready();
+    on.may_be_changed_ = true;  // their statements are not looked at one by one
     on.report_.begin();
     on.report_.note_several(false, false);
     on.wire_.enter_pipeline();
