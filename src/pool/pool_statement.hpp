@@ -5,6 +5,7 @@
 
 #include "base/suspended.hpp"
 #include "pool/pool_core.hpp"
+#include "postgres/postgres_plain.hpp"
 #include "postgres/postgres_session.hpp"
 
 #include <exception>

@@ -200,12 +200,8 @@ private:
     void prepare(const statement& sql, const params& values, kind how);
     void send_prepared(const statement& sql, kind how);
     void require_sent(bool sent);
-    asio::awaitable<std::optional<error>> supervise(asio::awaitable<void> talk, time_point deadline,
-                                                    phase when);
-    asio::awaitable<bool> stop_statement();
     asio::awaitable<void> settle();
     asio::awaitable<void> settle_for(const strand& home);
-    asio::awaitable<bool> settles_before(time_point deadline);
     void collect(libpq::result answer);
     void conclude(kind how, phase when, const std::optional<error>& interrupted,
                   bool in_transaction);
@@ -218,6 +214,12 @@ private:
     void abort() noexcept;
     void take_notifications();
     static void receive_notice(void* self, const PGresult* notice);
+
+    // postgres_interrupt.cpp: what takes too long, or was given up, is stopped on the server.
+    asio::awaitable<std::optional<error>> supervise(asio::awaitable<void> talk, time_point deadline,
+                                                    phase when);
+    asio::awaitable<bool> stop_statement();
+    asio::awaitable<bool> settles_before(time_point deadline);
 
     // postgres_reset.cpp: what statements change for those after them.
     bool send_reset();
@@ -298,59 +300,6 @@ private:
     bool close_when_done_ = false;
     std::string cut_because_;
     std::atomic<session_status> status_{session_status::closed};
-};
-
-/// A plain statement in parts, for one that waits for its answer without a coroutine: made, it has
-/// been sent; then it goes on with each event of the wire, until it is answered.
-///
-/// Thread safety: as the exchange, which it has to itself.
-/// Lifetime: as what it refers to: the exchange, the statement, and its parameters.
-class postgres_exchange::plain_answer {
-public:
-    enum class progress {
-        waits,  ///< for an event
-        ended,  ///< it has been answered
-        stuck,  ///< all that is left is for `finish_plainly`
-    };
-
-    /// Errors: as those of `answer`; the statement is over then.
-    plain_answer(postgres_exchange& whose, const statement& sql, const params& values)
-        : turn_(whose), whose_(whose), sql_(sql), values_(values) {
-        in_transaction_ = whose.begin_asking(sql, values, kind::extended, when_);
-    }
-
-    /// Takes in what there is without waiting.
-    progress look();
-    /// Calls `event` once with an error or none, beside whatever else runs, when there may be more
-    /// to take in.
-    template <class Event>
-    void on_event(Event event) {
-        whose_.wire_.on_event(std::move(event));
-    }
-    /// The same as `look` for the event.
-    progress go_on(const boost::system::error_code& failure);
-    /// The answer of what has ended.
-    ///
-    /// Errors: as those of `answer`.
-    result take() {
-        if (whose_.report_.commits()) {
-            whose_.report_.require_commit(false);
-        }
-        return whose_.report_.take_last_answer();
-    }
-
-private:
-    friend postgres_exchange;
-
-    progress conclude();
-
-    const turn turn_;
-    postgres_exchange& whose_;
-    const statement& sql_;
-    const params& values_;
-    phase when_ = phase::awaiting_reply;
-    bool in_transaction_ = false;
-    bool has_concluded_ = false;
 };
 
 }  // namespace bitdotio

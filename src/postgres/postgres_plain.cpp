@@ -1,5 +1,5 @@
 // The way of most statements: nothing before it, no time limit, nobody who can cancel it.
-#include "postgres/postgres_exchange.hpp"
+#include "postgres/postgres_plain.hpp"
 
 #include <optional>
 #include <utility>
