@@ -127,10 +127,15 @@ service_place find_service(const arguments& words) {
     return found;
 }
 
+std::string database_of_environment() {
+    const char* const named = std::getenv("BITIO_DATABASE");
+    return named ? named : "";
+}
+
 database_name database_of(const arguments& words, const std::string& word) {
     if (!word.empty()) return database_name(word);
     if (const auto named = words.get("--database")) return database_name(*named);
-    if (const char* const named = std::getenv("BITIO_DATABASE"); named && *named) {
+    if (const std::string named = database_of_environment(); !named.empty()) {
         return database_name(named);
     }
     const std::string chosen = default_database(chosen_profile(words, false));

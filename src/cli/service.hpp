@@ -42,6 +42,9 @@ std::string read_secret_file(const std::filesystem::path& file);
 /// The key that such a file holds.
 api_key key_in_file(const std::filesystem::path& file);
 
+/// What BITIO_DATABASE names; empty for none.
+std::string database_of_environment();
+
 /// The database of a command: that of -d, or the word, else BITIO_DATABASE, else the one that
 /// "profile use" chose.
 ///

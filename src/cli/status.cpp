@@ -17,7 +17,6 @@
 #include <boost/json.hpp>
 
 #include <chrono>
-#include <cstdlib>
 #include <exception>
 #include <optional>
 #include <string>
@@ -188,8 +187,8 @@ void show_service(const arguments& words) {
         where.options.postgres_host.empty()
             ? ""
             : where.options.postgres_host + ":" + std::to_string(where.options.postgres_port);
-    const char* const named = std::getenv("BITIO_DATABASE");
-    const std::string preferred = named && *named ? named : default_database(where.profile);
+    std::string preferred = database_of_environment();
+    if (preferred.empty()) preferred = default_database(where.profile);
     if (wants_json(words)) {
         print_as_json(where, postgres, preferred, found);
     } else {
