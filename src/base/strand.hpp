@@ -146,10 +146,16 @@ private:
 
     struct state : std::enable_shared_from_this<state> {
         explicit state(asio::any_io_executor executor)
-            : inner(std::move(executor)), context(asio::query(inner, asio::execution::context)) {
+            : inner(own_executor(std::move(executor))),
+              context(asio::query(inner, asio::execution::context)) {
             if (const auto* own = inner.target<asio::io_context::executor_type>()) {
                 loop = own;
             }
+        }
+        // That of a strand, not the strand: one within the other would order no more than one.
+        static asio::any_io_executor own_executor(asio::any_io_executor given) {
+            const auto* const outer = given.target<strand>();
+            return outer ? outer->get_inner_executor() : given;
         }
         bool runs_here() const noexcept;
         bool may_run_here() const noexcept { return loop && loop->running_in_this_thread(); }

@@ -4,6 +4,7 @@
 #include <bitdotio/local_server.hpp>
 
 #include "base/deadline.hpp"
+#include "base/strand.hpp"
 #include "server/api/query_sessions.hpp"
 #include "server/base/disk_space.hpp"
 #include "server/base/event_log.hpp"
@@ -18,7 +19,6 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <memory>
 #include <optional>
@@ -50,7 +50,7 @@ public:
     asio::awaitable<std::string> id_of(database_name name) const;
 
     const local_server_options options;
-    asio::strand<asio::any_io_executor> strand;
+    bitdotio::strand strand;
     asio::steady_timer stopped;  // cancelled when the server has stopped
     const std::shared_ptr<event_log> events;
     std::shared_ptr<certificate_store> certificate;

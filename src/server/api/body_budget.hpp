@@ -2,11 +2,11 @@
 #pragma once
 
 #include "base/deadline.hpp"
+#include "base/strand.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <cstdint>
 #include <deque>
@@ -25,7 +25,7 @@ class body_budget : public std::enable_shared_from_this<body_budget> {
 public:
     /// Parameters: `most` bytes.
     body_budget(asio::any_io_executor executor, std::uint64_t most)
-        : strand_(asio::make_strand(executor)), most_(most) {}
+        : strand_(strand(executor)), most_(most) {}
 
     /// Bytes that are reserved until this is destroyed.
     class [[nodiscard]] share {
@@ -56,7 +56,7 @@ private:
     asio::awaitable<share> do_reserve(std::uint64_t size, time_point deadline);
     void release(std::uint64_t size) noexcept;
 
-    asio::strand<asio::any_io_executor> strand_;
+    strand strand_;
     const std::uint64_t most_;
     std::uint64_t used_ = 0;
     std::deque<std::shared_ptr<asio::steady_timer>> waiting_;  // in the order they came

@@ -50,7 +50,7 @@ std::string reset_script() {
 query_sessions::query_sessions(asio::any_io_executor executor, query_session_limits limits,
                                std::shared_ptr<const event_log> events)
     : executor_(executor),
-      strand_(asio::make_strand(executor)),
+      strand_(strand(executor)),
       limits_(limits),
       events_(std::move(events)),
       next_end_(strand_) {}
@@ -89,7 +89,7 @@ asio::awaitable<query_session> query_sessions::open(query_place place, session_t
     where.connect.statement_cache_size = 0;  // the reset takes prepared statements away
     // On a strand of its own: it outlives the connection of the client it is opened for.
     made.session = co_await on_strand(
-        asio::make_strand(executor_), shared_from_this(),
+        strand(executor_), shared_from_this(),
         open_session(std::move(where), "bitdotio query", made.place.database, make_room_));
     co_return made;
 }

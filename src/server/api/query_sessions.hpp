@@ -4,13 +4,13 @@
 #include <bitdotio/connection.hpp>
 
 #include "base/alarm.hpp"
+#include "base/strand.hpp"
 #include "server/base/event_log.hpp"
 #include "server/hosts/database_host.hpp"
 #include "server/hosts/instance_session.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -116,7 +116,7 @@ private:
     failure_report on_failure() const noexcept;
 
     const asio::any_io_executor executor_;
-    const asio::strand<asio::any_io_executor> strand_;
+    const strand strand_;
     const query_session_limits limits_;
     const std::shared_ptr<const event_log> events_;
     room_maker make_room_;

@@ -115,7 +115,7 @@ private:
     }
 
     time_point mended_{};
-    const asio::strand<asio::any_io_executor> strand_;
+    const bitdotio::strand strand_;
     const std::shared_ptr<backend_admin> admin_;
     const std::shared_ptr<asio::ssl::context> tls_;
 };
@@ -126,12 +126,12 @@ bool backend_host::has_backend(const fs::path& data_directory) {
 
 asio::awaitable<std::shared_ptr<backend_host>> backend_host::open(asio::any_io_executor executor,
                                                                   backend_host_options options) {
-    const auto strand = asio::make_strand(executor);
+    const auto strand = bitdotio::strand(executor);
     return on_strand(strand, nullptr, do_open(strand, std::move(options)));
 }
 
-asio::awaitable<std::shared_ptr<backend_host>> backend_host::do_open(
-    asio::strand<asio::any_io_executor> strand, backend_host_options options) {
+asio::awaitable<std::shared_ptr<backend_host>> backend_host::do_open(bitdotio::strand strand,
+                                                                     backend_host_options options) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     if (options.max_connections < 1 || options.max_connections > 10'000) {
         throw error(errc::bad_input, "a database can have from 1 to 10000 connections, not " +
@@ -163,7 +163,7 @@ asio::awaitable<std::shared_ptr<backend_host>> backend_host::do_open(
     co_return made;
 }
 
-backend_host::backend_host(asio::strand<asio::any_io_executor> strand, data_directory directory,
+backend_host::backend_host(bitdotio::strand strand, data_directory directory,
                            std::shared_ptr<backend_admin> admin,
                            std::shared_ptr<asio::ssl::context> tls)
     : database_host(std::move(strand)),

@@ -2,13 +2,13 @@
 #pragma once
 
 #include "base/async_semaphore.hpp"
+#include "base/strand.hpp"
 #include "server/backend/backend_admin.hpp"
 #include "server/hosts/data_directory.hpp"
 #include "server/hosts/database_host.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -62,14 +62,14 @@ public:
     void know_accounts(account_check) override {}
 
     /// Use `open`.
-    backend_host(asio::strand<asio::any_io_executor> strand, data_directory directory,
+    backend_host(bitdotio::strand strand, data_directory directory,
                  std::shared_ptr<backend_admin> admin, std::shared_ptr<asio::ssl::context> tls);
 
 private:
     class held;
 
-    static asio::awaitable<std::shared_ptr<backend_host>> do_open(
-        asio::strand<asio::any_io_executor> strand, backend_host_options options);
+    static asio::awaitable<std::shared_ptr<backend_host>> do_open(bitdotio::strand strand,
+                                                                  backend_host_options options);
     asio::awaitable<void> do_create(std::string id) override;
     asio::awaitable<void> do_remove(std::string id) override;
     /// The databases in the backend that have our mark.

@@ -4,10 +4,10 @@
 #include <bitdotio/error.hpp>
 
 #include "base/deadline.hpp"
+#include "base/strand.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <cstdint>
 #include <filesystem>
@@ -57,7 +57,7 @@ public:
 private:
     asio::awaitable<figures> do_look();
 
-    const asio::strand<asio::any_io_executor> strand_;
+    const strand strand_;
     const std::filesystem::path directory_;
     const std::optional<std::uint64_t> reserve_;
     std::optional<time_point> measured_;

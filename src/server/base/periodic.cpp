@@ -5,8 +5,8 @@
 
 namespace bitdotio {
 
-periodic::periodic(asio::strand<asio::any_io_executor> strand, std::chrono::milliseconds interval)
-    : strand_(std::move(strand)),
+periodic::periodic(strand home, std::chrono::milliseconds interval)
+    : strand_(std::move(home)),
       interval_(interval),
       pause_(strand_),
       ended_(strand_, no_deadline) {}

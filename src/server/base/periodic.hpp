@@ -2,12 +2,12 @@
 #pragma once
 
 #include "base/deadline.hpp"
+#include "base/strand.hpp"
 #include "server/base/event_log.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <chrono>
 #include <functional>
@@ -23,7 +23,7 @@ class periodic {
 public:
     using work = std::function<asio::awaitable<void>()>;
 
-    periodic(asio::strand<asio::any_io_executor> strand, std::chrono::milliseconds interval);
+    periodic(strand home, std::chrono::milliseconds interval);
 
     /// Runs `look` on the strand after each interval, including the first. An exception ends the
     /// loop and is told to `report`.
@@ -41,7 +41,7 @@ public:
 private:
     asio::awaitable<void> run(work look);
 
-    const asio::strand<asio::any_io_executor> strand_;
+    const strand strand_;
     const std::chrono::milliseconds interval_;
     asio::steady_timer pause_;
     asio::steady_timer ended_;  ///< cancelled when `run` has ended

@@ -60,7 +60,7 @@ error cannot_listen(const std::string& address, std::uint16_t port,
 }  // namespace
 
 tcp_server::tcp_server(asio::any_io_executor executor, connection_factory make_connection)
-    : strand_(asio::make_strand(executor)),
+    : strand_(strand(executor)),
       make_connection_(std::move(make_connection)),
       acceptor_(strand_),
       changed_(strand_, no_deadline) {}
@@ -99,7 +99,7 @@ asio::awaitable<void> tcp_server::accept_all() {
     while (acceptor_.is_open()) {
         boost::system::error_code failure;
         tcp::socket socket =
-            co_await acceptor_.async_accept(asio::make_strand(strand_.get_inner_executor()),
+            co_await acceptor_.async_accept(strand(strand_.get_inner_executor()),
                                             asio::redirect_error(asio::use_awaitable, failure));
         if (failure == asio::error::operation_aborted) co_return;
         if (failure) {

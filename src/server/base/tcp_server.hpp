@@ -2,13 +2,13 @@
 #pragma once
 
 #include "base/deadline.hpp"
+#include "base/strand.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <atomic>
 #include <cstdint>
@@ -136,7 +136,7 @@ private:
     void forget(std::uint64_t number) noexcept;
     failure_report on_failure() const noexcept;
 
-    asio::strand<asio::any_io_executor> strand_;
+    strand strand_;
     connection_factory make_connection_;
     asio::ip::tcp::acceptor acceptor_;
     asio::steady_timer changed_;  // cancelled whenever a connection leaves

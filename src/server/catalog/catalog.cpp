@@ -70,7 +70,7 @@ void read(opened& result, const catalog_options& options) {
 
 asio::awaitable<std::shared_ptr<catalog>> catalog::open(asio::any_io_executor executor,
                                                         catalog_options options) {
-    return on_strand(asio::make_strand(executor), nullptr, do_open(executor, std::move(options)));
+    return on_strand(strand(executor), nullptr, do_open(executor, std::move(options)));
 }
 
 asio::awaitable<std::shared_ptr<catalog>> catalog::do_open(asio::any_io_executor executor,
@@ -85,7 +85,7 @@ asio::awaitable<std::shared_ptr<catalog>> catalog::do_open(asio::any_io_executor
 
 catalog::catalog(asio::any_io_executor executor, catalog_options options,
                  std::shared_ptr<catalog_file> file, catalog_rules known, api_key first_key)
-    : strand_(asio::make_strand(std::move(executor))),
+    : strand_(strand(std::move(executor))),
       options_(std::move(options)),
       file_(std::move(file)),
       first_key_(std::move(first_key)),

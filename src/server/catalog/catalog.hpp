@@ -6,6 +6,7 @@
 #include <bitdotio/models.hpp>
 
 #include "base/async_semaphore.hpp"
+#include "base/strand.hpp"
 #include "server/catalog/catalog_file.hpp"
 #include "server/catalog/catalog_rules.hpp"
 #include "server/catalog/rate_limiter.hpp"
@@ -14,7 +15,6 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <cstdint>
 #include <filesystem>
@@ -185,7 +185,7 @@ private:
     void check_open() const;
     void report(const catalog_changes& changes, const catalog_rules& before) const;
 
-    asio::strand<asio::any_io_executor> strand_;
+    strand strand_;
     const catalog_options options_;
     std::shared_ptr<catalog_file> file_;  ///< null once it is closed
     const api_key first_key_;

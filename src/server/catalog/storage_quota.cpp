@@ -38,7 +38,7 @@ std::vector<std::string> misplaced(storage_state now) {
 storage_quota::storage_quota(asio::any_io_executor executor, std::shared_ptr<catalog> known,
                              std::shared_ptr<database_host> databases,
                              std::chrono::milliseconds interval)
-    : strand_(asio::make_strand(std::move(executor))),
+    : strand_(strand(std::move(executor))),
       catalog_(std::move(known)),
       databases_(std::move(databases)),
       interval_(interval),

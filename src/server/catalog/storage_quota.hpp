@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/deadline.hpp"
+#include "base/strand.hpp"
 #include "server/base/periodic.hpp"
 #include "server/catalog/catalog.hpp"
 #include "server/catalog/storage_rule.hpp"
@@ -9,7 +10,6 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -118,7 +118,7 @@ private:
     failure_report on_failure() const noexcept;
     asio::awaitable<void> end_sessions(std::string id, storage_state now);
 
-    asio::strand<asio::any_io_executor> strand_;
+    strand strand_;
     const std::shared_ptr<catalog> catalog_;
     const std::shared_ptr<database_host> databases_;
     const std::chrono::milliseconds interval_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/deadline.hpp"
+#include "base/strand.hpp"
 #include "server/base/tcp_server.hpp"
 #include "server/gateway/backend_link.hpp"
 #include "server/gateway/splice.hpp"
@@ -9,7 +10,6 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <atomic>
 #include <cstdint>
@@ -35,8 +35,7 @@ struct treatment {
 /// Lifetime: held by shared_ptr.
 class session_registry : public std::enable_shared_from_this<session_registry> {
 public:
-    explicit session_registry(asio::any_io_executor executor)
-        : strand_(asio::make_strand(executor)) {}
+    explicit session_registry(asio::any_io_executor executor) : strand_(strand(executor)) {}
 
     /// Where the session of a key really is.
     struct backend {
@@ -72,7 +71,7 @@ private:
     asio::awaitable<std::vector<std::shared_ptr<server_connection>>> do_sessions_of(std::string id);
     asio::awaitable<std::shared_ptr<treatment>> do_treatment_of(std::string id);
 
-    asio::strand<asio::any_io_executor> strand_;
+    strand strand_;
     std::map<std::uint64_t, entry> entries_;
     std::map<cancel_key, backend> backends_;
     std::uint64_t last_number_ = 0;

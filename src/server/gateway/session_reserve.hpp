@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/deadline.hpp"
+#include "base/strand.hpp"
 #include "server/gateway/spare_session.hpp"
 #include "server/gateway/startup_packet.hpp"
 #include "server/hosts/database_host.hpp"
@@ -10,7 +11,6 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -109,7 +109,7 @@ private:
     asio::awaitable<void> look_after();
     void look(time_point now);
 
-    const asio::strand<asio::any_io_executor> strand_;
+    const strand strand_;
     reserve_limits limits_;
     std::map<place, std::shared_ptr<kept>> kept_;
     std::map<std::string, time_point> crowded_;  // databases that had no room, until when

@@ -1,11 +1,12 @@
 // Hosts databases, whoever runs PostgreSQL: makes, wakes, holds awake, puts to sleep, removes.
 #pragma once
 
+#include "base/strand.hpp"
+
 #include <bitdotio/connect_options.hpp>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <cstdint>
 #include <filesystem>
@@ -171,7 +172,7 @@ public:
     asio::awaitable<void> close();
 
 protected:
-    using host_strand = asio::strand<asio::any_io_executor>;
+    using host_strand = bitdotio::strand;
 
     explicit database_host(host_strand strand) : strand_(std::move(strand)) {}
 

@@ -36,11 +36,10 @@ dormancy::settings rule_settings(const instance_settings& settings) {
 
 instance::waiter::waiter(const asio::any_io_executor& executor) : called(executor, no_deadline) {}
 
-instance::instance(asio::strand<asio::any_io_executor> strand,
-                   std::shared_ptr<const instance_settings> settings,
+instance::instance(strand home, std::shared_ptr<const instance_settings> settings,
                    std::shared_ptr<async_semaphore> wakes, std::filesystem::path data_directory,
                    std::filesystem::path socket_directory, std::string mark)
-    : strand_(std::move(strand)),
+    : strand_(std::move(home)),
       settings_(std::move(settings)),
       wakes_(std::move(wakes)),
       data_directory_(std::move(data_directory)),

@@ -3,6 +3,7 @@
 
 #include "base/alarm.hpp"
 #include "base/async_semaphore.hpp"
+#include "base/strand.hpp"
 #include "server/base/instance_event.hpp"
 #include "server/hosts/database_host.hpp"
 #include "server/instances/dormancy.hpp"
@@ -14,7 +15,6 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -68,8 +68,7 @@ public:
     /// Its only database.
     static constexpr const char* database = "main";
 
-    instance(asio::strand<asio::any_io_executor> strand,
-             std::shared_ptr<const instance_settings> settings,
+    instance(strand home, std::shared_ptr<const instance_settings> settings,
              std::shared_ptr<async_semaphore> wakes, std::filesystem::path data_directory,
              std::filesystem::path socket_directory, std::string mark);
 
@@ -120,7 +119,7 @@ private:
     bool is_ready() const;
     command start_command() const;
 
-    asio::strand<asio::any_io_executor> strand_;
+    strand strand_;
     const std::shared_ptr<const instance_settings> settings_;
     const std::shared_ptr<async_semaphore> wakes_;
     const std::filesystem::path data_directory_;

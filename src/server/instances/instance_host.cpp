@@ -135,12 +135,12 @@ error unknown(const std::string& id) {
 
 asio::awaitable<std::shared_ptr<instance_host>> instance_host::open(asio::any_io_executor executor,
                                                                     instance_host_options options) {
-    const auto strand = asio::make_strand(executor);
+    const auto strand = bitdotio::strand(executor);
     return on_strand(strand, nullptr, do_open(strand, std::move(options)));
 }
 
 asio::awaitable<std::shared_ptr<instance_host>> instance_host::do_open(
-    asio::strand<asio::any_io_executor> strand, instance_host_options options) {
+    bitdotio::strand strand, instance_host_options options) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     const auto result = std::make_shared<prepared_directory>();
     std::function<void()> work = [result, options = std::move(options)] {
@@ -163,7 +163,7 @@ asio::awaitable<std::shared_ptr<instance_host>> instance_host::do_open(
     co_return made;
 }
 
-instance_host::instance_host(asio::strand<asio::any_io_executor> strand, data_directory directory,
+instance_host::instance_host(bitdotio::strand strand, data_directory directory,
                              std::shared_ptr<const instance_settings> settings)
     : database_host(std::move(strand)),
       directory_(std::move(directory)),

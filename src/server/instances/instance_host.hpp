@@ -2,13 +2,13 @@
 #pragma once
 
 #include "base/async_semaphore.hpp"
+#include "base/strand.hpp"
 #include "server/hosts/data_directory.hpp"
 #include "server/hosts/database_host.hpp"
 #include "server/instances/instance.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -83,12 +83,12 @@ public:
     void know_accounts(account_check which) override { *settings_->accounts = std::move(which); }
 
     /// Use `open`.
-    instance_host(asio::strand<asio::any_io_executor> strand, data_directory directory,
+    instance_host(bitdotio::strand strand, data_directory directory,
                   std::shared_ptr<const instance_settings> settings);
 
 private:
-    static asio::awaitable<std::shared_ptr<instance_host>> do_open(
-        asio::strand<asio::any_io_executor> strand, instance_host_options options);
+    static asio::awaitable<std::shared_ptr<instance_host>> do_open(bitdotio::strand strand,
+                                                                   instance_host_options options);
     /// Makes the database's files.
     asio::awaitable<void> do_create(std::string id) override;
     /// Stops its instance and removes its files.

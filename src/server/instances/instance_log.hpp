@@ -1,13 +1,13 @@
 // Takes what an instance writes to standard error, and keeps the last of it in bounded files.
 #pragma once
 
+#include "base/strand.hpp"
 #include "server/instances/process.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -82,7 +82,7 @@ private:
     asio::awaitable<std::string> do_finish();
     asio::awaitable<void> keep(std::string_view text);
 
-    const asio::strand<asio::any_io_executor> strand_;
+    const strand strand_;
     const std::filesystem::path file_;
     const system_user owner_;
     int write_end_ = -1;

@@ -1,6 +1,7 @@
 // The jobs of a server: kept on disk, run a few at a time, shared fairly among accounts.
 #pragma once
 
+#include "base/strand.hpp"
 #include "server/jobs/fair_turns.hpp"
 #include "server/jobs/job_limits.hpp"
 #include "server/jobs/job_record.hpp"
@@ -10,7 +11,6 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -132,7 +132,7 @@ private:
     void load();
     void sweep();
 
-    asio::strand<asio::any_io_executor> strand_;
+    strand strand_;
     const std::filesystem::path directory_;
     const std::chrono::milliseconds kept_;
     const task task_;

@@ -3,13 +3,13 @@
 
 #include "base/async_semaphore.hpp"
 #include "base/deadline.hpp"
+#include "base/strand.hpp"
 #include "server/base/event_log.hpp"
 #include "server/base/periodic.hpp"
 #include "server/tls/certificate_pair.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/strand.hpp>
 
 #include <openssl/ssl.h>
 
@@ -78,7 +78,7 @@ private:
     asio::awaitable<void> do_reload();
     asio::awaitable<void> look();
 
-    asio::strand<asio::any_io_executor> strand_;
+    strand strand_;
     const certificate_source source_;
     const std::shared_ptr<event_log> events_;
     std::string ca_file_;
