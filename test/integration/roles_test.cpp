@@ -13,6 +13,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/json.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -276,6 +277,43 @@ TEST_CASE("an operator has a database repaired, awake or asleep, and is told wha
     CHECK(ask_once(name, owner_account(), "ALTER DATABASE main SET TimeZone = 'Asia/Tokyo'") == "");
     here().server.sleep(name);
     CHECK(ask_once(name, admin, "SHOW TimeZone") == "Asia/Tokyo");
+}
+
+TEST_CASE("a database is put right before it falls asleep, and its wake finds it so") {
+    test::temporary_directory home;
+    std::atomic<int> repaired = 0;
+    bitdotio::local_server_options options = kept_in(home / "data");
+    options.sleep_after = 200ms;
+    options.log = [&](const bitdotio::server_event& event) {
+        if (event.kind == "repaired") ++repaired;
+    };
+    test::test_server server(options);
+    const auto name = server.fresh_database();
+    bitdotio::connect_options where = server.connect_options(name);
+    const std::string limit = "SELECT datconnlimit::text FROM pg_database WHERE datname = 'main'";
+    const auto say_then_sleep = [&](answers statements) {
+        answers all = test::run(say(where, std::move(statements)));
+        server.wait_until_asleep(name);
+        return all;
+    };
+    CHECK(say_then_sleep({"ALTER DATABASE main CONNECTION LIMIT 0"}) == answers{""});
+    CHECK(repaired == 1);  // asleep, and nobody has woken it since
+    CHECK(say_then_sleep({limit}) == answers{"-1"});
+    CHECK(repaired == 1);
+    CHECK(has(repair(name, server), "the connection limit of the database: 0"));
+    CHECK(has(repair(name, server), R"("put_right":[])"));
+
+    // Put to sleep under its clients, it is put right when it wakes.
+    const auto change = [&]() -> asio::awaitable<void> {
+        connection session = co_await connection::open(where);
+        const std::string done = co_await said(session, "ALTER DATABASE main CONNECTION LIMIT 0");
+        CHECK(done == "");
+        co_await server.server().sleep(name);
+    };
+    test::run(change());
+    CHECK(repaired == 1);
+    CHECK(say_then_sleep({limit}) == answers{"-1"});
+    CHECK(repaired == 2);
 }
 
 TEST_CASE("readers neither see each other's statements nor end each other's sessions") {

@@ -44,6 +44,15 @@ dormancy awake(std::size_t connected, time_point now = start) {
     return rule;
 }
 
+// What is decided at `now`, when it is put right at once where that is asked for.
+dormancy::orders decide_righted(dormancy& rule, time_point now, bool good = true) {
+    const auto orders = rule.decide(now);
+    if (!orders.put_right) return orders;
+    CHECK(orders.stop == stop::no);
+    rule.righted(rule.life(), good);
+    return rule.decide(now);
+}
+
 }  // namespace
 
 TEST_CASE("an instance nobody wants stays asleep") {
@@ -93,8 +102,8 @@ TEST_CASE("it is stopped when nobody has been connected for the time set, not be
     REQUIRE(orders.next);
     CHECK(*orders.next == left + seconds(60));
 
-    CHECK(rule.decide(left + seconds(60) - milliseconds(1)).stop == stop::no);
-    CHECK(rule.decide(left + seconds(60)).stop == stop::fast);
+    CHECK(decide_righted(rule, left + seconds(60) - milliseconds(1)).stop == stop::no);
+    CHECK(decide_righted(rule, left + seconds(60)).stop == stop::fast);
     CHECK(rule.current() == state::falling_asleep);
 }
 
@@ -103,13 +112,13 @@ TEST_CASE("a new connection puts off the sleep by the whole time") {
     rule.wait();
     rule.decide(start + seconds(59));
     rule.connection_closed(rule.life(), start + seconds(59));
-    CHECK(rule.decide(start + seconds(60)).stop == stop::no);
-    CHECK(rule.decide(start + seconds(119)).stop == stop::fast);
+    CHECK(decide_righted(rule, start + seconds(60)).stop == stop::no);
+    CHECK(decide_righted(rule, start + seconds(119)).stop == stop::fast);
 }
 
 TEST_CASE("who comes at the instant of falling asleep waits for the next life") {
     dormancy rule = awake(0);
-    REQUIRE(rule.decide(start + seconds(60)).stop == stop::fast);
+    REQUIRE(decide_righted(rule, start + seconds(60)).stop == stop::fast);
     const auto life = rule.life();
     rule.wait();
     auto orders = rule.decide(start + seconds(60));
@@ -124,7 +133,7 @@ TEST_CASE("who comes at the instant of falling asleep waits for the next life") 
 TEST_CASE("a stop that takes too long is asked for harder each time") {
     dormancy rule = awake(0);
     time_point now = start + seconds(60);
-    auto orders = rule.decide(now);
+    auto orders = decide_righted(rule, now);
     CHECK(orders.stop == stop::fast);
     CHECK(rule.decide(now).stop == stop::no);  // asked once is enough
     for (const stop next : {stop::immediate, stop::kill, stop::kill}) {
@@ -203,7 +212,92 @@ TEST_CASE("who gives up while waiting leaves an instance that falls asleep again
     const auto orders = rule.decide(start);
     CHECK_FALSE(orders.admit);
     REQUIRE(orders.next);
-    CHECK(rule.decide(*orders.next).stop == stop::fast);
+    CHECK(decide_righted(rule, *orders.next).stop == stop::fast);
+}
+
+TEST_CASE("before it falls asleep it is put right, once, and only then is it stopped") {
+    dormancy rule = awake(0);
+    const time_point now = start + seconds(60);
+    CHECK(rule.decide(now).put_right);
+    auto orders = rule.decide(now + seconds(1));
+    CHECK_FALSE(orders.put_right);
+    CHECK(orders.stop == stop::no);
+    CHECK_FALSE(orders.next);  // `righted` comes
+    rule.righted(rule.life(), true);
+    CHECK(rule.decide(now + seconds(1)).stop == stop::fast);
+    CHECK_FALSE(rule.was_left_right());
+    rule.stopped(now + seconds(2));
+    CHECK(rule.was_left_right());
+}
+
+TEST_CASE("it was left right only if it was put right, nobody came since, and it ended in order") {
+    const time_point now = start + seconds(60);
+    const auto ends = [&](dormancy& rule, time_point at) {
+        rule.stopped(at);
+        return rule.was_left_right();
+    };
+    SUBCASE("it could not be put right") {
+        dormancy rule = awake(0);
+        CHECK(decide_righted(rule, now, false).stop == stop::fast);
+        CHECK_FALSE(ends(rule, now));
+    }
+    SUBCASE("somebody came and went while it was put right") {
+        dormancy rule = awake(0);
+        REQUIRE(rule.decide(now).put_right);
+        rule.wait();
+        CHECK(rule.decide(now).admit);
+        rule.connection_closed(rule.life(), now);
+        const time_point later = now + seconds(60);
+        CHECK_FALSE(rule.decide(later).put_right);  // one at a time
+        rule.righted(rule.life(), true);
+        CHECK(rule.decide(later).put_right);
+        rule.righted(rule.life(), true);
+        CHECK(rule.decide(later).stop == stop::fast);
+        CHECK(ends(rule, later));
+    }
+    SUBCASE("somebody came after it was put right") {
+        dormancy rule = awake(0);
+        REQUIRE(rule.decide(now).put_right);
+        rule.righted(rule.life(), true);
+        rule.wait();
+        CHECK(rule.decide(now).admit);
+        rule.sleep_now();
+        CHECK(rule.decide(now).stop == stop::fast);
+        CHECK_FALSE(ends(rule, now));
+    }
+    SUBCASE("told to sleep meanwhile") {
+        dormancy rule = awake(0);
+        REQUIRE(rule.decide(now).put_right);
+        rule.sleep_now();
+        CHECK(rule.decide(now).stop == stop::fast);
+        rule.righted(rule.life(), true);  // too late: it was being stopped
+        CHECK_FALSE(ends(rule, now));
+    }
+    SUBCASE("it had to be stopped harder") {
+        dormancy rule = awake(0);
+        REQUIRE(decide_righted(rule, now).stop == stop::fast);
+        CHECK(rule.decide(now + options().patience).stop == stop::immediate);
+        CHECK_FALSE(ends(rule, now + options().patience));
+    }
+    SUBCASE("it ended by itself") {
+        dormancy rule = awake(0);
+        REQUIRE(rule.decide(now).put_right);
+        rule.righted(rule.life(), true);
+        CHECK_FALSE(ends(rule, now));
+    }
+    SUBCASE("what is told of an earlier life does not count") {
+        dormancy rule = awake(0);
+        REQUIRE(rule.decide(now).put_right);
+        const auto life = rule.life();
+        rule.stopped(now);  // a crash
+        rule.wait();
+        REQUIRE(rule.decide(now).start);
+        rule.started(now);
+        REQUIRE(rule.decide(now).admit);
+        rule.connection_closed(rule.life(), now);
+        rule.righted(life, true);
+        CHECK(rule.decide(now + seconds(60)).put_right);
+    }
 }
 
 TEST_CASE("a crash is a sleep: the next who comes starts it again") {
@@ -334,6 +428,7 @@ TEST_CASE("in random lives nobody waits forever, and nobody's instance is stoppe
         std::size_t waiting = 0;
         bool running = false;  // whether the process exists
         bool sleep_asked = false;
+        bool righting = false;  // in the life that runs now
         time_point now = start;
         const auto obey = [&] {
             const auto orders = rule.decide(now);
@@ -341,7 +436,13 @@ TEST_CASE("in random lives nobody waits forever, and nobody's instance is stoppe
                 REQUIRE_FALSE(running);
                 running = true;
             }
+            if (orders.put_right) {
+                REQUIRE(running);
+                REQUIRE_FALSE(righting);
+                righting = true;
+            }
             if (orders.stop != stop::no && !sleep_asked) {
+                REQUIRE_FALSE(righting);
                 for (const std::uint64_t life : connected) {
                     REQUIRE(life != rule.life());
                 }
@@ -358,7 +459,10 @@ TEST_CASE("in random lives nobody waits forever, and nobody's instance is stoppe
         };
         for (int step = 0; step < 200; ++step) {
             now += milliseconds(chance() % 20'000);
-            if (one_in(3)) {
+            if (righting && one_in(2)) {
+                righting = false;
+                rule.righted(rule.life(), one_in(2));
+            } else if (one_in(3)) {
                 rule.wait();
                 ++waiting;
             } else if (one_in(4) && waiting > 0) {
@@ -372,13 +476,13 @@ TEST_CASE("in random lives nobody waits forever, and nobody's instance is stoppe
                 sleep_asked = running;
             } else if (running && rule.current() == state::waking) {
                 if (one_in(5)) {
-                    running = sleep_asked = false;
+                    running = sleep_asked = righting = false;
                     rule.stopped(now);
                 } else {
                     rule.started(now);
                 }
             } else if (running && (one_in(10) || rule.current() == state::falling_asleep)) {
-                running = sleep_asked = false;
+                running = sleep_asked = righting = false;
                 rule.stopped(now);
             }
             obey();

@@ -144,7 +144,7 @@ public:
     asio::awaitable<void> end_sessions(std::string id, std::vector<std::string> roles);
 
     /// Puts right what keys have changed of roles, settings and limits that are the server's, after
-    /// waking the database if it is asleep. Returns what was wrong, in words, wakes included.
+    /// waking the database if it is asleep. Returns what was wrong since it was asked last, in words.
     ///
     /// Errors: errc::not_found; those of `hold`; any error of a connection.
     asio::awaitable<std::vector<std::string>> repair(std::string id);

@@ -47,6 +47,9 @@ public:
     struct orders {
         bool start = false;
         dormancy::stop stop = dormancy::stop::no;
+        /// Nobody is connected, and it is about to be stopped: it is put right before, and
+        /// `righted` is called whether that succeeded or not.
+        bool put_right = false;
         bool admit = false;   ///< all who wait are now connected
         bool refuse = false;  ///< all who wait are refused
         std::optional<time_point> next;
@@ -84,11 +87,24 @@ public:
                 broken_until_ = now + options_.broken_for;
             }
         }
+        left_right_ = asked && stop_asked_ == stop::fast && righting_ == righting::good;
+        righting_ = righting::no;
         state_ = state::asleep;
         stop_asked_ = stop::no;
         connected_ = 0;
         must_sleep_ = false;
     }
+    /// A life has been put right, as `decide` ordered.
+    ///
+    /// Parameters: `good` if nothing is left to be put right, and nobody who was there can still
+    ///     change it.
+    void righted(std::uint64_t life, bool good) {
+        if (life != life_ || state_ != state::awake) return;
+        const bool overtaken = righting_ == righting::overtaken;
+        righting_ = overtaken ? righting::no : good ? righting::good : righting::failed;
+    }
+    /// Whether the last life ended in order after it was put right, with nobody connected since.
+    bool was_left_right() const { return left_right_; }
     /// It must stop although someone is connected; the next life serves those who wait.
     void sleep_now() { must_sleep_ = state_ != state::asleep; }
     /// It must stop and never start again; those who wait are refused.
@@ -113,6 +129,9 @@ public:
     bool is_broken(time_point now) const { return broken_until_ && now < *broken_until_; }
 
 private:
+    /// What is known of the work that `orders::put_right` asked for.
+    enum class righting { no, under_way, overtaken, good, failed };
+
     void ask_to_stop(orders& result, time_point now);
 
     settings options_;
@@ -123,6 +142,8 @@ private:
     std::size_t connected_ = 0;
     duration patience_{};  ///< of a stop of this life
     int quick_exits_ = 0;
+    righting righting_ = righting::no;
+    bool left_right_ = false;
     bool must_sleep_ = false;
     bool closed_ = false;
     bool discards_ = false;
@@ -161,11 +182,17 @@ inline dormancy::orders dormancy::decide(time_point now) {
                 result.admit = true;
                 connected_ += waiting_;
                 waiting_ = 0;
+                const bool is_busy =
+                    righting_ == righting::under_way || righting_ == righting::overtaken;
+                righting_ = is_busy ? righting::overtaken : righting::no;
             } else if (connected_ == 0) {
-                if (now >= empty_since_ + options_.sleep_after) {
-                    ask_to_stop(result, now);
-                } else {
+                if (now < empty_since_ + options_.sleep_after) {
                     result.next = empty_since_ + options_.sleep_after;
+                } else if (righting_ == righting::no) {
+                    righting_ = righting::under_way;
+                    result.put_right = true;
+                } else if (righting_ == righting::good || righting_ == righting::failed) {
+                    ask_to_stop(result, now);
                 }
             }
             break;

@@ -136,6 +136,7 @@ void instance::obey() {
         };
         spawn_alone(strand_, live(), std::move(ended));
     }
+    if (orders.put_right) spawn_alone(strand_, put_right_at_end(), on_failure());
     if (process_) {
         switch (orders.stop) {
             case dormancy::stop::no: break;
@@ -213,6 +214,7 @@ void instance::lived() {
 // Returns when PostgreSQL accepts connections or has ended again.
 asio::awaitable<void> instance::start() {
     const auto mine = co_await wakes_->enter();
+    const bool looks = crashed_ || !rule_.was_left_right();
     if (crashed_) {
         co_await clear_after_crash();
     }
@@ -246,7 +248,7 @@ asio::awaitable<void> instance::start() {
         throw error(errc::cancelled, "the start was no longer wanted");
     }
     if (!process_->has_ended() && rule_.current() == dormancy::state::waking) {
-        co_await put_right();
+        co_await put_right_at_start(looks);
     }
 }
 

@@ -82,7 +82,7 @@ public:
     bool is_asleep() const noexcept { return !living_; }
 
     /// Puts right what keys have changed, of an instance that somebody holds. Returns what was
-    /// wrong, also at its wake.
+    /// wrong, also what was put right since the last call.
     asio::awaitable<std::vector<std::string>> repair();
     asio::awaitable<void> end_sessions(std::vector<std::string> roles);
 
@@ -106,9 +106,10 @@ private:
     asio::awaitable<void> live();
     asio::awaitable<void> start();
     asio::awaitable<void> clear_after_crash();
-    asio::awaitable<void> put_right();
+    asio::awaitable<void> put_right_at_start(bool looks);
+    asio::awaitable<void> put_right_at_end();
     asio::awaitable<void> drop_unknown_roles();
-    asio::awaitable<std::size_t> do_repair(bool thorough);
+    asio::awaitable<instance_keeper::findings> do_repair(bool thorough);
     asio::awaitable<session_target> do_session(std::string role, std::string account);
     asio::awaitable<bool> do_mend();
     void obey();
@@ -133,7 +134,7 @@ private:
     bool crashed_ = true;                 ///< the last life is not known to have ended well
     std::string failure_;                 ///< why the last start failed
     std::set<std::string> roles_;         ///< of accounts, known to exist
-    std::vector<std::string> put_right_;  ///< since the start, and not yet told by `repair`
+    std::vector<std::string> put_right_;  ///< not yet told by `repair`
     std::chrono::steady_clock::time_point mended_{};
     std::list<std::shared_ptr<waiter>> waiters_;
     alarm next_event_;

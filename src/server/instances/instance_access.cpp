@@ -3,6 +3,7 @@
 #include "server/instances/instance.hpp"
 #include "server/instances/instance_roles.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -63,8 +64,8 @@ asio::awaitable<bool> instance::do_mend() {
     if (now - mended_ < mending_interval) co_return false;
     mended_ = now;
     try {
-        const std::size_t wrong = co_await do_repair(false);
-        co_return wrong > 0;
+        const instance_keeper::findings found = co_await do_repair(false);
+        co_return !found.put_right.empty();
     } catch (const error&) {  // it does not answer us either
     }
     co_return false;
@@ -81,26 +82,28 @@ asio::awaitable<void> instance::end_sessions(std::vector<std::string> roles) {
     co_await keeper_.end_sessions(std::move(roles));
 }
 
-// Returns how much was wrong.
-asio::awaitable<std::size_t> instance::do_repair(bool thorough) {
+asio::awaitable<instance_keeper::findings> instance::do_repair(bool thorough) {
     instance_keeper::findings found = co_await keeper_.repair(thorough);
     roles_ = std::set<std::string>(found.roles.begin(), found.roles.end());
     for (const std::string& each : found.put_right) {
-        if (put_right_.size() < most_put_right) put_right_.push_back(each);
+        const bool is_new =
+            std::find(put_right_.begin(), put_right_.end(), each) == put_right_.end();
+        if (is_new && put_right_.size() < most_put_right) put_right_.push_back(each);
         if (!settings_->events) continue;
         server_event event("repaired");
         event.with("database_id", id()).with("what", each);
         settings_->events->tell(event);
     }
-    co_return found.put_right.size();
+    co_return found;
 }
 
 // Before the first client. A failure is no reason to keep the database from its clients.
-asio::awaitable<void> instance::put_right() {
+asio::awaitable<void> instance::put_right_at_start(bool looks) {
     std::exception_ptr failure;
     try {
-        put_right_.clear();
-        co_await with_deadline(do_repair(false), deadline_after(settings_->start_timeout));
+        if (looks) {
+            co_await with_deadline(do_repair(false), deadline_after(settings_->start_timeout));
+        }
         co_await drop_unknown_roles();
     } catch (...) {
         failure = std::current_exception();
@@ -108,6 +111,22 @@ asio::awaitable<void> instance::put_right() {
     if (failure && rule_.current() == dormancy::state::waking && !process_->has_ended()) {
         on_failure()(failure);
     }
+}
+
+// Before it is stopped, while nobody waits: the next start has one thing less to do then. If that
+// fails, the start does it.
+asio::awaitable<void> instance::put_right_at_end() {
+    const auto self = shared_from_this();
+    const std::uint64_t life = rule_.life();
+    bool good = false;
+    try {
+        const instance_keeper::findings found =
+            co_await with_deadline(do_repair(false), deadline_after(settings_->start_timeout));
+        good = found.alone;
+    } catch (...) {  // stopped or killed meanwhile, or no connection is left
+    }
+    rule_.righted(life, good);
+    obey();
 }
 
 asio::awaitable<void> instance::drop_unknown_roles() {

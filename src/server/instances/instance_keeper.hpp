@@ -30,6 +30,8 @@ public:
 
         std::vector<std::string> put_right;
         std::vector<std::string> roles;
+        /// No other session was at work before it looked: what it saw stays so until the next one.
+        bool alone = false;
     };
     /// Puts right what keys have changed; see instance_roles::find_faults. It writes only what
     /// differs.
