@@ -31,12 +31,22 @@ void body_budget::share::shrink(std::uint64_t size) noexcept {
 }
 
 asio::awaitable<body_budget::share> body_budget::reserve(std::uint64_t size, time_point deadline) {
-    return on_strand(strand_, shared_from_this(), do_reserve(size, deadline));
+    const auto self = shared_from_this();
+    bool has_room = false;
+    strand_.run_now([&] { has_room = take(size); });
+    if (has_room) co_return share(self, size);
+    co_return co_await on_strand(strand_, self, do_reserve(size, deadline));
+}
+
+bool body_budget::take(std::uint64_t size) noexcept {
+    if (size > most_ - used_) return false;
+    used_ += size;
+    return true;
 }
 
 asio::awaitable<body_budget::share> body_budget::do_reserve(std::uint64_t size,
                                                             time_point deadline) {
-    while (size > most_ - used_) {
+    while (!take(size)) {
         if (std::chrono::steady_clock::now() >= deadline) {
             throw error(errc::server_busy, "the server holds as much of requests as it may, " +
                                                std::to_string(most_) +
@@ -52,7 +62,6 @@ asio::awaitable<body_budget::share> body_budget::do_reserve(std::uint64_t size,
             throw error(errc::cancelled, "waiting for room was cancelled");
         }
     }
-    used_ += size;
     co_return share(shared_from_this(), size);
 }
 

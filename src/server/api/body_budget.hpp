@@ -54,6 +54,7 @@ public:
 
 private:
     asio::awaitable<share> do_reserve(std::uint64_t size, time_point deadline);
+    bool take(std::uint64_t size) noexcept;
     void release(std::uint64_t size) noexcept;
 
     strand strand_;

@@ -109,6 +109,7 @@ public:
 
 private:
     asio::awaitable<query_session> do_take(query_place place);
+    query_session pick(const query_place& place);
     asio::awaitable<void> do_close();
     void keep(query_session used);
     void drop_idle();

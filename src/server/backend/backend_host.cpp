@@ -244,6 +244,14 @@ asio::awaitable<lease> backend_host::do_hold(std::string id) {
     co_return lease(one, 0);
 }
 
+std::optional<lease> backend_host::hold_awake(const std::string& id) {
+    const auto one = find(id);
+    check_open();
+    if (one->falling_asleep > 0 || one->removed) return std::nullopt;
+    ++one->count;
+    return lease(one, 0);
+}
+
 asio::awaitable<void> backend_host::do_sleep_now(std::string id) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     const auto one = find(id);

@@ -75,6 +75,7 @@ private:
     /// The databases in the backend that have our mark.
     asio::awaitable<std::vector<std::string>> do_ids() override;
     asio::awaitable<lease> do_hold(std::string id) override;
+    std::optional<lease> hold_awake(const std::string& id) override;
     /// Ends the sessions. It waits only some seconds for those that a pooler between keeps open for
     /// its clients.
     asio::awaitable<void> do_sleep_now(std::string id) override;

@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <utility>
 #include <variant>
 
@@ -22,9 +23,14 @@ inline catalog_time catalog_now() {
 /// For what returns nothing.
 using nothing = std::monostate;
 
+// In place where nobody is on the strand: most calls of the API look several times.
 template <class T>
 asio::awaitable<T> catalog::look(std::function<T()> work) {
-    return on_strand(strand_, shared_from_this(), do_look(std::move(work)));
+    const auto self = shared_from_this();
+    std::optional<T> seen;
+    strand_.run_now([&] { seen.emplace(work()); });
+    if (seen) co_return std::move(*seen);
+    co_return co_await on_strand(strand_, self, do_look(std::move(work)));
 }
 
 template <class T>

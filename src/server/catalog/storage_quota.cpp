@@ -100,7 +100,23 @@ asio::awaitable<std::int64_t> storage_quota::used(std::string id) {
 }
 
 asio::awaitable<std::vector<std::int64_t>> storage_quota::used_by(std::vector<std::string> ids) {
-    return on_strand(strand_, shared_from_this(), do_used_by(std::move(ids)));
+    const auto self = shared_from_this();
+    std::vector<std::int64_t> used;
+    strand_.run_now([&] { used = known_sizes(ids); });
+    if (used.size() == ids.size()) co_return used;
+    co_return co_await on_strand(strand_, self, do_used_by(std::move(ids)));
+}
+
+// Up to the first that has not been measured.
+std::vector<std::int64_t> storage_quota::known_sizes(const std::vector<std::string>& ids) const {
+    std::vector<std::int64_t> used;
+    used.reserve(ids.size());
+    for (const std::string& id : ids) {
+        const auto found = entries_.find(id);
+        if (found == entries_.end() || !found->second.is_known) break;
+        used.push_back(found->second.used);
+    }
+    return used;
 }
 
 asio::awaitable<std::vector<std::int64_t>> storage_quota::do_used_by(std::vector<std::string> ids) {
@@ -232,20 +248,30 @@ asio::awaitable<std::string> storage_quota::do_session_role(database known) {
 }
 
 asio::awaitable<storage_state> storage_quota::state(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_state(std::move(id)));
+    const auto self = shared_from_this();
+    std::optional<storage_state> known;
+    strand_.run_now([&] { known = fresh_state(id); });
+    if (known) co_return *known;
+    co_return co_await on_strand(strand_, self, do_state(std::move(id)));
+}
+
+// Nothing if it was measured too long ago.
+std::optional<storage_state> storage_quota::fresh_state(const std::string& id) {
+    const auto found = entries_.find(id);
+    if (found == entries_.end() ||
+        std::chrono::steady_clock::now() - found->second.measured >= interval_) {
+        return std::nullopt;
+    }
+    found->second.is_settled = false;  // whoever asks is about to use it
+    return found->second.rule.state();
 }
 
 asio::awaitable<storage_state> storage_quota::do_state(std::string id) {
     const auto self = shared_from_this();
-    const auto found = entries_.find(id);
-    if (found == entries_.end() ||
-        std::chrono::steady_clock::now() - found->second.measured >= interval_) {
-        const storage_state now = co_await do_check(id);
-        entries_[id].is_settled = false;  // whoever asks is about to use it
-        co_return now;
-    }
-    found->second.is_settled = false;
-    co_return found->second.rule.state();
+    if (const auto known = fresh_state(id)) co_return *known;
+    const storage_state now = co_await do_check(id);
+    entries_[id].is_settled = false;
+    co_return now;
 }
 
 asio::awaitable<storage_state> storage_quota::check(std::string id) {

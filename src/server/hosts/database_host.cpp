@@ -52,7 +52,11 @@ asio::awaitable<std::vector<std::string>> database_host::ids() {
 }
 
 asio::awaitable<lease> database_host::hold(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_hold(std::move(id)));
+    const auto self = shared_from_this();
+    std::optional<lease> held;
+    strand_.run_now([&] { held = hold_awake(id); });
+    if (held) co_return std::move(*held);
+    co_return co_await on_strand(strand_, self, do_hold(std::move(id)));
 }
 
 asio::awaitable<void> database_host::sleep_now(std::string id) {

@@ -144,7 +144,8 @@ public:
     asio::awaitable<void> end_sessions(std::string id, std::vector<std::string> roles);
 
     /// Puts right what keys have changed of roles, settings and limits that are the server's, after
-    /// waking the database if it is asleep. Returns what was wrong since it was asked last, in words.
+    /// waking the database if it is asleep. Returns what was wrong since it was asked last, in
+    /// words.
     ///
     /// Errors: errc::not_found; those of `hold`; any error of a connection.
     asio::awaitable<std::vector<std::string>> repair(std::string id);
@@ -184,6 +185,8 @@ private:
     virtual asio::awaitable<void> do_remove(std::string id) = 0;
     virtual asio::awaitable<std::vector<std::string>> do_ids() = 0;
     virtual asio::awaitable<lease> do_hold(std::string id) = 0;
+    // Nothing if it has to be waited for.
+    virtual std::optional<lease> hold_awake(const std::string& id) = 0;
     virtual asio::awaitable<void> do_sleep_now(std::string id) = 0;
     virtual asio::awaitable<void> do_wait_until_asleep(std::string id) = 0;
     virtual asio::awaitable<bool> do_is_asleep(std::string id) = 0;

@@ -59,6 +59,8 @@ public:
 
     /// A caller wants it awake: `decide` admits or refuses all who wait together.
     void wait() { ++waiting_; }
+    /// Whether a caller that waits now is admitted by the next `decide`.
+    bool admits_at_once() const { return state_ == state::awake && !must_sleep_; }
     /// A caller stops waiting without having been admitted or refused.
     void forget() { --waiting_; }
     /// A connection of the given life has ended.

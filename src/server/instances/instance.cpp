@@ -75,6 +75,14 @@ asio::awaitable<lease> instance::hold() {
     throw error(errc::cancelled, "waiting for the database to wake was cancelled");
 }
 
+std::optional<lease> instance::hold_awake() {
+    if (!rule_.admits_at_once()) return std::nullopt;
+    rule_.wait();
+    obey();
+    tell(instance_event());
+    return lease(shared_from_this(), rule_.life());
+}
+
 void instance::release(std::uint64_t life) noexcept {
     auto closed = [self = shared_from_this(), life] {
         self->rule_.connection_closed(life, std::chrono::steady_clock::now());

@@ -77,6 +77,8 @@ public:
 
     /// See instance_host for these.
     asio::awaitable<lease> hold();
+    /// The same if it is awake now.
+    std::optional<lease> hold_awake();
     asio::awaitable<void> sleep_now();
     asio::awaitable<void> wait_until_asleep();
     bool is_asleep() const noexcept { return !living_; }

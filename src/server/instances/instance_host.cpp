@@ -276,6 +276,10 @@ asio::awaitable<lease> instance_host::do_hold(std::string id) {
     co_return co_await find(id)->hold();
 }
 
+std::optional<lease> instance_host::hold_awake(const std::string& id) {
+    return find(id)->hold_awake();
+}
+
 asio::awaitable<void> instance_host::do_sleep_now(std::string id) {
     co_await find(id)->sleep_now();
 }

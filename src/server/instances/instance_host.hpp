@@ -100,6 +100,7 @@ private:
     /// Errors: errc::database_asleep if it does not start; at once if it exited three times shortly
     ///     after its start. instance_host_options::tell is told why.
     asio::awaitable<lease> do_hold(std::string id) override;
+    std::optional<lease> hold_awake(const std::string& id) override;
     /// Stops the instance. A start under way is abandoned, within some seconds if it hangs.
     asio::awaitable<void> do_sleep_now(std::string id) override;
     /// A database is asleep when no process runs for it.
