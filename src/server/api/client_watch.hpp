@@ -6,7 +6,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/system/system_error.hpp>
+#include <boost/system/error_code.hpp>
 
 #include <poll.h>
 #include <chrono>
@@ -20,7 +20,8 @@ namespace asio = boost::asio;
 /// less time than this.
 inline constexpr std::chrono::seconds look_interval{1};
 
-/// Returns when the client has ended its side of the connection, or of TLS.
+/// Returns when the client has ended its side of the connection, or of TLS; false if it was told to
+/// stop looking before.
 ///
 /// What it sends ahead, such as its next request, is taken into `ahead`, because the end of TLS
 /// would come after it; once there are `most` bytes, only the end of the connection is seen.
@@ -28,25 +29,24 @@ inline constexpr std::chrono::seconds look_interval{1};
 /// Parameters: `most` is 0 if somebody else reads.
 /// Cancellation: terminal.
 template <class Stream, class Socket, class Buffer>
-asio::awaitable<void> client_leaves(Stream& stream, Socket& socket, Buffer& ahead,
+asio::awaitable<bool> client_leaves(Stream& stream, Socket& socket, Buffer& ahead,
                                     std::size_t most) {
     asio::steady_timer next(socket.get_executor());
     for (;;) {
+        boost::system::error_code failure;
         next.expires_after(look_interval);
-        co_await next.async_wait(asio::use_awaitable);
+        co_await next.async_wait(asio::redirect_error(asio::use_awaitable, failure));
+        if (failure) co_return false;
         pollfd look{socket.native_handle(), POLLIN | POLLRDHUP, 0};
         if (::poll(&look, 1, 0) <= 0) continue;
-        if (look.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) co_return;
+        if (look.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) co_return true;
         if (ahead.size() >= most) continue;
         const auto room = ahead.prepare(most - ahead.size());
-        boost::system::error_code failure;
         const std::size_t size = co_await stream.async_read_some(
             room, asio::redirect_error(asio::use_awaitable, failure));
         ahead.commit(size);
-        if (failure == asio::error::operation_aborted) {
-            throw boost::system::system_error(failure);  // we were told to stop looking
-        }
-        if (failure) co_return;
+        if (failure == asio::error::operation_aborted) co_return false;
+        if (failure) co_return true;
     }
 }
 

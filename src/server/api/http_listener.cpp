@@ -233,17 +233,17 @@ private:
         auto watch = watch_client(may_read, request.gone);
         auto both = asio::experimental::make_parallel_group(
             beside(here, answer_to(std::move(request))), beside(here, std::move(watch)));
-        auto [order, failure, answer, watch_failure] =
+        auto [order, failure, answer, watch_failure, has_left] =
             co_await both.async_wait(asio::experimental::wait_for_one(), use_awaitable);
-        if (order[0] == 1 && !watch_failure) co_return std::nullopt;
+        if (order[0] == 1 && !watch_failure && has_left) co_return std::nullopt;
         if (failure) std::rethrow_exception(failure);
         co_return std::move(answer);
     }
 
-    asio::awaitable<void> watch_client(bool may_read, std::shared_ptr<bool> gone) {
-        co_await client_leaves(wire_.tls(), lowest().socket(), wire_.ahead(),
-                               may_read ? http_bounds::header : 0);
-        *gone = true;
+    asio::awaitable<bool> watch_client(bool may_read, std::shared_ptr<bool> gone) {
+        *gone = co_await client_leaves(wire_.tls(), lowest().socket(), wire_.ahead(),
+                                       may_read ? http_bounds::header : 0);
+        co_return *gone;
     }
 
     asio::awaitable<void> send_refusal(std::optional<http_response> refused, unsigned version) {
