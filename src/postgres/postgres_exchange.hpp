@@ -96,7 +96,8 @@ public:
                                                        std::shared_ptr<const pipeline> shared);
 
     asio::awaitable<std::uint64_t> start_rows(statement sql, params values, time_point until);
-    asio::awaitable<std::uint64_t> start_script(statement sql, bool alone);
+    asio::awaitable<std::uint64_t> start_script(statement sql, bool alone,
+                                                time_point until = no_deadline);
     asio::awaitable<std::vector<result>> next_rows(std::uint64_t stream, std::size_t most,
                                                    time_point until);
     asio::awaitable<wire::row_span> fetch_rows(std::uint64_t stream, std::size_t most,

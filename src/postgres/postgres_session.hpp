@@ -60,6 +60,13 @@ public:
     asio::awaitable<result> run_kept(const statement& sql, const params& values);
     /// The conversation itself, for one that is on the session's strand.
     postgres_exchange& exchange_here() noexcept { return exchange_; }
+    /// Takes an operation to the session's strand: one of the conversation's, or one that is made
+    /// of several of them.
+    template <class T>
+    asio::awaitable<T> on_own_strand(asio::awaitable<T> operation) {
+        birth_.check_same_process("the connection");
+        return on_shared_strand(strand_, call(shared_from_this()), std::move(operation));
+    }
     asio::awaitable<std::vector<result>> script(statement sql) {
         return on_own_strand(exchange_.script(std::move(sql)));
     }
@@ -194,12 +201,6 @@ public:
     void cut(std::string why);
 
 private:
-    template <class T>
-    asio::awaitable<T> on_own_strand(asio::awaitable<T> operation) {
-        birth_.check_same_process("the connection");
-        return on_shared_strand(strand_, call(shared_from_this()), std::move(operation));
-    }
-
     // An operation, from its call on: it counts before it has come to the strand.
     class call {
     public:

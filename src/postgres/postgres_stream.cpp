@@ -34,7 +34,8 @@ asio::awaitable<std::uint64_t> postgres_exchange::start_rows(statement sql, para
     co_return stream_.number();
 }
 
-asio::awaitable<std::uint64_t> postgres_exchange::start_script(statement sql, bool alone) {
+asio::awaitable<std::uint64_t> postgres_exchange::start_script(statement sql, bool alone,
+                                                               time_point until) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
     co_await asio::this_coro::throw_if_cancelled(false);
     const turn mine(*this);
@@ -42,7 +43,7 @@ asio::awaitable<std::uint64_t> postgres_exchange::start_script(statement sql, bo
     sql.text_results();
     co_await begin_stream(sql, none, alone ? kind::extended : kind::simple);
     stream_.begin(open_stream::kind::rows, true);
-    co_await flush_stream(no_deadline);
+    co_await flush_stream(until);
     co_return stream_.number();
 }
 

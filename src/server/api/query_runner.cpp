@@ -139,13 +139,16 @@ private:
     bool ended_ = false;
 };
 
-asio::awaitable<void> record(std::shared_ptr<postgres_session> session, statement script,
-                             bool alone, std::shared_ptr<answer_recorder> into) {
-    const std::uint64_t number = co_await session->start_script(std::move(script), alone);
+// On the session's strand.
+asio::awaitable<void> do_record(std::shared_ptr<postgres_session> session, statement script,
+                                bool alone, time_point until,
+                                std::shared_ptr<answer_recorder> into) {
+    postgres_exchange& exchange = session->exchange_here();
+    const std::uint64_t number = co_await exchange.start_script(std::move(script), alone, until);
     wire::open_part<postgres_session> stream(session, number);
     for (;;) {
         const auto parts = std::make_shared<std::vector<result>>();
-        *parts = co_await session->next_rows(number, rows_at_once);
+        *parts = co_await exchange.next_rows(number, rows_at_once, until);
         if (parts->empty()) break;
         std::function<void()> work = [into, parts] { into->add(*parts); };
         if (into->may_block(*parts)) {
@@ -155,6 +158,12 @@ asio::awaitable<void> record(std::shared_ptr<postgres_session> session, statemen
         }
     }
     stream.end();
+}
+
+asio::awaitable<void> record(std::shared_ptr<postgres_session> session, statement script,
+                             bool alone, time_point until, std::shared_ptr<answer_recorder> into) {
+    return session->on_own_strand(
+        do_record(session, std::move(script), alone, until, std::move(into)));
 }
 
 // The names of types that are the database's own.
@@ -206,14 +215,10 @@ error in_words_of_api(const error& thrown) {
 }
 
 // The caller keeps what it refers to.
-asio::awaitable<void> run_script(connection& session, statement script, const query_terms& terms,
+asio::awaitable<void> run_judged(connection& session, statement script, const query_terms& terms,
                                  std::shared_ptr<answer_recorder> recorder) {
-    if (!terms.may_commit) {
-        co_await record(session.session(), std::move(script), terms.single, recorder);
-        co_return;
-    }
     transaction scope = co_await session.begin();
-    co_await record(session.session(), std::move(script), true, recorder);
+    co_await record(session.session(), std::move(script), true, no_deadline, recorder);
     // Deferred triggers write too: they run now instead of at the commit.
     co_await scope.query("SET CONSTRAINTS ALL IMMEDIATE");
     const bool good = co_await terms.may_commit();
@@ -234,7 +239,12 @@ asio::awaitable<query_answer> run_query(connection& session, std::string sql, qu
     std::vector<query_result::column> columns;
     std::exception_ptr failure;
     try {
-        co_await with_deadline(run_script(session, std::move(script), terms, recorder), deadline);
+        if (terms.may_commit) {
+            auto work = run_judged(session, std::move(script), terms, recorder);
+            co_await with_deadline(std::move(work), deadline);
+        } else {
+            co_await record(session.session(), std::move(script), terms.single, deadline, recorder);
+        }
         columns = recorder->columns();
         co_await name_types(session, recorder->types(), columns);
     } catch (const error& thrown) {
