@@ -2,6 +2,9 @@
 #include "base/rfc3339.hpp"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -85,21 +88,27 @@ std::optional<std::chrono::minutes> take_offset(std::string_view& text) {
 // Appends a number with at least `count` digits. A list of databases has five times each, for which
 // printf took a third of its encoding.
 void append_number(std::string& text, std::int64_t number, std::size_t count) {
-    const std::string digits = std::to_string(number);
-    text.append(count - std::min(count, digits.size()), '0').append(digits);
+    std::array<char, 20> digits;
+    char* const end = std::to_chars(digits.begin(), digits.end(), number).ptr;
+    const auto size = static_cast<std::size_t>(end - digits.data());
+    text.append(count - std::min(count, size), '0').append(digits.data(), size);
+}
+
+void append_date(std::string& text, std::chrono::sys_days day) {
+    const std::chrono::year_month_day date(day);
+    append_number(text, static_cast<int>(date.year()), 4);
+    append_number(text.append("-"), static_cast<unsigned>(date.month()), 2);
+    append_number(text.append("-"), static_cast<unsigned>(date.day()), 2);
 }
 
 }  // namespace
 
 std::string encode_time(instant value) {
     const auto day = std::chrono::floor<std::chrono::days>(value);
-    const std::chrono::year_month_day date(day);
     const std::chrono::hh_mm_ss time(value - day);
     std::string text;
     text.reserve(32);
-    append_number(text, static_cast<int>(date.year()), 4);
-    append_number(text.append("-"), static_cast<unsigned>(date.month()), 2);
-    append_number(text.append("-"), static_cast<unsigned>(date.day()), 2);
+    append_date(text, day);
     append_number(text.append("T"), time.hours().count(), 2);
     append_number(text.append(":"), time.minutes().count(), 2);
     append_number(text.append(":"), time.seconds().count(), 2);
@@ -108,7 +117,9 @@ std::string encode_time(instant value) {
 }
 
 std::string encode_date(instant value) {
-    return encode_time(value).substr(0, 10);
+    std::string text;
+    append_date(text, std::chrono::floor<std::chrono::days>(value));
+    return text;
 }
 
 std::optional<instant> decode_time(std::string_view text) {

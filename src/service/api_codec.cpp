@@ -4,6 +4,8 @@
 
 #include <boost/json.hpp>
 
+#include <array>
+
 namespace bitdotio::api {
 
 namespace json = boost::json;
@@ -61,13 +63,14 @@ json::value role_value(role value) {
     return json::string_view(name.data(), name.size());
 }
 
-json::value usage_value(const std::optional<usage>& value) {
+json::value usage_value(const std::optional<usage>& value, const json::storage_ptr& memory) {
     if (!value) {
-        return nullptr;
+        return json::value(nullptr, memory);
     }
-    return {{"rows_queried", value->rows_queried},
-            {"period_start", encode_date(value->period_start)},
-            {"period_end", encode_date(value->period_end)}};
+    return json::value({{"rows_queried", value->rows_queried},
+                        {"period_start", encode_date(value->period_start)},
+                        {"period_end", encode_date(value->period_end)}},
+                       memory);
 }
 
 std::optional<usage> decode_usage(const json::object& object, std::string_view field) {
@@ -98,8 +101,8 @@ std::optional<usage> decode_usage(const json::object& object, std::string_view f
     return decoded;
 }
 
-json::object database_object(const database& value) {
-    json::object object;
+json::object database_object(const database& value, const json::storage_ptr& memory) {
+    json::object object(9, memory);
     object["id"] = value.id;
     object["name"] = value.name.full();
     object["date_created"] =
@@ -108,8 +111,8 @@ json::object database_object(const database& value) {
     object["role"] = role_value(value.role);
     object["storage_limit_bytes"] = nullable(value.storage_limit_bytes);
     object["storage_usage_bytes"] = value.storage_usage_bytes;
-    object["usage_current"] = usage_value(value.usage_current);
-    object["usage_previous"] = usage_value(value.usage_previous);
+    object["usage_current"] = usage_value(value.usage_current, memory);
+    object["usage_previous"] = usage_value(value.usage_previous, memory);
     return object;
 }
 
@@ -135,6 +138,20 @@ database decode_database(const json::object& object) {
     value.usage_current = decode_usage(object, "usage_current");
     value.usage_previous = decode_usage(object, "usage_previous");
     return value;
+}
+
+// A list may be long, so each value of it has this memory, one after the other.
+using room_of_one = std::array<unsigned char, 4096>;
+
+void append(std::string& text, const database& value, room_of_one& room) {
+    json::monotonic_resource memory(room.data(), room.size());
+    const json::object object = database_object(value, &memory);
+    json::serializer writer;
+    writer.reset(&object);
+    std::array<char, 1024> piece;
+    while (!writer.done()) {
+        text += std::string_view(writer.read(piece.data(), piece.size()));
+    }
 }
 
 json::object account_object(const service_account& value) {
@@ -193,15 +210,20 @@ service_account decode_account(const json::object& object) {
 }  // namespace
 
 std::string encode(const database& value) {
-    return json::serialize(database_object(value));
+    std::string text;
+    room_of_one room;
+    append(text, value, room);
+    return text;
 }
 
 std::string encode(const std::vector<database>& values) {
-    json::array list;
+    std::string text = R"({"databases":[)";
+    room_of_one room;
     for (const database& value : values) {
-        list.push_back(database_object(value));
+        if (text.back() != '[') text += ',';
+        append(text, value, room);
     }
-    return json::serialize(json::object{{"databases", std::move(list)}});
+    return text.append("]}");
 }
 
 std::string encode(const create_request& value) {
