@@ -2,8 +2,10 @@
 #include "support/accounts.hpp"
 #include "support/api_calls.hpp"
 #include "support/comes_true.hpp"
+#include "support/run.hpp"
 #include "support/test_server.hpp"
 
+#include <bitdotio/connection.hpp>
 #include <bitdotio/local_server.hpp>
 
 #include <boost/json.hpp>
@@ -13,14 +15,18 @@
 #include <chrono>
 #include <set>
 #include <string>
+#include <thread>
+#include <vector>
 
 namespace {
 
 namespace json = boost::json;
 using namespace std::chrono_literals;
+using bitdotio::connection;
 using test::api_calls;
 using test::body_of;
 using test::test_server;
+namespace asio = boost::asio;
 
 struct house {
     explicit house(bitdotio::local_server_options options = {}) : server(options) {}
@@ -141,6 +147,38 @@ TEST_CASE("a session that its database has ended is replaced, unseen") {
     const std::string next = one.session();
     CHECK(next.find("[[") == 0);
     CHECK(next != pid);
+}
+
+TEST_CASE("many queries at once share few sessions, and none waits long for a slow one") {
+    house one(without_limits());
+    const auto ask_at_once = [&](std::size_t many, const std::string& sql) {
+        std::vector<std::string> answers(many);
+        std::vector<std::thread> askers;
+        for (std::string& answer : answers)
+            askers.emplace_back([&] { answer = one.rows(api_calls(one.server), sql); });
+        for (std::thread& each : askers)
+            each.join();
+        return std::set<std::string>(answers.begin(), answers.end());
+    };
+    ask_at_once(8, "SELECT pg_backend_pid(), pg_sleep(0.5)");  // as many as are kept
+    const std::set<std::string> pids = ask_at_once(40, "SELECT pg_backend_pid(), pg_sleep(0.01)");
+    CHECK(pids.size() < 20);
+    for (const std::string& each : pids)
+        CHECK(each.find("[[") == 0);
+
+    const auto with_all_in_use = [&]() -> asio::awaitable<void> {
+        connection holder = co_await connection::open(one.server.connect_options(one.name));
+        co_await holder.query("SELECT pg_advisory_lock(1)");
+        std::thread waiting([&] { ask_at_once(8, "SELECT pg_advisory_lock_shared(1)"); });
+        const std::string blocked =
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        CHECK(test::comes_true([&] { return one.rows(blocked) == "[[8]]"; }));
+        CHECK(one.session().find("[[") == 0);
+        CHECK(one.rows(blocked) == "[[8]]");  // they wait still
+        co_await holder.close();
+        waiting.join();
+    };
+    test::run(with_all_in_use());
 }
 
 TEST_CASE("no session passes from one account to another, nor from one role to another") {

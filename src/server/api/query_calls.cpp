@@ -189,11 +189,12 @@ asio::awaitable<query_answer> routes::run_awake(std::string id, std::string role
             awake = co_await databases_->hold(id);
             held = true;
             query_session one;
+            one.place = place;
             if (may_keep) one = co_await sessions_->take(place);
             kept = static_cast<bool>(one);
             if (!kept) {
                 session_target where = co_await awake.session(role, account);
-                one = co_await sessions_->open(place, std::move(where));
+                one = co_await sessions_->open(std::move(one), std::move(where));
             }
             query_answer answer = co_await run_query(one.session, sql, terms);
             if (answer.changed_settings) {

@@ -63,18 +63,44 @@ failure_report query_sessions::on_failure() const noexcept {
 asio::awaitable<query_session> query_sessions::take(query_place place) {
     const auto self = shared_from_this();
     std::optional<query_session> found;
-    strand_.run_now([&] { found = pick(place); });
+    strand_.run_now([&] {
+        found = pick(place);
+        if (has_to_wait(*found)) found.reset();
+    });
     if (found) co_return std::move(*found);
     co_return co_await on_strand(strand_, self, do_take(std::move(place)));
 }
 
 asio::awaitable<query_session> query_sessions::do_take(query_place place) {
-    co_return pick(place);
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_total_cancellation());
+    co_await asio::this_coro::throw_if_cancelled(false);
+    query_session found = pick(place);
+    if (!has_to_wait(found)) co_return found;
+    const auto mine = std::make_shared<waiter>(strand_, std::move(found));
+    waiting_.push_back(mine);
+    const time_point begin = std::chrono::steady_clock::now();
+    asio::cancellation_state state;
+    while (!mine->has_one && state.cancelled() == asio::cancellation_type::none) {
+        const time_point last = std::max(begin, mine->one.siblings->returned);
+        const time_point until = std::min(begin + limits_.longest_wait, last + limits_.patience);
+        if (until <= std::chrono::steady_clock::now()) break;
+        boost::system::error_code ended;
+        mine->told.expires_at(until);
+        co_await mine->told.async_wait(asio::redirect_error(asio::use_awaitable, ended));
+        state = co_await asio::this_coro::cancellation_state;
+    }
+    std::erase(waiting_, mine);
+    co_return std::move(mine->one);
+}
+
+bool query_sessions::has_to_wait(const query_session& none) const noexcept {
+    return !none && !closed_ && none.siblings.use_count() > static_cast<long>(limits_.of_database);
 }
 
 // The one that came back last, whose memory is warm; the others reach the end of their time.
 query_session query_sessions::pick(const query_place& place) {
     query_session found;
+    found.place = place;
     const time_point now = std::chrono::steady_clock::now();
     for (auto at = idle_.end(); at != idle_.begin();) {
         --at;
@@ -88,12 +114,17 @@ query_session query_sessions::pick(const query_place& place) {
             break;
         }
     }
+    if (!found && limits_.of_database > 0) {
+        std::erase_if(siblings_, [](const auto& each) { return each.second.expired(); });
+        std::weak_ptr<query_siblings>& known = siblings_[place];
+        found.siblings = known.lock();
+        if (!found.siblings) known = found.siblings = std::make_shared<query_siblings>();
+    }
     return found;
 }
 
-asio::awaitable<query_session> query_sessions::open(query_place place, session_target where) {
-    query_session made;
-    made.place = std::move(place);
+asio::awaitable<query_session> query_sessions::open(query_session none, session_target where) {
+    query_session made = std::move(none);
     made.opened = std::chrono::steady_clock::now();
     where.connect.statement_cache_size = 0;  // the reset takes prepared statements away
     // On a strand of its own: it outlives the connection of the client it is opened for.
@@ -106,29 +137,49 @@ asio::awaitable<query_session> query_sessions::open(query_place place, session_t
 asio::awaitable<bool> query_sessions::give_back(query_session used) {
     const auto self = shared_from_this();
     const auto& session = used.session.session();
-    // A transaction that was left open is rolled back by the end of its session.
-    if (!used || session->status() != session_status::idle) co_return true;
     bool clean = false;
     bool written = true;
-    try {
-        statement script(reset_script());
-        script.timeout(reset_patience);
-        const std::vector<result> answers = co_await used.session.script(std::move(script));
-        std::string last(answers.back()[0][1].data());
-        written = last.empty() || last != used.last_transaction;
-        used.last_transaction = std::move(last);
-        clean = true;
-    } catch (...) {  // also if its caller is cancelled: what cannot be cleaned is not kept
+    // A transaction that was left open is rolled back by the end of its session.
+    if (used && session->status() == session_status::idle) {
+        try {
+            statement script(reset_script());
+            script.timeout(reset_patience);
+            const std::vector<result> answers = co_await used.session.script(std::move(script));
+            std::string last(answers.back()[0][1].data());
+            written = last.empty() || last != used.last_transaction;
+            used.last_transaction = std::move(last);
+            clean = true;
+        } catch (...) {  // also if its caller is cancelled: what cannot be cleaned is not kept
+        }
     }
     const time_point now = std::chrono::steady_clock::now();
     if (!clean || session->status() != session_status::idle || now - used.opened >= limits_.life) {
-        session->close();
-        co_return written;
+        if (session) session->close();
+        used.session = connection();
     }
     used.returned = now;
-    auto back = [self, used = std::move(used)]() mutable { self->keep(std::move(used)); };
+    auto back = [self, used = std::move(used)]() mutable { self->come_back(std::move(used)); };
     dispatch_work(strand_, guarded(std::move(back), on_failure()));
     co_return written;
+}
+
+// Or has ended: then whoever waits opens the next.
+void query_sessions::come_back(query_session used) {
+    if (used.siblings) used.siblings->returned = used.returned;
+    const auto next = std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& each) {
+        return !each->has_one && each->one.place == used.place;
+    });
+    if (next == waiting_.end()) {
+        if (used) keep(std::move(used));
+        return;
+    }
+    waiter& served = **next;
+    served.has_one = true;
+    if (used) {
+        used.siblings = served.one.siblings;
+        served.one = std::move(used);
+    }
+    served.told.cancel();
 }
 
 void query_sessions::keep(query_session used) {

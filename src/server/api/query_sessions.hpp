@@ -11,10 +11,13 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include <chrono>
+#include <compare>
 #include <cstddef>
 #include <list>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -33,7 +36,12 @@ struct query_place {
     std::string role;
     std::string account;
 
-    friend bool operator==(const query_place&, const query_place&) = default;
+    friend auto operator<=>(const query_place&, const query_place&) = default;
+};
+
+/// What all sessions of one place share, in use or not: it tells how many there are.
+struct query_siblings {
+    time_point returned{};  ///< when one of them came back last; only on the strand
 };
 
 /// A session for queries, and what is known of it.
@@ -42,6 +50,7 @@ struct query_session {
 
     connection session;
     query_place place;
+    std::shared_ptr<query_siblings> siblings;
     time_point opened{};
     time_point returned{};
     /// The transaction that came last in the whole PostgreSQL when it was given back the last
@@ -63,6 +72,11 @@ struct query_session_limits {
     std::chrono::milliseconds idle{10'000};
     /// How long one is used, so that settings of the role and the database take effect again.
     std::chrono::milliseconds life{60'000};
+    /// Where `of_database` sessions of a place are in use, the next query waits for one of them:
+    /// as long as they come back within `patience` of each other, and `longest_wait` at most. So
+    /// many short queries share few sessions, and long ones have their own.
+    std::chrono::milliseconds patience{50};
+    std::chrono::milliseconds longest_wait{250};
 };
 
 /// Sessions that wait for the next query.
@@ -84,12 +98,16 @@ public:
     /// the first query.
     void make_room_by(room_maker make) { make_room_ = std::move(make); }
 
-    /// A kept session that is still open, or none. The caller holds the database.
-    asio::awaitable<query_session> take(query_place place);
-    /// Opens a new one.
+    /// A kept session that is still open, or one of the place that is given back soon, or none,
+    /// for `open`. The caller holds the database.
     ///
+    /// Cancellation: terminal, partial, total: a session that was given is closed.
+    asio::awaitable<query_session> take(query_place place);
+    /// Opens one.
+    ///
+    /// Parameters: `none` as `take` returned it, or with nothing but its place.
     /// Errors: those of open_session.
-    asio::awaitable<query_session> open(query_place place, session_target where);
+    asio::awaitable<query_session> open(query_session none, session_target where);
 
     /// Resets the session of a query that has succeeded, and keeps it if that went well. Returns
     /// whether anything may have been written in its PostgreSQL, by anybody, since it was given
@@ -108,9 +126,19 @@ public:
     asio::awaitable<void> close();
 
 private:
+    // A query that waits for a session to come back.
+    struct waiter {
+        waiter(const strand& home, query_session wanted) : told(home), one(std::move(wanted)) {}
+        asio::steady_timer told;
+        query_session one;     ///< or its place
+        bool has_one = false;  ///< or is to open one, because another has ended
+    };
+
     asio::awaitable<query_session> do_take(query_place place);
     query_session pick(const query_place& place);
+    bool has_to_wait(const query_session& none) const noexcept;
     asio::awaitable<void> do_close();
+    void come_back(query_session used);
     void keep(query_session used);
     void drop_idle();
     void set_alarm();
@@ -122,6 +150,8 @@ private:
     const std::shared_ptr<const event_log> events_;
     room_maker make_room_;
     std::list<query_session> idle_;  ///< the one that came back last at the end
+    std::list<std::shared_ptr<waiter>> waiting_;
+    std::map<query_place, std::weak_ptr<query_siblings>> siblings_;
     alarm next_end_;
     bool alarm_is_set_ = false;
     bool closed_ = false;
