@@ -1,4 +1,5 @@
-// The first row from a sleeping database: TASKS callers at once, again and again for SECONDS.
+// The first row from a database that has fallen asleep by itself: TASKS callers at once, again and
+// again for SECONDS.
 #include "contract.hpp"
 
 #include <bitdotio/bitdotio.hpp>
@@ -39,6 +40,8 @@ asio::awaitable<void> measure_wakes(const request& asked, measure& total) {
     bitdotio::local_server_options options;
     options.durable = false;
     options.call_burst = 10'000;
+    options.idle_session_timeout = std::chrono::milliseconds(50);
+    options.sleep_after = std::chrono::milliseconds(10);
     bitdotio::local_server server = co_await bitdotio::local_server::start(options);
     bitdotio::client client(executor, server.client_options());
     const bitdotio::database made = co_await client.create_database("wakes");
@@ -47,7 +50,7 @@ asio::awaitable<void> measure_wakes(const request& asked, measure& total) {
     total.begin();
     const auto until = clock::now() + asked.seconds;
     do {
-        co_await server.sleep(made.name);
+        co_await server.wait_until_asleep(made.name);
         const auto now = clock::now();
         co_await crowd(pool, asked.tasks);
         total.took(now);
