@@ -19,7 +19,8 @@ TITLES = {"throughput.svg": "throughput by the number of tasks", "cpu.svg": "cli
 BEGIN, END = "<!-- bench/page.py writes from here -->", "<!-- to here -->"
 LIMITS = {"libpq": "", "a bare Asio coroutine on a timer": "bare timer: ", "the start of PostgreSQL": "its start: ",
           "libcurl's multi interface": "libcurl: ", "PostgreSQL itself": "direct: ", "a bare Beast server": "bare Beast: ",
-          "the encoding of its answer": "encoding: ", "Boost.JSON's parse": "Boost.JSON: "}
+          "the encoding of its answer": "encoding: ", "Boost.JSON's parse": "Boost.JSON: ",
+          "psql": "psql: "}
 
 
 def short(name):
@@ -30,7 +31,7 @@ def figures(kind, row):
     """The figures of a row in a cell."""
     if kind == "waiters":
         return f"{shown(row['size'], 1 / 1024)} KiB"
-    if kind == "wake":
+    if kind in ("wake", "command_start"):
         return f"{shown(row['p50'], 1e-3)} ms"
     cpu = f"; {number(row['cpu'])}" if row["cpu"] else ""
     return f"{row['rate']:,.0f}{cpu}" if row["rate"] >= 1000 else f"{number(row['rate'])}{cpu}"

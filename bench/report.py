@@ -33,7 +33,7 @@ def columns(kind):
     """{heading: text of a row}, for the kinds of workloads whose figures are not rates."""
     if kind == "waiters":
         return {"KiB each": lambda row, _: shown(row["size"], 1 / 1024)}
-    if kind == "wake":
+    if kind in ("wake", "command_start"):
         return {"median, ms": lambda row, _: shown(row["p50"], 1e-3), "99 %, ms": lambda row, _: shown(row["p99"], 1e-3)}
     return None
 

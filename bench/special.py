@@ -1,4 +1,4 @@
-"""Workloads that are more than one program against one PostgreSQL: a sleeping database, many who wait.
+"""Workloads that are more than one program against one PostgreSQL: a sleeping database, many who wait, starts.
 
 Each function takes the context of a run and gives {row: [measure, ...]}, a measure for each round: the
 fields of a contract line, with the CPU of what is measured.
@@ -6,13 +6,16 @@ fields of a contract line, with the CPU of what is measured.
 import os
 import signal
 import socket
+import statistics
 import struct
 import subprocess
 import time
 
-from servers import BIN, end, free_port, unprivileged
+import peers
+from servers import BIN, Failed, end, free_port, unprivileged
 
 STARTS = 10
+RUNS = 100      # of each program in a round
 
 
 def first_answer(port, user="bench", database="bench"):
@@ -79,4 +82,34 @@ def waiters(context):
             if isinstance(one, dict):
                 one["size"] = one["sum"]  # what one of them takes, in bytes
             found[row].append(one)
+    return found
+
+
+def run_in_turns(commands):
+    """{row: measure} of programs that are run again and again, from the start to the end of each."""
+    times, used = {row: [] for row in commands}, dict.fromkeys(commands, 0)
+    for turn in range(RUNS + 1):
+        for row, command in commands.items():
+            since = time.perf_counter()
+            process = os.posix_spawn(command[0], command, os.environ,
+                                     file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+            _, status, usage = os.wait4(process, 0)
+            if status:
+                raise Failed(f"{' '.join(command)} ends with {os.waitstatus_to_exitcode(status)}")
+            if turn:  # the first reads the program from the disk
+                times[row].append((time.perf_counter() - since) * 1e6)
+                used[row] += usage.ru_utime + usage.ru_stime
+    return {row: {"operations": RUNS, "seconds": sum(all_times) / 1e6, "errors": 0, "cpu": used[row],
+                  "p50": statistics.median(all_times), "p99": sorted(all_times)[RUNS * 99 // 100]}
+            for row, all_times in times.items()}
+
+
+def command_start(context):
+    # Not Debian's psql of the same name, which is a script that looks for this one.
+    commands = {"ours": [os.path.join(peers.BUILD, "bit"), "--version"], "psql": [f"{BIN}/psql", "--version"]}
+    found = {row: [] for row in commands}
+    for _ in range(context.rounds):
+        of_round = context.undisturbed(lambda: {"rows": run_in_turns(commands)})
+        for row, measure in of_round.pop("rows").items():
+            found[row].append({**measure, **of_round})
     return found

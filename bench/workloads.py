@@ -152,6 +152,8 @@ WORKLOADS = [
                     at_least(4250, row="POST /query, SELECT 1; ours")]),
     Workload("W13D", "an answer of 3,000 rows into values", "answers", kind="decoding", limit="Boost.JSON's parse",
              goals=[at_most(1.5, "Boost.JSON's parse", what="cpu")]),
+    Workload("W14", "the start of the command, `bit --version`", "starts", kind="command_start", limit="psql",
+             goals=[at_most(2, "psql", what="p50")]),
 ]
 
 # The plots: throughput and CPU by concurrency; 64 tasks are those of W1, and 1,000 those of W2.
