@@ -23,4 +23,9 @@ inline const option yes_option{"-y", "--yes", "", "Do not ask."};
 /// Errors: errc::cancelled if the answer is not yes.
 void confirm(const arguments& words, const std::string& question);
 
+/// Prints a server's list of keys: as a table on a terminal, else as it came.
+void print_keys(const arguments& words, const std::string& body);
+/// The same of a list of service accounts.
+void print_accounts(const arguments& words, const std::string& body);
+
 }  // namespace bitdotio::cli

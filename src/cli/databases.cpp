@@ -28,10 +28,6 @@ std::optional<visibility> visibility_of(const arguments& words) {
     return *is_private ? visibility::private_ : visibility::public_;
 }
 
-std::string day_of(const database& one) {
-    return one.date_created ? api::encode_date(*one.date_created) : "";
-}
-
 void show_databases(const arguments& words, const std::vector<database>& all) {
     std::vector<std::vector<cell>> rows;
     for (const database& one : all) {
@@ -42,7 +38,7 @@ void show_databases(const arguments& words, const std::vector<database>& all) {
                         one.storage_limit_bytes
                             ? cell(size_text(static_cast<std::uint64_t>(*one.storage_limit_bytes)))
                             : std::nullopt,
-                        day_of(one)});
+                        day_text(one.date_created)});
     }
     print_table(words,
                 {{"database", ""},

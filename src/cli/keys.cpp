@@ -6,13 +6,18 @@
 #include "base/percent_encoding.hpp"
 #include "cli/operate.hpp"
 #include "cli/output.hpp"
+#include "cli/row_writer.hpp"
 #include "service/api_codec.hpp"
+
+#include <boost/json.hpp>
 
 #include <utility>
 
 namespace bitdotio::cli {
 
 namespace {
+
+namespace json = boost::json;
 
 profile profile_of(const service_place& where) {
     profile made;
@@ -37,7 +42,7 @@ std::string ask_about_keys(const arguments& words, const std::string& method,
 }
 
 void run_key_list(const arguments& words) {
-    print_json(ask_about_keys(words, "GET", "/server/keys"));
+    print_keys(words, ask_about_keys(words, "GET", "/server/keys"));
 }
 
 work make_own_key(client service) {
@@ -71,12 +76,41 @@ void run_key_revoke(const arguments& words) {
     run_with_client(where, [](client service) { return revoke_own_keys(std::move(service)); });
 }
 
-work list_accounts(client service) {
-    print_json(api::encode(co_await service.list_service_accounts()));
+void show_accounts(const arguments& words, const std::vector<service_account>& all) {
+    std::vector<std::vector<cell>> rows;
+    for (const service_account& one : all) {
+        std::string databases;
+        for (const service_account::grant& each : one.databases)
+            databases += (databases.empty() ? "" : ", ") + each.name.full();
+        rows.push_back({one.id, one.name, std::string(api::role_name(one.role)), databases,
+                        std::to_string(one.active_token_count), day_text(one.date_created)});
+    }
+    print_table(words,
+                {{"id", ""},
+                 {"account", ""},
+                 {"role", ""},
+                 {"databases", ""},
+                 {"keys", "bigint"},
+                 {"made", ""}},
+                rows);
 }
 
-work tell_account(client service, std::string id) {
-    print_json(api::encode(co_await service.get_service_account(std::move(id))));
+work list_accounts(const arguments& words, client service) {
+    const std::vector<service_account> all = co_await service.list_service_accounts();
+    if (wants_json(words)) {
+        print_json(api::encode(all));
+    } else {
+        show_accounts(words, all);
+    }
+}
+
+work tell_account(const arguments& words, client service, std::string id) {
+    const service_account one = co_await service.get_service_account(std::move(id));
+    if (wants_json(words)) {
+        print_json(api::encode(one));
+    } else {
+        show_accounts(words, {one});
+    }
 }
 
 work make_account_key(client service, std::string id) {
@@ -89,12 +123,14 @@ work revoke_account_keys(client service, std::string id) {
 }
 
 void run_account_list(const arguments& words) {
-    run_with_client(words, [](client service) { return list_accounts(std::move(service)); });
+    run_with_client(words,
+                    [&](client service) { return list_accounts(words, std::move(service)); });
 }
 
 void run_account_info(const arguments& words) {
     const std::string id = words.words()[0];
-    run_with_client(words, [&](client service) { return tell_account(std::move(service), id); });
+    run_with_client(words,
+                    [&](client service) { return tell_account(words, std::move(service), id); });
 }
 
 void run_account_create_key(const arguments& words) {
@@ -113,6 +149,31 @@ void run_account_revoke_keys(const arguments& words) {
 }
 
 }  // namespace
+
+void print_keys(const arguments& words, const std::string& body) {
+    if (wants_json(words)) {
+        print_json(body);
+        return;
+    }
+    std::vector<std::vector<cell>> rows;
+    const json::object answer = api::parse_object(body);
+    const json::value* const list = api::find(answer, "keys");
+    for (const json::value& each : list && list->is_array() ? list->get_array() : json::array()) {
+        const json::object one = each.is_object() ? each.get_object() : json::object();
+        rows.push_back({api::required_string(one, "id"), api::required_string(one, "account"),
+                        day_text(api::optional_time(one, "created")),
+                        day_text(api::optional_time(one, "revoked"))});
+    }
+    print_table(words, {{"id", ""}, {"account", ""}, {"made", ""}, {"revoked", ""}}, rows);
+}
+
+void print_accounts(const arguments& words, const std::string& body) {
+    if (wants_json(words)) {
+        print_json(body);
+    } else {
+        show_accounts(words, api::decode_service_accounts(body));
+    }
+}
 
 std::vector<command> key_commands() {
     return {{"key create",

@@ -1,6 +1,7 @@
 // Sends one request to the server's own paths, with the key of its profile.
 #include "cli/operate.hpp"
 
+#include "cli/commands.hpp"
 #include "cli/output.hpp"
 #include "cli/service.hpp"
 
@@ -213,7 +214,14 @@ void run_operate_command(const arguments& words) {
     } else if (key) {
         where.key = api_key(*key).reveal();
     }
-    print_json(ask_server(where, what.method, what.target, what.body));
+    const std::string answer = ask_server(where, what.method, what.target, what.body);
+    if (words.command() == "serve key list") {
+        print_keys(words, answer);
+    } else if (words.command() == "serve account list") {
+        print_accounts(words, answer);
+    } else {
+        print_json(answer);
+    }
 }
 
 }  // namespace bitdotio::cli

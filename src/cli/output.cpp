@@ -49,4 +49,8 @@ std::string time_text(std::chrono::steady_clock::duration time) {
     return std::to_string(ms / 60'000) + " min " + std::to_string(ms / 1'000 % 60) + " s";
 }
 
+std::string day_text(const std::optional<api::instant>& when) {
+    return when ? api::encode_date(*when) : "";
+}
+
 }  // namespace bitdotio::cli

@@ -28,6 +28,15 @@ struct service : test::profiled_server {
         CHECK(ended.err.empty());
         return json::parse(ended.out);
     }
+    // Runs bit on a terminal, and answers what it shows.
+    std::string shown(std::vector<std::string> words) const {
+        words.insert(words.begin(), BIT_PROGRAM);
+        words.push_back("--no-color");
+        test::terminal_child bit(std::move(words), environment(), 200);
+        const auto ended = bit.wait();
+        CHECK_MESSAGE(ended.status == 0, ended.out);
+        return ended.out;
+    }
     // Runs bit with a key of its own.
     test::ending with_key(const std::string& key, std::vector<std::string> words) const {
         words.insert(words.begin(), BIT_PROGRAM);
@@ -124,4 +133,43 @@ TEST_CASE("service accounts are listed and told about, and their keys made and r
         CHECK(running.bit({"service-account", command}).status == 2);
         CHECK(running.bit({"service-account", command, "no/id"}).status == 2);
     }
+}
+
+TEST_CASE("keys and service accounts are tables on a terminal, and JSON where that is wanted") {
+    service running;
+    const auto first = running.server.create_database("first");
+    const auto second = running.server.create_database("second");
+    const auto robot =
+        test::make_account(running.server, bitdotio::role::writer, {first, second}, "bob");
+    const std::string key = text_at(running.answer({"key", "create"}), "api_key");
+    CHECK(running.bit({"key", "revoke", id_of(key)}).status == 0);
+
+    for (const std::vector<std::string>& words :
+         std::vector<std::vector<std::string>>{{"key", "list"}, {"serve", "key", "list"}}) {
+        const std::string keys = running.shown(words);
+        CAPTURE(keys);
+        CHECK(mentions(keys, "| account | made       | revoked\n"));
+        CHECK(mentions(keys, " " + id_of(robot.key)));
+        CHECK(mentions(keys, "| bob     | 2"));
+        CHECK(mentions(keys, "| local   | 2"));
+        // One of them is revoked.
+        const std::size_t row = keys.find(" " + id_of(key));
+        REQUIRE(row != std::string::npos);
+        CHECK(mentions(keys.substr(row, keys.find('\n', row) - row), " | 2"));
+        CHECK_FALSE(mentions(keys, "\""));
+    }
+    for (const std::vector<std::string>& words :
+         std::vector<std::vector<std::string>>{{"service-account", "list"},
+                                               {"service-account", "info", robot.id},
+                                               {"serve", "account", "list"}}) {
+        const std::string accounts = running.shown(words);
+        CAPTURE(accounts);
+        CHECK(mentions(accounts, "| account | role   | databases"));
+        CHECK(mentions(accounts, " " + robot.id + " | bob     | WRITER | " + first.full() + ", " +
+                                     second.full() + " |    1 | 2"));
+        std::vector<std::string> as_json = words;
+        as_json.push_back("--json");
+        CHECK(json::parse(running.shown(as_json)) == running.answer(words));
+    }
+    CHECK(json::parse(running.shown({"key", "list", "--json"})) == running.answer({"key", "list"}));
 }
