@@ -193,8 +193,14 @@ work query_directly(direct_target target, query_wish wish) {
     for (const bound_statement& one : wish.statements) {
         const auto asked = std::chrono::steady_clock::now();
         answer_printer printer(wish, one.sql, out);
-        co_await with_deadline(print_parts(session.session(), one, where, printer),
-                               deadline_after(wish.timeout));
+        try {
+            co_await with_deadline(print_parts(session.session(), one, where, printer),
+                                   deadline_after(wish.timeout));
+        } catch (const error& failure) {
+            const std::string hint = binding_hint(failure, one.sql, true);
+            if (hint.empty()) throw;
+            throw failure.with_message(failure.what() + hint);
+        }
         if (wish.verbose) {
             tell("bit: answered after " + time_text(std::chrono::steady_clock::now() - asked));
         }

@@ -92,6 +92,8 @@ work query_over_api(client service, query_wish wish) {
             answer = co_await service.query(*wish.database, one.sql,
                                             objects ? data_format::objects : data_format::rows);
         } catch (const error& failure) {
+            const std::string hint = binding_hint(failure, one.sql, false);
+            if (!hint.empty()) throw failure.with_message(failure.what() + hint);
             if (failure.code() != errc::result_too_large) throw;
             throw failure.with_message(
                 "the answer is longer than the API sends: add --direct, which prints rows as they "

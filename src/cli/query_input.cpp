@@ -1,8 +1,6 @@
 // Reads statements, and checks that they are UTF-8.
 #include "cli/query_input.hpp"
 
-#include <bitdotio/error.hpp>
-
 #include "base/ascii.hpp"
 #include "cli/interrupts.hpp"
 #include "values/sql_scanner.hpp"
@@ -141,6 +139,19 @@ std::vector<bound_statement> bind_parameters(
         }
     }
     return all;
+}
+
+std::string binding_hint(const error& failure, const std::string& text, bool direct) {
+    constexpr std::string_view syntax_error = "42601";
+    if (failure.sqlstate() != syntax_error) return "";
+    sql::scanner scanner(text);
+    while (!scanner.at_end()) {
+        const std::string_view part = scanner.next();
+        if (scanner.kind() != sql::part_kind::parameter) continue;
+        return std::string("; \"") + (direct ? "" : "--direct ") + "-p " +
+               std::string(part.substr(1)) + "=VALUE\" binds " + std::string(part);
+    }
+    return "";
 }
 
 }  // namespace bitdotio::cli

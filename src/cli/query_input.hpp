@@ -1,6 +1,8 @@
 // What "query" runs: statements from words, files and standard input, and their values.
 #pragma once
 
+#include <bitdotio/error.hpp>
+
 #include "cli/arguments.hpp"
 
 #include <string>
@@ -37,5 +39,11 @@ struct bound_statement {
 std::vector<bound_statement> bind_parameters(
     const std::vector<std::string>& statements,
     const std::vector<std::pair<std::string, std::string>>& values);
+
+/// How a value is bound to a :name, for the end of the message that a statement with one, which
+/// nobody has bound, is no SQL; empty for other failures.
+///
+/// Parameters: `direct` says whether the statement went over a Postgres connection.
+std::string binding_hint(const error& failure, const std::string& text, bool direct);
 
 }  // namespace bitdotio::cli

@@ -170,6 +170,18 @@ TEST_CASE("a direct query binds values, streams what it returns, and tells notic
         CHECK_FALSE(mentions(refused.err, "secret"));
     }
     CHECK(running.bit({"query", "-d", name, "-q", "SELECT :n", "-p", "n=1"}).status == 2);
+    // A name that nobody has bound is sent as it stands: it may be none.
+    for (const auto& [road, hint] : {std::pair("--direct", "; \"-p n=VALUE\" binds :n"),
+                                     {"--no-pager", "; \"--direct -p n=VALUE\" binds :n"}}) {
+        const auto failed = running.bit({"query", "-d", name, road, "-q", "SELECT :n::int, :m"});
+        CHECK(failed.status == 3);
+        CHECK_MESSAGE(mentions(failed.err, "near \":\""), failed.err);
+        CHECK_MESSAGE(mentions(failed.err, hint), failed.err);
+        CHECK_FALSE(
+            mentions(running.bit({"query", "-d", name, road, "-q", "SELEC ':n'"}).err, "binds"));
+        CHECK_FALSE(
+            mentions(running.bit({"query", "-d", name, road, "-q", "SELECT n"}).err, "binds"));
+    }
 
     const auto several =
         running.bit({"query", "-d", name, "--direct", "--format", "values", "-q", "SELECT 1", "-q",

@@ -92,3 +92,19 @@ TEST_CASE("names of a statement become numbers, each of its own statement") {
     CHECK_THROWS_AS(cli::bind_parameters({"SELECT :c"}, {{"a", "1"}}), error);
     CHECK_THROWS_AS(cli::bind_parameters({"SELECT 1"}, {{"a", "1"}}), error);
 }
+
+TEST_CASE("a syntax error at a name that nobody has bound is told how to bind it") {
+    server_message said;
+    said.sqlstate = "42601";
+    const error syntax = error(errc::query_failed, "syntax error").with(said);
+    CHECK(cli::binding_hint(syntax, "SELECT x::int, :first, :second", true) ==
+          "; \"-p first=VALUE\" binds :first");
+    CHECK(cli::binding_hint(syntax, "SELECT :first", false) ==
+          "; \"--direct -p first=VALUE\" binds :first");
+    for (const char* const other : {"SELEC a[1:n], x::int", "SELEC ':n' -- :n", "SELEC $1"}) {
+        CAPTURE(other);
+        CHECK(cli::binding_hint(syntax, other, true).empty());
+    }
+    said.sqlstate = "42703";
+    CHECK(cli::binding_hint(syntax.with(said), "SELECT :n", true).empty());
+}
