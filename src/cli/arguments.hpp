@@ -22,7 +22,8 @@ struct option {
     std::string_view value;       ///< how help names its value; empty if it takes none
     std::string_view help;
     bool required = false;
-    /// What its value can be, for completions; such as "file" for any file.
+    /// What its value can be, for completions: "json|csv", "file" for any file, "profile" for the
+    /// name of one, or a file.
     std::string_view choices = "";
     bool repeated = false;  ///< all of its values count, not only the last
 };
@@ -41,7 +42,7 @@ struct command {
     std::vector<std::string_view> words = {};
     /// Runs it; null where a test only parses.
     void (*run)(const arguments&) = nullptr;
-    bool hidden = false;  ///< not in help, for what builds call
+    bool hidden = false;  ///< not in help, for what builds and shells call
 };
 
 /// A program: options before the command, and its commands.

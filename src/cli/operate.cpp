@@ -32,9 +32,13 @@ using api::text;
 // Longer than a wake may take.
 constexpr std::chrono::seconds patience{150};
 
-const option profile_option{"", "--profile", "NAME|FILE",
+const option profile_option{"",
+                            "--profile",
+                            "NAME|FILE",
                             "The profile of the server; by default BITIO_PROFILE, else "
-                            "~/.config/bitdotio/profile.json."};
+                            "~/.config/bitdotio/profile.json.",
+                            false,
+                            "profile"};
 
 struct question {
     std::string method = "GET";
@@ -161,7 +165,7 @@ std::vector<command> operate_commands() {
         {"serve account create",
          "",
          "Make a service account.",
-         {{"", "--role", "ROLE", "ADMIN, WRITER or READER.", true},
+         {{"", "--role", "ROLE", "ADMIN, WRITER or READER.", true, "ADMIN|WRITER|READER"},
           {"", "--databases", "NAMES", "Which it may use, separated by commas."},
           profile_option},
          {"NAME"}},

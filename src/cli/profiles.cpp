@@ -233,6 +233,16 @@ void list_profiles(const arguments& words) {
     }
 }
 
+// For shells, at each press of a key: quick, so no server is asked. Shells expand what they are
+// given, so it is names alone.
+void name_profiles(const arguments&) {
+    std::string names;
+    for (const profile_place& each : all_profiles()) {
+        if (is_profile_name(each.name)) names += each.name + "\n";
+    }
+    print(names);
+}
+
 void use_profile(const arguments& words) {
     const std::string& wish = words.words()[0];
     json::object changed = settings();
@@ -390,7 +400,14 @@ std::vector<command> profile_commands() {
              "Show what a profile holds, but for the key.",
              {},
              {"[NAME]"},
-             &show_profile}};
+             &show_profile},
+            {"profile names",
+             "",
+             "Print the names of the profiles, for completions.",
+             {},
+             {},
+             &name_profiles,
+             true}};
 }
 
 }  // namespace bitdotio::cli

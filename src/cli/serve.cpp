@@ -319,7 +319,8 @@ command serve_command() {
           "How long a client waits for its database to wake (60s)."},
          {"", "--profile", "NAME|FILE",
           "Where clients find address and key; by default BITIO_PROFILE, else "
-          "~/.config/bitdotio/profile.json."},
+          "~/.config/bitdotio/profile.json.",
+          false, "profile"},
          {"", "--name", "NAME",
           "A profile of this name instead; without it, where another server lives whose profile is "
           "the default one, the data directory's."},
