@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -123,6 +124,8 @@ std::string variable_of(const program& program, const command* command, const op
 std::string_view nearest(std::string_view word, const std::vector<std::string_view>& names);
 
 /// What "--help" prints: of the program if `command` is empty, of a command, or of a group.
-std::string help_text(const program& program, std::string_view command);
+///
+/// Parameters: `columns` is the width of the screen, 0 for no bound.
+std::string help_text(const program& program, std::string_view command, std::size_t columns = 0);
 
 }  // namespace bitdotio::cli

@@ -11,6 +11,7 @@
 #include "service/field_value.hpp"
 #include "service/query_codec.hpp"
 
+#include <unistd.h>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -46,7 +47,8 @@ public:
                              objects ? data_format::objects : data_format::rows);
             return;
         }
-        writer_ = make_row_writer(wish_.format, out_, table_width(), wish_.color);
+        writer_ =
+            make_row_writer(wish_.format, out_, columns_of_screen(STDOUT_FILENO), wish_.color);
         std::vector<answer_column> shown;
         for (query_result::column& one : columns) {
             shown.push_back({std::move(one.name), std::move(one.type)});

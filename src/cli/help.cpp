@@ -8,18 +8,38 @@ namespace bitdotio::cli {
 
 namespace {
 
+// A narrower text is harder to read than one that the terminal breaks anywhere.
+constexpr std::size_t narrowest_text = 30;
+
+// The text in lines of at most so many columns, those after the first indented by `indent`.
+std::string wrapped(std::string_view text, std::size_t columns, std::size_t indent) {
+    std::string out;
+    while (text.size() > columns) {
+        const std::size_t space = text.rfind(' ', columns);
+        if (space == std::string_view::npos) break;
+        out += std::string(text.substr(0, space)) + "\n" + std::string(indent, ' ');
+        text.remove_prefix(space + 1);
+    }
+    return out += text;
+}
+
+// What is said of each at the right, from one column on; no bound where `columns` is 0.
 void append_entries(std::string& out,
-                    const std::vector<std::pair<std::string, std::string>>& entries) {
+                    const std::vector<std::pair<std::string, std::string>>& entries,
+                    std::size_t columns) {
     std::size_t width = 0;
     for (const auto& [left, right] : entries) {
         width = std::max(width, left.size());
     }
+    const std::size_t indent = width + 4;
+    const bool wraps = columns >= indent + narrowest_text;
     for (const auto& [left, right] : entries) {
-        out += "  " + left + std::string(width - left.size() + 2, ' ') + right + "\n";
+        out += "  " + left + std::string(width - left.size() + 2, ' ') +
+               (wraps ? wrapped(right, columns - indent, indent) : right) + "\n";
     }
 }
 
-void append_options(std::string& out, std::vector<option> options) {
+void append_options(std::string& out, std::vector<option> options, std::size_t columns) {
     options.push_back({"-h", "--help", "", "Show this and exit."});
     std::vector<std::pair<std::string, std::string>> entries;
     for (const option& one : options) {
@@ -29,11 +49,12 @@ void append_options(std::string& out, std::vector<option> options) {
         entries.emplace_back(left, std::string(one.help) + (one.required ? " Required." : ""));
     }
     out += "\nOptions:\n";
-    append_entries(out, entries);
+    append_entries(out, entries, columns);
 }
 
 // Appends the commands whose names begin with `group`.
-void append_commands(std::string& out, const program& program, const std::string& group) {
+void append_commands(std::string& out, const program& program, const std::string& group,
+                     std::size_t columns) {
     std::vector<std::pair<std::string, std::string>> entries;
     for (const command& one : program.commands) {
         if (one.hidden || !one.name.starts_with(group)) continue;
@@ -43,34 +64,37 @@ void append_commands(std::string& out, const program& program, const std::string
         }
         entries.emplace_back(left, one.help);
     }
-    append_entries(out, entries);
+    append_entries(out, entries, columns);
 }
 
 }  // namespace
 
-std::string help_text(const program& program, std::string_view name) {
+std::string help_text(const program& program, std::string_view name, std::size_t columns) {
     const std::string start = "Usage: " + std::string(program.name);
+    const auto paragraph = [&](std::string_view text) {
+        return columns == 0 ? std::string(text) : wrapped(text, columns, 0);
+    };
     std::string out;
     if (const command* chosen = find_command(program, name)) {
         out = start + " " + std::string(chosen->name);
         for (const std::string_view word : chosen->words) {
             out += " " + std::string(word);
         }
-        out += " [OPTIONS]\n\n" + std::string(chosen->help) + "\n";
+        out += " [OPTIONS]\n\n" + paragraph(chosen->help) + "\n";
         if (is_group(program, name)) {
             out += "\nCommands of its own:\n";
-            append_commands(out, program, std::string(name) + " ");
+            append_commands(out, program, std::string(name) + " ", columns);
         }
-        append_options(out, chosen->options);
+        append_options(out, chosen->options, columns);
         return out;
     }
     const std::string group = name.empty() ? "" : std::string(name) + " ";
     out = start +
-          (name.empty() ? " [OPTIONS] COMMAND\n\n" + std::string(program.help)
+          (name.empty() ? " [OPTIONS] COMMAND\n\n" + paragraph(program.help)
                         : " " + group + "COMMAND") +
           "\n\nCommands:\n";
-    append_commands(out, program, group);
-    append_options(out, program.options);
+    append_commands(out, program, group, columns);
+    append_options(out, program.options, columns);
     return out;
 }
 

@@ -63,13 +63,14 @@ exit_code run(const std::vector<std::string>& words, bool& verbose) {
     const cli::arguments read = cli::arguments::parse(bit, words, &variable);
     verbose = read.has("--verbose");
     if (read.help()) {
-        cli::print(cli::help_text(bit, read.command()));
+        cli::print(cli::help_text(bit, read.command(), cli::columns_of_screen(STDOUT_FILENO)));
     } else if (read.has("--version")) {
         cli::print("bit " BITDOTIO_VERSION "\n");
     } else if (const cli::command* chosen = cli::find_command(bit, read.command())) {
         chosen->run(read);
     } else {
-        cli::write_all(STDERR_FILENO, cli::help_text(bit, ""));
+        cli::write_all(STDERR_FILENO,
+                       cli::help_text(bit, "", cli::columns_of_screen(STDERR_FILENO)));
         return exit_code::wrong_usage;
     }
     return exit_code::done;

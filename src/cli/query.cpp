@@ -62,7 +62,8 @@ void print_answer(query_result answer, const query_wish& wish, paged_output& out
             ++rows;
         });
     } else {
-        const auto writer = make_row_writer(wish.format, out, table_width(), wish.color);
+        const auto writer =
+            make_row_writer(wish.format, out, columns_of_screen(STDOUT_FILENO), wish.color);
         std::vector<answer_column> columns;
         for (const query_result::column& one : answer.columns) {
             columns.push_back({one.name, one.type});
@@ -185,10 +186,6 @@ void run_query_command(const arguments& words) {
 
 std::string count_text(std::uint64_t rows) {
     return "(" + std::to_string(rows) + (rows == 1 ? " row)" : " rows)");
-}
-
-std::size_t table_width() {
-    return is_terminal(STDOUT_FILENO) ? size_of_screen(STDOUT_FILENO).columns : 0;
 }
 
 std::vector<command> query_commands() {

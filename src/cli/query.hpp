@@ -31,8 +31,6 @@ work query_directly(direct_target target, query_wish wish);
 
 /// "(1 row)"
 std::string count_text(std::uint64_t rows);
-/// The width that tables are drawn for; 0 for no bound.
-std::size_t table_width();
 
 /// The command "query".
 std::vector<command> query_commands();

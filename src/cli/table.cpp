@@ -9,6 +9,7 @@
 #include "cli/serve.hpp"
 #endif
 
+#include <unistd.h>
 #include <iterator>
 #include <utility>
 
@@ -33,7 +34,7 @@ void run_help(const arguments& words) {
         throw error(errc::bad_input, "there is no command \"" + name + "\"; see \"bit --help\"" +
                                          (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
     }
-    print(help_text(bit, name));
+    print(help_text(bit, name, columns_of_screen(STDOUT_FILENO)));
 }
 
 void run_version(const arguments&) {

@@ -148,8 +148,7 @@ std::unique_ptr<row_writer> make_table_writer(paged_output& to, std::size_t colu
 void print_table(const arguments& words, const std::vector<answer_column>& columns,
                  const std::vector<std::vector<cell>>& rows) {
     paged_output out(true);
-    const bool screen = is_terminal(STDOUT_FILENO);
-    const auto writer = make_table_writer(out, screen ? size_of_screen(STDOUT_FILENO).columns : 0,
+    const auto writer = make_table_writer(out, columns_of_screen(STDOUT_FILENO),
                                           may_use_color(words, STDOUT_FILENO));
     writer->begin(columns);
     for (const std::vector<cell>& each : rows)

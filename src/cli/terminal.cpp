@@ -118,6 +118,10 @@ screen_size size_of_screen(int descriptor) noexcept {
     return size;
 }
 
+std::size_t columns_of_screen(int descriptor) noexcept {
+    return is_terminal(descriptor) ? size_of_screen(descriptor).columns : 0;
+}
+
 bool may_use_color(const arguments& words, int descriptor) {
     const char* const no_color = std::getenv("NO_COLOR");
     const char* const terminal = std::getenv("TERM");

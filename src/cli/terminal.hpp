@@ -19,6 +19,8 @@ struct screen_size {
 /// The size at this moment, so that a terminal that is resized is seen; COLUMNS and LINES where
 /// there is no terminal to ask.
 screen_size size_of_screen(int descriptor) noexcept;
+/// The width that is drawn for; 0, for no bound, where there is no terminal.
+std::size_t columns_of_screen(int descriptor) noexcept;
 
 /// Whether colours may be used on a terminal: not with --no-color, NO_COLOR, or a dumb terminal.
 bool may_use_color(const arguments& words, int descriptor);

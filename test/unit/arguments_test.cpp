@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -194,6 +195,26 @@ TEST_CASE("help shows every command, and every option of one") {
     const std::string group = cli::help_text(sample(), "db");
     CHECK(mentions(group, "db info"));
     CHECK(!mentions(group, "serve"));
+}
+
+TEST_CASE("help is broken between words where a screen is narrower, and nowhere in a pipe") {
+    cli::program program = sample();
+    const std::string said =
+        "Words that are too many for a line of this screen, and stand in one column.";
+    program.commands = {
+        {"say", "", said, {{"-w", "--word", "WORD", "The first and last of all."}}}};
+    const std::string text = cli::help_text(program, "", 50);
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+        CAPTURE(line);
+        CHECK(line.size() <= 50);
+    }
+    CHECK_MESSAGE(mentions(text,
+                           "  say  Words that are too many for a line of this\n"
+                           "       screen, and stand in one column.\n"),
+                  text);
+    CHECK(mentions(cli::help_text(program, "say", 30), "The first and last of all.\n"));
+    CHECK(mentions(cli::help_text(program, ""), said + "\n"));
 }
 
 TEST_CASE("words that may be left out are, and those after a double dash are passed on") {
