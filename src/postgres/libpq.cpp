@@ -63,7 +63,7 @@ server_message message_of(const PGresult* answer) {
     message.message = field(answer, PG_DIAG_MESSAGE_PRIMARY);
     if (message.message.empty() && message.sqlstate.empty()) {
         // libpq's own, such as out of memory: not the server's, but an error nevertheless.
-        message.message = PQresultErrorMessage(answer);
+        message.message = without_socket(PQresultErrorMessage(answer));
     }
     message.detail = field(answer, PG_DIAG_MESSAGE_DETAIL);
     message.hint = field(answer, PG_DIAG_MESSAGE_HINT);
@@ -80,12 +80,30 @@ server_message message_of(const PGresult* answer) {
 }
 
 std::string last_words(const PGconn* conn) {
-    std::string text = conn ? PQerrorMessage(conn) : "out of memory";
+    std::string text = conn ? without_socket(PQerrorMessage(conn)) : "out of memory";
     while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) {
         text.pop_back();
     }
+    std::erase(text, '\t');  // at the begin of a line
     std::replace(text.begin(), text.end(), '\n', ' ');
     return text;
+}
+
+std::string without_socket(std::string_view text) {
+    constexpr std::string_view noise = "invalid socket\n";
+    if (!text.ends_with(noise)) {
+        return std::string(text);
+    }
+    text.remove_suffix(noise.size());
+    std::string told;
+    for (std::size_t end = 0; (end = text.find('\n')) != std::string_view::npos;) {
+        const std::string_view line = text.substr(0, end + 1);
+        if (told.find(line) == std::string::npos) {
+            told += line;
+        }
+        text.remove_prefix(line.size());
+    }
+    return told.empty() ? "server closed the connection" : told;
 }
 
 std::string sqlstate_in(std::string_view text) {

@@ -49,6 +49,10 @@ server_message message_of(const PGresult* answer);
 
 /// What libpq says last about the connection, on one line.
 std::string last_words(const PGconn* conn);
+/// libpq's text without "invalid socket", which it adds if it is asked for an answer after it has
+/// closed the socket. Over TLS it has told the end of the connection twice by then; here it does
+/// once.
+std::string without_socket(std::string_view text);
 
 /// The SQLSTATE in the text of a failed connect, which libpq keeps nowhere else; empty if there is
 /// none. Needs PQsetErrorVerbosity(conn, PQERRORS_VERBOSE) while connecting.

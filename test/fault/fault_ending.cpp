@@ -2,6 +2,7 @@
 #include "fault/fault_ending.hpp"
 
 #include "support/secrets.hpp"
+#include "support/text.hpp"
 
 #include <doctest/doctest.h>
 
@@ -80,6 +81,9 @@ std::string fault_ending::text() const {
 }
 
 void expect_loss(const fault_ending& end, moment when) {
+    if (end.failure) {  // in words about the server, not about libpq's own state
+        CHECK_FALSE(mentions(end.failure->what(), "invalid socket"));
+    }
     when == moment::resting ? judge_resting(end) : judge_under_way(end);
 }
 

@@ -468,6 +468,20 @@ TEST_CASE("the SQLSTATE of a failed connect is found in any language") {
     CHECK(libpq::sqlstate_in("FATAL: 28P0").empty());
 }
 
+TEST_CASE("the end of a connection is told once, and not what libpq says of its own socket") {
+    const std::string end =
+        "server closed the connection unexpectedly\n"
+        "\tThis probably means the server terminated abnormally\n"
+        "\tbefore or while processing the request.\n";
+    CHECK(libpq::without_socket(end + "invalid socket\n") == end);
+    CHECK(libpq::without_socket(end + end + "invalid socket\n") == end);
+    CHECK(libpq::without_socket("invalid socket\n") == "server closed the connection");
+    CHECK(libpq::without_socket(end) == end);
+    CHECK(libpq::without_socket("ERROR:  invalid socket type\n") ==
+          "ERROR:  invalid socket type\n");
+    CHECK(libpq::without_socket("").empty());
+}
+
 TEST_CASE("the fields of a refusal are told apart in libpq's text") {
     const server_message all = libpq::refusal_in(
         "connection to server at \"10.0.0.1\", port 5432 failed: FATAL:  22023: invalid value: x "
