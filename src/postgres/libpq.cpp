@@ -84,7 +84,7 @@ std::string last_words(const PGconn* conn) {
     while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) {
         text.pop_back();
     }
-    std::erase(text, '\t');  // at the begin of a line
+    std::erase(text, '\t');  // at the start of a line
     std::replace(text.begin(), text.end(), '\n', ' ');
     return text;
 }
@@ -103,7 +103,9 @@ std::string without_socket(std::string_view text) {
         }
         text.remove_prefix(line.size());
     }
-    return told.empty() ? "server closed the connection" : told;
+    // TLS ends by a message of its own, which the server has sent.
+    const bool is_bare = told.empty() || told == "SSL connection has been closed unexpectedly\n";
+    return is_bare ? "server closed the connection unexpectedly" : told;
 }
 
 std::string sqlstate_in(std::string_view text) {

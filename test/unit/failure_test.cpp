@@ -475,7 +475,10 @@ TEST_CASE("the end of a connection is told once, and not what libpq says of its 
         "\tbefore or while processing the request.\n";
     CHECK(libpq::without_socket(end + "invalid socket\n") == end);
     CHECK(libpq::without_socket(end + end + "invalid socket\n") == end);
-    CHECK(libpq::without_socket("invalid socket\n") == "server closed the connection");
+    for (const char* const bare : {"", "SSL connection has been closed unexpectedly\n"}) {
+        CHECK(libpq::without_socket(std::string(bare) + "invalid socket\n") ==
+              "server closed the connection unexpectedly");
+    }
     CHECK(libpq::without_socket(end) == end);
     CHECK(libpq::without_socket("ERROR:  invalid socket type\n") ==
           "ERROR:  invalid socket type\n");
