@@ -120,9 +120,10 @@ asio::awaitable<void> instance::put_right_at_end() {
     const std::uint64_t life = rule_.life();
     bool good = false;
     try {
-        const instance_keeper::findings found =
-            co_await with_deadline(do_repair(false), deadline_after(settings_->start_timeout));
-        good = found.alone;
+        const time_point deadline = deadline_after(settings_->start_timeout);
+        const bool alone = co_await with_deadline(keeper_.is_alone(), deadline);
+        if (alone) co_await with_deadline(do_repair(false), deadline);
+        good = alone;
     } catch (...) {  // stopped or killed meanwhile, or no connection is left
     }
     rule_.righted(life, good);

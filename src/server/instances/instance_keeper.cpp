@@ -18,11 +18,6 @@ constexpr const char* purpose = "bitdotio server";
 // The limit for one of our own scripts.
 constexpr std::chrono::seconds patience{30};
 
-// Whoever has sent the last statement and gone may still have it running.
-constexpr const char* alone =
-    "SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client "
-    "backend' AND pid <> pg_catalog.pg_backend_pid() AND state IS DISTINCT FROM 'idle'); ";
-
 statement script_of(std::string sql) {
     statement script(std::move(sql));
     script.timeout(patience);
@@ -47,22 +42,21 @@ session_target instance_keeper::target() const {
 
 asio::awaitable<instance_keeper::findings> instance_keeper::repair(bool thorough) const {
     connection session = co_await open_session(target(), purpose);
-    const statement find = script_of(alone + instance_roles::find_faults(thorough));
+    const statement find = script_of(instance_roles::find_faults(thorough));
     findings known;
     // Twice if the layout was old: the rest stands on it.
     for (int round = 0; round < 2; ++round) {
         const std::vector<result> found = co_await session.script(find);
-        if (round == 0) known.alone = found.at(0).one<bool>();
         std::string fixes;
         bool again = false;
-        for (const row_view row : found.at(1)) {
+        for (const row_view row : found.at(0)) {
             known.put_right.push_back(row[0].as<std::string>());
             const std::string fix = row[1].as<std::string>();
             again = again || fix.empty();
             fixes += fix + (fix.empty() || fix.ends_with(';') ? "" : ";");
         }
         known.roles.clear();
-        for (const row_view row : found.at(2)) {
+        for (const row_view row : found.at(1)) {
             known.roles.push_back(row[0].as<std::string>());
         }
         if (again) {
@@ -80,6 +74,19 @@ asio::awaitable<instance_keeper::findings> instance_keeper::repair(bool thorough
     }
     co_await session.close();
     co_return known;
+}
+
+// Whoever has sent the last statement and gone may still have it running.
+asio::awaitable<bool> instance_keeper::is_alone() const {
+    connection session = co_await open_session(target(), purpose);
+    statement look(
+        "SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity "
+        "WHERE backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid() "
+        "AND state IS DISTINCT FROM 'idle')");
+    look.timeout(patience);
+    const result answer = co_await session.query(look);
+    co_await session.close();
+    co_return answer.one<bool>();
 }
 
 asio::awaitable<void> instance_keeper::make_role(std::string kind, std::string role) const {

@@ -30,12 +30,13 @@ public:
 
         std::vector<std::string> put_right;
         std::vector<std::string> roles;
-        /// No other session was at work before it looked: what it saw stays so until the next one.
-        bool alone = false;
     };
     /// Puts right what keys have changed; see instance_roles::find_faults. It writes only what
     /// differs.
     asio::awaitable<findings> repair(bool thorough) const;
+    /// Whether no other session is at work. Where nobody is let in, nothing is changed from then
+    /// on.
+    asio::awaitable<bool> is_alone() const;
 
     /// Makes an account's role if it is missing; see instance_roles.
     asio::awaitable<void> make_role(std::string kind, std::string role) const;

@@ -89,7 +89,7 @@ std::string log_budget::take(std::string_view text, time_point now) {
 
 instance_log::instance_log(const asio::any_io_executor& executor, std::filesystem::path file,
                            system_user owner)
-    : strand_(strand(executor)),
+    : strand_(executor),
       file_(std::move(file)),
       owner_(std::move(owner)),
       read_end_(strand_),
