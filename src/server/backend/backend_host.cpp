@@ -98,7 +98,6 @@ public:
     const tenant what;
     std::size_t count = 0;
     int falling_asleep = 0;
-    bool removed = false;
     asio::steady_timer changed;
 
 private:
@@ -220,7 +219,6 @@ asio::awaitable<void> backend_host::do_remove(std::string id) {
     const auto mine = co_await makers_.enter();
     const auto one = find(id);  // it may be gone by now
     databases_.erase(id);
-    one->removed = true;
     one->changed.cancel();
     co_await admin_->drop(one->what);
 }
@@ -234,20 +232,16 @@ asio::awaitable<std::vector<std::string>> backend_host::do_ids() {
 }
 
 asio::awaitable<lease> backend_host::do_hold(std::string id) {
-    const auto one = find(id);
-    while (one->falling_asleep > 0) {
-        co_await one->change();
+    for (;;) {
+        std::optional<lease> held = hold_awake(id);
+        if (held) co_return std::move(*held);
+        co_await find(id)->change();  // it may be removed meanwhile
     }
-    check_open();
-    if (one->removed) throw unknown(id);
-    ++one->count;
-    co_return lease(one, 0);
 }
 
 std::optional<lease> backend_host::hold_awake(const std::string& id) {
     const auto one = find(id);
-    check_open();
-    if (one->falling_asleep > 0 || one->removed) return std::nullopt;
+    if (one->falling_asleep > 0) return std::nullopt;
     ++one->count;
     return lease(one, 0);
 }

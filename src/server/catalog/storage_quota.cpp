@@ -38,7 +38,7 @@ std::vector<std::string> misplaced(storage_state now) {
 storage_quota::storage_quota(asio::any_io_executor executor, std::shared_ptr<catalog> known,
                              std::shared_ptr<database_host> databases,
                              std::chrono::milliseconds interval)
-    : strand_(strand(std::move(executor))),
+    : strand_(std::move(executor)),
       catalog_(std::move(known)),
       databases_(std::move(databases)),
       interval_(interval),
@@ -112,11 +112,17 @@ std::vector<std::int64_t> storage_quota::known_sizes(const std::vector<std::stri
     std::vector<std::int64_t> used;
     used.reserve(ids.size());
     for (const std::string& id : ids) {
-        const auto found = entries_.find(id);
-        if (found == entries_.end() || !found->second.is_known) break;
-        used.push_back(found->second.used);
+        const entry* const known = measured(id);
+        if (!known) break;
+        used.push_back(known->used);
     }
     return used;
+}
+
+// Null if it has not been.
+const storage_quota::entry* storage_quota::measured(const std::string& id) const {
+    const auto found = entries_.find(id);
+    return found == entries_.end() || !found->second.is_known ? nullptr : &found->second;
 }
 
 asio::awaitable<std::vector<std::int64_t>> storage_quota::do_used_by(std::vector<std::string> ids) {
@@ -124,9 +130,8 @@ asio::awaitable<std::vector<std::int64_t>> storage_quota::do_used_by(std::vector
     std::vector<std::int64_t> used;
     used.reserve(ids.size());
     for (const std::string& id : ids) {
-        const auto found = entries_.find(id);
-        if (found != entries_.end() && found->second.is_known) {
-            used.push_back(found->second.used);
+        if (const entry* const known = measured(id)) {
+            used.push_back(known->used);
             continue;
         }
         bool gone = false;

@@ -105,6 +105,7 @@ private:
     asio::awaitable<std::string> do_session_role(database known);
     asio::awaitable<storage_state> do_state(std::string id);
     std::optional<storage_state> fresh_state(const std::string& id);
+    const entry* measured(const std::string& id) const;
     std::vector<std::int64_t> known_sizes(const std::vector<std::string>& ids) const;
     asio::awaitable<storage_state> do_check(std::string id);
     asio::awaitable<std::vector<std::int64_t>> do_used_by(std::vector<std::string> ids);
