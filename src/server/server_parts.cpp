@@ -56,7 +56,7 @@ asio::awaitable<std::vector<std::string>> accounts_among(std::weak_ptr<catalog> 
 
 server_parts::server_parts(asio::any_io_executor executor, local_server_options wanted)
     : options(bounded(std::move(wanted))),
-      strand(bitdotio::strand(executor)),
+      strand(executor),
       stopped(strand, no_deadline),
       events(std::make_shared<event_log>(options.log)),
       http_tls(asio::ssl::context::tls_server),

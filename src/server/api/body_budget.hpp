@@ -25,7 +25,7 @@ class body_budget : public std::enable_shared_from_this<body_budget> {
 public:
     /// Parameters: `most` bytes.
     body_budget(asio::any_io_executor executor, std::uint64_t most)
-        : strand_(strand(executor)), most_(most) {}
+        : strand_(executor), most_(most) {}
 
     /// Bytes that are reserved until this is destroyed.
     class [[nodiscard]] share {

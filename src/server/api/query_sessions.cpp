@@ -51,7 +51,7 @@ std::string reset_script() {
 query_sessions::query_sessions(asio::any_io_executor executor, query_session_limits limits,
                                std::shared_ptr<const event_log> events)
     : executor_(executor),
-      strand_(strand(executor)),
+      strand_(executor),
       limits_(limits),
       events_(std::move(events)),
       next_end_(strand_) {}

@@ -39,7 +39,8 @@ struct query_place {
     friend auto operator<=>(const query_place&, const query_place&) = default;
 };
 
-/// What all sessions of one place share, in use or not: it tells how many there are.
+/// What all sessions of one place share, in use or not. It tells how many there are, those that
+/// are being opened and those that somebody waits for included.
 struct query_siblings {
     time_point returned{};  ///< when one of them came back last; only on the strand
 };

@@ -19,7 +19,7 @@ constexpr std::uint64_t usual_reserve = std::uint64_t{1} << 30;
 
 disk_space::disk_space(asio::any_io_executor executor, std::filesystem::path directory,
                        std::optional<std::uint64_t> reserve)
-    : strand_(strand(std::move(executor))), directory_(std::move(directory)), reserve_(reserve) {}
+    : strand_(std::move(executor)), directory_(std::move(directory)), reserve_(reserve) {}
 
 asio::awaitable<disk_space::figures> disk_space::look() {
     return on_strand(strand_, shared_from_this(), do_look());

@@ -60,7 +60,7 @@ error cannot_listen(const std::string& address, std::uint16_t port,
 }  // namespace
 
 tcp_server::tcp_server(asio::any_io_executor executor, connection_factory make_connection)
-    : strand_(strand(executor)),
+    : strand_(executor),
       make_connection_(std::move(make_connection)),
       acceptor_(strand_),
       changed_(strand_, no_deadline) {}

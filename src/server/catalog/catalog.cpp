@@ -85,7 +85,7 @@ asio::awaitable<std::shared_ptr<catalog>> catalog::do_open(asio::any_io_executor
 
 catalog::catalog(asio::any_io_executor executor, catalog_options options,
                  std::shared_ptr<catalog_file> file, catalog_rules known, api_key first_key)
-    : strand_(strand(std::move(executor))),
+    : strand_(std::move(executor)),
       options_(std::move(options)),
       file_(std::move(file)),
       first_key_(std::move(first_key)),

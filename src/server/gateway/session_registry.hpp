@@ -35,7 +35,7 @@ struct treatment {
 /// Lifetime: held by shared_ptr.
 class session_registry : public std::enable_shared_from_this<session_registry> {
 public:
-    explicit session_registry(asio::any_io_executor executor) : strand_(strand(executor)) {}
+    explicit session_registry(asio::any_io_executor executor) : strand_(executor) {}
 
     /// Where the session of a key really is.
     struct backend {

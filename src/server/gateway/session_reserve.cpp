@@ -48,7 +48,7 @@ session_reserve::kept::kept(const asio::any_io_executor& executor)
     : changed(executor, no_deadline) {}
 
 session_reserve::session_reserve(asio::any_io_executor executor)
-    : strand_(strand(executor)), left_(strand_, no_deadline), pause_(strand_) {}
+    : strand_(executor), left_(strand_, no_deadline), pause_(strand_) {}
 
 asio::awaitable<std::unique_ptr<spare_session>> session_reserve::take(std::string id,
                                                                       session_target where,

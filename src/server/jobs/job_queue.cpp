@@ -43,7 +43,7 @@ std::string cut(std::string text, std::size_t most) {
 job_queue::job_queue(asio::any_io_executor executor, std::shared_ptr<worker_threads> threads,
                      fs::path directory, std::chrono::milliseconds kept, task doing, listener tell,
                      std::shared_ptr<const event_log> events, job_limits limits, fetch fetching)
-    : strand_(strand(executor)),
+    : strand_(executor),
       directory_(std::move(directory)),
       kept_(kept),
       task_(std::move(doing)),

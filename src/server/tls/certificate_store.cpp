@@ -16,7 +16,7 @@ namespace bitdotio {
 certificate_store::certificate_store(asio::any_io_executor executor, certificate_source source,
                                      std::chrono::milliseconds interval,
                                      std::shared_ptr<event_log> events)
-    : strand_(strand(std::move(executor))),
+    : strand_(std::move(executor)),
       source_(std::move(source)),
       events_(std::move(events)),
       looks_(strand_, interval) {}
