@@ -44,6 +44,8 @@ struct question {
     std::string method = "GET";
     std::string target;
     std::string body{};
+    /// Prints the answer; null for JSON everywhere.
+    void (*print)(const arguments&, const std::string&) = nullptr;
 };
 
 std::string path_of(const std::string& database) {
@@ -69,7 +71,7 @@ question question_of(const arguments& words) {
         return {"POST",
                 "/server/databases/" + path_of(given[0]) + "/" + command.substr(sizeof "serve")};
     }
-    if (command == "serve key list") return {"GET", "/server/keys"};
+    if (command == "serve key list") return {"GET", "/server/keys", "", &print_keys};
     if (command == "serve key create") {
         const auto account = words.get("--account");
         return {"POST", "/server/keys",
@@ -77,7 +79,7 @@ question question_of(const arguments& words) {
     }
     if (command == "serve key revoke")
         return {"DELETE", "/server/keys/" + percent_encoded(given[0])};
-    if (command == "serve account list") return {"GET", "/server/accounts"};
+    if (command == "serve account list") return {"GET", "/server/accounts", "", &print_accounts};
     if (command == "serve account create") {
         json::object wish{{"name", text(given[0])}, {"role", text(*words.get("--role"))}};
         if (const auto list = words.get("--databases")) wish["databases"] = names_in(*list);
@@ -219,10 +221,8 @@ void run_operate_command(const arguments& words) {
         where.key = api_key(*key).reveal();
     }
     const std::string answer = ask_server(where, what.method, what.target, what.body);
-    if (words.command() == "serve key list") {
-        print_keys(words, answer);
-    } else if (words.command() == "serve account list") {
-        print_accounts(words, answer);
+    if (what.print) {
+        what.print(words, answer);
     } else {
         print_json(answer);
     }
