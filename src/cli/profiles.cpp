@@ -1,4 +1,4 @@
-// Finds profiles, remembers which one is used, and tells which servers live.
+// Chooses a profile, and tells which servers live.
 #include "cli/profiles.hpp"
 
 #include <bitdotio/database_name.hpp>
@@ -6,6 +6,7 @@
 
 #include "base/ascii.hpp"
 #include "cli/output.hpp"
+#include "cli/profile_files.hpp"
 #include "cli/row_writer.hpp"
 #include "service/https_address.hpp"
 #include "service/profile.hpp"
@@ -21,9 +22,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -36,119 +34,6 @@ namespace fs = std::filesystem;
 namespace json = boost::json;
 
 constexpr int look_milliseconds = 500;
-
-bool names_file(std::string_view text) {
-    return text.find('/') != std::string_view::npos || text.ends_with(".json");
-}
-
-// The default one; BITIO_PROFILE may be a name too.
-fs::path usual_profile() {
-    const char* const variable = std::getenv("BITIO_PROFILE");
-    if (!variable || !*variable || names_file(variable)) return default_profile_file();
-    for (const auto& [base, rest] : {std::pair("XDG_CONFIG_HOME", ""), {"HOME", ".config"}}) {
-        const char* const there = std::getenv(base);
-        if (there && *there) return fs::path(there) / rest / "bitdotio" / "profile.json";
-    }
-    return {};
-}
-
-// Empty where there is no place for it: never the current directory.
-fs::path configuration() {
-    const fs::path usual = usual_profile();
-    return usual.empty() ? fs::path() : fs::absolute(usual).parent_path();
-}
-
-fs::path settings_file() {
-    const fs::path place = configuration();
-    return place.empty() ? place : place / "settings.json";
-}
-
-error no_place() {
-    return error(errc::bad_input,
-                 "there is no place for profiles: set HOME, XDG_CONFIG_HOME, or BITIO_PROFILE to a "
-                 "file");
-}
-
-bool is_profile_name(std::string_view text) {
-    return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
-        return ascii::is_word(c) || c == '-';
-    });
-}
-
-// What "profile use" has chosen; empty where it is not to be read.
-json::object settings() {
-    std::ifstream in(settings_file());
-    const std::string text{std::istreambuf_iterator<char>(in), {}};
-    boost::system::error_code failure;
-    json::value read = json::parse(text, failure);
-    return !failure && read.is_object() ? std::move(read.as_object()) : json::object();
-}
-
-void save(const json::object& changed) {
-    const fs::path file = settings_file();
-    if (file.empty()) throw no_place();
-    std::error_code failure;
-    fs::create_directories(file.parent_path(), failure);
-    const fs::path beside = file.string() + "." + std::to_string(::getpid());
-    errno = 0;
-    std::ofstream out(beside);
-    out << json::serialize(changed) << '\n';
-    out.close();
-    const int cause = errno;
-    if (out) fs::rename(beside, file, failure);
-    if (!out || failure) {
-        std::error_code ignored;
-        fs::remove(beside, ignored);
-        throw error(errc::system_failed,
-                    "cannot write " + file.string() + ": " +
-                        (out ? failure.message() : std::string(std::strerror(cause))));
-    }
-}
-
-std::string text_in(const json::object& from, std::string_view name) {
-    const json::value* const found = from.if_contains(name);
-    return found && found->is_string() ? std::string(found->as_string()) : std::string();
-}
-
-std::vector<profile_place> named_profiles() {
-    std::vector<profile_place> all;
-    if (configuration().empty()) return all;
-    std::error_code failure;
-    for (const fs::directory_entry& each :
-         fs::directory_iterator(configuration() / "profiles", failure)) {
-        if (each.path().extension() == ".json") {
-            all.push_back({each.path().stem().string(), each.path()});
-        }
-    }
-    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-    return all;
-}
-
-std::vector<profile_place> all_profiles() {
-    std::vector<profile_place> all = named_profiles();
-    std::error_code failure;
-    if (const fs::path first = usual_profile(); fs::exists(first, failure)) {
-        all.insert(all.begin(), {std::string(default_profile_name), first});
-    }
-    return all;
-}
-
-fs::path profile_file_of(const std::string& name) {
-    if (configuration().empty()) throw no_place();
-    return configuration() / "profiles" / (name + ".json");
-}
-
-profile_place profile_of_name(const std::string& text) {
-    if (text == default_profile_name) return {text, usual_profile()};
-    if (!is_profile_name(text)) {
-        throw error(errc::bad_input,
-                    "\"" + text +
-                        "\" is not the name of a profile: letters, digits, \"_\" "
-                        "and \"-\", at most 64; a file has a slash in it, such as ./" +
-                        text);
-    }
-    return {text, profile_file_of(text)};
-}
 
 // Whether a profile is well formed and for its owner alone, or not there.
 bool is_readable(const fs::path& file) {
@@ -245,7 +130,7 @@ void name_profiles(const arguments&) {
 
 void use_profile(const arguments& words) {
     const std::string& wish = words.words()[0];
-    json::object changed = settings();
+    json::object changed = profile_settings();
     if (wish.starts_with('/') || wish.starts_with('.') || wish.ends_with(".json")) {
         throw error(errc::bad_input,
                     "a profile is chosen by its name, which \"bit profile list\" shows; for a file "
@@ -259,7 +144,7 @@ void use_profile(const arguments& words) {
         }
         chosen[chosen_profile(words).file.string()] = database.full();
         changed["databases"] = std::move(chosen);
-        save(changed);
+        save_profile_settings(changed);
         print("using the database " + database.full() + " where -d is left out\n");
         return;
     }
@@ -269,7 +154,7 @@ void use_profile(const arguments& words) {
                                          "\"; \"bit profile list\" shows those there are");
     }
     changed["profile"] = place.name;
-    save(changed);
+    save_profile_settings(changed);
     print("using the profile " + place.name + "\n");
     if (!is_alive(place.file)) {
         tell("bit: its server does not answer" +
@@ -309,7 +194,7 @@ profile_place profile_named(const std::string& text) {
 
 profile_place chosen_profile(const arguments& words, bool telling) {
     if (const auto named = words.get(profile_option_name)) return profile_named(*named);
-    const std::string kept = text_in(settings(), "profile");
+    const std::string kept = text_in(profile_settings(), "profile");
     if (is_profile_name(kept)) return profile_of_name(kept);
     const profile_place place{std::string(default_profile_name), usual_profile()};
     // Where the variable says which server it is, none is looked for.
@@ -331,7 +216,7 @@ bool is_in_profile(const profile_place& where, const std::string& api_url) {
 }
 
 std::string advice_about(const profile_place& where) {
-    if (configuration().empty()) return "";
+    if (configuration_directory().empty()) return "";
     const bool ours =
         where.name == default_profile_name || where.file == profile_file_of(where.name);
     std::error_code unknown;
@@ -346,7 +231,7 @@ std::string advice_about(const profile_place& where) {
 }
 
 std::string default_database(const profile_place& where) {
-    const json::object read = settings();
+    const json::object read = profile_settings();
     const json::value* const all = read.if_contains("databases");
     return all && all->is_object() ? text_in(all->as_object(), where.file.string()) : std::string();
 }
