@@ -8,12 +8,15 @@
 #include <boost/asio/prefer.hpp>
 #include <boost/asio/query.hpp>
 #include <boost/asio/require.hpp>
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/smart_ptr/intrusive_ref_counter.hpp>
 
 #include <atomic>
 #include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 namespace bitdotio {
 
@@ -21,7 +24,8 @@ namespace asio = boost::asio;
 
 /// An executor on which one function runs at a time, in the order in which they came, as on an
 /// asio::strand. Where its own executor is that of an io_context, it costs a fraction of that: no
-/// type is erased, and who finds it free is in it at the price of one atomic operation.
+/// type is erased, and who finds it free is in it at the price of one atomic operation. It is small
+/// enough for an any_io_executor to hold it in place.
 ///
 /// Thread safety: any thread. Copies are the same strand.
 class strand {
@@ -31,7 +35,14 @@ public:
     template <class Executor>
         requires(!std::is_same_v<std::remove_cvref_t<Executor>, strand>)
     explicit strand(Executor&& inner)
-        : shared_(std::make_shared<state>(asio::any_io_executor(std::forward<Executor>(inner)))) {}
+        : shared_(new state(asio::any_io_executor(std::forward<Executor>(inner)))) {}
+
+    // Asio asks for this; what they consist of does not throw, but does not all say so.
+    strand(const strand&) noexcept = default;
+    strand(strand&&) noexcept = default;
+    strand& operator=(const strand&) noexcept = default;
+    strand& operator=(strand&&) noexcept = default;
+    ~strand() = default;
 
     const asio::any_io_executor& get_inner_executor() const noexcept { return shared_->inner; }
     bool running_in_this_thread() const noexcept { return shared_->runs_here(); }
@@ -102,13 +113,17 @@ public:
     }
     strand require(asio::execution::outstanding_work_t::tracked_t) const {
         strand other(*this);
-        other.work_ = std::make_shared<const asio::any_io_executor>(
-            asio::prefer(shared_->inner, asio::execution::outstanding_work.tracked));
+        if (shared_->loop) {
+            other.work_ = asio::require(*shared_->loop, asio::execution::outstanding_work.tracked);
+        } else {
+            other.work_ = boost::intrusive_ptr<any_at_work>(new any_at_work(
+                asio::prefer(shared_->inner, asio::execution::outstanding_work.tracked)));
+        }
         return other;
     }
     strand require(asio::execution::outstanding_work_t::untracked_t) const {
         strand other(*this);
-        other.work_ = nullptr;
+        other.work_ = std::monostate();
         return other;
     }
     bool operator==(const strand& other) const noexcept { return shared_ == other.shared_; }
@@ -118,6 +133,13 @@ private:
     using loop_at_work =
         std::decay_t<decltype(asio::require(std::declval<const asio::io_context::executor_type&>(),
                                             asio::execution::outstanding_work.tracked))>;
+
+    // The same of any other executor, whatever its size.
+    struct any_at_work : boost::intrusive_ref_counter<any_at_work, boost::thread_safe_counter> {
+        explicit any_at_work(asio::any_io_executor one) : executor(std::move(one)) {}
+        const asio::any_io_executor executor;
+    };
+    using work = std::variant<std::monostate, loop_at_work, boost::intrusive_ptr<any_at_work>>;
 
     // What waits for its turn.
     struct item {
@@ -144,7 +166,7 @@ private:
     class turn;
     class errand;
 
-    struct state : std::enable_shared_from_this<state> {
+    struct state : boost::intrusive_ref_counter<state, boost::thread_safe_counter> {
         explicit state(asio::any_io_executor executor)
             : inner(own_executor(std::move(executor))),
               context(asio::query(inner, asio::execution::context)) {
@@ -270,7 +292,7 @@ private:
     // On its way over the executor, for those in line. The strand is entered for it already.
     class errand {
     public:
-        explicit errand(std::shared_ptr<state> whose) noexcept : whose_(std::move(whose)) {}
+        explicit errand(boost::intrusive_ptr<state> whose) noexcept : whose_(std::move(whose)) {}
         errand(errand&&) noexcept = default;
         ~errand() {
             if (whose_) whose_->drop();
@@ -286,20 +308,23 @@ private:
         }
 
     private:
-        std::shared_ptr<state> whose_;
+        boost::intrusive_ptr<state> whose_;
     };
 
-    std::shared_ptr<state> shared_;
-    std::shared_ptr<const asio::any_io_executor> work_;  // keeps the context at work
+    boost::intrusive_ptr<state> shared_;
+    [[no_unique_address]] work work_;  // keeps the context at work, if it holds any
     bool defers_ = false;
 };
+
+// A larger one would be on the heap, once more for each operation.
+static_assert(sizeof(strand) <= sizeof(std::shared_ptr<void>) + sizeof(void*));
 
 inline bool strand::state::runs_here() const noexcept {
     return turn::has(*this);
 }
 
 inline void strand::state::send_errand() noexcept {
-    run_outside(errand(shared_from_this()));
+    run_outside(errand(boost::intrusive_ptr<state>(this)));
 }
 
 }  // namespace bitdotio
