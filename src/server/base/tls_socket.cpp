@@ -1,4 +1,4 @@
-// Gives OpenSSL a BIO that receives from the socket, and gathers what is to be sent.
+// Gives OpenSSL a BIO that hands it what has come, and gathers what is to be sent.
 #include "server/base/tls_socket.hpp"
 
 #include <boost/asio/error.hpp>
@@ -11,7 +11,9 @@
 #include <openssl/err.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <new>
 
 namespace bitdotio {
@@ -49,6 +51,8 @@ private:
 
 void tls_socket::start_over(socket plain) {
     session_.reset();
+    came_ = taken_ = 0;
+    drained_ = false;
     outgoing_.clear();
     sent_ = 0;
     broken_.clear();
@@ -56,15 +60,22 @@ void tls_socket::start_over(socket plain) {
 }
 
 // Called by OpenSSL.
-int tls_socket::read_bio(BIO* bio, char* room, int size) {
+int tls_socket::read_bio(BIO* bio, char* room, int most) {
     auto& self = *static_cast<tls_socket*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
-    if (self.received_ >= most_received) {
+    if (self.received_ >= most_received || (self.drained_ && !self.has_incoming())) {
         BIO_set_retry_read(bio);
         return -1;
     }
+    if (self.has_incoming()) {
+        const std::size_t size = std::min(static_cast<std::size_t>(most), self.came_ - self.taken_);
+        std::memcpy(room, self.incoming_.data() + self.taken_, size);
+        self.taken_ += size;
+        self.received_ += size;
+        return static_cast<int>(size);
+    }
     const auto got =
-        ::recv(self.plain_.native_handle(), room, static_cast<std::size_t>(size), MSG_DONTWAIT);
+        ::recv(self.plain_.native_handle(), room, static_cast<std::size_t>(most), MSG_DONTWAIT);
     if (got > 0) {
         self.received_ += static_cast<std::size_t>(got);
         return static_cast<int>(got);
@@ -120,6 +131,7 @@ void tls_socket::begin_tls(asio::ssl::context& how) {
     SSL_set_bio(made.get(), bio, bio);
     // A whole message by one call of the system, not its head and then its body.
     SSL_set_read_ahead(made.get(), 1);
+    incoming_.resize(incoming_size);
     session_ = std::move(made);
 }
 
@@ -157,7 +169,8 @@ asio::awaitable<void> tls_socket::handshake() {
         if (!failure) failure = unsent;
         if (failure) throw boost::system::system_error(failure);
         if (done == 1) co_return;
-        co_await wait(socket::wait_read, failure);
+        if (has_incoming()) continue;
+        came(co_await receive(asio::buffer(incoming_), failure), failure);
         if (failure) throw boost::system::system_error(failure);
     }
 }
@@ -189,39 +202,36 @@ error_code tls_socket::failure_of_session(int result) {
     return failure;
 }
 
-// Reads without waiting; asio::error::would_block if nothing is there.
+// Reads what OpenSSL has, or gets without waiting; asio::error::would_block if that is nothing.
 std::size_t tls_socket::try_read(asio::mutable_buffer room, error_code& failure) {
     failure.clear();
-    if (session_) {
-        std::size_t size = 0;
-        begin_call();
-        const int done = SSL_read_ex(session_.get(), room.data(), room.size(), &size);
-        if (done == 1) return size;
-        failure =
-            wants_more(done) ? error_code(asio::error::would_block) : failure_of_session(done);
-        return 0;
-    }
-    const auto got = ::recv(plain_.native_handle(), room.data(), room.size(), MSG_DONTWAIT);
-    if (got > 0) return static_cast<std::size_t>(got);
-    if (got == 0) {
-        failure = asio::error::eof;
-    } else if (is_wait(errno)) {
-        failure = asio::error::would_block;
-    } else {
-        failure = last_error();
-    }
+    std::size_t size = 0;
+    begin_call();
+    const int done = SSL_read_ex(session_.get(), room.data(), room.size(), &size);
+    if (done == 1) return size;
+    failure = wants_more(done) ? error_code(asio::error::would_block) : failure_of_session(done);
     return 0;
 }
 
-asio::awaitable<void> tls_socket::wait(socket::wait_type what, error_code& failure) {
-    co_await plain_.async_wait(what, asio::redirect_error(asio::use_awaitable, failure));
+// Not a coroutine of its own.
+asio::awaitable<std::size_t> tls_socket::receive(asio::mutable_buffer room, error_code& failure) {
+    return plain_.async_read_some(room, asio::redirect_error(asio::use_awaitable, failure));
+}
+
+// Notes what was received for OpenSSL.
+void tls_socket::came(std::size_t size, error_code& failure) {
+    taken_ = 0;
+    came_ = size;
+    drained_ = size < incoming_.size();
+    if (failure == asio::error::eof) failure = asio::ssl::error::stream_truncated;
 }
 
 asio::awaitable<std::size_t> tls_socket::read_some(asio::mutable_buffer room, error_code& failure) {
+    if (!session_) co_return co_await receive(room, failure);
     bool ready = holds_unread();
     while (true) {
         if (!ready) {
-            co_await wait(socket::wait_read, failure);
+            came(co_await receive(asio::buffer(incoming_), failure), failure);
             if (failure) co_return 0;
         }
         const std::size_t size = try_read(room, failure);
@@ -232,7 +242,7 @@ asio::awaitable<std::size_t> tls_socket::read_some(asio::mutable_buffer room, er
         }
         if (failure != asio::error::would_block) co_return size;
         failure.clear();
-        ready = false;
+        ready = has_incoming();
     }
 }
 
@@ -271,13 +281,13 @@ asio::awaitable<void> tls_socket::flush(error_code& failure) {
     while (true) {
         send_unsent(failure);
         if (failure != asio::error::would_block) co_return;
-        co_await wait(socket::wait_write, failure);
+        co_await plain_.async_wait(socket::wait_write,
+                                   asio::redirect_error(asio::use_awaitable, failure));
         if (failure) co_return;
     }
 }
 
-// Takes all bytes, and hands the socket what it has room for.
-void tls_socket::try_write(asio::const_buffer bytes, error_code& failure) {
+bool tls_socket::put(asio::const_buffer bytes, error_code& failure) {
     failure.clear();
     if (session_) {
         std::size_t size = 0;
@@ -286,7 +296,7 @@ void tls_socket::try_write(asio::const_buffer bytes, error_code& failure) {
             const int done = SSL_write_ex(session_.get(), bytes.data(), bytes.size(), &size);
             if (done != 1) {
                 failure = failure_of_session(done);
-                return;
+                return false;
             }
         }
         send_unsent(failure);
@@ -294,16 +304,16 @@ void tls_socket::try_write(asio::const_buffer bytes, error_code& failure) {
         while (bytes.size() > 0 && !failure && !has_unsent()) {
             bytes += send_some(bytes, failure);
         }
-        if (failure && failure != asio::error::would_block) return;
+        if (failure && failure != asio::error::would_block) return false;
         const auto* const rest = static_cast<const char*>(bytes.data());
         outgoing_.insert(outgoing_.end(), rest, rest + bytes.size());
     }
     if (failure == asio::error::would_block) failure.clear();
+    return !failure && !has_unsent();
 }
 
 asio::awaitable<void> tls_socket::write(asio::const_buffer bytes, error_code& failure) {
-    try_write(bytes, failure);
-    if (!failure && has_unsent()) co_await flush(failure);
+    if (!put(bytes, failure) && !failure) co_await flush(failure);
 }
 
 asio::awaitable<void> tls_socket::write(asio::const_buffer bytes) {

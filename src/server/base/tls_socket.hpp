@@ -19,10 +19,11 @@ namespace bitdotio {
 
 namespace asio = boost::asio;
 
-/// For sockets that many small messages pass. Nothing is tried before the socket is ready, what is
-/// written needs no operation of Asio's unless the socket is full, and bytes are copied by nobody
-/// but OpenSSL and, once, on their way out, where several records become one packet, or where they
-/// wait for room.
+/// For sockets that many small messages pass. A message that comes is received by the reactor
+/// itself, which knows after a short read that nothing is left and needs not be asked for the next
+/// one; what is written needs no operation of Asio's unless the socket is full; and bytes are
+/// copied by nobody but OpenSSL and, once, on their way in and on their way out, where several
+/// records become one packet, or where they wait for room.
 ///
 /// What it throws, and puts into error codes, are Asio's errors and OpenSSL's: asio::error::eof for
 /// a stream that the other side has ended, by close_notify if there is TLS;
@@ -61,12 +62,19 @@ public:
     /// Returns when all bytes are in the socket.
     asio::awaitable<void> write(asio::const_buffer bytes, boost::system::error_code& failure);
     asio::awaitable<void> write(asio::const_buffer bytes);
+    /// Takes all bytes without waiting, and hands the socket what it has room for. Returns whether
+    /// that was all; if not, `flush` hands it the rest.
+    bool put(asio::const_buffer bytes, boost::system::error_code& failure);
+    /// Returns when all that was taken is in the socket.
+    asio::awaitable<void> flush(boost::system::error_code& failure);
 
     /// Says close_notify, if there is TLS, without waiting for the other side's.
     asio::awaitable<void> say_close(boost::system::error_code& failure);
 
 private:
     static constexpr std::size_t most_unsent = 256 * 1024;
+    // Room for a small message or some: the rest of a large one goes straight to OpenSSL.
+    static constexpr std::size_t incoming_size = 4 * 1024;
 
     struct session_end {
         void operator()(SSL* session) const noexcept { SSL_free(session); }
@@ -74,10 +82,13 @@ private:
 
     void begin_tls(asio::ssl::context& how);
     asio::awaitable<void> handshake();
-    // OpenSSL may hold what the socket no longer has: then no event announces it.
-    bool holds_unread() const noexcept { return session_ && SSL_has_pending(session_.get()); }
+    bool has_incoming() const noexcept { return taken_ < came_; }
+    // What was received already is announced by no event.
+    bool holds_unread() const noexcept { return has_incoming() || SSL_has_pending(session_.get()); }
+    asio::awaitable<std::size_t> receive(asio::mutable_buffer room,
+                                         boost::system::error_code& failure);
+    void came(std::size_t size, boost::system::error_code& failure);
     std::size_t try_read(asio::mutable_buffer room, boost::system::error_code& failure);
-    void try_write(asio::const_buffer bytes, boost::system::error_code& failure);
     bool has_unsent() const noexcept { return sent_ < outgoing_.size(); }
     // Whether TLS has an answer of its own to what was read, such as a new key. Where a writer
     // waits for room, it goes along with the rest: a reader that waited too would keep a client
@@ -85,13 +96,11 @@ private:
     bool has_answer() const noexcept {
         return session_ && has_unsent() && (flushes_ == 0 || outgoing_.size() > most_unsent);
     }
-    asio::awaitable<void> flush(boost::system::error_code& failure);
     std::size_t send_some(asio::const_buffer bytes, boost::system::error_code& failure);
     void begin_call() noexcept;
     bool wants_more(int result) const noexcept;
     boost::system::error_code failure_of_session(int result);
     void send_unsent(boost::system::error_code& failure);
-    asio::awaitable<void> wait(socket::wait_type what, boost::system::error_code& failure);
 
     static BIO_METHOD* bio_method();
     static int read_bio(BIO* bio, char* room, int size);
@@ -100,6 +109,10 @@ private:
 
     socket plain_;
     std::unique_ptr<SSL, session_end> session_;
+    std::vector<char> incoming_;        ///< for OpenSSL, which has taken some
+    std::size_t came_ = 0;              ///< of that
+    std::size_t taken_ = 0;             ///< of that
+    bool drained_ = false;              ///< the socket had no more than came
     std::size_t received_ = 0;          ///< by OpenSSL's present call
     std::vector<char> outgoing_;        ///< what is not in the socket yet
     std::size_t sent_ = 0;              ///< of that

@@ -78,7 +78,9 @@ asio::awaitable<splice::part> splice::pump_up() {
             co_return part::upstream;
         }
         boost::system::error_code unsent;
-        co_await backend_.stream().write(asio::buffer(bytes.data(), size), unsent);
+        if (!backend_.stream().put(asio::buffer(bytes.data(), size), unsent) && !unsent) {
+            co_await backend_.stream().flush(unsent);
+        }
         if (unsent) co_return part::upstream;
     }
     // Once it has answered, PostgreSQL ends a session whose client stopped sending.
@@ -100,7 +102,9 @@ asio::awaitable<splice::part> splice::pump_down() {
         watch_.from_server(std::string_view(bytes.data(), size), now());
         if (delay_->load(std::memory_order_relaxed) > 0) co_await hold_back();
         boost::system::error_code unsent;
-        co_await client_.write(asio::buffer(bytes.data(), size), unsent);
+        if (!client_.put(asio::buffer(bytes.data(), size), unsent) && !unsent) {
+            co_await client_.flush(unsent);
+        }
         if (unsent) break;
         const time_point told = now();
         watch_.handed_on(told);
