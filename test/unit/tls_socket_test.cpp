@@ -27,6 +27,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -74,6 +75,27 @@ public:
         return ::send(end_, bytes, static_cast<std::size_t>(size), MSG_NOSIGNAL) == size;
     }
 
+    // Writes, and sends what becomes of it in pieces of these sizes, in turn: each once the one
+    // before it was received.
+    void send_cut(const std::string& words, const std::vector<std::size_t>& sizes, int to) {
+        BIO* const gathered = BIO_new(BIO_s_mem());
+        SSL_set0_wbio(session_.get(), gathered);
+        SSL_write(session_.get(), words.data(), static_cast<int>(words.size()));
+        char* bytes = nullptr;
+        auto left = static_cast<std::size_t>(BIO_get_mem_data(gathered, &bytes));
+        for (std::size_t turn = 0; left > 0; ++turn) {
+            const std::size_t size = std::min(left, sizes[turn % sizes.size()]);
+            if (::send(end_, bytes, size, MSG_NOSIGNAL) != static_cast<ssize_t>(size)) return;
+            bytes += size;
+            left -= size;
+            for (int waiting = 1; waiting > 0;) {
+                std::this_thread::yield();
+                if (::ioctl(to, FIONREAD, &waiting) != 0) return;
+            }
+        }
+        ::shutdown(end_, SHUT_WR);
+    }
+
     // Reads so much, or up to the end.
     std::string take(std::size_t size) {
         std::string taken(size, '\0');
@@ -108,6 +130,14 @@ struct joined_pair {
     std::optional<tls_socket> server;
 };
 
+asio::awaitable<void> greet(joined_pair& pair, raw_client& client) {
+    bool connected = false;
+    std::thread greeting([&] { connected = client.connect(); });
+    co_await pair.server->accept_tls(context_of_server());
+    greeting.join();
+    REQUIRE(connected);
+}
+
 asio::awaitable<void> read_word(tls_socket& from, std::string& into, bool& over) {
     char word = 0;
     boost::system::error_code failure;
@@ -135,11 +165,7 @@ asio::awaitable<void> take_flood() {
     const auto executor = co_await asio::this_coro::executor;
     joined_pair pair(executor);
     raw_client client(pair.ends[1], SSL_VERIFY_NONE);
-    bool connected = false;
-    std::thread greeting([&] { connected = client.connect(); });
-    co_await pair.server->accept_tls(context_of_server());
-    greeting.join();
-    REQUIRE(connected);
+    co_await greet(pair, client);
     REQUIRE(client.flood(3'000));
     std::string word;
     bool over = false;
@@ -173,11 +199,7 @@ asio::awaitable<void> read_beside_a_full_socket() {
     const auto executor = co_await asio::this_coro::executor;
     joined_pair pair(executor);
     raw_client client(pair.ends[1], SSL_VERIFY_NONE);
-    bool connected = false;
-    std::thread greeting([&] { connected = client.connect(); });
-    co_await pair.server->accept_tls(context_of_server());
-    greeting.join();
-    REQUIRE(connected);
+    co_await greet(pair, client);
     const std::string words = numbers();
     bool written = false;
     asio::co_spawn(executor, write_in_pieces(*pair.server, words, written), asio::detached);
@@ -195,6 +217,25 @@ asio::awaitable<void> read_beside_a_full_socket() {
     reading.join();
     const bool same = taken == words;
     CHECK(same);
+}
+
+asio::awaitable<void> read_pieces(std::vector<std::size_t> sizes) {
+    joined_pair pair(co_await asio::this_coro::executor);
+    raw_client client(pair.ends[1], SSL_VERIFY_NONE);
+    co_await greet(pair, client);
+    const std::string words = numbers().substr(0, 100'000);
+    std::thread sending([&] { client.send_cut(words, sizes, pair.ends[0]); });
+    std::string taken;
+    boost::system::error_code failure;
+    std::vector<char> room(16 * 1024);
+    while (!failure) {
+        const std::size_t size = co_await pair.server->read_some(asio::buffer(room), failure);
+        taken.append(room.data(), size);
+    }
+    sending.join();
+    const bool same = taken == words;
+    CHECK(same);
+    CHECK(failure == asio::ssl::error::stream_truncated);  // it has not said goodbye
 }
 
 asio::awaitable<void> write_in_the_clear() {
@@ -257,6 +298,12 @@ TEST_CASE("a flood of requests for new TLS keys leaves turns to others") {
 TEST_CASE(
     "a reader with an answer of TLS's own does not wait for the room that a writer waits for") {
     test::run(read_beside_a_full_socket(), std::chrono::seconds(30));
+}
+
+TEST_CASE("what TLS brings is whole, in whatever pieces it comes") {
+    test::run(read_pieces({1, 5, 70}), std::chrono::seconds(60));
+    test::run(read_pieces({4'095, 1, 4'096, 4'097}), std::chrono::seconds(30));
+    test::run(read_pieces({16'384, 30'000, 3}), std::chrono::seconds(30));
 }
 
 TEST_CASE("what a socket had no room for follows in order, without TLS too") {
