@@ -111,7 +111,7 @@ std::string bash_values(const program& program) {
         if (!one.short_name.empty()) {
             values += path + std::string(one.short_name) + "' | ";
         }
-        values += path + std::string(one.long_name) + "') COMPREPLY=($(compgen -W ";
+        values += path + std::string(one.long_name) + "') COMPREPLY=($(compgen -P \"$given\" -W ";
         values += one.choices == "profile" ? "\"$(" + std::string(names_of_profiles) + ")\""
                                            : "'" + spaced(one.choices) + "'";
         values += " -- \"$word\")); return ;;\n";
@@ -151,16 +151,18 @@ std::string bash_script(const program& program) {
     }
     // Not "path", "words" or "options", which are zsh's own; files are readline's default, which
     // does not take a command's name for a directory of that name. bash takes "--format=js" apart
-    // at the sign.
+    // at the sign, zsh does not.
     return "# Completion of bit for bash.\n"
            "_bit() {\n"
            "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
-           "    local at= next= flags= i try value=\n"
+           "    local at= next= flags= i try value= given=\n"
            "    COMPREPLY=()\n"
            "    if [[ $word == = ]]; then\n"
            "        word=\n"
            "    elif [[ $before == = ]]; then\n"
            "        before=${COMP_WORDS[COMP_CWORD-2]}\n"
+           "    elif [[ $word == --*=* ]]; then\n"
+           "        before=${word%%=*} given=${word%%=*}= word=${word#*=}\n"
            "    fi\n"
            "    for ((i = 1; i < COMP_CWORD; ++i)); do\n"
            "        if [[ $value || ${COMP_WORDS[i]} == = ]]; then value=; continue; fi\n"
@@ -173,6 +175,7 @@ std::string bash_script(const program& program) {
            bash_values(program) +
            "    esac\n"
            "    case \" $_bit_valued \" in *\" $before \"*) return ;; esac\n"
+           "    if [[ $given ]]; then return; fi\n"
            "    case $at in\n" +
            words +
            "    esac\n"
@@ -282,11 +285,17 @@ std::string fish_script(const program& program) {
 std::string completion_script(const program& program, const std::string& shell) {
     if (shell == "bash") return bash_script(program);
     // zsh reads completions of bash as they are. Where it has loaded them at the first press of the
-    // key, as it does those of packages, they are still to be run.
+    // key, as it does those of packages, they are still to be run. Its files by default are not
+    // those after "--key-file=".
     if (shell == "zsh") {
         return "#compdef bit\nautoload -U +X bashcompinit && bashcompinit\n" +
                bash_script(program) +
-               "if [[ $funcstack[1] == _bit ]]; then _bash_complete -o default -F _bit; fi\n";
+               "_bit_zsh() {\n"
+               "    _bash_complete -o default -F _bit && return\n"
+               "    compset -P '--*=' && _files\n"
+               "}\n"
+               "compdef _bit_zsh bit\n"
+               "if [[ $funcstack[1] == _bit ]]; then _bit_zsh; fi\n";
     }
     if (shell == "fish") return fish_script(program);
     throw error(errc::bad_input,

@@ -39,6 +39,12 @@ TEST_CASE("bash completes commands, options, their values and the names of profi
                            {"bit query --form", "--format"},
                            {"bit query --format js", "json jsonl"},
                            {"bit query --format = js", "json jsonl"},
+                           // As zsh has it, and bash where "=" parts no words.
+                           {"bit query --format=js", "--format=json --format=jsonl"},
+                           {"bit --profile=t", "--profile=test"},
+                           {"bit --profile=test db cr", "create"},
+                           {"bit serve --data-dir=''", ""},
+                           {"bit query --json=q", ""},
                            {"bit db create -p f", "false"},
                            {"bit help db cr", "create"},
                            {"bit profile ''", "list show use"},

@@ -148,6 +148,8 @@ TEST_CASE("the manual and the completions name every command") {
     }
     // Variables of zsh's own, which its functions must not have as locals.
     CHECK_FALSE(mentions(alone({"completion", "zsh"}).out, "path= words="));
+    // Its files by default are not those after "--key-file=".
+    CHECK(mentions(alone({"completion", "zsh"}).out, "compset -P '--*=' && _files"));
     const auto other = alone({"completion", "tcsh"});
     CHECK(other.status == 2);
 }
