@@ -113,7 +113,7 @@ void list_profiles(const arguments& words) {
         print_json(json::serialize(json::object{{"profiles", std::move(list)}}));
     } else {
         print_table(words,
-                    {{"", ""}, {"profile", ""}, {"API", ""}, {"server", ""}, {"database", ""}},
+                    {{"used", ""}, {"profile", ""}, {"API", ""}, {"server", ""}, {"database", ""}},
                     rows);
     }
 }

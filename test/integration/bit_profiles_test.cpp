@@ -15,6 +15,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <vector>
@@ -122,6 +123,20 @@ TEST_CASE("a name without a slash is a profile's, whatever lies in the directory
     CHECK(file.status == 3);
     CHECK_MESSAGE(mentions(file.err, "refused"), file.err);
     CHECK(in_directory("--profile 'a b' db list").status == 2);
+}
+
+TEST_CASE("the profile that is used is named as such on a terminal of any width") {
+    const test::temporary_directory directory;
+    write_profile(directory.path() / "bitdotio" / "profile.json", stale_profile());
+    for (const unsigned short columns : std::initializer_list<unsigned short>{20, 200}) {
+        test::terminal_child bit({BIT_PROGRAM, "profile", "list", "--no-color"},
+                                 {{"XDG_CONFIG_HOME", directory.path().string()}}, columns);
+        const auto ended = bit.wait();
+        CHECK(ended.status == 0);
+        CHECK_MESSAGE(
+            mentions(ended.out, columns == 20 ? "used     | *\n" : "\n *    | default | https"),
+            ended.out);
+    }
 }
 
 TEST_CASE("status tells the versions, and a refused key from a server that is not there") {
