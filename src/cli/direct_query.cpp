@@ -147,7 +147,7 @@ work print_parts(std::shared_ptr<postgres_session> session, const bound_statemen
         number = co_await session->start_script(std::move(sql), false);
     }
     wire::open_part<postgres_session> stream(session, number);
-    std::string tag;
+    bool answered = false;
     for (;;) {
         const std::vector<result> parts = co_await session->next_rows(number, rows_of_a_piece);
         if (parts.empty()) break;
@@ -165,10 +165,17 @@ work print_parts(std::shared_ptr<postgres_session> session, const bound_statemen
             }
             for (const row_view row : part)
                 printer.row(row);
-            if (part.empty()) printer.end(part.command_tag());  // the statement ends
+            if (part.empty()) {  // the statement ends
+                printer.end(part.command_tag());
+                answered = true;
+            }
         }
     }
-    if (bound) printer.end("");
+    if (bound) {
+        printer.end("");
+    } else if (!answered) {
+        printer.end("done");  // a text without a statement, as over the API
+    }
     stream.end();
 }
 

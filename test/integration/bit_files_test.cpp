@@ -195,6 +195,13 @@ TEST_CASE("a direct query binds values, streams what it returns, and tells notic
         // A line for each answer, one without rows too.
         CHECK(running.good({"query", "-d", name, road, "-q", "SET work_mem = '4MB'"}) ==
               "{\"query_string\":\"SET work_mem = '4MB'\",\"metadata\":{},\"data\":[]}\n");
+        CHECK(running.good({"query", "-d", name, road, "-q", "-- none"}) ==
+              "{\"query_string\":\"-- none\",\"metadata\":{},\"data\":[]}\n");
+        const auto nothing =
+            running.bit({"query", "-d", name, road, "--format", "csv", "-q", "", "-q", "SELECT 1"});
+        CHECK(nothing.status == 0);
+        CHECK(nothing.out == "?column?\n1\n");
+        CHECK(nothing.err == "done\n(1 row)\n");
         const auto format = [&](const std::string& wanted) {
             return running.good({"query", "-d", name, road, "--format", wanted, "-q",
                                  "SELECT 1 AS n, E'a\\t\"b,' AS t, NULL AS no, '' AS empty, "
