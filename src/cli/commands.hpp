@@ -27,5 +27,7 @@ void confirm(const arguments& words, const std::string& question);
 void print_keys(const arguments& words, const std::string& body);
 /// The same of a list of service accounts.
 void print_accounts(const arguments& words, const std::string& body);
+/// Prints a server's status: as lines and tables on a terminal, else as it came.
+void print_server_status(const arguments& words, const std::string& body);
 
 }  // namespace bitdotio::cli

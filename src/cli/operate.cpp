@@ -93,7 +93,7 @@ question question_of(const arguments& words) {
             command == "serve account grant" ? "PUT" : "DELETE",
             "/server/accounts/" + percent_encoded(given[0]) + "/databases/" + path_of(given[1])};
     }
-    return {"GET", "/server/status"};
+    return {"GET", "/server/status", "", &print_server_status};
 }
 
 profile running_server(const arguments& words) {

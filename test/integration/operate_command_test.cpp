@@ -2,6 +2,7 @@
 #include "server/tls/tls_identity.hpp"
 #include "support/bit_program.hpp"
 #include "support/child.hpp"
+#include "support/terminal_child.hpp"
 #include "support/test_server.hpp"
 #include "support/text.hpp"
 
@@ -32,6 +33,14 @@ struct service : test::profiled_server {
         REQUIRE_MESSAGE(ended.status == 0, ended.err);
         CHECK(ended.out.find('\n') == ended.out.size() - 1);
         return json::parse(ended.out);
+    }
+    // What "bit serve status" shows on a terminal.
+    std::string shown_status(unsigned short columns, std::vector<std::string> words = {}) const {
+        words.insert(words.begin(), {BIT_PROGRAM, "serve", "status", "--no-color"});
+        test::terminal_child bit(std::move(words), environment(), columns);
+        const auto ended = bit.wait();
+        CHECK_MESSAGE(ended.status == 0, ended.out);
+        return ended.out;
     }
 };
 
@@ -66,6 +75,30 @@ TEST_CASE("a running server is told to wake a database, to put it to sleep, and 
     const auto missing = running.bit({"serve", "sleep", "local/none"});
     CHECK(missing.status == 3);
     CHECK_MESSAGE(mentions(missing.err, "404"), missing.err);
+}
+
+TEST_CASE("the status of a server is lines and tables on a terminal, and JSON where it is wanted") {
+    service running;
+    const auto name = running.server.create_database("mine").full();
+    const std::string asleep = running.shown_status(80);
+    CAPTURE(asleep);
+    CHECK(mentions(asleep, "Server       bit serve "));
+    CHECK(mentions(asleep, "Disk         "));
+    CHECK(mentions(asleep, "Databases    1\n"));
+    CHECK(mentions(asleep, " database   | state  | connections | wakes | "));
+    CHECK(mentions(asleep, " local/mine | asleep |           0 |     0 | "));
+    CHECK(mentions(asleep, "Connections  none\n"));
+    CHECK(mentions(asleep, "Jobs         none\n"));
+
+    const fs::path file = running.directory.path() / "people.csv";
+    std::ofstream(file) << "name\nann\n";
+    REQUIRE(running.bit({"import", "-d", name, file.string()}).status == 0);
+    const std::string awake = running.shown_status(200);
+    CAPTURE(awake);
+    CHECK(mentions(awake, " local/mine | awake | "));
+    CHECK(mentions(awake, " | IMPORT | local/mine | DONE  | 2"));
+    CHECK(mentions(running.shown_status(40), "\ndatabase        | local/mine\n"));
+    CHECK(json::parse(running.shown_status(80, {"--json"})).at("jobs").as_array().size() == 1);
 }
 
 TEST_CASE("keys and service accounts are managed from the command line") {
