@@ -111,6 +111,17 @@ std::string hint(std::string_view word, const std::vector<std::string_view>& nam
     return near.empty() ? "" : "; did you mean \"" + before + std::string(near) + "\"?";
 }
 
+// What a word may be that stands where none belongs.
+std::string advice_on_word(const std::string& word, const command& chosen) {
+    const auto has = [&](const char* name) {
+        return match_option(chosen.options, name).found != nullptr;
+    };
+    const bool database =
+        std::count(word.begin(), word.end(), '/') == 1 && word.find(' ') == std::string::npos;
+    if (database && has("--database")) return "a database is given with -d";
+    return has("--query") ? "a statement is given with -q" : "options begin with a dash";
+}
+
 bool is_optional_word(std::string_view word) {
     return word.starts_with('[');
 }
@@ -206,12 +217,10 @@ arguments arguments::parse(const program& program, const std::vector<std::string
                        (read.words_.size() < chosen->words.size() || takes_the_rest(*chosen))) {
                 read.words_.push_back(word);
             } else if (chosen) {
-                const bool statement = match_option(chosen->options, "--query").found != nullptr;
-                throw wrong(
-                    "unexpected argument " + quoted(word) + " after \"" +
-                    std::string(program.name) + " " + std::string(chosen->name) + "\"; " +
-                    (statement ? "a statement is given with -q" : "options begin with a dash") +
-                    hint(word, command_words(program, path), path + " "));
+                throw wrong("unexpected argument " + quoted(word) + " after \"" +
+                            std::string(program.name) + " " + std::string(chosen->name) + "\"; " +
+                            advice_on_word(word, *chosen) +
+                            hint(word, command_words(program, path), path + " "));
             } else {
                 throw wrong(
                     "there is no command \"" + (path.empty() ? "" : path + " ") + masked(word) +

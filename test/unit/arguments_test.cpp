@@ -101,6 +101,13 @@ TEST_CASE("a command of two words is found by both, and by its alias") {
     CHECK(parse({}).command().empty());
 }
 
+TEST_CASE("a database that stands alone is told the option it belongs to") {
+    CHECK(mentions(complaint({"query", "-d", "a/b", "a/c"}), "; a database is given with -d"));
+    CHECK(
+        mentions(complaint({"query", "-d", "a/b", "1/2 AS x"}), "; a statement is given with -q"));
+    CHECK(mentions(complaint({"db", "list", "a/b"}), "; options begin with a dash"));
+}
+
 TEST_CASE("help is understood everywhere, and asks for nothing else") {
     CHECK(parse({"--help"}).help());
     CHECK(parse({"db", "--help"}).command() == "db");
