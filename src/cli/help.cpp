@@ -8,14 +8,15 @@ namespace bitdotio::cli {
 
 namespace {
 
-// A narrower text is harder to read than one that the terminal breaks anywhere.
+// A narrower text is harder to read than one below what it is about.
 constexpr std::size_t narrowest_text = 30;
 
 // The text in lines of at most so many columns, those after the first indented by `indent`.
 std::string wrapped(std::string_view text, std::size_t columns, std::size_t indent) {
     std::string out;
     while (text.size() > columns) {
-        const std::size_t space = text.rfind(' ', columns);
+        std::size_t space = text.rfind(' ', columns);
+        if (space == std::string_view::npos) space = text.find(' ');  // after a long word
         if (space == std::string_view::npos) break;
         out += std::string(text.substr(0, space)) + "\n" + std::string(indent, ' ');
         text.remove_prefix(space + 1);
@@ -23,7 +24,8 @@ std::string wrapped(std::string_view text, std::size_t columns, std::size_t inde
     return out += text;
 }
 
-// What is said of each at the right, from one column on; no bound where `columns` is 0.
+// What is said of each at the right, from one column on, or below it on a narrow screen; no bound
+// where `columns` is 0.
 void append_entries(std::string& out,
                     const std::vector<std::pair<std::string, std::string>>& entries,
                     std::size_t columns) {
@@ -31,11 +33,13 @@ void append_entries(std::string& out,
     for (const auto& [left, right] : entries) {
         width = std::max(width, left.size());
     }
-    const std::size_t indent = width + 4;
-    const bool wraps = columns >= indent + narrowest_text;
+    const bool beside = columns == 0 || columns >= width + 4 + narrowest_text;
+    const std::size_t indent = beside ? width + 4 : 6;
     for (const auto& [left, right] : entries) {
-        out += "  " + left + std::string(width - left.size() + 2, ' ') +
-               (wraps ? wrapped(right, columns - indent, indent) : right) + "\n";
+        out +=
+            "  " + left +
+            (beside ? std::string(width - left.size() + 2, ' ') : "\n" + std::string(indent, ' ')) +
+            (columns > indent ? wrapped(right, columns - indent, indent) : right) + "\n";
     }
 }
 

@@ -220,8 +220,17 @@ TEST_CASE("help is broken between words where a screen is narrower, and nowhere 
                            "  say  Words that are too many for a line of this\n"
                            "       screen, and stand in one column.\n"),
                   text);
-    CHECK(mentions(cli::help_text(program, "say", 30), "The first and last of all.\n"));
     CHECK(mentions(cli::help_text(program, ""), said + "\n"));
+    // What has no room beside its name stands below it; a word that has none stands alone.
+    const std::string narrow = cli::help_text(program, "say", 30);
+    CHECK_MESSAGE(mentions(narrow,
+                           "  -w, --word WORD\n"
+                           "      The first and last of\n"
+                           "      all.\n"),
+                  narrow);
+    program.commands = {{"say", "", "A remarkably long word.", {}}};
+    CHECK_MESSAGE(mentions(cli::help_text(program, "say", 8), "\nA\nremarkably\nlong\nword.\n"),
+                  cli::help_text(program, "say", 8));
 }
 
 TEST_CASE("words that may be left out are, and those after a double dash are passed on") {
