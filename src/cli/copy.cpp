@@ -150,6 +150,13 @@ void run_copy(const arguments& words, const std::function<work(direct_target)>& 
     });
 }
 
+// A query without the semicolons after it, which may not stand within COPY.
+std::string rows_in_sql(const std::string& query) {
+    const std::size_t last = query.find_last_not_of("; \t\r\n");
+    if (last == std::string::npos) throw error(errc::bad_input, "the query of -q/--query is empty");
+    return query.substr(0, last + 1);
+}
+
 void run_copy_in(const arguments& words) {
     const std::vector<std::string>& given = words.words();
     std::string sql = "COPY " + table_in_sql(given[0]);
@@ -182,9 +189,10 @@ void run_copy_out(const arguments& words) {
     if (query && given.size() > 1) {
         throw error(errc::bad_input, "give either TABLE or -q/--query, not both");
     }
-    const std::string sql = "COPY " +
-                            (query ? "(" + *words.get("--query") + "\n)" : table_in_sql(given[0])) +
-                            " TO STDOUT" + copy_settings(words);
+    const std::string sql =
+        "COPY " +
+        (query ? "(" + rows_in_sql(*words.get("--query")) + "\n)" : table_in_sql(given[0])) +
+        " TO STDOUT" + copy_settings(words);
     const std::size_t place = query ? 0 : 1;
     const std::string to = given.size() > place ? given[place] : "-";
     run_copy(words, [&](direct_target where) { return receive_rows(std::move(where), sql, to); });

@@ -271,6 +271,9 @@ void run_export_command(const arguments& words) {
         if (queries.size() > 1) {
             throw error(errc::bad_input, "\"bit export\" writes the rows of one query");
         }
+        if (queries[0].find_first_not_of("; \t\r\n") == std::string::npos) {
+            throw error(errc::bad_input, "the query to export is empty");
+        }
         wish.options.query = queries[0];
     }
     wish.options.format = export_format_of(words, wish.to);

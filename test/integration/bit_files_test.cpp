@@ -148,6 +148,13 @@ TEST_CASE("copy-in and copy-out move CSV to and from a table") {
     const auto full = running.bit({"copy-out", "-d", name, "Odd name", "/dev/full"});
     CHECK(full.status == 3);
     CHECK_MESSAGE(mentions(full.err, "No space left"), full.err);
+
+    CHECK(running.good({"copy-out", "-d", name, "-q", "SELECT ';' ;\n"}) == ";\n");
+    for (const char* const command : {"copy-out", "export"}) {
+        const auto empty = running.bit({command, "-d", name, "-q", " ; "});
+        CHECK(empty.status == 2);
+        CHECK_MESSAGE(mentions(empty.err, "is empty"), empty.err);
+    }
 }
 
 TEST_CASE("a direct query binds values, streams what it returns, and tells notices") {
