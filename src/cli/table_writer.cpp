@@ -1,4 +1,5 @@
 // Draws tables: columns side by side, or each row as a list of its own where they do not fit.
+#include "cli/query.hpp"
 #include "cli/row_writer.hpp"
 
 #include <unistd.h>
@@ -155,6 +156,7 @@ void print_table(const arguments& words, const std::vector<answer_column>& colum
         writer->row(each);
     writer->end();
     out.finish();
+    if (rows.empty()) tell(count_text(0));
 }
 
 }  // namespace bitdotio::cli

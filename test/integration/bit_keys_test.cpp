@@ -172,4 +172,7 @@ TEST_CASE("keys and service accounts are tables on a terminal, and JSON where th
         CHECK(json::parse(running.shown(as_json)) == running.answer(words));
     }
     CHECK(json::parse(running.shown({"key", "list", "--json"})) == running.answer({"key", "list"}));
+
+    const service empty;
+    CHECK(mentions(empty.shown({"service-account", "list"}), "(0 rows)\n"));
 }
