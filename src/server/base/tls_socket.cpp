@@ -63,16 +63,16 @@ void tls_socket::start_over(socket plain) {
 int tls_socket::read_bio(BIO* bio, char* room, int most) {
     auto& self = *static_cast<tls_socket*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
-    if (self.received_ >= most_received || (self.drained_ && !self.has_incoming())) {
-        BIO_set_retry_read(bio);
-        return -1;
-    }
     if (self.has_incoming()) {
         const std::size_t size = std::min(static_cast<std::size_t>(most), self.came_ - self.taken_);
         std::memcpy(room, self.incoming_.data() + self.taken_, size);
         self.taken_ += size;
         self.received_ += size;
         return static_cast<int>(size);
+    }
+    if (self.received_ >= most_received || self.drained_) {
+        BIO_set_retry_read(bio);
+        return -1;
     }
     const auto got =
         ::recv(self.plain_.native_handle(), room, static_cast<std::size_t>(most), MSG_DONTWAIT);
@@ -169,7 +169,6 @@ asio::awaitable<void> tls_socket::handshake() {
         if (!failure) failure = unsent;
         if (failure) throw boost::system::system_error(failure);
         if (done == 1) co_return;
-        if (has_incoming()) continue;
         came(co_await receive(asio::buffer(incoming_), failure), failure);
         if (failure) throw boost::system::system_error(failure);
     }
@@ -242,7 +241,7 @@ asio::awaitable<std::size_t> tls_socket::read_some(asio::mutable_buffer room, er
         }
         if (failure != asio::error::would_block) co_return size;
         failure.clear();
-        ready = has_incoming();
+        ready = false;
     }
 }
 
@@ -309,11 +308,11 @@ bool tls_socket::put(asio::const_buffer bytes, error_code& failure) {
         outgoing_.insert(outgoing_.end(), rest, rest + bytes.size());
     }
     if (failure == asio::error::would_block) failure.clear();
-    return !failure && !has_unsent();
+    return !failure && has_unsent();
 }
 
 asio::awaitable<void> tls_socket::write(asio::const_buffer bytes, error_code& failure) {
-    if (!put(bytes, failure) && !failure) co_await flush(failure);
+    if (put(bytes, failure)) co_await flush(failure);
 }
 
 asio::awaitable<void> tls_socket::write(asio::const_buffer bytes) {

@@ -20,10 +20,9 @@ namespace bitdotio {
 namespace asio = boost::asio;
 
 /// For sockets that many small messages pass. A message that comes is received by the reactor
-/// itself, which knows after a short read that nothing is left and needs not be asked for the next
-/// one; what is written needs no operation of Asio's unless the socket is full; and bytes are
-/// copied by nobody but OpenSSL and, once, on their way in and on their way out, where several
-/// records become one packet, or where they wait for room.
+/// itself, which arms nothing anew for the next one; what is written needs no operation of Asio's
+/// unless the socket is full; and bytes are copied by nobody but OpenSSL and, once, on their way in
+/// and on their way out, where several records become one packet, or where they wait for room.
 ///
 /// What it throws, and puts into error codes, are Asio's errors and OpenSSL's: asio::error::eof for
 /// a stream that the other side has ended, by close_notify if there is TLS;
@@ -63,7 +62,7 @@ public:
     asio::awaitable<void> write(asio::const_buffer bytes, boost::system::error_code& failure);
     asio::awaitable<void> write(asio::const_buffer bytes);
     /// Takes all bytes without waiting, and hands the socket what it has room for. Returns whether
-    /// that was all; if not, `flush` hands it the rest.
+    /// there is a rest, which `flush` hands it.
     bool put(asio::const_buffer bytes, boost::system::error_code& failure);
     /// Returns when all that was taken is in the socket.
     asio::awaitable<void> flush(boost::system::error_code& failure);
@@ -94,7 +93,7 @@ private:
     // waits for room, it goes along with the rest: a reader that waited too would keep a client
     // waiting that sends all before it reads. But it waits if such answers pile up.
     bool has_answer() const noexcept {
-        return session_ && has_unsent() && (flushes_ == 0 || outgoing_.size() > most_unsent);
+        return has_unsent() && (flushes_ == 0 || outgoing_.size() > most_unsent);
     }
     std::size_t send_some(asio::const_buffer bytes, boost::system::error_code& failure);
     void begin_call() noexcept;

@@ -78,7 +78,7 @@ asio::awaitable<splice::part> splice::pump_up() {
             co_return part::upstream;
         }
         boost::system::error_code unsent;
-        if (!backend_.stream().put(asio::buffer(bytes.data(), size), unsent) && !unsent) {
+        if (backend_.stream().put(asio::buffer(bytes.data(), size), unsent)) {
             co_await backend_.stream().flush(unsent);
         }
         if (unsent) co_return part::upstream;
@@ -102,9 +102,7 @@ asio::awaitable<splice::part> splice::pump_down() {
         watch_.from_server(std::string_view(bytes.data(), size), now());
         if (delay_->load(std::memory_order_relaxed) > 0) co_await hold_back();
         boost::system::error_code unsent;
-        if (!client_.put(asio::buffer(bytes.data(), size), unsent) && !unsent) {
-            co_await client_.flush(unsent);
-        }
+        if (client_.put(asio::buffer(bytes.data(), size), unsent)) co_await client_.flush(unsent);
         if (unsent) break;
         const time_point told = now();
         watch_.handed_on(told);
