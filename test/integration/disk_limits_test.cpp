@@ -7,17 +7,23 @@
 #include <doctest/doctest.h>
 #include <boost/json.hpp>
 
+#include <signal.h>
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <mutex>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 using namespace bitdotio;
+using namespace std::chrono_literals;
 using namespace std::string_literals;
 namespace fs = std::filesystem;
 namespace json = boost::json;
@@ -67,6 +73,25 @@ json::object csv_of(const std::string& query) {
     return {{"export_format", "csv"}, {"file_name", "x"}, {"query_string", query}};
 }
 
+pid_t postmaster_of(const fs::path& data) {
+    for (const auto& each : fs::recursive_directory_iterator(data / "postgres")) {
+        if (each.path().filename() == "postmaster.pid") return std::stoi(content_of(each.path()));
+    }
+    throw std::runtime_error("no PostgreSQL runs below " + data.string());
+}
+
+// A process that stands still.
+class stopped {
+public:
+    explicit stopped(pid_t process) : process_(process) { ::kill(process_, SIGSTOP); }
+    ~stopped() { ::kill(process_, SIGCONT); }
+    stopped(const stopped&) = delete;
+    stopped& operator=(const stopped&) = delete;
+
+private:
+    const pid_t process_;
+};
+
 std::string target_of(const json::object& job) {
     const std::string url(job.at("status_url").as_string());
     return url.substr(url.find("/v2beta/"));
@@ -96,6 +121,39 @@ TEST_CASE("what frees space and writes instead is undone, and what frees space g
     one.run("TRUNCATE t");
     one.limit(1'000'000'000);
     one.run("INSERT INTO t VALUES (1)");
+}
+
+TEST_CASE("what wrote too much is undone even if it ends before its session is ended") {
+    const test::temporary_directory directory;
+    local_server_options options;
+    options.data_directory = directory / "data";
+    full_database one(options);
+    one.run(tables);
+    one.run(
+        "CREATE FUNCTION grow_later() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN "
+        "PERFORM pg_advisory_xact_lock(7); PERFORM pg_sleep(0.5); PERFORM grow(40000); "
+        "PERFORM pg_sleep(1); RETURN true; END $$");
+    one.limit(1);
+    const std::int64_t before = one.used();
+    auto statement = std::async(std::launch::async, [&] {
+        return one.call.query(one.name, "DELETE FROM t WHERE n = 1 AND grow_later()");
+    });
+    const std::string has_begun =
+        "SELECT pg_sleep(0.01) FROM pg_locks WHERE locktype = 'advisory' AND granted";
+    while (statement.wait_for(0s) == std::future_status::timeout &&
+           one.call.query(one.name, has_begun).body.find("[[") == std::string::npos) {
+    }
+    // Whoever is to end the session can open none of its own meanwhile.
+    {
+        const stopped postgres(postmaster_of(options.data_directory));
+        statement.wait_for(3s);
+    }
+    const test::http_answer refused = statement.get();
+    CAPTURE(refused.body);
+    CHECK(refused.status == 403);
+    CHECK(test::field_of(refused, "help").find("undone") != std::string::npos);
+    CHECK(one.used() <= before + mebibyte);
+    one.run("DELETE FROM t WHERE n = 1");
 }
 
 TEST_CASE("a deferred trigger that writes is measured before the commit") {

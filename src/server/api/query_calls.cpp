@@ -132,16 +132,10 @@ asio::awaitable<query_answer> routes::free(const database& known, std::string ac
                                            freeing what) const {
     std::shared_ptr<void> right = co_await quota_->let_free(known.id, what);
     if (!right) throw over_limit(only_drops);
-    const time_point begin = std::chrono::steady_clock::now();
-    bool undone = false;
     query_terms terms = terms_of(format);
     terms.single = true;            // nothing else may be sent along
     if (what != freeing::copies) {  // VACUUM runs in no transaction
-        terms.may_commit = [&]() -> asio::awaitable<bool> {
-            const bool good = co_await quota_->may_commit(known.id);
-            undone = !good;
-            co_return good;
-        };
+        terms.may_commit = [&] { return quota_->may_commit(known.id, right); };
     }
     query_answer answer;
     std::optional<error> failure;
@@ -151,7 +145,9 @@ asio::awaitable<query_answer> routes::free(const database& known, std::string ac
     } catch (const error& thrown) {
         failure = thrown;
     }
-    if (failure && !undone) undone = co_await quota_->has_ended_writers(known.id, begin);
+    bool undone = false;
+    if (what != freeing::drops) undone = co_await quota_->settle(known.id, right);
+    undone = undone && failure;
     if (undone) co_await vacuum(known.id, account);
     right.reset();
     co_await quota_->check(known.id);

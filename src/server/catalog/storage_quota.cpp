@@ -169,12 +169,6 @@ asio::awaitable<void> storage_quota::look_closely() {
     }
 }
 
-// What an undone statement has written stays in the files until they are vacuumed, which is watched
-// in its turn.
-void storage_quota::leave_room_to_vacuum(entry& known, std::int64_t used) {
-    known.ceiling = used + storage_rule::slack;
-}
-
 asio::awaitable<void> storage_quota::look_closely_at(std::string id, bool in_turn) {
     if (!entries_[id].is_freeing()) {
         const bool judge = entries_[id].before.has_value();
@@ -182,12 +176,13 @@ asio::awaitable<void> storage_quota::look_closely_at(std::string id, bool in_tur
         if (judge || (in_turn && !asleep)) co_await do_check(id);
         co_return;
     }
+    const async_semaphore::pass looking = co_await looks_at_freeing_.enter();
     const std::int64_t used = co_await databases_->storage_bytes(id);
     entry& known = entries_[id];
-    if (!known.is_freeing() || used <= known.ceiling) co_return;
+    if (!known.is_freeing() || known.accepted || used <= known.ceiling) co_return;
+    known.caught = true;
     known.ended = std::chrono::steady_clock::now();
-    leave_room_to_vacuum(known, used);
-    // No session but the statement's is in these roles now.
+    // No session but the statement's is in these roles now, and perhaps one that runs a DROP.
     co_await end_sessions(std::move(id), storage_state::read_only);
 }
 
@@ -211,23 +206,45 @@ asio::awaitable<std::shared_ptr<void>> storage_quota::do_let_free(std::string id
     if (known.rule.takes_drops_only()) co_return nullptr;
     known.right = right;
     known.before = known.used;
+    known.caught = known.accepted = false;
     known.ceiling = known.rule.ceiling(what, known.used);
     co_return right;
 }
 
-asio::awaitable<bool> storage_quota::may_commit(std::string id) {
-    return on_strand(strand_, shared_from_this(), do_may_commit(std::move(id)));
+asio::awaitable<bool> storage_quota::may_commit(std::string id, std::shared_ptr<void> right) {
+    return on_strand(strand_, shared_from_this(), do_may_commit(std::move(id), std::move(right)));
 }
 
-asio::awaitable<bool> storage_quota::do_may_commit(std::string id) {
+asio::awaitable<bool> storage_quota::do_may_commit(std::string id, std::shared_ptr<void> right) {
     const auto self = shared_from_this();
     const std::int64_t used = co_await databases_->storage_bytes(id);
     const auto found = entries_.find(id);
     if (found == entries_.end()) co_return false;
     entry& known = found->second;
-    if (!known.before || used <= known.ceiling) co_return true;
-    leave_room_to_vacuum(known, used);
-    co_return false;
+    if (!known.before || known.right.lock() != right) co_return true;  // nothing bounds it
+    known.caught = known.caught || used > known.ceiling;
+    known.accepted = !known.caught;
+    co_return known.accepted;
+}
+
+asio::awaitable<bool> storage_quota::settle(std::string id, std::shared_ptr<void> right) {
+    return on_strand(strand_, shared_from_this(), do_settle(std::move(id), std::move(right)));
+}
+
+asio::awaitable<bool> storage_quota::do_settle(std::string id, std::shared_ptr<void> right) {
+    const auto self = shared_from_this();
+    // A look that still ends the statement's session would end those that come after it.
+    const async_semaphore::pass looking = co_await looks_at_freeing_.enter();
+    const auto is_caught = [&] {
+        const auto found = entries_.find(id);
+        return found != entries_.end() && found->second.caught &&
+               found->second.right.lock() == right;
+    };
+    if (!is_caught()) co_return false;
+    const std::int64_t used = co_await databases_->storage_bytes(id);
+    if (!is_caught()) co_return false;
+    entries_[id].ceiling = used + storage_rule::slack;
+    co_return true;
 }
 
 failure_report storage_quota::on_failure() const noexcept {

@@ -1,6 +1,7 @@
 // Keeps databases within their storage limits: measures them and chooses the role of sessions.
 #pragma once
 
+#include "base/async_semaphore.hpp"
 #include "base/deadline.hpp"
 #include "base/strand.hpp"
 #include "server/base/periodic.hpp"
@@ -78,8 +79,13 @@ public:
     ///
     /// Errors: errc::server_busy if another such statement runs in the database.
     asio::awaitable<std::shared_ptr<void>> let_free(std::string id, freeing what);
-    /// Whether that statement may be committed, measured now: it has not made the database grow.
-    asio::awaitable<bool> may_commit(std::string id);
+    /// Whether that statement, whose right this is, may be committed, measured now: it has not made
+    /// the database grow, neither now nor when it was looked at before.
+    asio::awaitable<bool> may_commit(std::string id, std::shared_ptr<void> right);
+    /// Call it when that statement has ended: returns when no session is being ended on its account
+    /// any more. Whether it was caught making the database grow; then there is room to vacuum what
+    /// it wrote, which stays in the files until then.
+    asio::awaitable<bool> settle(std::string id, std::shared_ptr<void> right);
 
     /// Whether sessions that could write were ended since then for what they wrote. Once that is
     /// undone, the files no longer show it.
@@ -98,6 +104,8 @@ private:
         std::weak_ptr<void> right;
         std::optional<std::int64_t> before;  ///< what the database held when that began
         std::int64_t ceiling = 0;
+        bool caught = false;    ///< it has made the database grow
+        bool accepted = false;  ///< it may be committed: it is not looked at any more
 
         bool is_freeing() const noexcept { return before && !right.expired(); }
     };
@@ -112,10 +120,10 @@ private:
     asio::awaitable<void> measure_one(std::string id);
     asio::awaitable<bool> do_has_ended_writers(std::string id, time_point since);
     asio::awaitable<std::shared_ptr<void>> do_let_free(std::string id, freeing what);
-    asio::awaitable<bool> do_may_commit(std::string id);
+    asio::awaitable<bool> do_may_commit(std::string id, std::shared_ptr<void> right);
+    asio::awaitable<bool> do_settle(std::string id, std::shared_ptr<void> right);
     asio::awaitable<void> do_close();
     asio::awaitable<void> measure_all();
-    static void leave_room_to_vacuum(entry& known, std::int64_t used);
     asio::awaitable<void> look_closely();
     asio::awaitable<void> look_closely_at(std::string id, bool in_turn);
     failure_report on_failure() const noexcept;
@@ -129,6 +137,7 @@ private:
     std::shared_ptr<event_log> events_;
     periodic rounds_;
     periodic close_looks_;
+    async_semaphore looks_at_freeing_{1};  ///< one look at a time, or who waits for its end
     unsigned looks_ = 0;
 };
 
