@@ -1,6 +1,8 @@
 // Tells when the client of a request under way has gone.
 #pragma once
 
+#include "server/base/tls_socket.hpp"
+
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -28,23 +30,20 @@ inline constexpr std::chrono::seconds look_interval{1};
 ///
 /// Parameters: `most` is 0 if somebody else reads.
 /// Cancellation: terminal.
-template <class Stream, class Socket, class Buffer>
-asio::awaitable<bool> client_leaves(Stream& stream, Socket& socket, Buffer& ahead,
-                                    std::size_t most) {
+template <class Buffer>
+asio::awaitable<bool> client_leaves(tls_socket& socket, Buffer& ahead, std::size_t most) {
     asio::steady_timer next(socket.get_executor());
     for (;;) {
         boost::system::error_code failure;
         next.expires_after(look_interval);
         co_await next.async_wait(asio::redirect_error(asio::use_awaitable, failure));
         if (failure) co_return false;
-        pollfd look{socket.native_handle(), POLLIN | POLLRDHUP, 0};
+        pollfd look{socket.plain().native_handle(), POLLIN | POLLRDHUP, 0};
         if (::poll(&look, 1, 0) <= 0) continue;
         if (look.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) co_return true;
         if (ahead.size() >= most) continue;
         const auto room = ahead.prepare(most - ahead.size());
-        const std::size_t size = co_await stream.async_read_some(
-            room, asio::redirect_error(asio::use_awaitable, failure));
-        ahead.commit(size);
+        ahead.commit(co_await socket.read_some(room, failure));
         if (failure == asio::error::operation_aborted) co_return false;
         if (failure) co_return true;
     }

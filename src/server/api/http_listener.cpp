@@ -7,12 +7,9 @@
 #include "server/api/http_listener.hpp"
 #include "server/api/http_rules.hpp"
 #include "server/api/http_stream.hpp"
-#include "server/base/tls_shutdown.hpp"
 
 #include <boost/asio/experimental/parallel_group.hpp>
-#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/http/read.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -24,9 +21,22 @@ namespace bitdotio {
 namespace {
 
 namespace http = boost::beast::http;
-using asio::redirect_error;
 using asio::use_awaitable;
 using asio::ip::tcp;
+
+std::string peer_of(const tcp::socket& socket) {
+    boost::system::error_code gone;
+    return socket.remote_endpoint(gone).address().to_string();
+}
+
+// As in the header Host.
+std::string reached_at(const tcp::socket& socket) {
+    boost::system::error_code gone;
+    const tcp::endpoint here = socket.local_endpoint(gone);
+    const std::string address = here.address().to_string();
+    return (here.address().is_v6() ? "[" + address + "]" : address) + ":" +
+           std::to_string(here.port());
+}
 
 class http_session final : public server_connection,
                            public std::enable_shared_from_this<http_session> {
@@ -34,41 +44,37 @@ public:
     http_session(tcp::socket socket, asio::ssl::context& tls,
                  std::shared_ptr<const http_service> service, std::shared_ptr<body_budget> memory,
                  const http_times& times)
-        : wire_(std::move(socket), tls, times),
-          service_(std::move(service)),
-          memory_(std::move(memory)) {}
+        : service_(std::move(service)),
+          memory_(std::move(memory)),
+          peer_(peer_of(socket)),
+          here_(reached_at(socket)),
+          wire_(std::move(socket), tls, times) {}
 
-    asio::any_io_executor executor() override { return wire_.tls().get_executor(); }
+    asio::any_io_executor executor() override { return wire_.socket().get_executor(); }
 
     asio::awaitable<void> serve() override {
         const auto self = shared_from_this();
-        boost::system::error_code gone;
-        peer_ = lowest().socket().remote_endpoint(gone).address().to_string();
-        const tcp::endpoint here = lowest().socket().local_endpoint(gone);
-        here_ = (here.address().is_v6() ? "[" + here.address().to_string() + "]"
-                                        : here.address().to_string()) +
-                ":" + std::to_string(here.port());
-        lowest().expires_after(times().exchange);
-        co_await wire_.tls().async_handshake(asio::ssl::stream_base::server, use_awaitable);
+        const std::shared_ptr<http_stream> wire(self, &wire_);
+        co_await wire_.accept(wire);
         while (!leaving_ && co_await serve_one()) {
         }
-        lowest().expires_never();
-        co_await tls_shutdown(wire_.tls(), lowest().socket(), true, farewell_);
+        co_await wire_.close(farewell_);
     }
 
     void leave() override {
         leaving_ = true;
-        if (idle_) lowest().cancel();
+        boost::system::error_code ignored;
+        if (idle_) plain().cancel(ignored);
     }
 
     void cut() noexcept override {
         boost::system::error_code ignored;
-        lowest().socket().set_option(asio::socket_base::linger(true, 0), ignored);
-        lowest().socket().close(ignored);
+        plain().set_option(asio::socket_base::linger(true, 0), ignored);
+        plain().close(ignored);
     }
 
 private:
-    boost::beast::tcp_stream& lowest() { return wire_.lowest(); }
+    tls_socket::socket& plain() noexcept { return wire_.socket().plain(); }
     const http_times& times() const noexcept { return wire_.times(); }
 
     // Serves one request; returns false if the connection ends with it.
@@ -79,9 +85,8 @@ private:
         boost::system::error_code failure;
         co_await await_request(failure);
         if (!failure) {
-            lowest().expires_after(times().exchange);
-            co_await http::async_read_header(wire_.tls(), wire_.ahead(), header,
-                                             redirect_error(use_awaitable, failure));
+            wire_.expires_after(times().exchange);
+            co_await wire_.read_header(header, failure);
         }
         if (failure) {
             co_await send_refusal(refuse_unreadable(failure), 11);
@@ -101,7 +106,7 @@ private:
         http_request request = take(header.get());
         if (const auto length = header.content_length()) request.declared = *length;
 
-        lowest().expires_never();
+        wire_.expires_never();
         refused = co_await admit(request);
         if (refused) {  // a body is not read: it ends the connection
             keep_alive = keep_alive && !has_body && !leaving_;
@@ -152,11 +157,8 @@ private:
     asio::awaitable<void> await_request(boost::system::error_code& failure) {
         if (wire_.ahead().size() > 0) co_return;
         idle_ = true;
-        lowest().expires_after(std::exchange(new_, false) ? times().exchange : times().idle);
-        const auto room = wire_.ahead().prepare(4'096);
-        const std::size_t size =
-            co_await wire_.tls().async_read_some(room, redirect_error(use_awaitable, failure));
-        wire_.ahead().commit(size);
+        wire_.expires_after(std::exchange(new_, false) ? times().exchange : times().idle);
+        co_await wire_.read_ahead(4'096, failure);
         idle_ = false;
     }
 
@@ -241,7 +243,7 @@ private:
     }
 
     asio::awaitable<bool> watch_client(bool may_read, std::shared_ptr<bool> gone) {
-        *gone = co_await client_leaves(wire_.tls(), lowest().socket(), wire_.ahead(),
+        *gone = co_await client_leaves(wire_.socket(), wire_.ahead(),
                                        may_read ? http_bounds::header : 0);
         co_return *gone;
     }
@@ -250,11 +252,11 @@ private:
         if (refused) co_await wire_.send(std::move(*refused), version, false, false);
     }
 
-    http_stream wire_;
     const std::shared_ptr<const http_service> service_;
     const std::shared_ptr<body_budget> memory_;
-    std::string peer_;
-    std::string here_;  // the address that was reached, for clients that name none
+    const std::string peer_;
+    const std::string here_;  // the address that was reached, for clients that name none
+    http_stream wire_;
     std::chrono::milliseconds farewell_ = usual_farewell;
     bool new_ = true;       // it has sent no request yet
     bool idle_ = false;     // between two requests

@@ -103,18 +103,10 @@ std::optional<http_response> refuse_header(const Message& message) {
     return api_error(501, "the only transfer coding this server knows is chunked");
 }
 
-/// Fills in the header of an answer, but for its length.
-template <class Message>
-void fill_header(Message& message, const http_response& answer, bool keep_alive) {
-    message.set(boost::beast::http::field::server, "bitdotio/" BITDOTIO_VERSION);
-    message.set(boost::beast::http::field::content_type, answer.content_type);
-    if (!answer.allow.empty()) message.set(boost::beast::http::field::allow, answer.allow);
-    if (answer.status == 401) message.set(boost::beast::http::field::www_authenticate, "Bearer");
-    for (const auto& [name, value] : answer.headers) {
-        // Added to existing ones: browsers read one challenge of each WWW-Authenticate.
-        message.insert(name, value);
-    }
-    message.keep_alive(keep_alive);
-}
+/// The header of an answer, with its length.
+///
+/// Parameters: `version` is that of the request, 11 or 10.
+/// Errors: errc::system_failed if a value has a line break, behind which others would begin.
+std::string encode_header(const http_response& answer, unsigned version, bool keep_alive);
 
 }  // namespace bitdotio
