@@ -27,29 +27,33 @@ private:
     std::string_view rest_;
 };
 
-// The next segment, decoded; nothing if there is none or it is empty.
-std::optional<std::string> next_decoded(rest_of_path& path) {
+// The next segment, still encoded; nothing if there is none or it is empty.
+std::optional<std::string_view> next_given(rest_of_path& path) {
     const auto segment = path.next();
-    if (!segment || segment->empty()) return std::nullopt;
-    return percent_decoded(*segment);
+    return segment && !segment->empty() ? segment : std::nullopt;
+}
+
+bool is_encoded_as(std::string_view segment, std::string_view text) {
+    const bool is_plain = segment.find('%') == std::string_view::npos;
+    return is_plain ? segment == text : percent_decoded(segment) == text;
 }
 
 std::optional<path_parts> match(rest_of_path pattern, rest_of_path path) {
     const auto wanted = pattern.next();
     if (!wanted) return path.is_at_end() ? std::optional(path_parts()) : std::nullopt;
-    const auto given = next_decoded(path);
+    const auto given = next_given(path);
     if (!given) return std::nullopt;
     if (!wanted->starts_with('{')) {
-        return *wanted == *given ? match(pattern, path) : std::nullopt;
+        return is_encoded_as(*given, *wanted) ? match(pattern, path) : std::nullopt;
     }
     const std::string_view name = wanted->substr(1, wanted->size() - 2);
-    std::string value = *given;
+    std::string value = percent_decoded(*given);
     std::optional<path_parts> found;
     if (name == "db_name") {
         rest_of_path after = path;
-        if (const auto second = next_decoded(after)) {
+        if (const auto second = next_given(after)) {
             found = match(pattern, after);
-            if (found) value += "/" + *second;
+            if (found) value += "/" + percent_decoded(*second);
         }
         const bool is_whole = value.find('/') != std::string::npos;
         if (!found && is_whole) found = match(pattern, path);

@@ -29,11 +29,21 @@ void fill_randomly(std::span<unsigned char> octets) {
     }
 }
 
+// Looked up once: OpenSSL would otherwise look it up for each hash, which takes as long again.
+const EVP_MD* sha256() {
+    static const EVP_MD* const found = [] {
+        const EVP_MD* const sha = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+        if (!sha) throw error(errc::system_failed, "OpenSSL has no SHA-256");
+        return sha;
+    }();
+    return found;
+}
+
 std::string digest_of(const std::string& salt, const api_key& key) {
     std::array<unsigned char, 32> digest;
     std::string salted = salt + key.reveal();
     const int done =
-        EVP_Digest(salted.data(), salted.size(), digest.data(), nullptr, EVP_sha256(), nullptr);
+        EVP_Digest(salted.data(), salted.size(), digest.data(), nullptr, sha256(), nullptr);
     OPENSSL_cleanse(salted.data(), salted.size());
     if (done != 1) {
         throw error(errc::system_failed, "OpenSSL could not compute a hash");
