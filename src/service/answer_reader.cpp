@@ -131,8 +131,8 @@ public:
         switch (at_) {
             case place::nested: nested_.push_string(last); return true;
             case place::in_row: {
-                const bool good = text_.empty() ? put(std::string(last.data(), last.size()))
-                                                : put(std::string(whole(last)));
+                const std::string_view text = whole(last);
+                const bool good = put(std::in_place_type<std::string>, text);
                 text_.clear();
                 return good;
             }
@@ -241,10 +241,10 @@ private:
     }
 
     // Values come in the order of the columns; with keys as well, from our server.
-    template <class T>
-    bool put(T&& value) {
+    template <class... Parts>
+    bool put(Parts&&... of_value) {
         if (at_ != place::in_row || next_ != row_.size()) return false;
-        row_.emplace_back(std::forward<T>(value));
+        row_.emplace_back(std::forward<Parts>(of_value)...);
         ++next_;
         return true;
     }
