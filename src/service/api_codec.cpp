@@ -217,7 +217,9 @@ std::string encode(const database& value) {
 }
 
 std::string encode(const std::vector<database>& values) {
+    constexpr std::size_t usual_size = 512;
     std::string text = R"({"databases":[)";
+    text.reserve(text.size() + values.size() * usual_size);
     room_of_one room;
     for (const database& value : values) {
         if (text.back() != '[') text += ',';

@@ -129,8 +129,9 @@ void catalog::report(const catalog_changes& changes, const catalog_rules& before
 }
 
 database catalog::told(database known) const {
-    known.usage_current = meter_.current(known.id, this_second());
-    known.usage_previous = meter_.previous(known.id, this_second());
+    const std::chrono::sys_seconds now = this_second();
+    known.usage_current = meter_.current(known.id, now);
+    known.usage_previous = meter_.previous(known.id, now);
     return known;
 }
 

@@ -82,7 +82,7 @@ struct catalog_rows {
     std::map<std::string, database_row> databases;
     std::map<std::pair<std::string, std::string>, grant_row> grants;  ///< by account and database
     std::map<std::string, former_name_row> former_names;
-    std::map<usage_period, std::int64_t> rows_queried;
+    usage_counts rows_queried;
 
     friend bool operator==(const catalog_rows&, const catalog_rows&) = default;
 };

@@ -196,7 +196,9 @@ std::vector<database> catalog_rules::list(const caller& who) const {
     const auto is_theirs = [&](const database_row& row) {
         return row.owner == who.account || state_.grants.contains({who.account, row.id});
     };
-    for (const database_row* row : by_age(state_.databases, is_theirs)) {
+    const auto theirs = by_age(state_.databases, is_theirs);
+    result.reserve(theirs.size());
+    for (const database_row* row : theirs) {
         result.push_back(described(who, *row));
     }
     return result;
