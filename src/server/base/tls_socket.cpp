@@ -229,15 +229,18 @@ asio::awaitable<std::size_t> tls_socket::read_some(asio::mutable_buffer room, er
     if (!session_) co_return co_await receive(room, failure);
     bool ready = holds_unread();
     while (true) {
+        if (has_answer()) {  // before anything is taken that a cancellation would lose
+            co_await flush(failure);
+            if (failure) co_return 0;
+        }
         if (!ready) {
             came(co_await receive(asio::buffer(incoming_), failure), failure);
             if (failure) co_return 0;
         }
         const std::size_t size = try_read(room, failure);
-        if (has_answer() && (size > 0 || failure == asio::error::would_block)) {
-            error_code unsent;
-            co_await flush(unsent);
-            if (unsent) failure = unsent;
+        if (size > 0 && has_answer()) {
+            send_unsent(failure);  // the rest when more is read, or written
+            if (failure == asio::error::would_block) failure.clear();
         }
         if (failure != asio::error::would_block) co_return size;
         failure.clear();
