@@ -24,11 +24,6 @@ namespace http = boost::beast::http;
 using asio::use_awaitable;
 using asio::ip::tcp;
 
-std::string peer_of(const tcp::socket& socket) {
-    boost::system::error_code gone;
-    return socket.remote_endpoint(gone).address().to_string();
-}
-
 // As in the header Host.
 std::string reached_at(const tcp::socket& socket) {
     boost::system::error_code gone;
@@ -46,7 +41,7 @@ public:
                  const http_times& times)
         : service_(std::move(service)),
           memory_(std::move(memory)),
-          peer_(peer_of(socket)),
+          peer_(address_of(socket)),
           here_(reached_at(socket)),
           wire_(std::move(socket), tls, times) {}
 

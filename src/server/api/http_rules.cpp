@@ -38,8 +38,7 @@ std::string encode_header(const http_response& answer, unsigned version, bool ke
     }
     if (!keep_alive && version >= 11) add("Connection", "close");
     if (keep_alive && version < 11) add("Connection", "keep-alive");
-    // That one may not say one (RFC 9110, 8.6).
-    if (answer.status != 204) {
+    if (answer.status != 204) {  // which may not say a length (RFC 9110, 8.6)
         const std::uint64_t length = answer.stream ? answer.length : answer.body.size();
         add("Content-Length", std::to_string(length));
     }

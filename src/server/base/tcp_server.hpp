@@ -55,6 +55,12 @@ private:
     std::atomic<bool> proven_{false};
 };
 
+/// The client's address, without its port; 0.0.0.0 if it has gone already.
+inline std::string address_of(const asio::ip::tcp::socket& socket) {
+    boost::system::error_code gone;
+    return socket.remote_endpoint(gone).address().to_string();
+}
+
 /// How many connections a tcp_server has at once.
 struct connection_limits {
     connection_limits() = default;

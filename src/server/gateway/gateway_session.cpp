@@ -77,11 +77,6 @@ std::string refusal_in(std::string_view messages) {
     return {};
 }
 
-std::string address_of(const tcp::socket& socket) {
-    boost::system::error_code gone;
-    return socket.remote_endpoint(gone).address().to_string();
-}
-
 bool wants_replication(const startup_message& wish) {
     const auto value = wish.find("replication");
     return value && *value != "false" && *value != "off" && *value != "no" && *value != "0";
